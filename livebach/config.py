@@ -1,0 +1,338 @@
+"""The settings: frozen dataclasses, read strictly from YAML and from `section.key=value`.
+
+An unknown key is an error that names the nearest known one; a bad value is one line with the key, the value and what
+is allowed. Knows nothing of what the settings do, and opens no file but the one it is given.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from livebach.data import data_path
+from livebach.roll import Metre
+
+APIS = ("alsa", "jack", "coremidi", "winmm")
+MODES = ("continue",)
+TEXTURE_LEVELS = 8
+
+
+class ConfigError(ValueError):
+    """A setting is unknown or has a value that it cannot have; the message is one line for the user."""
+
+
+# --- what a value may be ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a setting may be, in words, and how it is read: `read` returns the value or raises ValueError."""
+
+    allowed: str
+    read: Callable[[Any], Any]
+
+    def takes(self, value: Any) -> bool:
+        """Whether a value is allowed."""
+        try:
+            self.read(value)
+        except ValueError:
+            return False
+        return True
+
+
+def _refuse(*_: Any) -> Any:
+    raise ValueError
+
+
+def _number(low: float, high: float, kind: type = float) -> Rule:
+    def read(value: Any) -> Any:
+        right = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
+        return kind(value) if right and math.isfinite(value) and low <= value <= high else _refuse()
+
+    noun = "a whole number" if kind is int else "a number"
+    return Rule(f"{noun} in {low}..{high}", read)
+
+
+def _text() -> Rule:
+    return Rule("a text", lambda value: value if isinstance(value, str) and value.strip() else _refuse())
+
+
+def _switch() -> Rule:
+    return Rule("on or off", lambda value: value if isinstance(value, bool) else _refuse())
+
+
+def _one_of(*words: str) -> Rule:
+    def read(value: Any) -> Any:
+        word = "off" if value is False else value  # YAML reads a bare «off» as false
+        return word if isinstance(word, str) and word in words else _refuse()
+
+    return Rule(" or ".join(words), read)
+
+
+def _either(*rules: Rule) -> Rule:
+    def read(value: Any) -> Any:
+        for rule in rules:
+            try:
+                return rule.read(value)
+            except ValueError:
+                continue
+        return _refuse()
+
+    return Rule(" or ".join(rule.allowed for rule in rules), read)
+
+
+def _optional(rule: Rule) -> Rule:
+    return Rule(f"{rule.allowed}, or null", lambda value: None if value is None else rule.read(value))
+
+
+def _metre() -> Rule:
+    def read(value: Any) -> Metre:
+        return value if isinstance(value, Metre) else Metre.parse(value if isinstance(value, str) else _refuse())
+
+    return Rule("like 3/4: 1..32 over 1, 2, 4, 8, 16 or 32", read)
+
+
+def _setting(default: Any, rule: Rule) -> Any:
+    return field(default=default, metadata={"rule": rule})
+
+
+# --- the settings ----------------------------------------------------------------------------------------------------
+
+_CHANNEL = _number(1, 16, int)
+_TEXTURE = _either(_one_of("follow", "off"), _number(0, TEXTURE_LEVELS - 1, int))
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """A group of settings; values are checked however it is made."""
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__.lower()
+        for item in fields(self):
+            rule: Rule = item.metadata["rule"]
+            value = getattr(self, item.name)
+            try:
+                object.__setattr__(self, item.name, rule.read(value))
+            except ValueError:
+                raise ConfigError(f"{name}.{item.name} must be {rule.allowed}, got {_shown(value)}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Midi(_Section):
+    """Ports and channels. Channels and programs count from 1 here."""
+
+    input: str | None = _setting(None, _optional(_text()))
+    output: str | None = _setting(None, _optional(_text()))
+    api: str | None = _setting(None, _optional(_one_of(*APIS)))
+    wait: bool = _setting(False, _switch())
+    input_channel: int | None = _setting(None, _optional(_CHANNEL))
+    output_channel: int = _setting(2, _CHANNEL)
+    program: int | None = _setting(None, _optional(_number(1, 128, int)))
+    thru: bool = _setting(True, _switch())
+    latency_ms: float = _setting(0.0, _number(-500, 500))
+
+
+@dataclass(frozen=True, slots=True)
+class Time(_Section):
+    """Tempo (`bpm` beats a minute, a beat as the metre has it), metre, count-in and click."""
+
+    bpm: float = _setting(90.0, _number(20, 400))
+    metre: Metre = _setting(Metre(4, 4), _metre())  # noqa: RUF009 - immutable
+    count_in_bars: int = _setting(0, _number(0, 8, int))
+    click: bool = _setting(False, _switch())
+    click_channel: int = _setting(10, _CHANNEL)
+
+
+@dataclass(frozen=True, slots=True)
+class Turns(_Section):
+    """Who plays when."""
+
+    silence_ticks: int = _setting(4, _number(1, 256, int))
+    pedal_counts: bool = _setting(True, _switch())
+    mode: str = _setting("continue", _one_of(*MODES))
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling(_Section):
+    """How the network's probabilities become notes."""
+
+    temperature: float = _setting(1.0, _number(0.05, 5))
+    min_p: float = _setting(0.02, _number(0, 0.5))
+    density: str | int = _setting("follow", _TEXTURE)
+    polyphony: str | int = _setting("follow", _TEXTURE)
+    seed: int | None = _setting(None, _optional(_number(0, 2**32 - 1, int)))
+
+
+@dataclass(frozen=True, slots=True)
+class Sound(_Section):
+    """Loudness of its own notes."""
+
+    velocity: str | int = _setting("follow", _either(_one_of("follow"), _number(1, 127, int)))
+    velocity_default: int = _setting(72, _number(1, 127, int))
+
+
+@dataclass(frozen=True, slots=True)
+class Session(_Section):
+    """What is kept of a take."""
+
+    folder: str = _setting("sessions", _text())
+    save: bool = _setting(True, _switch())
+
+
+@dataclass(frozen=True, slots=True)
+class Engine(_Section):
+    """The network and how long before a tick it is asked."""
+
+    checkpoint: str = _setting("default", _text())
+    lead_ms: float = _setting(4.0, _number(0, 100))
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings."""
+
+    midi: Midi = field(default_factory=Midi)
+    time: Time = field(default_factory=Time)
+    turns: Turns = field(default_factory=Turns)
+    sampling: Sampling = field(default_factory=Sampling)
+    sound: Sound = field(default_factory=Sound)
+    session: Session = field(default_factory=Session)
+    engine: Engine = field(default_factory=Engine)
+
+
+_SECTIONS: dict[str, type[Any]] = {
+    kind.__name__.lower(): kind for kind in (Midi, Time, Turns, Sampling, Sound, Session, Engine)
+}
+
+
+# --- reading and writing ---------------------------------------------------------------------------------------------
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _unknown(key: str, value: Any, known: Iterable[str]) -> ConfigError:
+    near = max(known, key=lambda name: difflib.SequenceMatcher(None, key, name).ratio())
+    section, _, name = near.partition(".")
+    allowed = f", which is {_rule(section, name).allowed}" if name else ""
+    return ConfigError(f"unknown setting {key!r} (given {_shown(value)}): the nearest is {near!r}{allowed}")
+
+
+def _rule(section: str, name: str) -> Rule:
+    rule: Rule = next(item for item in fields(_SECTIONS[section]) if item.name == name).metadata["rule"]
+    return rule
+
+
+def _all_keys() -> list[str]:
+    return [f"{name}.{item.name}" for name, kind in _SECTIONS.items() for item in fields(kind)]
+
+
+def _check_known(data: Any) -> dict[str, dict[str, Any]]:
+    """The sections of a parsed YAML file, an empty one as {}; ConfigError where a name is unknown."""
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"settings must be sections of keys, got {_shown(data)}")
+    out: dict[str, dict[str, Any]] = {}
+    for section, body in data.items():
+        if section not in _SECTIONS:
+            raise _unknown(str(section), body, _SECTIONS)
+        if body is not None and not isinstance(body, Mapping):
+            raise ConfigError(f"{section} must be a section of keys, got {_shown(body)}")
+        out[section] = dict(body or {})
+        known = [item.name for item in fields(_SECTIONS[section])]
+        for key in out[section]:
+            if key not in known:
+                raise _unknown(f"{section}.{key}", out[section][key], [f"{section}.{name}" for name in known])
+    return out
+
+
+def from_dict(data: Any) -> Config:
+    """Settings from nested dicts, as YAML has them; what is not named keeps its default."""
+    known = _check_known(data)
+    return Config(**{section: _SECTIONS[section](**body) for section, body in known.items()})
+
+
+def to_dict(config: Config) -> dict[str, dict[str, Any]]:
+    """Settings as nested dicts of plain values, which YAML and JSON can hold; inverse of `from_dict`."""
+    out: dict[str, dict[str, Any]] = {}
+    for section, kind in _SECTIONS.items():
+        values = {item.name: getattr(getattr(config, section), item.name) for item in fields(kind)}
+        out[section] = {key: str(value) if isinstance(value, Metre) else value for key, value in values.items()}
+    return out
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which a key given twice is an error, not silently the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = [key.value for key, _ in node.value]
+        twice = next((key for key in seen if seen.count(key) > 1), None)
+        if twice is not None:
+            raise ConfigError(f"{twice!r} is given twice")
+        return super().construct_mapping(node, deep)
+
+
+def _parse(text: str) -> Any:
+    try:
+        return yaml.load(text, _StrictLoader)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise ConfigError(f"not YAML, line {line}: {error.problem or error.context}") from None
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"not YAML: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
+
+
+def read_file(path: Path) -> Config:
+    """Settings from a YAML file; each error names the file."""
+    try:
+        data = _parse(path.read_text("utf-8"))
+        return from_dict({} if data is None else data)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a text file in UTF-8") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def override(config: Config, assignment: str) -> Config:
+    """Settings with one of them changed: «time.bpm=96», the value written as in YAML."""
+    name, equals, text = assignment.partition("=")
+    if not equals:
+        raise ConfigError(f"a setting is written section.key=value, got {assignment!r}")
+    name, text = name.strip(), text.strip()
+    if name in _all_keys() and not _rule(*name.split(".")).takes(_parse_or_text(text)):
+        return with_value(config, name, text)  # a name may look like YAML: «HD: 1», or a folder «2026»
+    return with_value(config, name, _parse_or_text(text))
+
+
+def _parse_or_text(text: str) -> Any:
+    try:
+        return _parse(text)
+    except ConfigError:
+        return text
+
+
+def with_value(config: Config, name: str, value: Any) -> Config:
+    """Settings with «section.key» set to a value."""
+    if name not in (known := _all_keys()):
+        raise _unknown(name, value, known)
+    section, _, key = name.partition(".")
+    return replace(config, **{section: replace(getattr(config, section), **{key: value})})
+
+
+def load(path: Path | None = None, assignments: Iterable[str] = ()) -> Config:
+    """Settings from a file (default: the packaged config.yaml), then each `section.key=value` over them."""
+    config = read_file(path if path is not None else data_path("config.yaml"))
+    for assignment in assignments:
+        config = override(config, assignment)
+    return config
