@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from livebach.data import data_path
+from livebach.errors import UserError
 from livebach.roll import Metre
 
 APIS = ("alsa", "jack", "coremidi", "winmm")
@@ -23,7 +24,7 @@ MODES = ("continue",)
 TEXTURE_LEVELS = 8
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A setting is unknown or has a value that it cannot have; the message is one line for the user."""
 
 
@@ -135,7 +136,7 @@ class Midi(_Section):
     output_channel: int = _setting(2, _CHANNEL)
     program: int | None = _setting(None, _optional(_number(1, 128, int)))
     thru: bool = _setting(True, _switch())
-    latency_ms: float = _setting(0.0, _number(-500, 500))
+    latency_ms: float = _setting(0.0, _number(0, 200))
 
 
 @dataclass(frozen=True, slots=True)

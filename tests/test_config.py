@@ -33,7 +33,7 @@ def configs(draw: st.DrawFn) -> cfg.Config:
         input_channel=draw(maybe | CHANNEL),
         output_channel=draw(CHANNEL),
         program=draw(maybe | st.integers(1, 128)),
-        latency_ms=draw(st.floats(-500, 500)),
+        latency_ms=draw(st.floats(0, 200)),
     )
     time = cfg.Time(bpm=draw(st.floats(20, 400)), metre=metre, count_in_bars=draw(st.integers(0, 8)))
     sampling = cfg.Sampling(min_p=draw(st.floats(0, 0.5)), density=draw(TEXTURE), seed=draw(maybe | st.integers(0, 99)))

@@ -1,0 +1,117 @@
+"""The command line: a table of commands, each in a module of its own that is imported only when it is asked for.
+
+A command module has `add_arguments(parser)`, `run(args) -> int` and, where it can fail on the user's part with other
+than a `UserError`, `ERRORS`, the tuple of those exceptions. Exit status: 0 done, 1 it ran and failed, 2 it was asked
+for something that cannot be and nothing was started, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import NoReturn, Protocol
+
+from livebach.errors import UserError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "play": ("livebach.play", "play a MIDI keyboard, and Bach goes on (what flags without a command mean)"),
+    "demo": ("livebach.demo", "hear it without a keyboard: a phrase of Bach is played in, and it goes on"),
+    "ports": ("livebach.ports_cli", "list the MIDI ports"),
+    "panic": ("livebach.panic", "silence a synth"),
+    "replay": ("livebach.replay", "play a saved session again, note for note"),
+    "generate": ("livebach.generate", "write music to a MIDI file, offline"),
+    "doctor": ("livebach.doctor", "measure this machine and its ports, and say what to change"),
+    "bench": ("livebach.bench", "time the network"),
+    "train": ("livebach.training", "train a network on a folder of MIDI files"),
+    "evaluate": ("livebach.evaluation", "measure a network on a folder of MIDI files"),
+    "frames": ("livebach.frames", "write a MIDI file's frames"),
+    "corpus": ("livebach.corpora", "prepare training sets"),
+}
+
+
+class Command(Protocol):
+    """What a command's module holds."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command's own arguments."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do it; the exit status."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line on stderr and exit 2, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help says more)\n")
+
+
+def _present() -> dict[str, tuple[str, str]]:
+    return {name: entry for name, entry in COMMANDS.items() if find_spec(entry[0]) is not None}
+
+
+def _help() -> str:
+    lines = [f"  {name:10} {text}" for name, (_, text) in _present().items()]
+    usage = 'usage: livebach --in "USB Keyboard" --out "FluidSynth" [settings]\n       livebach COMMAND …'
+    return "\n".join([usage, "", *lines, "", "livebach COMMAND --help says more."])
+
+
+def _version() -> str:
+    try:
+        return version("livebach")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
+    """The command and its own arguments; flags without a command are for `play`."""
+    if argv[0].startswith("-"):
+        return "play", list(argv)
+    if argv[0] not in (present := _present()):
+        near = difflib.get_close_matches(argv[0], present, n=1, cutoff=0.4)
+        hint = f"; the nearest is {near[0]!r}" if near else ""
+        raise UserError(f"no command {argv[0]!r}{hint}; there are {', '.join(present)}")
+    return argv[0], list(argv[1:])
+
+
+def _run(name: str, argv: list[str]) -> int:
+    module = import_module(COMMANDS[name][0])
+    command: Command = module
+    parser = _Parser(prog=f"livebach {name}", description=COMMANDS[name][1], allow_abbrev=False)
+    command.add_arguments(parser)
+    expected: tuple[type[Exception], ...] = (UserError, *getattr(module, "ERRORS", ()))
+    try:
+        return command.run(parser.parse_args(argv))
+    except expected as error:
+        return _complain(f"livebach {name}", error)
+
+
+def _complain(who: str, error: Exception) -> int:
+    print(f"{who}: {error}", file=sys.stderr)
+    return 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if argv[0] in ("-V", "--version"):
+        print(f"livebach {_version()}")
+        return 0
+    try:
+        return _run(*_split(argv))
+    except UserError as error:
+        return _complain("livebach", error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains as it ends
+        return 1

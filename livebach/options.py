@@ -1,0 +1,77 @@
+"""Command-line flags that stand for settings, and the settings that result: file, then flags, then `--set`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from livebach.config import Config, ConfigError, load, override
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag for one setting. `bare` is the value where the flag stands alone."""
+
+    name: str
+    key: str
+    metavar: str
+    help: str
+    bare: str | None = None
+
+
+FLAGS = {
+    flag.name: flag
+    for flag in (
+        Flag("--in", "midi.input", "NAME", "the keyboard's port or a part of its name; virtual: a port of its own"),
+        Flag("--out", "midi.output", "NAME", "the synth's port, likewise"),
+        Flag("--wait", "midi.wait", "on|off", "wait until both ports are there", bare="on"),
+        Flag("--api", "midi.api", "API", "alsa, jack, coremidi or winmm"),
+        Flag("--channel", "midi.input_channel", "1..16", "hear this channel only"),
+        Flag("--out-channel", "midi.output_channel", "1..16", "its own channel"),
+        Flag("--program", "midi.program", "1..128", "the sound of its channel, as General MIDI counts"),
+        Flag("--thru", "midi.thru", "on|off", "whether what you play goes to the synth too"),
+        Flag("--latency-ms", "midi.latency_ms", "MS", "send its notes so much earlier, for a synth that sounds late"),
+        Flag("--bpm", "time.bpm", "BPM", "beats a minute"),
+        Flag("--metre", "time.metre", "3/4", "time signature"),
+        Flag("--count-in", "time.count_in_bars", "BARS", "bars of clicks before the first downbeat", bare="1"),
+        Flag("--click", "time.click", "on|off", "a metronome while you play", bare="on"),
+        Flag("--mode", "turns.mode", "MODE", "who plays when"),
+        Flag("--checkpoint", "engine.checkpoint", "FILE", "the network"),
+        Flag("--temperature", "sampling.temperature", "T", "lower is more predictable, higher is wilder"),
+        Flag("--min-p", "sampling.min_p", "P", "leave out choices less likely than this share of the likeliest"),
+        Flag("--seed", "sampling.seed", "N", "the same seed and the same playing give the same notes"),
+        Flag("--save", "session.save", "on|off", "whether the take is kept"),
+        Flag("--folder", "session.folder", "DIR", "where takes are kept"),
+    )
+}
+
+
+def add_settings(parser: argparse.ArgumentParser, names: Iterable[str] = FLAGS) -> None:
+    """Give a command the flags named, and `--config` and `--set`."""
+    group = parser.add_argument_group("settings", "each is in config.yaml too, with its default")
+    for flag in (FLAGS[name] for name in names):
+        nargs = {"nargs": "?", "const": flag.bare} if flag.bare else {}
+        group.add_argument(flag.name, dest=flag.key, metavar=flag.metavar, help=flag.help, **nargs)  # type: ignore[arg-type]
+    group.add_argument("--config", type=Path, metavar="FILE", help="settings from this file")
+    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting: --set time.bpm=72")
+
+
+def settings(args: argparse.Namespace) -> Config:
+    """The settings that a command line asks for; ConfigError names the flag."""
+    config = load(args.config)
+    for flag in FLAGS.values():
+        given = getattr(args, flag.key, None)
+        if given is not None:
+            config = _apply(config, flag, given)
+    for assignment in args.set:
+        config = override(config, assignment)
+    return config
+
+
+def _apply(config: Config, flag: Flag, given: str) -> Config:
+    try:
+        return override(config, f"{flag.key}={given}")
+    except ConfigError as error:
+        raise ConfigError(f"{flag.name}: {error}") from None

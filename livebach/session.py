@@ -1,0 +1,196 @@
+"""A saved take: what its log holds, line by line, and the MIDI file that can be made of it.
+
+`session.jsonl` is a header, then one line for each call of the musician, with exact times and what it answered, in the
+order in which they happened; `replay` makes the same calls again. Knows no thread and no network.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from livebach.config import Config, from_dict
+from livebach.errors import UserError
+from livebach.events import Event, NoteOn, from_bytes, to_bytes
+from livebach.midifile import Ruler, Timed, to_midi, write_new
+
+FORMAT = 1
+LOG, MIDI = "session.jsonl", "session.mid"
+CALLS = ("feed", "advance", "stop")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a take starts from: with it and the calls, every note can be had again."""
+
+    config: dict[str, Any]
+    seed: int
+    start_s: float
+    checkpoint: str
+    sha256: str
+    started: str = ""
+    livebach: str = ""
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the musician: `do` with the time it was given, what it answered, and when it was due."""
+
+    do: str
+    t: float
+    out: tuple[Event, ...] = ()
+    event: Event | None = None
+    due: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A take, as read. `remarks` are lines for people: ports lost and found, overflows."""
+
+    header: Header
+    calls: list[Call]
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def config(self) -> Config:
+        """The settings of the take."""
+        return from_dict(self.header.config)
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+
+def header_line(header: Header) -> str:
+    """The log's first line."""
+    return json.dumps(asdict(header), ensure_ascii=False)
+
+
+def call_line(call: Call) -> str:
+    """One line of the log: times in full precision, messages in hexadecimal."""
+    line: dict[str, Any] = {"do": call.do, "t": call.t}
+    if call.due is not None:
+        line["due"] = call.due
+    if call.event is not None:
+        line["in"] = to_bytes(call.event).hex()
+    if call.out:
+        line["out"] = [to_bytes(event).hex() for event in call.out]
+    return json.dumps(line, separators=(",", ":"))
+
+
+def remark_line(text: str, t: float) -> str:
+    """A line for people."""
+    return json.dumps({"do": "remark", "t": t, "text": text}, ensure_ascii=False)
+
+
+def _event(text: Any) -> Event:
+    event = from_bytes(bytes.fromhex(text)) if isinstance(text, str) else None
+    if event is None:
+        raise ValueError(f"not a MIDI message: {text!r}")
+    return event
+
+
+def _call(line: dict[str, Any]) -> Call:
+    do, due = line["do"], line.get("due")
+    if do not in CALLS:
+        raise ValueError(f"no such call: {do!r}")
+    heard = _event(line["in"]) if do == "feed" else None
+    out = tuple(_event(text) for text in line.get("out", ()))
+    return Call(do, _time(line["t"]), out, heard, None if due is None else _time(due))
+
+
+def _time(value: Any) -> float:
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"not a time: {value!r}")
+    return float(value)
+
+
+def _header(text: str) -> Header:
+    data = json.loads(text)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ValueError("not the log of a take, or one of another version of livebach")
+    header = Header(**data)
+    from_dict(header.config)
+    if not isinstance(header.seed, int):
+        raise TypeError(f"not a seed: {header.seed!r}")
+    _time(header.start_s)
+    return header
+
+
+def _whole_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Numbered lines; a last one that was cut off is left out."""
+    lines = text.split("\n")
+    return ((number, line) for number, line in enumerate(lines[:-1], 1) if line)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def log_path(session: Path) -> Path:
+    """The log of a take that is named by its folder or by the log itself."""
+    return session / LOG if session.is_dir() else session
+
+
+def read(session: Path) -> Log:
+    """Read a take; UserError names the file and the line where it is damaged."""
+    path = log_path(session)
+    try:
+        return read_text(path.read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file in UTF-8") from None
+    except UserError as error:
+        raise UserError(f"{path}, {error}") from None
+
+
+def read_text(text: str) -> Log:
+    """Read a take's lines; UserError names the line that is damaged. A last one that was cut off is left out."""
+    number = 1
+    try:
+        lines = _whole_lines(text)
+        number, first = next(lines, (1, "null"))
+        log = Log(_header(first), [])
+        for number, line in lines:  # noqa: B007 - the number is for the message below
+            _read_line(log, json.loads(line))
+    except KeyError as error:
+        raise UserError(f"line {number}: {error} is missing") from None
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"line {number}: {str(error).partition(chr(10))[0]}") from None
+    return log
+
+
+def _read_line(log: Log, line: dict[str, Any]) -> None:
+    if line["do"] == "remark":
+        log.remarks.append(str(line["text"]))
+    else:
+        log.calls.append(_call(line))
+
+
+# --- as a MIDI file --------------------------------------------------------------------------------------------------
+
+
+def _player(calls: Iterable[Call]) -> list[Timed]:
+    return [(call.t, call.event) for call in calls if call.event is not None]
+
+
+def _own(calls: Iterable[Call]) -> list[Timed]:
+    return [(call.t, event) for call in calls for event in call.out]
+
+
+def ruler(header: Header, player: Sequence[Timed]) -> Ruler:
+    """Where the bars lie: the first onset is a downbeat, unless there was a count-in."""
+    config = from_dict(header.config)
+    onsets = (time_s for time_s, event in player if isinstance(event, NoteOn))
+    origin_s = header.start_s if config.time.count_in_bars else next(onsets, header.start_s)
+    return Ruler(config.time.bpm, config.time.metre, origin_s)
+
+
+def write_midi(log: Log, path: Path) -> Path:
+    """Make the MIDI file of a take, with the tracks «you» and «livebach»."""
+    player, own = _player(log.calls), _own(log.calls)
+    return write_new(to_midi([("you", player), ("livebach", own)], ruler(log.header, player)), path)

@@ -1,0 +1,234 @@
+"""A take is kept as it happens, under a name of its own, and can be had from what is left of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import mido
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livebach import recorder, session
+from livebach.config import Config, Time, to_dict
+from livebach.errors import UserError
+from livebach.events import Control, Event, NoteOff, NoteOn, Program
+from livebach.midifile import PPQ, Ruler, closed, to_midi, write_new
+from livebach.roll import Metre
+from livebach.session import Call, Header
+
+BYTE = st.integers(0, 127)
+CHANNEL = st.integers(0, 15)
+EVENTS: st.SearchStrategy[Event] = st.one_of(
+    st.builds(NoteOn, BYTE, st.integers(1, 127), CHANNEL),
+    st.builds(NoteOff, BYTE, BYTE, CHANNEL),
+    st.builds(Control, BYTE, BYTE, CHANNEL),
+    st.builds(Program, BYTE, CHANNEL),
+)
+TIMES = st.floats(0, 1e6)
+OUT = st.lists(EVENTS, max_size=4).map(tuple)
+CALLS = st.one_of(
+    st.builds(Call, st.just("feed"), TIMES, OUT, EVENTS),
+    st.builds(Call, st.just("advance"), TIMES, OUT, st.none(), st.none() | TIMES),
+    st.builds(Call, st.just("stop"), TIMES, OUT),
+)
+
+
+def header(config: Config | None = None) -> Header:
+    """A header with nothing special in it."""
+    return Header(to_dict(config or Config()), seed=7, start_s=1.5, checkpoint="default", sha256="00")
+
+
+def write(folder: Path, calls: list[Call]) -> Path:
+    """Record these calls; the folder of the take."""
+    rec = recorder.SessionRecorder(folder, header(), pytest.fail)
+    for call in calls:
+        rec.call(call)
+    rec.close()
+    return rec.folder
+
+
+@given(st.lists(CALLS, max_size=8))
+def test_log_lines_round_trip(calls: list[Call]) -> None:
+    """Every call is read back as it was, times to the last bit."""
+    text = "\n".join([session.header_line(header()), *map(session.call_line, calls), ""])
+    log = session.read_text(text)
+    assert log.header == header()
+    assert log.calls == calls
+
+
+def test_take_is_kept_with_its_midi_file(tmp_path: Path) -> None:
+    """The folder holds the log and a MIDI file with two named tracks, the first onset on a bar line."""
+    on, off = NoteOn(60, 80, 0), NoteOff(60, 0, 0)
+    own_on, own_off = NoteOn(64, 70, 1), NoteOff(64, 0, 1)
+    quarter = 60 / 90
+    calls = [
+        Call("feed", 2.0, (), Control(64, 127, 0)),
+        Call("feed", 2.5, (), on),
+        Call("feed", 2.5 + quarter, (), off),
+        Call("advance", 2.5 + 2 * quarter, (own_on,), None, 2.5 + 2 * quarter),
+        Call("stop", 2.5 + 3 * quarter, (own_off,)),
+    ]
+    file = mido.MidiFile(write(tmp_path, calls) / session.MIDI)
+    assert [track.name for track in file.tracks] == ["you", "livebach"]
+    starts = []
+    for track in file.tracks:
+        now = 0
+        for message in track:
+            now += message.time
+            if message.type == "note_on":
+                starts.append((message.note, message.channel, now))
+    assert starts == [(60, 0, 4 * PPQ), (64, 1, 6 * PPQ)]
+
+
+def test_takes_never_share_a_folder(tmp_path: Path) -> None:
+    """Two takes in the same second have two names."""
+    when = datetime(2026, 1, 2, 3, 4, 5)
+    names = {recorder.new_folder(tmp_path, when).name for _ in range(3)}
+    assert names == {"2026-01-02_03-04-05", "2026-01-02_03-04-05_2", "2026-01-02_03-04-05_3"}
+
+
+def test_lines_reach_the_disk_while_playing(tmp_path: Path) -> None:
+    """A call can be read by others within a second, without the take being closed."""
+    rec = recorder.SessionRecorder(tmp_path, header(), pytest.fail)
+    for n in range(3):
+        rec.call(Call("advance", float(n)))
+    limit = time.monotonic() + 1
+    while len(session.read(rec.folder).calls) < 3 and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert len(session.read(rec.folder).calls) == 3
+    rec.close()
+
+
+def test_killed_take_can_be_read(tmp_path: Path) -> None:
+    """After SIGKILL the log holds what was played, but for a line cut off, and the MIDI file can be made."""
+    code = (
+        "import sys, time; from pathlib import Path; from livebach import recorder; from livebach.session import *\n"
+        "from livebach.events import NoteOn; from livebach.config import Config, to_dict\n"
+        "r = recorder.SessionRecorder(Path(sys.argv[1]), Header(to_dict(Config()), 1, 0.0, '', ''), print)\n"
+        "r.call(Call('feed', 1.0, (), NoteOn(60, 64, 0))); time.sleep(0.6); print(r.folder, flush=True); time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    folder = Path(child.stdout.readline().strip())
+    child.kill()
+    child.communicate()
+    with (folder / session.LOG).open("a") as log:
+        log.write('{"do":"feed","t":1.')
+    found = session.read(folder)
+    assert [call.event for call in found.calls] == [NoteOn(60, 64, 0)]
+    messages = mido.MidiFile(session.write_midi(found, tmp_path / "out.mid")).tracks[0]
+    assert [message.type for message in messages if message.type.startswith("note")] == ["note_on", "note_off"]
+
+
+def test_full_disk_stops_the_recording_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that fails is told once, and calls go on without harm."""
+    told: list[str] = []
+    rec = recorder.SessionRecorder(tmp_path, header(), told.append)
+
+    def full(lines: list[str]) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(rec, "_put", full)
+    rec.call(Call("advance", 1.0))
+    limit = time.monotonic() + 2
+    while not told and time.monotonic() < limit:
+        time.sleep(0.01)
+    rec.call(Call("advance", 2.0))
+    rec.close()
+    assert len(told) == 1
+    assert "No space left" in told[0]
+
+
+def test_disk_full_from_the_start_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is told, and there is a recorder that keeps nothing; a forbidden folder is an error."""
+
+    def refuse(number: int) -> Any:
+        def make(*_: Any, **__: Any) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return make
+
+    told: list[str] = []
+    monkeypatch.setattr(recorder, "new_folder", refuse(errno.ENOSPC))
+    assert recorder.open_recorder(True, tmp_path, header(), told.append).close() is None
+    assert len(told) == 1
+    monkeypatch.setattr(recorder, "new_folder", refuse(errno.EACCES))
+    with pytest.raises(UserError, match=r"session\.folder"):
+        recorder.open_recorder(True, tmp_path, header(), told.append)
+
+
+def test_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
+    """A session folder whose name is a file's is told in one line."""
+    (tmp_path / "sessions").write_text("")
+    with pytest.raises(UserError, match=r"session\.folder"):
+        recorder.open_recorder(True, tmp_path / "sessions", header(), pytest.fail)
+
+
+def test_closing_twice_is_harmless(tmp_path: Path) -> None:
+    """A second close gives the folder again."""
+    rec = recorder.SessionRecorder(tmp_path, header(), pytest.fail)
+    assert rec.close() == rec.close() == rec.folder
+
+
+@given(st.integers(0, 400), BYTE)
+def test_damaged_log_is_named_in_one_line(at: int, byte: int) -> None:
+    """Wherever a byte is damaged, the log is read or refused in one line with its line number."""
+    calls = [Call("feed", 1.0, (), NoteOn(60)), Call("advance", 2.0, (NoteOn(62),)), Call("stop", 3.0)]
+    text = "\n".join([session.header_line(header()), *map(session.call_line, calls), ""])
+    at %= len(text)
+    message = "line 1"
+    try:
+        session.read_text(text[:at] + chr(byte) + text[at + 1 :])
+    except UserError as error:
+        message = str(error)
+    assert "line" in message
+    assert "\n" not in message
+
+
+@given(st.lists(st.tuples(TIMES, EVENTS), max_size=12))
+def test_midi_file_leaves_no_note_on(events: list[tuple[float, Event]]) -> None:
+    """Whatever was cut off, each track's notes end."""
+    sounding = set()
+    for _, event in closed(events):
+        if isinstance(event, NoteOn):
+            sounding.add((event.channel, event.key))
+        elif isinstance(event, NoteOff):
+            sounding.discard((event.channel, event.key))
+    assert not sounding
+
+
+@pytest.mark.parametrize(("metre", "quarter_s"), [("4/4", 1), ("6/8", 2 / 3), ("3/8", 2), ("2/2", 0.5), ("1/32", 8)])
+def test_ruler_knows_the_beat(metre: str, quarter_s: float) -> None:
+    """A beat a second is a quarter of so many seconds."""
+    assert Ruler(60, Metre.parse(metre)).quarter_us == round(quarter_s * 1e6)
+
+
+def test_slow_tempo_keeps_its_times() -> None:
+    """A quarter longer than MIDI can write keeps the seconds right."""
+    ruler = Ruler(20, Metre(1, 32))
+    file = to_midi([("you", [(0.0, NoteOn(60)), (3.0, NoteOff(60))])], ruler)
+    assert file.length == pytest.approx(3.0, abs=0.02)
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    """A name that is taken is refused."""
+    path = tmp_path / "a.mid"
+    write_new(to_midi([("you", [])], Ruler(60, Metre())), path)
+    with pytest.raises(UserError, match="nothing is overwritten"):
+        write_new(to_midi([("you", [])], Ruler(60, Metre())), path)
+
+
+def test_config_travels_with_the_take(tmp_path: Path) -> None:
+    """The settings of the take can be had from its log."""
+    config = Config(time=Time(bpm=61.5, metre=Metre(6, 8)))
+    rec = recorder.SessionRecorder(tmp_path, header(config), pytest.fail)
+    rec.close()
+    assert session.read(rec.folder).config == config
