@@ -1,0 +1,93 @@
+"""Now, and waking at a given time; what the operating system permits so that it is met.
+
+Knows nothing of music: times are seconds of one monotonic clock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+from pathlib import Path
+from time import perf_counter, sleep
+
+SPIN_S = 0.0005  # the sleep's own lateness: the last of the wait is spent awake
+_PRIORITY = 20  # above everything ordinary, below JACK's and the sound card's own threads
+_SWITCH_S = 0.0005  # how long a thread that computes keeps Python from one that has a note to pass on
+
+_LOCK_CURRENT, _LOCK_FUTURE, _LOCK_ON_FAULT = 1, 2, 4
+_CAP_IPC_LOCK = 14
+_PR_SET_TIMERSLACK = 29
+
+
+class Clock:
+    """The machine's monotonic clock."""
+
+    def now(self) -> float:
+        """Return the time in seconds."""
+        return perf_counter()
+
+    def sleep_until(self, deadline_s: float) -> None:
+        """Sleep until shortly before, then spin; a time that is past returns at once."""
+        rest_s = deadline_s - perf_counter() - SPIN_S
+        if rest_s > 0:
+            sleep(rest_s)
+        while perf_counter() < deadline_s:
+            pass
+
+
+def freeze() -> None:
+    """Tidy up once, and have the garbage collector leave alone all that is there now."""
+    gc.collect()
+    gc.freeze()
+
+
+def make_timely() -> str:
+    """Ask the system for all it permits, for the calling thread and this process; a sentence says what that was."""
+    sys.setswitchinterval(_SWITCH_S)
+    if not sys.platform.startswith("linux"):
+        return "Real-time priority and locked memory are not asked for on this system."
+    _fine_timers()
+    granted = {"real-time priority": _real_time(), "locked memory": _lock_memory()}
+    return _sentence([name for name, yes in granted.items() if yes], [name for name, yes in granted.items() if not yes])
+
+
+def _sentence(given: list[str], refused: list[str]) -> str:
+    if not refused:
+        return f"The system grants {' and '.join(given)}."
+    if not given:
+        return f"The system grants neither {' nor '.join(refused)}: notes may be late when it is busy."
+    return f"The system grants {given[0]}, but not {refused[0]}."
+
+
+def _real_time() -> bool:
+    """Ask for SCHED_FIFO for this thread alone: helpers and threads that it starts stay ordinary."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(_PRIORITY))
+    except OSError:
+        return False
+    return True
+
+
+def _lock_memory() -> bool:
+    """Keep in memory what is once used, if there is no limit to that: at a limit, allocation itself would fail."""
+    if not _may_lock_all():
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    return int(libc.mlockall(_LOCK_CURRENT | _LOCK_FUTURE | _LOCK_ON_FAULT)) == 0
+
+
+def _may_lock_all() -> bool:
+    import resource
+
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY:
+        return True
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    capabilities = next((int(line.split()[1], 16) for line in status if line.startswith("CapEff:")), 0)
+    return bool(capabilities >> _CAP_IPC_LOCK & 1)
+
+
+def _fine_timers() -> None:
+    """Have sleeps end on time, rather than within the usual 50 µs."""
+    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(1), 0, 0, 0)

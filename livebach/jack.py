@@ -1,0 +1,106 @@
+"""A look at the JACK server beside rtmidi: which ports there are, who is connected, and whether it still lives.
+
+rtmidi does not say when the server has gone, and then goes on listing ports out of dead memory. This client is never
+activated: it costs the server no time. Knows the one libjack that rtmidi has loaded, and no other.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+from typing import Any
+
+_NO_START_SERVER = 1
+_INPUT, _OUTPUT = 1, 2  # JackPortIsInput: what we may send to; JackPortIsOutput: what we may hear
+_MIDI = b"8 bit raw midi"
+_CLIENT = b"livebach-watch"
+
+_Shutdown = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_Message = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+
+
+def _path() -> str | None:
+    """Return the file of the libjack in this process: another copy of it would have its own idea of the server."""
+    if not sys.platform.startswith("linux"):
+        return None
+    lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line.split(maxsplit=5)[5] for line in lines if "/libjack" in line), None)
+
+
+def load() -> Any:
+    """Return libjack, told not to write to our terminal; None where it is not to be found."""
+    path = _path()
+    if path is None:
+        return None
+    lib = ctypes.CDLL(path)
+    lib.jack_client_open.restype = ctypes.c_void_p
+    lib.jack_client_open.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_void_p]
+    lib.jack_client_close.argtypes = [ctypes.c_void_p]
+    lib.jack_on_shutdown.argtypes = [ctypes.c_void_p, _Shutdown, ctypes.c_void_p]
+    lib.jack_get_ports.restype = ctypes.POINTER(ctypes.c_char_p)
+    lib.jack_get_ports.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong]
+    lib.jack_free.argtypes = [ctypes.c_void_p]
+    lib.jack_set_error_function(_SILENT)
+    lib.jack_set_info_function(_SILENT)
+    return lib
+
+
+def _ignore(_text: bytes) -> None:
+    """Drop what libjack would have printed."""
+
+
+_SILENT = _Message(_ignore)
+
+
+class JackServer:
+    """The JACK server as seen from beside; `names` connects when it has to."""
+
+    def __init__(self) -> None:
+        self._lib = load()
+        self._client: int | None = None
+        self._dead = False
+        self.generation = 0  # how many servers have been seen: a line belongs to one of them
+        self._on_shutdown = _Shutdown(self._gone)  # kept here: libjack calls it from a thread of its own
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a libjack to ask."""
+        return self._lib is not None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server that was seen last is still there; costs nothing to ask."""
+        return self._client is not None and not self._dead
+
+    def names(self, inputs: bool) -> list[str] | None:
+        """Return the names of the ports we can hear (or send to); None when no server runs."""
+        if not self.alive:
+            self._connect()
+        if not self.alive:
+            return None
+        found = self._lib.jack_get_ports(self._client, None, _MIDI, _OUTPUT if inputs else _INPUT)
+        if not found:
+            return []
+        names: list[str] = []
+        while found[len(names)]:
+            names.append(found[len(names)].decode("utf-8", "replace"))
+        self._lib.jack_free(found)
+        return names
+
+    def close(self) -> None:
+        """Leave the server; `names` would connect again."""
+        if self._client is not None:
+            self._lib.jack_client_close(self._client)
+            self._client = None
+
+    def _connect(self) -> None:
+        self.close()
+        self._dead = False
+        self._client = self._lib.jack_client_open(_CLIENT, _NO_START_SERVER, None)
+        if self._client is not None:
+            self.generation += 1
+            self._lib.jack_on_shutdown(self._client, self._on_shutdown, None)
+
+    def _gone(self, _argument: int | None) -> None:
+        self._dead = True

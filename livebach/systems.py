@@ -1,0 +1,245 @@
+"""The MIDI systems of this machine, over python-rtmidi: what ports they have, and lines to and from them.
+
+The only module that knows rtmidi, and its habits: it keeps Python's lock in every call, so a call that waits for a
+thread that waits for Python never ends. Knows nothing of notes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+from livebach.jack import JackServer
+from livebach.portnames import CLIENT, LINK, PortError, others
+
+Received = Callable[[bytes], None]
+
+APIS = {
+    "alsa": "API_LINUX_ALSA",
+    "jack": "API_UNIX_JACK",
+    "coremidi": "API_MACOSX_CORE",
+    "winmm": "API_WINDOWS_MM",
+}
+_SEQUENCER = Path("/dev/snd/seq")
+_SETTLE_S = 0.01  # a callback that has begun gets Python's lock within this, and ends
+
+
+class Line(Protocol):
+    """An open connection to one port."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the system under it is still the one it was opened on."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+class Wire(Line, Protocol):
+    """A line that can be sent on."""
+
+    def send(self, data: bytes) -> None:
+        """Send one whole MIDI message."""
+
+
+class System(Protocol):
+    """A place that has MIDI ports."""
+
+    api: str
+
+    def names(self, inputs: bool) -> list[str]:
+        """Return the ports we can hear (inputs) or send to; PortError when the system is not there."""
+
+    def open_input(self, name: str, received: Received) -> Line:
+        """Hear a port of the list."""
+
+    def open_output(self, name: str) -> Wire:
+        """Send to a port of the list."""
+
+    def virtual_input(self, title: str, received: Received) -> Line:
+        """Make a port that others may send to."""
+
+    def virtual_output(self, title: str) -> Wire:
+        """Make a port that others may hear."""
+
+
+def _rtmidi() -> ModuleType:
+    """Import rtmidi, which needs the system's sound library, only when a real port is asked for."""
+    try:
+        import rtmidi
+    except ImportError as error:
+        library = "libasound" in str(error)
+        cure = "apt install libasound2" if library else "pip install python-rtmidi"
+        raise PortError(f"real MIDI ports need {cure!r} ({error})") from None
+    module: ModuleType = rtmidi
+    return module
+
+
+@cache
+def system(api: str) -> System:
+    """Return the system of that name; PortError where python-rtmidi was built without it."""
+    return RtMidiSystem(api)
+
+
+def systems(api: str | None = None) -> list[System]:
+    """Return the one system asked for, else every one that python-rtmidi was built with, the preferred one first."""
+    return [system(name) for name in ([api] if api else built_in())]
+
+
+def built_in() -> list[str]:
+    """Return the names of the systems that python-rtmidi was built with here."""
+    rtmidi = _rtmidi()
+    compiled = rtmidi.get_compiled_api()
+    return [api for api, constant in APIS.items() if getattr(rtmidi, constant) in compiled]
+
+
+class RtMidiSystem:
+    """One of rtmidi's APIs."""
+
+    def __init__(self, api: str) -> None:
+        if api not in APIS:
+            raise PortError(f"api must be one of {', '.join(APIS)}, got {api!r}")
+        if api not in built_in():
+            raise PortError(f"api must be one of {', '.join(built_in())} on this machine, got {api!r}")
+        self.api = api
+        self._rt = _rtmidi()
+        self._id = getattr(self._rt, APIS[api])
+        self._jack = JackServer() if api == "jack" else None
+        self._listers: dict[bool, Any] = {}
+
+    def names(self, inputs: bool) -> list[str]:
+        """Return the ports, without the ends of our own connections."""
+        return others(self._all(inputs))
+
+    def open_input(self, name: str, received: Received) -> Line:
+        """Hear a port; MIDI clock comes through, system exclusive and active sensing do not."""
+        port = self._input(received)
+        self._try(port, lambda: port.open_port(_place(port, name), name=LINK), name)
+        return _InputLine(port, self._liveness())
+
+    def virtual_input(self, title: str, received: Received) -> Line:
+        """Make a port that others may send to."""
+        self._check_virtual()
+        port = self._input(received)
+        self._try(port, lambda: port.open_virtual_port(title), title)
+        return _InputLine(port, self._liveness())
+
+    def open_output(self, name: str) -> Wire:
+        """Send to a port."""
+        port = self._new(self._rt.MidiOut)
+        self._try(port, lambda: port.open_port(_place(port, name), name=LINK), name)
+        return _OutputWire(port, self._liveness())
+
+    def virtual_output(self, title: str) -> Wire:
+        """Make a port that others may hear."""
+        self._check_virtual()
+        port = self._new(self._rt.MidiOut)
+        self._try(port, lambda: port.open_virtual_port(title), title)
+        return _OutputWire(port, self._liveness())
+
+    def _all(self, inputs: bool) -> list[str]:
+        self._check_here()
+        if self._jack is not None and self._jack.usable:
+            names = self._jack.names(inputs)
+            if names is None:
+                raise PortError("no JACK server is running")
+            return names
+        if inputs not in self._listers:
+            self._listers[inputs] = self._new(self._rt.MidiIn if inputs else self._rt.MidiOut)
+        return list(self._listers[inputs].get_ports())
+
+    def _check_here(self) -> None:
+        if self.api == "alsa" and not _SEQUENCER.exists():
+            raise PortError(f"ALSA's sequencer is not on this machine (no {_SEQUENCER}; modprobe snd-seq?)")
+        if self.api == "alsa" and not os.access(_SEQUENCER, os.R_OK | os.W_OK):
+            raise PortError(f"ALSA's sequencer is closed to this user ({_SEQUENCER}; join the group audio?)")
+
+    def _check_virtual(self) -> None:
+        if self.api == "winmm":
+            raise PortError("Windows has no virtual MIDI ports; a program like loopMIDI makes them")
+
+    def _new(self, kind: Any) -> Any:
+        self._all(True) if self._jack is not None else self._check_here()  # the clear errors, before rtmidi's own
+        try:
+            return kind(self._id, name=CLIENT)
+        except (self._rt.RtMidiError, RuntimeError) as error:
+            raise PortError(f"{self.api} refuses a connection: {error}") from None
+
+    def _input(self, received: Received) -> Any:
+        port = self._new(self._rt.MidiIn)
+        port.ignore_types(sysex=True, timing=False, active_sense=True)
+        port.set_callback(lambda message, _: received(bytes(message[0])))
+        return port
+
+    def _try(self, port: Any, open_it: Callable[[], object], name: str) -> None:
+        try:
+            open_it()
+        except (self._rt.RtMidiError, RuntimeError, ValueError, OSError) as error:
+            port.delete()
+            raise PortError(f"{self.api} port {name!r} cannot be opened: {error}") from None
+
+    def _liveness(self) -> Callable[[], bool]:
+        jack = self._jack
+        if jack is None or not jack.usable:
+            return lambda: True
+        born = jack.generation
+        return lambda: jack.alive and jack.generation == born
+
+
+def _place(port: Any, name: str) -> int:
+    names: list[str] = port.get_ports()
+    if name not in names:
+        raise ValueError("it has just gone")
+    return names.index(name)
+
+
+class _RtLine:
+    """What inputs and outputs of rtmidi have in common."""
+
+    def __init__(self, port: Any, liveness: Callable[[], bool]) -> None:
+        self._port: Any = port
+        self._liveness = liveness
+
+    @property
+    def alive(self) -> bool:
+        """Whether the JACK server it was opened on still runs; other systems outlive us."""
+        return self._liveness()
+
+    def close(self) -> None:
+        """End the connection, or leave it be where its server is dead: there rtmidi waits, and libjack frees twice."""
+        port, self._port = self._port, None
+        if port is None:
+            return
+        if not self._liveness():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(port))
+            return
+        self._quiet(port)
+        port.close_port()
+        port.delete()
+
+    def _quiet(self, port: Any) -> None:
+        """Prepare for the end."""
+
+
+class _InputLine(_RtLine):
+    """A port that is heard."""
+
+    def _quiet(self, port: Any) -> None:
+        # close_port waits for rtmidi's thread with Python's lock held: no callback may be waiting for that lock then.
+        port.cancel_callback()
+        time.sleep(_SETTLE_S)
+
+
+class _OutputWire(_RtLine):
+    """A port that is sent to."""
+
+    def send(self, data: bytes) -> None:
+        """Send, unless the server is dead: rtmidi would fill its buffer, and then wait for ever."""
+        if self._port is not None and self._liveness():
+            self._port.send_message(data)
