@@ -1,0 +1,219 @@
+"""The loop: hears the player, lets the musician answer on time, and leaves silence however it ends.
+
+The input callback passes the message on (thru) and puts the event into the inbox; the loop waits for the inbox or the
+musician's next deadline, whichever comes first. Knows no port by name, and no network.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from livebach.events import Event, from_bytes, to_bytes
+from livebach.inbox import Heard, Inbox, Task
+from livebach.musician import Status
+from livebach.recorder import NoRecorder, Recorder
+from livebach.session import Call
+from livebach.sounding import Sounding
+
+SPIN_S = 0.0005
+"""A sleep ends late by 0.1 ms or so; the clock spins over the last half millisecond instead."""
+IDLE_S = 1.0
+"""The longest wait: on some systems a signal is noticed only when a wait ends."""
+EVENTS_A_TURN = 64
+"""Events taken in between two looks at the deadline, so that a flood of them holds up no tick."""
+
+
+class Player(Protocol):
+    """The musician, as the loop sees it; times are absolute seconds."""
+
+    def feed(self, event: Event, now_s: float) -> list[Event]:
+        """Hear an event; what must go out at once."""
+
+    def deadline_s(self) -> float:
+        """When there is something to do next."""
+
+    def advance(self, now_s: float) -> list[Event]:
+        """Do what is due."""
+
+    def stop(self, now_s: float) -> list[Event]:
+        """End all that sounds."""
+
+    def status(self) -> Status:
+        """The state of affairs."""
+
+
+class Output(Protocol):
+    """Where its notes go."""
+
+    def send(self, event: Event) -> None:
+        """Send an event."""
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> float:
+        """The time, in seconds."""
+
+    def sleep_until(self, time_s: float) -> None:
+        """Return at that time, not before."""
+
+
+Thru = Callable[[bytes], None]
+"""Passes a message of the player's on to the synth. Called by the input's thread and by the loop's."""
+Watch = Callable[[Status, Sequence[Event], Sequence[Event]], None]
+"""Told after each turn how things stand, what was heard and what was sent. Must not wait."""
+
+
+def no_thru(_data: bytes) -> None:
+    """Pass nothing on."""
+
+
+def nobody(_status: Status, _heard: Sequence[Event], _sent: Sequence[Event]) -> None:
+    """Watch nothing."""
+
+
+class Daemon:
+    """One player, one musician, one output."""
+
+    def __init__(
+        self,
+        musician: Player,
+        clock: Clock,
+        output: Output,
+        *,
+        thru: Thru = no_thru,
+        recorder: Recorder | None = None,
+        watch: Watch = nobody,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._musician = musician
+        self._clock = clock
+        self._output = output
+        self._thru = thru
+        self._recorder = recorder or NoRecorder()
+        self._watch = watch
+        self._say = say
+        self._inbox = Inbox()
+        self._held = Sounding()  # what the player holds, as the musician has heard it
+        self._missed = 0
+        self._ending = False
+        self._finished = False
+
+    # --- from any thread ---------------------------------------------------------------------------------------------
+
+    def hear(self, data: bytes, time_s: float) -> None:
+        """Take a message as it comes in: thru at once, the rest is left to the loop."""
+        if not self._inbox.shedding:
+            self._thru(data)
+        event = from_bytes(data)
+        if event is not None:
+            self._inbox.hear(event, time_s)
+
+    def ask(self, task: Task) -> None:
+        """Have something done by the loop, between two calls of the musician."""
+        self._inbox.ask(task)
+
+    def end(self) -> None:
+        """Make the loop end soon; safe to call from a signal's handler, and again."""
+        self._ending = True
+        self._inbox.ask(lambda: None)
+
+    def tell(self, text: str) -> None:
+        """Say something to the person, and keep it with the take."""
+        self._say(text)
+        self._recorder.remark(text, self._clock.now())
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Play until `end` is called. However it ends, what sounded has been ended."""
+        gc.collect()
+        gc.freeze()  # what is there now lives as long as we do: no collection needs to look at it again
+        try:
+            while not self._ending:
+                self.wait()
+                self.turn()
+        finally:
+            gc.unfreeze()
+            self.finish()
+
+    def wait(self) -> None:
+        """Wait for the inbox or the next deadline; sleep, then let the clock spin over the last half millisecond."""
+        remaining_s = self._musician.deadline_s() - self._clock.now()
+        if remaining_s > SPIN_S:
+            item = self._inbox.take(min(remaining_s - SPIN_S, IDLE_S))
+            if item is not None:
+                self._deal_with(item)
+                return
+        deadline_s = self._musician.deadline_s()
+        if deadline_s - self._clock.now() <= SPIN_S:
+            self._clock.sleep_until(deadline_s)
+
+    def turn(self) -> None:
+        """Deal with what has come in, then with what is due."""
+        for _ in range(EVENTS_A_TURN):
+            item = self._inbox.take()
+            if item is None:
+                break
+            self._deal_with(item)
+        if self._inbox.recover():
+            self.tell(f"too much came in at once: {self._inbox.shed} events dropped so far; every key is released")
+            self._release_player()
+        self._advance()
+
+    def finish(self) -> None:
+        """End what sounds: the musician's notes, then the player's. A second call does nothing."""
+        if self._finished:
+            return
+        self._finished = True
+        try:
+            now_s = self._clock.now()
+            out = self._musician.stop(now_s)
+            self._send(out)
+            self._recorder.call(Call("stop", now_s, tuple(out)))
+        finally:
+            for data in self._held.release():
+                self._thru(data)
+
+    # --- its parts ---------------------------------------------------------------------------------------------------
+
+    def _deal_with(self, item: Heard | Task) -> None:
+        if isinstance(item, tuple):
+            self._feed(*item)
+        else:
+            item()
+
+    def _feed(self, event: Event, time_s: float) -> None:
+        out = self._musician.feed(event, time_s)
+        self._send(out)
+        self._held.note(to_bytes(event))
+        self._recorder.call(Call("feed", time_s, tuple(out), event))
+        self._watch(self._musician.status(), (event,), out)
+
+    def _advance(self) -> None:
+        due_s, now_s = self._musician.deadline_s(), self._clock.now()
+        if now_s < due_s:
+            return
+        out = self._musician.advance(now_s)
+        self._send(out)
+        self._recorder.call(Call("advance", now_s, tuple(out), None, due_s))
+        status = self._musician.status()
+        if status.missed > self._missed:
+            self.tell(f"deadline missed in bar {status.bar}, beat {status.beat}: {status.missed} so far")
+        self._missed = status.missed
+        self._watch(status, (), out)
+
+    def _send(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._output.send(event)
+
+    def _release_player(self) -> None:
+        """Let go, for the musician and on the wire, of every key and pedal that the player holds."""
+        for data in self._held.release():
+            self._thru(data)
+            event = from_bytes(data)
+            if event is not None:
+                self._feed(event, self._clock.now())

@@ -1,0 +1,127 @@
+"""`livebach play`: ports, guard, recorder, display and loop, put together and taken apart again."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from livebach import take
+from livebach.clock import Clock, freeze, make_timely
+from livebach.config import Config
+from livebach.daemon import Daemon
+from livebach.display import Display, open_display
+from livebach.errors import UserError
+from livebach.events import Program
+from livebach.options import add_settings, settings
+from livebach.ports import InputPort, OutputPort, Thru, list_inputs, list_outputs
+from livebach.recorder import Recorder, open_recorder
+from livebach.watcher import Watcher
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+READY_S = 0.1
+"""From the musician's making to the first tick of a count-in: time to begin listening."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_settings(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Play until Ctrl-C or a signal; what sounds then is ended."""
+    config = take.seeded(settings(args))
+    _check_named("input", config.midi.input, "--in", config.midi.api)
+    _check_named("output", config.midi.output, "--out", config.midi.api)
+    with ExitStack() as stack:
+        _play(config, take.load_network(config.engine.checkpoint), stack)
+    return 0
+
+
+def _check_named(which: str, name: str | None, flag: str, api: str | None) -> None:
+    if name is None:
+        there = list_inputs(api) if which == "input" else list_outputs(api)
+        ports = ", ".join(map(repr, there)) if there else "there is none"
+        raise UserError(f"midi.{which} is not set: {flag} NAME, one of: {ports}")
+
+
+class Ear:
+    """Where the input's callback goes: nowhere, until there is a daemon to hear it."""
+
+    def __init__(self) -> None:
+        self.daemon: Daemon | None = None
+
+    def __call__(self, data: bytes, time_s: float) -> None:
+        """Hand on a message."""
+        if self.daemon is not None:
+            self.daemon.hear(data, time_s)
+
+
+def _play(config: Config, network: take.Loaded, stack: ExitStack) -> None:
+    """Open everything, each with its closing on the stack, and play."""
+    midi = config.midi
+    assert midi.input is not None
+    assert midi.output is not None
+    output = stack.enter_context(closing(OutputPort.open(midi.output, midi.api, wait=midi.wait)))
+    thru = stack.enter_context(closing(Thru(output.twin(), midi.thru)))
+    ear = Ear()
+    heard = stack.enter_context(closing(InputPort.open(midi.input, midi.api, ear, wait=midi.wait)))
+    display = stack.enter_context(closing(open_display()))
+    clock = Clock()
+    start_s = clock.now() + READY_S
+    recorder = _recorder(config, network, start_s, display, stack)
+    musician = take.musician(network, config, start_s)
+    daemon = Daemon(musician, clock, output, thru=thru, recorder=recorder, watch=display.show, say=display.say)
+    watcher = stack.enter_context(closing(Watcher([heard, output, thru.output], daemon.tell)))
+    if midi.program is not None:
+        output.send(Program(midi.program - 1, midi.output_channel - 1))
+    stack.enter_context(ended_by_signals(daemon))
+    display.say(_banner(config, heard, output))
+    display.say(make_timely())
+    freeze()
+    ear.daemon = daemon
+    watcher.start()
+    daemon.run()
+
+
+def _recorder(config: Config, network: take.Loaded, start_s: float, display: Display, stack: ExitStack) -> Recorder:
+    header = take.header(config, network, start_s)
+    parent = Path(config.session.folder).expanduser()
+    recorder = open_recorder(config.session.save, parent, header, display.say)
+    stack.callback(lambda: _close(recorder, display))
+    return recorder
+
+
+def _close(recorder: Recorder, display: Display) -> None:
+    folder = recorder.close()
+    if folder is not None:
+        display.say(f"The take is in {folder}")
+
+
+def _banner(config: Config, heard: InputPort, output: OutputPort) -> str:
+    def name(port: InputPort | OutputPort) -> str:
+        return port.name if port.connected else f"{port.wanted} (waiting for it)"
+
+    time, thru = config.time, "on" if config.midi.thru else "off"
+    first = f"in: {name(heard)}   out: {name(output)}   api: {config.midi.api or 'any'}   thru: {thru}"
+    second = f"{time.bpm:g} bpm   {time.metre}   {config.turns.mode}   seed {config.sampling.seed}"
+    return f"{first}\n{second}\nPlay, and pause: it goes on. Ctrl-C ends."
+
+
+@contextmanager
+def ended_by_signals(daemon: Daemon) -> Iterator[None]:
+    """While this lasts, Ctrl-C and the like end the loop, also twice; afterwards they do what they did before."""
+
+    def handle(_number: int, _frame: Any) -> None:
+        daemon.end()
+
+    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    before = [signal.signal(number, handle) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,72 @@
+"""What a take is made of: the settings, a seed, a network, and the musician that they make. Replay makes the same."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from livebach import checkpoint
+from livebach.config import Config, to_dict, with_value
+from livebach.engine import Engine
+from livebach.errors import UserError
+from livebach.memory import Network
+from livebach.musician import Musician
+from livebach.session import Header
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A network that is ready to play, the name it was asked for by, and its file's SHA-256."""
+
+    engine: Network
+    name: str
+    sha256: str
+
+
+def seeded(config: Config) -> Config:
+    """The settings with a seed: a new one where none was set."""
+    if config.sampling.seed is not None:
+        return config
+    return with_value(config, "sampling.seed", secrets.randbits(32))
+
+
+def load_network(name: str) -> Loaded:
+    """Load a checkpoint by its path, or the default one; UserError in one line where that cannot be."""
+    path = checkpoint.default_path() if name == DEFAULT else Path(name).expanduser().resolve()
+    try:
+        engine = Engine(checkpoint.load(path))
+        return Loaded(engine, DEFAULT if name == DEFAULT else str(path), checkpoint.fingerprint(path))
+    except checkpoint.CheckpointError as error:
+        raise UserError(f"engine.checkpoint: {error}") from None
+
+
+def _version() -> str:
+    try:
+        return version("livebach")
+    except PackageNotFoundError:
+        return ""
+
+
+def header(config: Config, network: Loaded, start_s: float) -> Header:
+    """What a take starts from."""
+    assert config.sampling.seed is not None
+    return Header(
+        config=to_dict(config),
+        seed=config.sampling.seed,
+        start_s=start_s,
+        checkpoint=network.name,
+        sha256=network.sha256,
+        started=datetime.now().astimezone().isoformat(timespec="seconds"),
+        livebach=_version(),
+    )
+
+
+def musician(network: Loaded, config: Config, start_s: float) -> Musician:
+    """The musician of these settings, its seed among them."""
+    assert config.sampling.seed is not None
+    return Musician(network.engine, config, config.sampling.seed, start_s)
