@@ -1,0 +1,186 @@
+"""Pieces -> training crops: transposition, texture, given keys and gaps. Numpy only; every draw from one generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from livebach.corpus import Piece
+from livebach.roll import (
+    KEYS,
+    OFF,
+    ONSET,
+    TEXTURE_LEVELS,
+    UNKNOWN,
+    Frames,
+    legalise,
+    metre_features,
+    texture_of,
+)
+from livebach.spec import CONDITION_FEATURES
+
+TEXTURE_WINDOW = 32
+"""Ticks ahead that a texture describes."""
+UNKNOWN_TEXTURE = TEXTURE_LEVELS
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Model inputs, first axis batch: frames and coming uint8 [B, T, 88], condition float32 [B, T, F], given uint8 [B, T, 88]."""
+
+    frames: Frames
+    condition: NDArray[np.float32]
+    coming: Frames
+    given: Frames
+
+
+@dataclass(frozen=True, slots=True)
+class Augment:
+    """How a crop is varied. Rates are shares of crops unless they say otherwise."""
+
+    transpose: int = 6
+    """At most this many semitones up or down."""
+    given: float = 0.5
+    """Share of crops of which some keys are given."""
+    gap: float = 0.1
+    """Share of crops with a stretch cut out, as after a wait."""
+    texture_dropped: float = 0.4
+    texture_noise: float = 0.3
+    """Share of crops whose texture is one level off."""
+
+
+def before(places: NDArray[np.int16]) -> NDArray[np.int16]:
+    """The place of the tick before each: int16 [T, 3]; the first one's is a tick earlier in its own bar."""
+    first = places[:1].copy()
+    first[0, 0] = (first[0, 0] - 1) % max(1, first[0, 2])
+    return np.concatenate([first, places[:-1]])
+
+
+def condition_rows(places: NDArray[np.int16], earlier: NDArray[np.int16], texture: NDArray[np.int8]) -> NDArray[np.float32]:
+    """The condition of predicting each frame: metre before, metre of the frame, texture. float32 [T, CONDITION_FEATURES]."""
+    t = len(places)
+    shades = np.zeros((t, 2, TEXTURE_LEVELS + 1), np.float32)
+    shades[np.arange(t)[:, None], [0, 1], texture] = 1
+    old = np.array([metre_features(*p) for p in earlier.tolist()], np.float32).reshape(t, -1)
+    new = np.array([metre_features(*p) for p in places.tolist()], np.float32).reshape(t, -1)
+    rows = np.concatenate([old, new, shades.reshape(t, -1)], axis=1)
+    assert rows.shape[1] == CONDITION_FEATURES
+    return rows
+
+
+def texture_track(frames: Frames, window: int = TEXTURE_WINDOW) -> NDArray[np.int8]:
+    """Levels of density and polyphony of the `window` ticks from each frame on: int8 [T, 2]."""
+    t = len(frames)
+    down = (frames != OFF).sum(axis=1)
+    sums = [np.concatenate([[0], np.cumsum(x)]) for x in ((frames == ONSET).sum(axis=1), down, down > 0)]
+    stop = np.minimum(np.arange(t) + window, t)
+    onsets, keys, sounding = (s[stop] - s[np.arange(t)] for s in sums)
+    levels = [texture_of(o / n, k / max(1, s)) for o, k, s, n in zip(onsets, keys, sounding, stop - np.arange(t), strict=True)]
+    return np.array([(x.density, x.polyphony) for x in levels], np.int8).reshape(t, 2)
+
+
+class Sampler:
+    """Draws batches of crops from pieces, longer pieces more often."""
+
+    def __init__(self, pieces: Sequence[Piece], crop: int, batch: int, augment: Augment) -> None:
+        self.pieces, self.crop, self.batch, self.augment = list(pieces), crop, batch, augment
+        if not self.pieces:
+            raise ValueError("there is no piece to train on")
+        lengths = np.array([len(p.frames) for p in self.pieces], float)
+        self.odds = lengths / lengths.sum()
+        self.textures = [texture_track(p.frames) for p in self.pieces]
+
+    def draw(self, rng: Generator) -> Batch:
+        """The next batch."""
+        chosen = rng.choice(len(self.pieces), self.batch, p=self.odds)
+        crops = [self._crop(int(i), rng) for i in chosen]
+        return Batch(*(np.stack(parts) for parts in zip(*crops, strict=True)))
+
+    def _crop(self, index: int, rng: Generator) -> tuple[Frames, NDArray[np.float32], Frames, Frames]:
+        frames, places, texture = self.pieces[index].frames, self.pieces[index].places, self.textures[index]
+        cut = int(rng.integers(1, 33)) if rng.random() < self.augment.gap else 0
+        start = int(rng.integers(0, max(1, len(frames) - self.crop - cut + 1)))
+        ticks = np.arange(start, min(start + self.crop + cut, len(frames)))
+        if cut and len(ticks) > cut + 16:
+            hole = int(rng.integers(8, len(ticks) - cut - 7))
+            ticks = np.delete(ticks, np.s_[hole : hole + cut])
+        ticks = ticks[: self.crop]
+        lead_in = frames[start - 1 : start] if start else np.zeros((1, KEYS), np.uint8)
+        roll = transposed(np.concatenate([lead_in, legalise_after(lead_in, frames[ticks])]), rng, self.augment.transpose)
+        inputs, coming = roll[:-1], roll[1:]
+        condition = condition_rows(places[ticks], before(places[ticks]), self._texture(texture[ticks], rng))
+        given = given_plane(coming, rng) if rng.random() < self.augment.given else np.full_like(coming, UNKNOWN)
+        return self._padded(inputs, condition, coming, given)
+
+    def _texture(self, levels: NDArray[np.int8], rng: Generator) -> NDArray[np.int8]:
+        levels = levels.copy()
+        if rng.random() < self.augment.texture_noise:
+            levels = np.clip(levels + rng.integers(-1, 2, (1, 2)), 0, TEXTURE_LEVELS - 1).astype(np.int8)
+        lot = rng.random()
+        if lot < self.augment.texture_dropped:
+            levels[:] = UNKNOWN_TEXTURE
+        elif lot < self.augment.texture_dropped + 0.2:
+            levels[:, int(rng.integers(2))] = UNKNOWN_TEXTURE
+        return levels
+
+    def _padded(
+        self, inputs: Frames, condition: NDArray[np.float32], coming: Frames, given: Frames
+    ) -> tuple[Frames, NDArray[np.float32], Frames, Frames]:
+        """A piece shorter than a crop is filled up with frames that are all given: they cost nothing."""
+        missing = self.crop - len(inputs)
+        if missing == 0:
+            return inputs, condition, coming, given
+        blank = np.zeros((missing, KEYS), np.uint8)
+        return (
+            np.concatenate([inputs, blank]),
+            np.concatenate([condition, np.zeros((missing, condition.shape[1]), np.float32)]),
+            np.concatenate([coming, blank]),
+            np.concatenate([given, blank]),
+        )
+
+
+def legalise_after(lead_in: Frames, frames: Frames) -> Frames:
+    """`frames` legal as what follows `lead_in` uint8 [1, 88]: a HOLD after OFF becomes an ONSET."""
+    return legalise(np.concatenate([lead_in, frames]))[1:]
+
+
+def transposed(frames: Frames, rng: Generator, most: int) -> Frames:
+    """The roll a random number of semitones up or down, at most `most`, never off the keyboard."""
+    used = np.flatnonzero((frames != OFF).any(axis=0))
+    low, high = (int(used[0]), int(used[-1])) if len(used) else (most, KEYS - 1 - most)
+    by = int(rng.integers(-min(most, low), min(most, KEYS - 1 - high) + 1))
+    return np.roll(frames, by, axis=1)
+
+
+# -- given keys -------------------------------------------------------------------------------------------------------
+
+
+def given_plane(coming: Frames, rng: Generator) -> Frames:
+    """What is revealed of a crop: a line at the top or bottom, a range with its rests, or single keys; uint8 [T, 88]."""
+    kind = rng.random()
+    if kind < 0.55:
+        mask = _outer_line(coming, rng)
+    elif kind < 0.85:
+        a, b = np.sort(rng.integers(0, KEYS + 1, 2))
+        mask = np.zeros(coming.shape, bool)
+        mask[:, a:b] = True
+    else:
+        mask = np.broadcast_to(rng.random(KEYS) < rng.uniform(0.05, 0.5), coming.shape).copy()
+    late = rng.random(len(coming)) < 0.08
+    mask[late] &= coming[late] != ONSET
+    return np.where(mask, coming, np.uint8(UNKNOWN))
+
+
+def _outer_line(coming: Frames, rng: Generator) -> NDArray[np.bool_]:
+    """The highest or lowest key that is down, with or without the silence beyond it."""
+    top = bool(rng.random() < 0.7)
+    down = (coming != OFF)[:, ::-1] if top else coming != OFF
+    first = np.where(down.any(axis=1), down.argmax(axis=1), KEYS)
+    keys = np.arange(KEYS)
+    beyond = rng.random() < 0.5
+    mask = keys[None, :] <= first[:, None] if beyond else keys[None, :] == first[:, None]
+    return mask[:, ::-1] if top else mask

@@ -1,0 +1,162 @@
+"""A trained network in one safetensors file: weights, metadata, and a stored input/output pair.
+
+No pickle: a checkpoint is numbers and JSON, and can run no code. Everything is checked against the architecture that the
+file states before any weight is read, so that a wrong file costs no memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from livebach.data import data_path
+from livebach.roll import KEYS, STATES
+from livebach.spec import CONDITION_FEATURES, NetworkSpec
+
+FORMAT = "livebach-1"
+DEFAULT_NAME = "checkpoints/default.safetensors"
+MAX_BYTES = 256 << 20
+PAIR = ("pair.frames", "pair.condition", "pair.given", "pair.coming", "pair.logits")
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint of ours, or a damaged one, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Weights by name (float32), the shape of the network, metadata, and the stored pair."""
+
+    spec: NetworkSpec
+    weights: dict[str, NDArray[np.float32]]
+    meta: dict[str, Any]
+    pair: dict[str, NDArray[Any]]
+
+
+def default_path() -> Path:
+    """Where the checkpoint that ships with the package is."""
+    return data_path(DEFAULT_NAME)
+
+
+def weight_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
+    """Every weight of a network of this shape, by its name in the torch model."""
+    c, k, g, s = spec.time_channels, spec.key_channels, spec.given_channels, spec.context_channels
+    shapes: dict[str, tuple[int, ...]] = {
+        "place": (KEYS, c),
+        **_linear("embed", (2 * spec.reach + 1) * STATES, c),
+        **_linear("condition", CONDITION_FEATURES, spec.condition_channels),
+        **_linear("given.embed", STATES, g),
+        **_linear("from_context", s, k),
+        "from_given.weight": (k, g),
+        "from_below.weight": (k, STATES),
+        **_linear("to_logits", k, STATES),
+    }
+    for i in range(len(spec.time_dilations)):
+        shapes |= _gated(f"time_layers.{i}", c, s)
+        shapes[f"time_layers.{i}.condition.weight"] = (2 * c, spec.condition_channels)
+        if i in spec.mixing_layers:
+            shapes[f"time_layers.{i}.mixing.by_interval"] = (spec.mixing_heads, 2 * KEYS - 1)
+            shapes[f"time_layers.{i}.mixing.to_gates.weight"] = (2 * c, c)
+    for i in range(len(spec.key_dilations)):
+        shapes |= _gated(f"key_layers.{i}", k, k)
+    for i in range(len(spec.given_dilations)):
+        shapes |= {f"given.layers.{i}.weight": (g, g, 3), f"given.layers.{i}.bias": (g,)}
+    return shapes
+
+
+def _linear(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+
+
+def _gated(name: str, channels: int, skip: int) -> dict[str, tuple[int, ...]]:
+    return {
+        f"{name}.past.weight": (2 * channels, channels),
+        **_linear(f"{name}.present", channels, 2 * channels),
+        **_linear(f"{name}.out", channels, channels + skip),
+    }
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all."""
+    header = {"format": FORMAT, "architecture": checkpoint.spec.to_dict(), "meta": checkpoint.meta}
+    part = path.with_name(path.name + ".part")
+    tensors = {**checkpoint.weights, **checkpoint.pair}
+    save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part, {"livebach": json.dumps(header)})
+    with open(part, "rb") as handle:
+        os.fsync(handle.fileno())
+    os.replace(part, path)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read and check a checkpoint. Raises CheckpointError, one line that names the file and what is wrong with it."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise CheckpointError(f"{path}: larger than {MAX_BYTES >> 20} MiB: not a livebach checkpoint")
+        with safe_open(path, "np") as handle:
+            return _read(path, handle)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
+
+
+def _read(path: Path, handle: Any) -> Checkpoint:
+    spec, meta = _header(path, handle.metadata())
+    expected = weight_shapes(spec)
+    missing = sorted((set(expected) | set(PAIR)) - set(handle.keys()))
+    if missing:
+        raise CheckpointError(f"{path}: lacks {missing[0]} (and {len(missing) - 1} more of its {len(expected)} tensors)")
+    for name, shape in expected.items():
+        part = handle.get_slice(name)
+        if tuple(part.get_shape()) != shape or part.get_dtype() not in ("F32", "F16"):
+            raise CheckpointError(f"{path}: {name} must be float {shape}, got {part.get_dtype()} {tuple(part.get_shape())}")
+    weights = {name: handle.get_tensor(name).astype(np.float32) for name in expected}
+    broken = next((n for n, w in weights.items() if not np.isfinite(w).all()), None)
+    if broken:
+        raise CheckpointError(f"{path}: {broken} has values that are not finite")
+    return Checkpoint(spec, weights, meta, _pair(path, handle))
+
+
+def _header(path: Path, metadata: dict[str, str] | None) -> tuple[NetworkSpec, dict[str, Any]]:
+    try:
+        header = json.loads((metadata or {})["livebach"])
+        if header["format"] != FORMAT:
+            raise CheckpointError(f"{path}: format must be {FORMAT}, got {header['format']!r}")
+        return NetworkSpec.from_dict(header["architecture"]), dict(header["meta"])
+    except CheckpointError:
+        raise
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: a safetensors file, but not a livebach checkpoint (no {error})") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: its metadata is damaged: {error}") from error
+
+
+def _pair(path: Path, handle: Any) -> dict[str, NDArray[Any]]:
+    pair = {name: handle.get_tensor(name) for name in PAIR}
+    ticks = len(pair["pair.frames"])
+    shapes = {
+        "pair.frames": (ticks, KEYS),
+        "pair.given": (ticks, KEYS),
+        "pair.coming": (ticks, KEYS),
+        "pair.condition": (ticks, CONDITION_FEATURES),
+        "pair.logits": (ticks, KEYS, STATES),
+    }
+    for name, shape in shapes.items():
+        if pair[name].shape != shape or ticks == 0:
+            raise CheckpointError(f"{path}: {name} must be {shape}, got {pair[name].shape}")
+    return pair
+
+
+def fingerprint(path: Path) -> str:
+    """The SHA-256 of a file, in hex: what a session's log knows a checkpoint by."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

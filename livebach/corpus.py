@@ -1,0 +1,252 @@
+"""MIDI files -> pieces on the grid, and their split into training, validation and test.
+
+Knows files and music on paper; nothing of the network. A broken file is reported by name, never passed over in silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mido
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.roll import HIGH_KEY, LOW_KEY, ONSET, Frames, Metre, Note, frames_from_notes, metre_track
+
+SPLITS = ("train", "valid", "test")
+PERCUSSION_CHANNEL = 9
+MAX_TICKS = 200_000
+"""A longer piece (14 hours at 60 quarters a minute) is a broken file."""
+
+
+class CorpusError(ValueError):
+    """A file or folder that cannot be read, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A MIDI file on the grid: notes, the metres with the tick where each starts, ticks in all."""
+
+    notes: tuple[Note, ...]
+    metres: tuple[tuple[int, Metre], ...]
+    length: int
+    steps_per_quarter: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What the network is trained on: `frames` uint8[T, 88] and `places` int16[T, 3] (tick in bar, beat, bar)."""
+
+    name: str
+    frames: Frames
+    places: NDArray[np.int16]
+
+    @property
+    def onsets(self) -> int:
+        """How many notes are struck."""
+        return int((self.frames == ONSET).sum())
+
+
+@dataclass(slots=True)
+class Corpus:
+    """Pieces by split, and what was left out with the reason."""
+
+    splits: dict[str, list[Piece]]
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """A line for each split (pieces, frames, onsets) and one for each file left out."""
+        rows = [
+            f"{name:5} {len(pieces):4} pieces {sum(len(p.frames) for p in pieces):8} frames {sum(p.onsets for p in pieces):8} onsets"
+            for name, pieces in self.splits.items()
+        ]
+        return "\n".join(rows + [f"left out {name}: {why}" for name, why in self.left_out])
+
+
+# -- one file ---------------------------------------------------------------------------------------------------------
+
+
+def read_score(path: Path, steps_per_quarter: int = 4) -> Score:
+    """Read a MIDI file onto the grid.
+
+    Note times are rounded to ticks; overlapping notes on one key are paired first on, first off; percussion is left out.
+    Raises CorpusError with the file's name.
+    """
+    try:
+        midi = mido.MidiFile(path, clip=True)
+        merged = mido.merge_tracks(midi.tracks) if midi.type < 2 else [m for t in midi.tracks for m in t]
+    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise CorpusError(f"{path}: not a MIDI file that can be read: {error or type(error).__name__}") from error
+    if midi.ticks_per_beat <= 0:
+        raise CorpusError(f"{path}: its division is {midi.ticks_per_beat}: only files in ticks per quarter can be read")
+    return _score_of(path, merged, steps_per_quarter / midi.ticks_per_beat, steps_per_quarter)
+
+
+def _score_of(path: Path, messages: Iterable[mido.Message], scale: float, steps_per_quarter: int) -> Score:
+    open_notes: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    notes: list[Note] = []
+    metres: dict[int, Metre] = {}
+    clock = 0
+    for message in messages:
+        clock += message.time
+        tick = round(clock * scale)
+        if message.type == "time_signature":
+            metres[tick] = _metre_of(path, message.numerator, message.denominator)
+        elif message.type in ("note_on", "note_off") and message.channel != PERCUSSION_CHANNEL:
+            sounding = open_notes.setdefault((message.channel, message.note), [])
+            if message.type == "note_on" and message.velocity > 0:
+                sounding.append((tick, message.velocity))
+            elif sounding:
+                start, velocity = sounding.pop(0)
+                notes.append(Note(message.note, start, max(tick, start + 1), velocity))
+    end = round(clock * scale)
+    notes += [Note(key, s, max(end, s + 1), v) for (_, key), rest in open_notes.items() for s, v in rest]
+    return _checked(path, notes, metres, steps_per_quarter)
+
+
+def _metre_of(path: Path, numerator: int, denominator: int) -> Metre:
+    try:
+        return Metre(numerator, denominator)
+    except ValueError as error:
+        raise CorpusError(f"{path}: {error}") from error
+
+
+def _checked(path: Path, notes: list[Note], metres: dict[int, Metre], steps_per_quarter: int) -> Score:
+    if not any(LOW_KEY <= n.key <= HIGH_KEY for n in notes):
+        raise CorpusError(f"{path}: no note between {LOW_KEY} and {HIGH_KEY}")
+    length = max(n.end for n in notes)
+    if length > MAX_TICKS:
+        raise CorpusError(f"{path}: {length} ticks long, at most {MAX_TICKS} are allowed")
+    changes = sorted((t, m) for t, m in metres.items() if t < length)
+    if not changes or changes[0][0] > 0:
+        changes.insert(0, (0, Metre(4, 4)))
+    notes.sort(key=lambda n: (n.start, n.key))
+    return Score(tuple(notes), tuple(changes), length, steps_per_quarter)
+
+
+def upbeat_ticks(score: Score) -> int:
+    """How many ticks of upbeat the first metre begins with: 0, or what the accents say where they say it clearly.
+
+    MIDI has no sign for an upbeat: an engraver's file starts its first bar with it. The downbeat is looked for where
+    long and low notes start and where many start together.
+    """
+    metre = score.metres[0][1]
+    bar, beat = metre.bar_ticks(score.steps_per_quarter), metre.beat_ticks(score.steps_per_quarter)
+    stop = score.metres[1][0] if len(score.metres) > 1 else score.length
+    accent = np.zeros(bar)
+    for note in score.notes:
+        if note.start < stop:
+            accent[note.start % bar] += min(note.end - note.start, bar) * (1.5 if note.key < 55 else 1.0)
+    half = max(1, beat // 2)
+    phases = list(range(0, bar, half))
+    strength = np.array([accent[p] + 0.3 * accent[p::beat].sum() for p in phases])
+    best = int(strength.argmax())
+    clear = strength[best] > 1.3 * strength[0]
+    return phases[best] if clear else 0
+
+
+def piece_of(name: str, score: Score) -> Piece:
+    """Draw a score into frames with the metre beside them."""
+    frames = frames_from_notes(score.notes, score.length)
+    places = metre_track(score.length, score.metres, score.steps_per_quarter, upbeat_ticks(score))
+    return Piece(name, frames, places)
+
+
+# -- a folder ---------------------------------------------------------------------------------------------------------
+
+
+def midi_files(folder: Path) -> list[Path]:
+    """Every MIDI file below a folder, in order of name. Raises CorpusError where there is none."""
+    if not folder.is_dir():
+        raise CorpusError(f"{folder}: no such folder")
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".mid", ".midi") and p.is_file())
+    if not files:
+        raise CorpusError(f"{folder}: no .mid or .midi file below it")
+    return files
+
+
+def split_of(name: str) -> str:
+    """The split that a piece belongs to by its name.
+
+    Of the Well-Tempered Clavier (files named like wtc1p06) numbers 6, 13 and 20 of both books validate and 3, 10 and 17
+    test. Of anything else a tenth each does, by the SHA-256 of the file's stem, except where a Well-Tempered Clavier is
+    in the same corpus: then the rest is for training (see `split_pieces`).
+    """
+    number = _wtc_number(name)
+    if number is not None:
+        return {6: "valid", 13: "valid", 20: "valid", 3: "test", 10: "test", 17: "test"}.get(number, "train")
+    lot = hashlib.sha256(Path(name).stem.encode()).digest()[0] % 10
+    return {0: "valid", 1: "test"}.get(lot, "train")
+
+
+def _wtc_number(name: str) -> int | None:
+    match = re.fullmatch(r"wtc[12][pf](\d\d)", Path(name).stem.lower())
+    return int(match.group(1)) if match else None
+
+
+def load_corpus(folder: Path, steps_per_quarter: int = 4, report: Callable[[str], None] = lambda _: None) -> Corpus:
+    """Read a folder and split it by piece; `report` hears of each file that is left out."""
+    pieces, left_out = [], []
+    for path in midi_files(folder):
+        name = str(path.relative_to(folder))
+        try:
+            pieces.append(piece_of(name, read_score(path, steps_per_quarter)))
+        except CorpusError as error:
+            left_out.append((name, str(error)))
+    if not pieces:
+        raise CorpusError(f"{folder}: none of its {len(left_out)} MIDI files can be read")
+    corpus = split_pieces(pieces)
+    corpus.left_out[:0] = left_out
+    for name, why in corpus.left_out:
+        report(f"left out {name}: {why}")
+    return corpus
+
+
+def split_pieces(pieces: Sequence[Piece]) -> Corpus:
+    """Split by piece; near-duplicates of a held-out piece are left out, so that none is on two sides."""
+    has_wtc = any(_wtc_number(p.name) is not None for p in pieces)
+    sides = {p.name: "train" if has_wtc and _wtc_number(p.name) is None else split_of(p.name) for p in pieces}
+    corpus = Corpus({name: [] for name in SPLITS})
+    prints = {p.name: fingerprint(p.frames) for p in pieces}
+    kept: list[Piece] = []
+    for piece in sorted(pieces, key=lambda p: (-SPLITS.index(sides[p.name]), p.name)):
+        twin = next((k.name for k in kept if sides[k.name] != sides[piece.name] and alike(prints[k.name], prints[piece.name])), None)
+        if twin:
+            corpus.left_out.append((piece.name, f"near-duplicate of {twin} ({sides[twin]})"))
+        else:
+            kept.append(piece)
+    for piece in sorted(kept, key=lambda p: p.name):
+        corpus.splits[sides[piece.name]].append(piece)
+    return corpus
+
+
+# -- near-duplicates --------------------------------------------------------------------------------------------------
+
+_GRAM = 12
+ALIKE = 0.05
+"""Share of common melodic runs above which two pieces are editions of one: other pairs of Bach stay below 0.04."""
+
+
+def fingerprint(frames: Frames) -> frozenset[int]:
+    """Hashes of every run of 12 steps of the upper line, as intervals: the same in every key and tempo."""
+    lines = [_skyline(frames), _skyline(frames[:, ::-1])]
+    grams = set()
+    for line in lines:
+        steps = np.diff(line)
+        grams |= {hash(steps[i : i + _GRAM].tobytes()) for i in range(len(steps) - _GRAM + 1)}
+    return frozenset(grams)
+
+
+def _skyline(frames: Frames) -> NDArray[np.int16]:
+    struck = frames == ONSET
+    ticks = np.flatnonzero(struck.any(axis=1))
+    return (frames.shape[1] - 1 - struck[ticks, ::-1].argmax(axis=1)).astype(np.int16)
+
+
+def alike(a: frozenset[int], b: frozenset[int]) -> bool:
+    """Whether two fingerprints are those of one piece in two editions, or of a piece and a part of it."""
+    return bool(a and b) and len(a & b) > ALIKE * min(len(a), len(b))

@@ -1,0 +1,109 @@
+"""What is played: note-ons, note-offs and controls, as immutable values.
+
+Knows MIDI's numbers and nothing else: no port, no clock, no file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CHANNELS = 16
+MAX_DATA = 127
+SUSTAIN = 64
+ALL_SOUND_OFF = 120
+ALL_NOTES_OFF = 123
+
+
+def _check(name: str, value: int, high: int) -> None:
+    if not isinstance(value, int) or not 0 <= value <= high:
+        raise ValueError(f"{name} must be in 0..{high}, got {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class NoteOn:
+    """A key goes down. A velocity of 0 is a `NoteOff` in MIDI, and refused here."""
+
+    key: int
+    velocity: int = 64
+    channel: int = 0
+
+    def __post_init__(self) -> None:
+        _check("key", self.key, MAX_DATA)
+        _check("velocity", self.velocity, MAX_DATA)
+        _check("channel", self.channel, CHANNELS - 1)
+        if self.velocity == 0:
+            raise ValueError("velocity must be in 1..127, got 0: that is a note-off")
+
+
+@dataclass(frozen=True, slots=True)
+class NoteOff:
+    """A key comes up."""
+
+    key: int
+    velocity: int = 0
+    channel: int = 0
+
+    def __post_init__(self) -> None:
+        _check("key", self.key, MAX_DATA)
+        _check("velocity", self.velocity, MAX_DATA)
+        _check("channel", self.channel, CHANNELS - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A controller moves (pedal, wheel, panic)."""
+
+    control: int
+    value: int
+    channel: int = 0
+
+    def __post_init__(self) -> None:
+        _check("control", self.control, MAX_DATA)
+        _check("value", self.value, MAX_DATA)
+        _check("channel", self.channel, CHANNELS - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program (instrument) is chosen."""
+
+    program: int
+    channel: int = 0
+
+    def __post_init__(self) -> None:
+        _check("program", self.program, MAX_DATA)
+        _check("channel", self.channel, CHANNELS - 1)
+
+
+Event = NoteOn | NoteOff | Control | Program
+
+
+def from_bytes(data: bytes | list[int]) -> Event | None:
+    """Read one whole MIDI message; None where it is none of ours (clock, sysex, bend, …) or malformed."""
+    if len(data) < 2 or not 0x80 <= data[0] <= 0xEF or any(b > MAX_DATA for b in data[1:]):
+        return None
+    kind, channel = data[0] & 0xF0, data[0] & 0x0F
+    if kind == 0xC0 and len(data) == 2:
+        return Program(data[1], channel)
+    if len(data) != 3:
+        return None
+    if kind == 0x90 and data[2] > 0:
+        return NoteOn(data[1], data[2], channel)
+    if kind in (0x80, 0x90):
+        return NoteOff(data[1], data[2] if kind == 0x80 else 0, channel)
+    if kind == 0xB0:
+        return Control(data[1], data[2], channel)
+    return None
+
+
+def to_bytes(event: Event) -> bytes:
+    """Write an event as one MIDI message."""
+    match event:
+        case NoteOn(key, velocity, channel):
+            return bytes((0x90 | channel, key, velocity))
+        case NoteOff(key, velocity, channel):
+            return bytes((0x80 | channel, key, velocity))
+        case Control(control, value, channel):
+            return bytes((0xB0 | channel, control, value))
+        case Program(program, channel):
+            return bytes((0xC0 | channel, program))
