@@ -7,7 +7,7 @@ when the name is back (`check`, which `Watcher` calls). Knows what sounds on it,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from threading import Lock
+from threading import Lock, RLock
 from time import perf_counter, sleep
 from typing import Self
 
@@ -190,9 +190,12 @@ class OutputPort(_Port):
 
     def __init__(self, wanted: str, places: Sequence[System] = (), wire: Wire | None = None) -> None:
         super().__init__(wanted, places)
-        self.listener: Listener | None = None  # is told all that is sent: the guard
+        self.before: Listener | None = None  # is told all that will be sent: the loop filter
+        self.guard: Listener | None = None  # is told of what may sound, at the latest when it does
         self._line: Wire | None = wire
-        self._sending = Lock()  # one rtmidi port is not made for two threads
+        self._sending = (
+            RLock()
+        )  # one rtmidi port is not made for two threads; a loop inside the process comes back here
         self._sounding = Sounding()
         self._owed: list[bytes] = []  # what ends the notes that sounded when the connection was lost
 
@@ -236,7 +239,7 @@ class OutputPort(_Port):
         if self.virtual or not self._places:
             return self
         twin = OutputPort(self.wanted, self._places)
-        twin.listener, twin.name = self.listener, self.name
+        twin.before, twin.guard, twin.name = self.before, self.guard, self.name
         try:
             if self.connected:
                 twin._connect(self.name)
@@ -254,6 +257,8 @@ class OutputPort(_Port):
         """Send while nobody else does; the guard hears of a note before it sounds, and of its end after."""
         if self._line is None:
             return
+        if self.before is not None:
+            self.before(data)
         last = ends_note(data)
         if not last:
             self._told(data)
@@ -263,8 +268,8 @@ class OutputPort(_Port):
 
     def _told(self, data: bytes) -> None:
         self._sounding.note(data)
-        if self.listener is not None:
-            self.listener(data)
+        if self.guard is not None:
+            self.guard(data)
 
     def _open_line(self, place: System, name: str) -> Wire:
         return place.virtual_output(name) if self.virtual else place.open_output(name)
