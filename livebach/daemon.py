@@ -6,10 +6,10 @@ musician's next deadline, whichever comes first. Knows no port by name, and no n
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from livebach.clock import SPIN_S
 from livebach.events import Event, from_bytes, to_bytes
 from livebach.inbox import Heard, Inbox, Task
 from livebach.musician import Status
@@ -17,10 +17,8 @@ from livebach.recorder import NoRecorder, Recorder
 from livebach.session import Call
 from livebach.sounding import Sounding
 
-SPIN_S = 0.0005
-"""A sleep ends late by 0.1 ms or so; the clock spins over the last half millisecond instead."""
-IDLE_S = 1.0
-"""The longest wait: on some systems a signal is noticed only when a wait ends."""
+IDLE_S = 0.2
+"""The longest wait: a signal that another thread takes, or any on Windows, is noticed only when a wait ends."""
 EVENTS_A_TURN = 64
 """Events taken in between two looks at the deadline, so that a flood of them holds up no tick."""
 
@@ -106,8 +104,9 @@ class Daemon:
 
     def hear(self, data: bytes, time_s: float) -> None:
         """Take a message as it comes in: thru at once, the rest is left to the loop."""
-        if not self._inbox.shedding:
-            self._thru(data)
+        if not self._inbox.admits():
+            return
+        self._thru(data)
         event = from_bytes(data)
         if event is not None:
             self._inbox.hear(event, time_s)
@@ -130,15 +129,21 @@ class Daemon:
 
     def run(self) -> None:
         """Play until `end` is called. However it ends, what sounded has been ended."""
-        gc.collect()
-        gc.freeze()  # what is there now lives as long as we do: no collection needs to look at it again
         try:
             while not self._ending:
                 self.wait()
                 self.turn()
         finally:
-            gc.unfreeze()
             self.finish()
+
+    @property
+    def ending(self) -> bool:
+        """Whether the end has been asked for."""
+        return self._ending
+
+    def deadline_s(self) -> float:
+        """When there is something to do next."""
+        return self._musician.deadline_s()
 
     def wait(self) -> None:
         """Wait for the inbox or the next deadline; sleep, then let the clock spin over the last half millisecond."""
@@ -160,7 +165,7 @@ class Daemon:
                 break
             self._deal_with(item)
         if self._inbox.recover():
-            self.tell(f"too much came in at once: {self._inbox.shed} events dropped so far; every key is released")
+            self.tell(f"too much came in at once: {self._inbox.shed} messages dropped so far; every key is released")
             self._release_player()
         self._advance()
 

@@ -26,24 +26,21 @@ class Inbox:
         self._queue: SimpleQueue[Heard | Task] = SimpleQueue()
         self._shedding = False
         self.shed = 0
-        """How many events were dropped."""
+        """How many messages were dropped."""
+
+    def admits(self) -> bool:
+        """Whether another message may come in; under a flood it is counted as dropped instead."""
+        self._shedding = self._shedding or self._queue.qsize() >= CAPACITY
+        self.shed += self._shedding
+        return not self._shedding
 
     def hear(self, event: Event, time_s: float) -> None:
-        """Leave an event; dropped under a flood."""
-        if self._shedding or self._queue.qsize() >= CAPACITY:
-            self._shedding = True
-            self.shed += 1
-        else:
-            self._queue.put((event, time_s))
+        """Leave an event."""
+        self._queue.put((event, time_s))
 
     def ask(self, task: Task) -> None:
         """Leave something to do; never dropped, and safe to call from a signal's handler."""
         self._queue.put(task)
-
-    @property
-    def shedding(self) -> bool:
-        """Whether events are being dropped."""
-        return self._shedding
 
     def recover(self) -> bool:
         """True once after a flood, when all that was let in has been taken; events are let in again."""

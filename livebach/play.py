@@ -48,41 +48,55 @@ def _check_named(which: str, name: str | None, flag: str, api: str | None) -> No
         raise UserError(f"midi.{which} is not set: {flag} NAME, one of: {ports}")
 
 
-class Ear:
-    """Where the input's callback goes: nowhere, until there is a daemon to hear it."""
+class Stage:
+    """Where the input's callback and the signals find the daemon, once there is one."""
 
     def __init__(self) -> None:
         self.daemon: Daemon | None = None
 
-    def __call__(self, data: bytes, time_s: float) -> None:
-        """Hand on a message."""
+    def hear(self, data: bytes, time_s: float) -> None:
+        """Hand on a message; before the daemon is there, nobody listens."""
         if self.daemon is not None:
             self.daemon.hear(data, time_s)
+
+    @contextmanager
+    def heeding_signals(self) -> Iterator[None]:
+        """While this lasts, Ctrl-C and the like end the loop, also twice; afterwards they do what they did before."""
+        numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+        before = [signal.signal(number, self._end) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
+
+    def _end(self, _number: int, _frame: Any) -> None:
+        if self.daemon is None:
+            raise KeyboardInterrupt
+        self.daemon.end()
 
 
 def _play(config: Config, network: take.Loaded, stack: ExitStack) -> None:
     """Open everything, each with its closing on the stack, and play."""
-    midi = config.midi
+    stage, clock, midi = Stage(), Clock(), config.midi
     assert midi.input is not None
     assert midi.output is not None
+    stack.enter_context(stage.heeding_signals())
     output = stack.enter_context(closing(OutputPort.open(midi.output, midi.api, wait=midi.wait)))
     thru = stack.enter_context(closing(Thru(output.twin(), midi.thru)))
-    ear = Ear()
-    heard = stack.enter_context(closing(InputPort.open(midi.input, midi.api, ear, wait=midi.wait)))
     display = stack.enter_context(closing(open_display()))
-    clock = Clock()
     start_s = clock.now() + READY_S
     recorder = _recorder(config, network, start_s, display, stack)
+    heard = stack.enter_context(closing(InputPort.open(midi.input, midi.api, stage.hear, wait=midi.wait)))
     musician = take.musician(network, config, start_s)
     daemon = Daemon(musician, clock, output, thru=thru, recorder=recorder, watch=display.show, say=display.say)
     watcher = stack.enter_context(closing(Watcher([heard, output, thru.output], daemon.tell)))
     if midi.program is not None:
         output.send(Program(midi.program - 1, midi.output_channel - 1))
-    stack.enter_context(ended_by_signals(daemon))
     display.say(_banner(config, heard, output))
     display.say(make_timely())
     freeze()
-    ear.daemon = daemon
+    stage.daemon = daemon
     watcher.start()
     daemon.run()
 
@@ -109,19 +123,3 @@ def _banner(config: Config, heard: InputPort, output: OutputPort) -> str:
     first = f"in: {name(heard)}   out: {name(output)}   api: {config.midi.api or 'any'}   thru: {thru}"
     second = f"{time.bpm:g} bpm   {time.metre}   {config.turns.mode}   seed {config.sampling.seed}"
     return f"{first}\n{second}\nPlay, and pause: it goes on. Ctrl-C ends."
-
-
-@contextmanager
-def ended_by_signals(daemon: Daemon) -> Iterator[None]:
-    """While this lasts, Ctrl-C and the like end the loop, also twice; afterwards they do what they did before."""
-
-    def handle(_number: int, _frame: Any) -> None:
-        daemon.end()
-
-    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
-    before = [signal.signal(number, handle) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

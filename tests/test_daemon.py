@@ -1,0 +1,301 @@
+"""The loop: on time, one note-off for each note-on, silence at every end. In-process ports, a clock moved by hand."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from livebach import inbox
+from livebach.clock import Clock
+from livebach.config import Config, Midi, Sampling, Time
+from livebach.daemon import Daemon
+from livebach.events import Control, Event, NoteOff, NoteOn, from_bytes, to_bytes
+from livebach.musician import Musician
+from livebach.play import Stage
+from livebach.ports import Thru
+from livebach.rehearsal import rehearse
+from livebach.roll import HOLD, ONSET
+from livebach.session import Call
+from livebach.testing import FakePort, ManualClock, ScriptedEngine
+
+SCRIPT = [{72: ONSET}, {72: HOLD}, {76: ONSET}, {76: HOLD}]
+CONFIG = Config(time=Time(bpm=120), sampling=Sampling(seed=1))
+TICK_S = 0.125
+START_S = 100.0
+OWN = 1  # livebach's channel, from 0
+
+
+class Memo:
+    """A recorder that keeps calls in a list."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.remarks: list[str] = []
+
+    def call(self, call: Call) -> None:
+        """Keep it."""
+        self.calls.append(call)
+
+    def remark(self, text: str, now_s: float) -> None:
+        """Keep it."""
+        self.remarks.append(text)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Rig:
+    """A daemon over in-process ports, with a musician whose network plays a script."""
+
+    def __init__(self, config: Config = CONFIG, musician: Any = None, clock: Any = None) -> None:
+        self.clock = clock or ManualClock(START_S)
+        self.synth = FakePort("synth", now=self.clock.now)
+        self.memo = Memo()
+        self.said: list[str] = []
+        self.musician = musician or Musician(ScriptedEngine(SCRIPT), config, 1, self.clock.now())
+        self.daemon = Daemon(
+            self.musician,
+            self.clock,
+            self.synth,
+            thru=Thru(self.synth, config.midi.thru),
+            recorder=self.memo,
+            say=self.said.append,
+        )
+
+    def play(self, *score: tuple[float, Event], until: float) -> None:
+        """Play events at these times after the start, and go on until that time after it."""
+        messages = [(START_S + time_s, to_bytes(event)) for time_s, event in score]
+        rehearse(self.daemon, self.clock, messages, START_S + until)
+
+    def own(self) -> list[tuple[float, Event]]:
+        """What livebach sent, with times after the start."""
+        sent = [(time_s - START_S, from_bytes(data)) for time_s, data in self.synth.sent]
+        return [(time_s, event) for time_s, event in sent if event is not None and event.channel == OWN]
+
+
+def sounding(port: FakePort) -> set[tuple[int, int]]:
+    """Each channel and key whose last note-on was not followed by a note-off."""
+    on: set[tuple[int, int]] = set()
+    for event in port.events():
+        if isinstance(event, NoteOn):
+            on.add((event.channel, event.key))
+        elif isinstance(event, NoteOff):
+            on.discard((event.channel, event.key))
+    return on
+
+
+QUARTER = ((0.0, NoteOn(60, 80)), (2 * TICK_S, NoteOff(60)))
+
+
+def test_it_goes_on_after_silence_on_the_grid() -> None:
+    """Nothing of its own before the silence; then notes, each on a tick, the first on a beat."""
+    rig = Rig()
+    rig.play(*QUARTER, until=4)
+    onsets = [time_s for time_s, event in rig.own() if isinstance(event, NoteOn)]
+    assert onsets
+    assert onsets[0] == pytest.approx(8 * TICK_S)
+    assert all(time_s / TICK_S == pytest.approx(round(time_s / TICK_S)) for time_s in onsets)
+
+
+def test_a_new_key_ends_its_notes_at_once() -> None:
+    """Between two ticks: the note-off leaves in the same turn as the key comes in."""
+    rig = Rig()
+    at_s = 8.4 * TICK_S
+    rig.play(*QUARTER, (at_s, NoteOn(64, 80)), until=at_s)
+    sent_s, last = rig.own()[-1]
+    assert last == NoteOff(72, 0, OWN)
+    assert sent_s == pytest.approx(at_s)
+    assert not {channel for channel, _ in sounding(rig.synth)} & {OWN}
+
+
+def test_thru_passes_what_was_played_and_nothing_waits() -> None:
+    """Each message goes on in the callback, before the loop turns; also keys outside the 88, bends and pedals."""
+    rig = Rig()
+    messages = [bytes.fromhex(text) for text in ("903c50", "901050", "e00040", "b0407f", "d010")]
+    for data in messages:
+        rig.daemon.hear(data, START_S)
+    assert [data for _, data in rig.synth.sent] == messages
+
+
+def test_thru_off_passes_nothing() -> None:
+    """The player's own notes are not sent."""
+    rig = Rig(Config(midi=Midi(thru=False), time=CONFIG.time))
+    rig.play(*QUARTER, until=0.5)
+    assert rig.synth.sent == []
+
+
+def test_the_end_leaves_silence_for_both() -> None:
+    """Its own note and the player's held one are ended, once; ending again sends nothing."""
+    rig = Rig()
+    rig.play(*QUARTER, until=8.4 * TICK_S)
+    rig.daemon.hear(to_bytes(NoteOn(20, 80)), rig.clock.now())  # below the 88: thru only, its notes go on
+    rig.daemon.turn()
+    assert sounding(rig.synth) == {(0, 20), (OWN, 72)}
+    rig.daemon.finish()
+    assert not sounding(rig.synth)
+    sent = len(rig.synth.sent)
+    rig.daemon.finish()
+    assert len(rig.synth.sent) == sent
+
+
+class Broken:
+    """A musician that fails after so many calls."""
+
+    def __init__(self, calls: int) -> None:
+        self._inner = Musician(ScriptedEngine(SCRIPT), CONFIG, 1, 0.0)
+        self._left = calls
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def advance(self, now_s: float) -> list[Event]:
+        """Advance, or fail."""
+        self._left -= 1
+        if self._left < 0:
+            raise RuntimeError("on purpose")
+        return self._inner.advance(now_s)
+
+
+@pytest.mark.parametrize("calls", range(12))
+def test_an_exception_leaves_silence_and_is_raised(calls: int) -> None:
+    """Whichever call fails, what sounded is ended and the error is not hidden."""
+    rig = Rig(musician=Broken(calls), clock=Clock())
+    rig.daemon.hear(to_bytes(NoteOn(60)), time.perf_counter() - 5)
+    rig.daemon.hear(to_bytes(NoteOff(60)), time.perf_counter() - 4.9)
+    rig.daemon.hear(to_bytes(NoteOn(10)), time.perf_counter() - 4.9)
+    with pytest.raises(RuntimeError, match="on purpose"):
+        rig.daemon.run()
+    assert not sounding(rig.synth)
+
+
+KEYS = st.one_of(st.integers(10, 24), st.integers(58, 64), st.integers(106, 110))
+PLAYED: st.SearchStrategy[Event] = st.one_of(
+    st.builds(NoteOn, KEYS, st.integers(1, 127), st.integers(0, 2)),
+    st.builds(NoteOff, KEYS, st.just(0), st.integers(0, 2)),
+    st.builds(Control, st.sampled_from([1, 64, 120, 123]), st.integers(0, 127), st.integers(0, 2)),
+)
+STEPS = st.lists(st.tuples(st.floats(0, 0.8), PLAYED), max_size=16)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS, st.booleans(), st.integers(1, 3))
+def test_every_note_on_has_its_note_off(steps: Sequence[tuple[float, Event]], thru: bool, channel: int) -> None:
+    """Whatever is played, on whatever channel, its own notes end, and at the end all is silent."""
+    rig = Rig(Config(midi=Midi(thru=thru, output_channel=channel), time=CONFIG.time))
+    now_s, score = 0.0, []
+    for wait_s, event in steps:
+        now_s += wait_s
+        score.append((now_s, event))
+    rig.play(*score, until=now_s + 2)
+    rig.daemon.finish()
+    assert not sounding(rig.synth)
+    kinds = Counter(type(event) for call in rig.memo.calls for event in call.out)
+    assert kinds[NoteOn] == kinds[NoteOff]
+
+
+def test_a_flood_is_shed_and_everything_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than the inbox holds: the rest is dropped, it is said, and no key stays down."""
+    monkeypatch.setattr(inbox, "CAPACITY", 100)
+    rig = Rig()
+    for n in range(1000):
+        rig.daemon.hear(to_bytes(NoteOn(21 + n % 88)), START_S + n / 50_000)
+    for _ in range(10):
+        rig.daemon.turn()
+    assert not sounding(rig.synth)
+    assert rig.musician.status().player_keys == ()
+    assert "900 messages dropped" in rig.said[0]
+    rig.daemon.hear(to_bytes(NoteOn(60)), rig.clock.now())
+    rig.daemon.turn()
+    assert rig.musician.status().player_keys == (60,)
+
+
+def test_missed_deadlines_are_counted_and_told() -> None:
+    """A standstill of some ticks is said and kept; afterwards it plays on the same grid."""
+    rig = Rig()
+    rig.play(*QUARTER, until=10.1 * TICK_S)
+    rig.clock.advance(3 * TICK_S)
+    rig.play(until=24 * TICK_S)
+    assert rig.musician.status().missed > 0
+    assert "missed" in rig.said[0]
+    assert rig.memo.remarks == rig.said
+    late = [time_s for time_s, event in rig.own() if isinstance(event, NoteOn) and time_s > 13.5 * TICK_S]
+    assert late
+    assert all(time_s / TICK_S == pytest.approx(round(time_s / TICK_S)) for time_s in late)
+
+
+def test_each_call_is_kept_in_order_with_its_times() -> None:
+    """What the recorder has, given to a new musician, brings the same notes."""
+    rig = Rig()
+    rig.play(*QUARTER, (9.3 * TICK_S, NoteOn(64)), (10 * TICK_S, NoteOff(64)), until=30 * TICK_S)
+    rig.daemon.finish()
+    again = Musician(ScriptedEngine(SCRIPT), CONFIG, 1, START_S)
+    for call in rig.memo.calls:
+        if call.do == "feed":
+            assert call.event is not None
+            out = again.feed(call.event, call.t)
+        else:
+            out = again.advance(call.t) if call.do == "advance" else again.stop(call.t)
+        assert tuple(out) == call.out
+    assert rig.memo.calls[-1].do == "stop"
+    assert all(call.due is not None and call.due <= call.t for call in rig.memo.calls if call.do == "advance")
+
+
+def test_in_real_time_it_is_on_time_and_ends_at_once() -> None:
+    """With the real clock: notes leave at their deadlines, the loop sleeps meanwhile, and `end` is heeded at once."""
+    rig = Rig(clock=Clock(), config=Config(time=Time(bpm=400)))
+    thread = threading.Thread(target=rig.daemon.run)
+    thread.start()
+    rig.daemon.hear(to_bytes(NoteOn(60)), time.perf_counter())
+    time.sleep(0.02)
+    rig.daemon.hear(to_bytes(NoteOff(60)), time.perf_counter())
+    before = time.thread_time_ns()
+    time.sleep(1.0)
+    rig.daemon.end()
+    asked = time.perf_counter()
+    thread.join(timeout=2)
+    assert time.perf_counter() - asked < 0.5
+    assert not thread.is_alive()
+    assert time.thread_time_ns() - before < 500_000_000
+    assert [event for event in rig.synth.events() if isinstance(event, NoteOn) and event.channel == OWN]
+    assert not sounding(rig.synth)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signals_end_the_loop(name: str) -> None:
+    """A signal, also a second one, ends the loop without an exception."""
+    rig = Rig(clock=Clock())
+    stage = Stage()
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with stage.heeding_signals():
+        stage.daemon = rig.daemon
+        threading.Timer(0.1, signal.raise_signal, [number]).start()
+        threading.Timer(0.1, signal.raise_signal, [number]).start()
+        started = time.perf_counter()
+        rig.daemon.run()
+    assert time.perf_counter() - started < 0.6
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_before_the_loop_interrupts() -> None:
+    """While everything is still being opened, Ctrl-C gives up."""
+    with pytest.raises(KeyboardInterrupt), Stage().heeding_signals():
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_tasks_are_done_by_the_loop() -> None:
+    """What another thread asks for is done in the next turn."""
+    rig = Rig()
+    done: list[int] = []
+    rig.daemon.ask(lambda: done.append(1))
+    assert not done
+    rig.daemon.turn()
+    assert done == [1]
