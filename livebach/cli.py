@@ -28,8 +28,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "generate": ("livebach.generate", "write music to a MIDI file, offline"),
     "doctor": ("livebach.doctor", "measure this machine and its ports, and say what to change"),
     "bench": ("livebach.bench", "time the network"),
-    "train": ("livebach.training", "train a network on a folder of MIDI files"),
-    "evaluate": ("livebach.evaluation", "measure a network on a folder of MIDI files"),
+    "train": ("livebach.train", "train a network on a folder of MIDI files"),
+    "evaluate": ("livebach.evaluate", "measure a network on a folder of MIDI files"),
     "frames": ("livebach.frames", "write a MIDI file's frames"),
     "corpus": ("livebach.corpora", "prepare training sets"),
 }

@@ -12,7 +12,6 @@ from livebach import checkpoint
 from livebach.config import Config, to_dict, with_value
 from livebach.engine import Engine
 from livebach.errors import UserError
-from livebach.memory import Network
 from livebach.musician import Musician
 from livebach.session import Header
 
@@ -23,7 +22,7 @@ DEFAULT = "default"
 class Loaded:
     """A network that is ready to play, the name it was asked for by, and its file's SHA-256."""
 
-    engine: Network
+    engine: Engine
     name: str
     sha256: str
 

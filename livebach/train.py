@@ -1,0 +1,204 @@
+"""`livebach train`: build a network from a folder of MIDI files."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from livebach import checkpoint as checkpoints
+from livebach.corpus import Corpus, CorpusError, load_corpus
+from livebach.errors import UserError
+from livebach.spec import NetworkSpec
+
+ERRORS = (CorpusError, checkpoints.CheckpointError)
+NEEDS_TORCH = "training needs PyTorch: pip install 'livebach[train]'"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's own arguments."""
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="every MIDI file below it is read")
+    parser.add_argument("--out", type=Path, default=Path("runs/livebach"), metavar="DIR", help="the run's folder")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
+    parser.add_argument("--from", dest="start", type=Path, metavar="FILE", help="start from a checkpoint's weights")
+    parser.add_argument("--minutes", type=float, metavar="N", help="stop after so long, saved; --resume goes on")
+    parser.add_argument("--updates", type=int, metavar="N", help="length of the whole run")
+    parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--licence", default="unstated", help="of the resulting weights; goes into the checkpoint")
+    parser.add_argument("--tensorboard", action="store_true", help="also write logs for TensorBoard")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting of the run or of the network"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; 0 when finished or stopped by --minutes, 130 after Ctrl-C. Both leave a run that --resume goes on with."""
+    try:
+        from livebach import training
+    except ImportError as error:
+        raise UserError(f"{NEEDS_TORCH} ({error})") from error
+    try:
+        return _run(args, training)
+    except training.TrainingError as error:
+        raise UserError(str(error)) from error
+
+
+def _run(args: argparse.Namespace, training: Any) -> int:
+    spec, config = _settings(args, training)
+    if args.minutes is not None and not args.minutes > 0:
+        raise UserError(f"--minutes must be more than 0, got {args.minutes}")
+    state = args.out / training.STATE_FILE
+    if state.exists() and not args.resume:
+        raise UserError(f"{args.out}: holds a run already: --resume goes on with it, another --out starts a new one")
+    corpus = load_corpus(args.data, spec.steps_per_quarter, report=print)
+    print(corpus.summary().split("\nleft out")[0], flush=True)
+    args.out.mkdir(parents=True, exist_ok=True)
+    trainer = training.Trainer(spec, config, corpus, args.out)
+    _take_up(args, trainer)
+    interrupted = _train(args, trainer, training)
+    path = _export(args, trainer, corpus, training)
+    done = f"update {trainer.update} of {config.updates}; best validation {trainer.best:.4f} nats per frame"
+    print(f"{done}; wrote {path}")
+    return 130 if interrupted else 0
+
+
+def _take_up(args: argparse.Namespace, trainer: Any) -> None:
+    if args.resume:
+        trainer.resume()
+    elif args.start is not None:
+        trainer.start_from(checkpoints.load(args.start))
+
+
+def _train(args: argparse.Namespace, trainer: Any, training: Any) -> bool:
+    with _interruptible() as stop, _bar(trainer) as show:
+        listeners = [show] + ([_tensorboard(args.out)] if args.tensorboard else [])
+        training.run(trainer, lambda p: [listen(p) for listen in listeners], stop, args.minutes)
+        return stop()
+
+
+def _settings(args: argparse.Namespace, training: Any) -> tuple[NetworkSpec, Any]:
+    """Defaults, then what --resume or --from bring, then flags and --set."""
+    spec, config = NetworkSpec(), training.TrainConfig()
+    if args.resume:
+        header = training.read_state_header(args.out / training.STATE_FILE)
+        spec, config = NetworkSpec.from_dict(header["spec"]), training.TrainConfig(**header["config"])
+    elif args.start is not None:
+        spec = checkpoints.load(args.start).spec
+    flags = {k: v for k in ("updates", "seed", "device") if (v := getattr(args, k)) is not None}
+    for assignment in args.set:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise UserError(f"--set takes KEY=VALUE, got {assignment!r}")
+        flags[key] = yaml.safe_load(text)
+    ours, theirs = _parted(flags, spec, config)
+    return _replaced(spec, ours), _replaced(config, theirs)
+
+
+def _parted(values: dict[str, Any], spec: NetworkSpec, config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    names = [{f.name for f in fields(x)} for x in (spec, config)]
+    unknown = sorted(set(values) - names[0] - names[1])
+    if unknown:
+        raise UserError(f"--set: no setting {unknown[0]!r}; there are {', '.join(sorted(names[0] | names[1]))}")
+    return {k: v for k, v in values.items() if k in names[0]}, {k: v for k, v in values.items() if k in names[1]}
+
+
+def _replaced(settings: Any, values: dict[str, Any]) -> Any:
+    """`settings` with the values put in, each of the type of its default."""
+    for key, value in values.items():
+        old = getattr(settings, key)
+        if isinstance(old, tuple) and isinstance(value, list):
+            values[key] = tuple(value)
+        elif isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+            values[key] = float(value)
+        elif type(value) is not type(old):
+            raise UserError(f"{key} must be {type(old).__name__}, as its default {old!r}, got {value!r}")
+    try:
+        return replace(settings, **values)
+    except ValueError as error:
+        raise UserError(f"--set: {error}") from error
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM ask the run to stop after the update it is in; a second one ends it at once."""
+    asked: list[int] = []
+
+    def ask(number: int, _: Any) -> None:
+        asked.append(number)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+    before = {kind: signal.signal(kind, ask) for kind in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+@contextmanager
+def _bar(trainer: Any) -> Iterator[Callable[[Any], None]]:
+    """A progress bar on a terminal; elsewhere a line whenever there is a new validation."""
+    if not sys.stdout.isatty():
+        yield _line_printer(trainer)
+        return
+    count = TextColumn("{task.completed}/{task.total}")
+    with Progress(TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn()) as progress:
+        task: TaskID = progress.add_task("starting", total=trainer.config.updates, completed=trainer.update)
+        yield lambda p: progress.update(task, completed=p.update, description=_words(p))
+
+
+def _words(p: Any) -> str:
+    return f"loss {p.loss:.3f}  validation {p.valid:.3f} (best {p.best:.3f})  {p.frames_per_s:.0f} frames/s"
+
+
+def _line_printer(trainer: Any) -> Callable[[Any], None]:
+    def show(p: Any) -> None:
+        if p.update % trainer.config.validate_every == 0 or p.update == p.updates:
+            print(f"update {p.update}/{p.updates}  {_words(p)}  {p.seconds_left / 60:.0f} min left", flush=True)
+
+    return show
+
+
+def _tensorboard(folder: Path) -> Callable[[Any], None]:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError(f"--tensorboard needs pip install 'livebach[tensorboard]' ({error})") from error
+    writer = SummaryWriter(str(folder / "tensorboard"))
+
+    def show(p: Any) -> None:
+        writer.add_scalar("loss", p.loss, p.update)
+        writer.add_scalar("frames_per_s", p.frames_per_s, p.update)
+        if p.valid == p.valid:
+            writer.add_scalar("validation", p.valid, p.update)
+
+    return show
+
+
+def _export(args: argparse.Namespace, trainer: Any, corpus: Corpus, training: Any) -> Path:
+    """The best weights so far as a checkpoint that the daemon plays."""
+    from livebach.model import to_checkpoint
+
+    path: Path = args.out / training.CHECKPOINT_FILE
+    checkpoints.save(path, to_checkpoint(trainer.best_model(), _meta(args, trainer, corpus)))
+    return path
+
+
+def _meta(args: argparse.Namespace, trainer: Any, corpus: Corpus) -> dict[str, Any]:
+    return {
+        "data": {k: {"pieces": len(v), "frames": sum(len(p.frames) for p in v)} for k, v in corpus.splits.items()},
+        "licence": args.licence,
+        "metrics": {"valid_nats_per_frame": trainer.best, "update": trainer.update, "seconds": trainer.seconds},
+        "config": asdict(trainer.config),
+        "started_from": str(args.start.name) if args.start else None,
+    }
