@@ -30,7 +30,7 @@ UNKNOWN_TEXTURE = TEXTURE_LEVELS
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Model inputs, first axis batch: frames and coming uint8 [B, T, 88], condition float32 [B, T, F], given uint8 [B, T, 88]."""
+    """Model inputs: frames, coming and given uint8 [B, T, 88], condition float32 [B, T, F]."""
 
     frames: Frames
     condition: NDArray[np.float32]
@@ -60,8 +60,10 @@ def before(places: NDArray[np.int16]) -> NDArray[np.int16]:
     return np.concatenate([first, places[:-1]])
 
 
-def condition_rows(places: NDArray[np.int16], earlier: NDArray[np.int16], texture: NDArray[np.int8]) -> NDArray[np.float32]:
-    """The condition of predicting each frame: metre before, metre of the frame, texture. float32 [T, CONDITION_FEATURES]."""
+def condition_rows(
+    places: NDArray[np.int16], earlier: NDArray[np.int16], texture: NDArray[np.int8]
+) -> NDArray[np.float32]:
+    """The condition of predicting each frame, [T, CONDITION_FEATURES]: metre before, metre of the frame, texture."""
     t = len(places)
     shades = np.zeros((t, 2, TEXTURE_LEVELS + 1), np.float32)
     shades[np.arange(t)[:, None], [0, 1], texture] = 1
@@ -79,7 +81,9 @@ def texture_track(frames: Frames, window: int = TEXTURE_WINDOW) -> NDArray[np.in
     sums = [np.concatenate([[0], np.cumsum(x)]) for x in ((frames == ONSET).sum(axis=1), down, down > 0)]
     stop = np.minimum(np.arange(t) + window, t)
     onsets, keys, sounding = (s[stop] - s[np.arange(t)] for s in sums)
-    levels = [texture_of(o / n, k / max(1, s)) for o, k, s, n in zip(onsets, keys, sounding, stop - np.arange(t), strict=True)]
+    levels = [
+        texture_of(o / n, k / max(1, s)) for o, k, s, n in zip(onsets, keys, sounding, stop - np.arange(t), strict=True)
+    ]
     return np.array([(x.density, x.polyphony) for x in levels], np.int8).reshape(t, 2)
 
 
@@ -110,7 +114,9 @@ class Sampler:
             ticks = np.delete(ticks, np.s_[hole : hole + cut])
         ticks = ticks[: self.crop]
         lead_in = frames[start - 1 : start] if start else np.zeros((1, KEYS), np.uint8)
-        roll = transposed(np.concatenate([lead_in, legalise_after(lead_in, frames[ticks])]), rng, self.augment.transpose)
+        roll = transposed(
+            np.concatenate([lead_in, legalise_after(lead_in, frames[ticks])]), rng, self.augment.transpose
+        )
         inputs, coming = roll[:-1], roll[1:]
         condition = condition_rows(places[ticks], before(places[ticks]), self._texture(texture[ticks], rng))
         given = given_plane(coming, rng) if rng.random() < self.augment.given else np.full_like(coming, UNKNOWN)
@@ -160,7 +166,7 @@ def transposed(frames: Frames, rng: Generator, most: int) -> Frames:
 
 
 def given_plane(coming: Frames, rng: Generator) -> Frames:
-    """What is revealed of a crop: a line at the top or bottom, a range with its rests, or single keys; uint8 [T, 88]."""
+    """What is revealed of a crop: its top or bottom line, a range with its rests, or single keys; uint8 [T, 88]."""
     kind = rng.random()
     if kind < 0.55:
         mask = _outer_line(coming, rng)

@@ -1,7 +1,7 @@
 """A trained network in one safetensors file: weights, metadata, and a stored input/output pair.
 
-No pickle: a checkpoint is numbers and JSON, and can run no code. Everything is checked against the architecture that the
-file states before any weight is read, so that a wrong file costs no memory.
+No pickle: a checkpoint is numbers and JSON, and can run no code. Everything is checked against the architecture that
+the file states before any weight is read, so that a wrong file costs no memory.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from livebach.data import data_path
-from livebach.roll import KEYS, STATES
+from livebach.roll import HOLD, KEYS, STATES, UNKNOWN
 from livebach.spec import CONDITION_FEATURES, NetworkSpec
 
 FORMAT = "livebach-1"
 DEFAULT_NAME = "checkpoints/default.safetensors"
 MAX_BYTES = 256 << 20
+MAX_PAIR = 4096
 PAIR = ("pair.frames", "pair.condition", "pair.given", "pair.coming", "pair.logits")
 
 
@@ -91,9 +92,9 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     part = path.with_name(path.name + ".part")
     tensors = {**checkpoint.weights, **checkpoint.pair}
     save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part, {"livebach": json.dumps(header)})
-    with open(part, "rb") as handle:
+    with part.open("rb") as handle:
         os.fsync(handle.fileno())
-    os.replace(part, path)
+    part.replace(path)
 
 
 def load(path: Path) -> Checkpoint:
@@ -114,11 +115,15 @@ def _read(path: Path, handle: Any) -> Checkpoint:
     expected = weight_shapes(spec)
     missing = sorted((set(expected) | set(PAIR)) - set(handle.keys()))
     if missing:
-        raise CheckpointError(f"{path}: lacks {missing[0]} (and {len(missing) - 1} more of its {len(expected)} tensors)")
+        raise CheckpointError(
+            f"{path}: lacks {missing[0]} (and {len(missing) - 1} more of its {len(expected)} tensors)"
+        )
     for name, shape in expected.items():
         part = handle.get_slice(name)
         if tuple(part.get_shape()) != shape or part.get_dtype() not in ("F32", "F16"):
-            raise CheckpointError(f"{path}: {name} must be float {shape}, got {part.get_dtype()} {tuple(part.get_shape())}")
+            raise CheckpointError(
+                f"{path}: {name} must be float {shape}, got {part.get_dtype()} {tuple(part.get_shape())}"
+            )
     weights = {name: handle.get_tensor(name).astype(np.float32) for name in expected}
     broken = next((n for n, w in weights.items() if not np.isfinite(w).all()), None)
     if broken:
@@ -128,35 +133,42 @@ def _read(path: Path, handle: Any) -> Checkpoint:
 
 def _header(path: Path, metadata: dict[str, str] | None) -> tuple[NetworkSpec, dict[str, Any]]:
     try:
-        header = json.loads((metadata or {})["livebach"])
-        if header["format"] != FORMAT:
-            raise CheckpointError(f"{path}: format must be {FORMAT}, got {header['format']!r}")
-        return NetworkSpec.from_dict(header["architecture"]), dict(header["meta"])
-    except CheckpointError:
-        raise
-    except (KeyError, TypeError) as error:
+        header = dict(json.loads((metadata or {})["livebach"]))
+        written, architecture, meta = header["format"], header["architecture"], dict(header["meta"])
+        spec = NetworkSpec.from_dict(architecture) if written == FORMAT else None
+    except KeyError as error:
         raise CheckpointError(f"{path}: a safetensors file, but not a livebach checkpoint (no {error})") from error
-    except ValueError as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: its metadata is damaged: {error}") from error
+    if spec is None:
+        raise CheckpointError(f"{path}: format must be {FORMAT}, got {written!r}")
+    return spec, meta
 
 
 def _pair(path: Path, handle: Any) -> dict[str, NDArray[Any]]:
-    pair = {name: handle.get_tensor(name) for name in PAIR}
-    ticks = len(pair["pair.frames"])
-    shapes = {
-        "pair.frames": (ticks, KEYS),
-        "pair.given": (ticks, KEYS),
-        "pair.coming": (ticks, KEYS),
-        "pair.condition": (ticks, CONDITION_FEATURES),
-        "pair.logits": (ticks, KEYS, STATES),
+    ticks = (handle.get_slice("pair.frames").get_shape() or [0])[0]
+    if not 1 <= ticks <= MAX_PAIR:
+        raise CheckpointError(f"{path}: its stored pair must be 1..{MAX_PAIR} frames long, got {ticks}")
+    shapes: dict[str, tuple[str, tuple[int, ...]]] = {
+        "pair.frames": ("U8", (ticks, KEYS)),
+        "pair.given": ("U8", (ticks, KEYS)),
+        "pair.coming": ("U8", (ticks, KEYS)),
+        "pair.condition": ("F32", (ticks, CONDITION_FEATURES)),
+        "pair.logits": ("F32", (ticks, KEYS, STATES)),
     }
-    for name, shape in shapes.items():
-        if pair[name].shape != shape or ticks == 0:
-            raise CheckpointError(f"{path}: {name} must be {shape}, got {pair[name].shape}")
+    for name, wanted in shapes.items():
+        part = handle.get_slice(name)
+        got = part.get_dtype(), tuple(part.get_shape())
+        if got != wanted:
+            raise CheckpointError(f"{path}: {name} must be {wanted}, got {got}")
+    pair = {name: handle.get_tensor(name) for name in PAIR}
+    for name, high in (("pair.frames", HOLD), ("pair.coming", HOLD), ("pair.given", UNKNOWN)):
+        if pair[name].max() > high:
+            raise CheckpointError(f"{path}: {name} must be states in 0..{high}, got {pair[name].max()}")
     return pair
 
 
 def fingerprint(path: Path) -> str:
     """The SHA-256 of a file, in hex: what a session's log knows a checkpoint by."""
-    with open(path, "rb") as handle:
+    with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,8 +1,8 @@
 """The two-axis WaveNet in torch: the parallel forward that training uses.
 
-One block, `GatedLayer`, serves both axes: over time with the weights shared by all keys, then over the keys of the coming
-frame. van den Oord et al. 2016, "WaveNet: A Generative Model for Raw Audio", for the layer; the factorisation of a frame
-over its keys follows Boulanger-Lewandowski et al. 2012 (RNN-NADE). Knows no file and no training loop.
+One block, `GatedLayer`, serves both axes: over time with the weights shared by all keys, then over the keys of the
+coming frame. van den Oord et al. 2016, "WaveNet: A Generative Model for Raw Audio", for the layer; the factorisation of
+a frame over its keys follows Boulanger-Lewandowski et al. 2012 (RNN-NADE). Knows no file and no training loop.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def shift(x: Tensor, by: int, dim: int) -> Tensor:
 
 
 def drop(x: Tensor, rate: float) -> Tensor:
-    """Dropout of [B, T, 88, C] with one mask for all keys of a frame: as strong as one for each, 88 times less to draw."""
+    """Dropout of [B, T, 88, C], one mask for all keys of a frame: as strong as one for each, 88 times less to draw."""
     if rate <= 0:
         return x
     keep = torch.rand(x.shape[0], x.shape[1], 1, x.shape[3], device=x.device) >= rate
@@ -43,15 +43,18 @@ class KeyMixing(nn.Module):
         self.heads = heads
         self.by_interval = nn.Parameter(torch.randn(heads, 2 * KEYS - 1) * 0.1 / KEYS**0.5)
         index = torch.arange(KEYS)[:, None] - torch.arange(KEYS)[None, :] + KEYS - 1
+        self.index: Tensor
         self.register_buffer("index", index, persistent=False)
         self.to_gates = nn.Linear(channels, 2 * channels, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:  # [B, T, 88, C] -> [B, T, 88, 2C]
+    def forward(self, x: Tensor) -> Tensor:
+        """Gates of what sounds anywhere in the frame: [B, T, 88, C] -> [B, T, 88, 2C]."""
         b, t, k, c = x.shape
         matrix = self.by_interval[:, self.index]  # [H, 88, 88]
         heads = x.reshape(b * t, k, self.heads, c // self.heads).permute(2, 1, 0, 3).reshape(self.heads, k, -1)
         mixed = torch.bmm(matrix.to(heads.dtype), heads).reshape(self.heads, k, b * t, -1)
-        return self.to_gates(mixed.permute(2, 1, 0, 3).reshape(b, t, k, c))
+        gates: Tensor = self.to_gates(mixed.permute(2, 1, 0, 3).reshape(b, t, k, c))
+        return gates
 
 
 class GatedLayer(nn.Module):
@@ -67,6 +70,7 @@ class GatedLayer(nn.Module):
         self.mixing = KeyMixing(channels, heads) if heads else None
 
     def forward(self, x: Tensor, condition: Tensor | None, dropout: float) -> tuple[Tensor, Tensor]:
+        """[B, T, 88, C] and a condition [B, T, D] -> the residual [B, T, 88, C] and the skip [B, T, 88, S]."""
         gates = self.past(shift(x, self.dilation, self.dim)) + self.present(x)
         if self.condition is not None and condition is not None:
             gates = gates + self.condition(condition).unsqueeze(2)
@@ -88,9 +92,10 @@ class GivenStack(nn.Module):
         self.embed = nn.Linear(STATES, c)
         self.layers = nn.ModuleList(nn.Conv1d(c, c, 3, padding=d, dilation=d) for d in spec.given_dilations)
 
-    def forward(self, given: Tensor) -> Tensor:  # uint8 [B, T, 88] -> [B, T, 88, Cg]
+    def forward(self, given: Tensor) -> Tensor:
+        """States or UNKNOWN -> features: uint8 [B, T, 88] -> [B, T, 88, Cg]."""
         b, t, k = given.shape
-        x = self.embed(one_hot(given)).reshape(b * t, k, -1).transpose(1, 2)
+        x: Tensor = self.embed(one_hot(given)).reshape(b * t, k, -1).transpose(1, 2)
         for layer in self.layers:
             x = x + F.relu(layer(x))
         return x.transpose(1, 2).reshape(b, t, k, -1)
@@ -112,7 +117,14 @@ class TwoAxisWaveNet(nn.Module):
         self.register_parameter("place", nn.Parameter(torch.randn(KEYS, c) * 0.1))
         self.condition = nn.Linear(CONDITION_FEATURES, spec.condition_channels)
         self.time_layers = nn.ModuleList(
-            GatedLayer(c, spec.context_channels, d, 1, spec.condition_channels, spec.mixing_heads if i in spec.mixing_layers else 0)
+            GatedLayer(
+                c,
+                spec.context_channels,
+                d,
+                1,
+                spec.condition_channels,
+                spec.mixing_heads if i in spec.mixing_layers else 0,
+            )
             for i, d in enumerate(spec.time_dilations)
         )
         self.given = GivenStack(spec)
@@ -146,7 +158,8 @@ class TwoAxisWaveNet(nn.Module):
             y, skip = layer(y, None, dropout)
             total = total + skip
         assert isinstance(total, Tensor)
-        return self.to_logits(F.relu(total))
+        logits: Tensor = self.to_logits(F.relu(total))
+        return logits
 
     def forward(self, frames: Tensor, condition: Tensor, coming: Tensor, given: Tensor, dropout: float = 0.0) -> Tensor:
         """Negative log-likelihood in nats of each key that is not given: float [B, T, 88]."""

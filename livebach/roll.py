@@ -50,7 +50,7 @@ class Metre:
     def parse(cls, text: str) -> Metre:
         """Read «3/4»."""
         head, slash, tail = text.partition("/")
-        if not (slash and head.strip().isdigit() and tail.strip().isdigit()):
+        if not (slash and head.strip().isdecimal() and tail.strip().isdecimal()):
             raise ValueError(f"metre must look like 3/4, got {text!r}")
         return cls(int(head), int(tail))
 
@@ -105,7 +105,9 @@ def metre_features(position: int, beat: int, bar: int) -> NDArray[np.float32]:
     return _metre_row(int(position) % max(1, int(bar)), int(beat), int(bar))
 
 
-def metre_track(length: int, changes: Sequence[tuple[int, Metre]], steps_per_quarter: int, upbeat: int = 0) -> NDArray[np.int16]:
+def metre_track(
+    length: int, changes: Sequence[tuple[int, Metre]], steps_per_quarter: int, upbeat: int = 0
+) -> NDArray[np.int16]:
     """Positions for `length` ticks: `int16[length, 3]` of tick in bar, beat length, bar length.
 
     `changes` are (tick, metre) in order, the first at 0; each starts a bar. An upbeat of n ticks makes the first bar
@@ -117,7 +119,9 @@ def metre_track(length: int, changes: Sequence[tuple[int, Metre]], steps_per_qua
         bar, beat = metre.bar_ticks(steps_per_quarter), metre.beat_ticks(steps_per_quarter)
         offset = (bar - upbeat) % bar if i == 0 else 0
         ticks = np.arange(max(0, min(stop, length) - start))
-        track[start:stop] = np.stack([(ticks + offset) % bar, np.full_like(ticks, beat), np.full_like(ticks, bar)], axis=1)
+        track[start:stop] = np.stack(
+            [(ticks + offset) % bar, np.full_like(ticks, beat), np.full_like(ticks, bar)], axis=1
+        )
     return track
 
 

@@ -17,8 +17,9 @@ class Policy:
     """How states are drawn from logits.
 
     `temperature` divides the logits of whether a key is struck and of whether it is held on. `min_p` drops states whose
-    probability is below that share of the likeliest state's (Nguyen et al. 2024). `onset_bias` and `off_bias` are added to
-    the logits of ONSET and OFF in nats; `key_bias` float32[88] to ONSET key by key; `forbidden` bool[88] keys are not struck.
+    probability is below that share of the likeliest state's (Nguyen et al. 2024). `onset_bias` and `off_bias` are added
+    to the logits of ONSET and OFF in nats; `key_bias` float32[88] to ONSET key by key; `forbidden` bool[88] keys are
+    not struck.
     """
 
     temperature: float = 1.0
@@ -60,6 +61,7 @@ def probabilities(logits: NDArray[np.float32], before: Frame, policy: Policy) ->
 def choose(chances: NDArray[np.float64], uniforms: NDArray[np.float64]) -> Frame:
     """The state of each key that its uniform number in [0, 1) falls on: OFF first, then ONSET, then HOLD."""
     edges = np.cumsum(chances[:, : STATES - 1], axis=1)
+    edges[chances[:, HOLD] == 0, ONSET] = 1  # rounding may leave the sum just below: HOLD stays impossible
     return np.asarray((uniforms[:, None] >= edges).sum(axis=1), np.uint8)
 
 
@@ -69,7 +71,7 @@ def with_given(states: Frame, given: Frame) -> Frame:
 
 
 def log_likelihood(logits: NDArray[np.float32], before: Frame, coming: Frame, given: Frame) -> NDArray[np.float64]:
-    """log P in nats of each key of `coming` that is not given, zero for the others: float64 [88]."""
+    """The log P in nats of each key of `coming` that is not given, zero for the others: float64 [88]."""
     scores = masked(logits, before).astype(np.float64)
     top = scores.max(axis=1)
     total = top + np.log(np.exp(scores - top[:, None]).sum(axis=1))

@@ -34,12 +34,20 @@ class NetworkSpec:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
+            if isinstance(value, tuple) != isinstance(field.default, tuple):
+                kind = "a list" if isinstance(field.default, tuple) else "one number"
+                raise ValueError(f"{field.name} must be {kind}, got {value!r}")
             numbers = value if isinstance(value, tuple) else (value,)
             low = 0 if field.name in ("mixing_layers", "reach") else 1
-            if not all(isinstance(n, int) and low <= n <= 4096 for n in numbers):
+            if not all(type(n) is int and low <= n <= 4096 for n in numbers):
                 raise ValueError(f"{field.name} must be {low}..4096, got {value!r}")
+        for name in ("time_dilations", "key_dilations"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must have at least one layer, got none")
         if self.time_channels % self.mixing_heads:
-            raise ValueError(f"mixing_heads must divide time_channels, got {self.mixing_heads} and {self.time_channels}")
+            raise ValueError(
+                f"mixing_heads must divide time_channels, got {self.mixing_heads} and {self.time_channels}"
+            )
         if any(layer >= len(self.time_dilations) for layer in self.mixing_layers):
             raise ValueError(f"mixing_layers must be below {len(self.time_dilations)}, got {self.mixing_layers}")
 
@@ -59,4 +67,5 @@ class NetworkSpec:
         if not isinstance(data, dict) or set(data) != known:
             odd = sorted(set(data) ^ known) if isinstance(data, dict) else data
             raise ValueError(f"architecture must name exactly {', '.join(sorted(known))}; differs in {odd}")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**values)

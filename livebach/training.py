@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from livebach.batches import UNKNOWN_TEXTURE, Augment, Batch, Sampler, before, condition_rows
+from livebach.checkpoint import Checkpoint
 from livebach.corpus import Corpus, Piece
-from livebach.model import TwoAxisWaveNet
+from livebach.model import TwoAxisWaveNet, from_checkpoint
 from livebach.roll import KEYS, UNKNOWN
 from livebach.spec import NetworkSpec
 
@@ -116,6 +117,11 @@ def whole_piece(piece: Piece) -> Batch:
     return Batch(inputs[None], condition[None], piece.frames[None], np.full_like(inputs, UNKNOWN)[None])
 
 
+def _averaging(decay: float) -> Any:
+    """How an average of the weights takes in new ones; torch leaves it untyped."""
+    return get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+
+
 class Trainer:
     """A run: model, optimizer, averages and random state. `step` until `finished`, `save` at any time."""
 
@@ -125,7 +131,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.rng = np.random.Generator(np.random.PCG64(config.seed))
         self.model = TwoAxisWaveNet(spec).to(self.device)
-        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
+        self.average = AveragedModel(self.model, multi_avg_fn=_averaging(config.average))
+        self.averaged: TwoAxisWaveNet = cast(TwoAxisWaveNet, self.average.module)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.rate, weight_decay=config.weight_decay)
         self.sampler = Sampler(corpus.splits["train"], config.crop, config.batch, config.augment)
         self.held_out = corpus.splits["valid"]
@@ -141,7 +148,8 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
             nats = self.model(frames, condition, coming, given, self.config.dropout)
         counted = (given == UNKNOWN).any(dim=-1).sum().clamp(min=1)
-        return nats.sum() / counted
+        loss: Tensor = nats.sum() / counted
+        return loss
 
     def step(self) -> float:
         """One update; the loss in nats per frame of what was not given."""
@@ -150,7 +158,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate_at(self.update)
         loss = self._loss(*on_device(self.sampler.draw(self.rng), self.device))
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -161,11 +169,23 @@ class Trainer:
 
     def validate(self) -> float:
         """Nats per frame of the averaged weights over the validation pieces, pooled; keeps the best weights."""
-        self.valid = likelihood(self.average.module, self.held_out, self.device)
+        self.valid = likelihood(self.averaged, self.held_out, self.device)
         if self.valid < self.best:
             self.best = self.valid
-            _write(self.folder / BEST_FILE, dict(self.average.module.state_dict()), {})
+            _write(self.folder / BEST_FILE, dict(self.averaged.state_dict()), {})
         return self.valid
+
+    def start_from(self, checkpoint: Checkpoint) -> None:
+        """Begin with a checkpoint's weights instead of random ones."""
+        for model in (self.model, self.averaged):
+            model.load_state_dict(from_checkpoint(checkpoint).state_dict())
+
+    def best_model(self) -> TwoAxisWaveNet:
+        """The averaged weights that validated best; before any validation those of now."""
+        model = TwoAxisWaveNet(self.spec)
+        validated = self.best < float("inf")  # else a file of that name is another run's
+        model.load_state_dict(load_file(self.folder / BEST_FILE) if validated else self.averaged.state_dict())
+        return model
 
     # -- saving and going on ------------------------------------------------------------------------------------------
 
@@ -179,16 +199,31 @@ class Trainer:
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state()
         numbers = {"update": self.update, "best": self.best, "valid": self.valid, "seconds": self.seconds}
-        header = {**numbers, "numpy": self.rng.bit_generator.state, "spec": self.spec.to_dict(), "config": asdict(self.config)}
+        header = {
+            **numbers,
+            "numpy": self.rng.bit_generator.state,
+            "spec": self.spec.to_dict(),
+            "config": asdict(self.config),
+        }
         _write(self.folder / STATE_FILE, tensors, {"state": json.dumps(header)})
 
     def resume(self) -> None:
-        """Take up the state that `save` wrote. Raises TrainingError where it is missing, damaged or of another network."""
+        """Take up what `save` wrote. Raises TrainingError where it is missing, damaged or of another network."""
         path = self.folder / STATE_FILE
         header = read_state_header(path)
-        if NetworkSpec.from_dict(header["spec"]) != self.spec:
+        try:
+            self._same_shape(path, NetworkSpec.from_dict(header["spec"]))
+            self._take_up(header, load_file(path))
+        except TrainingError:
+            raise
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise TrainingError(f"{path}: not a whole saved run: {' '.join(str(error).split())}") from error
+
+    def _same_shape(self, path: Path, spec: NetworkSpec) -> None:
+        if spec != self.spec:
             raise TrainingError(f"{path}: is of a network of another shape; give the same options or another --out")
-        tensors = load_file(path)
+
+    def _take_up(self, header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         self.model.load_state_dict(_under(tensors, "model."))
         self.average.load_state_dict(_under(tensors, "average."))
         self._resume_optimizer(_under(tensors, "optimizer."))
@@ -213,21 +248,21 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     part = path.with_name(path.name + ".part")
     save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata)
-    with open(part, "rb") as handle:
+    with part.open("rb") as handle:
         os.fsync(handle.fileno())
-    os.replace(part, path)
+    part.replace(path)
 
 
 def read_state_header(path: Path) -> dict[str, Any]:
     """What a saved run says of itself. Raises TrainingError."""
     try:
         with safe_open(path, "pt") as handle:
-            header: dict[str, Any] = json.loads((handle.metadata() or {})["state"])
-        return header
+            header: dict[str, Any] = dict(json.loads((handle.metadata() or {})["state"]))
     except OSError as error:
         raise TrainingError(f"{path}: no saved run to resume: {error.strerror or error}") from error
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"{path}: not a whole saved run: {error}") from error
+    return header
 
 
 @torch.no_grad()
@@ -261,7 +296,9 @@ def run(
         left = (trainer.config.updates - trainer.update) * per_update
         left = left if minutes is None else min(left, minutes * 60 - (time.monotonic() - began))
         speed = trainer.config.batch * trainer.config.crop / per_update
-        show(Progress(trainer.update, trainer.config.updates, smooth, trainer.valid, trainer.best, speed, max(0.0, left)))
+        show(
+            Progress(trainer.update, trainer.config.updates, smooth, trainer.valid, trainer.best, speed, max(0.0, left))
+        )
     trainer.save()
 
 
@@ -273,5 +310,5 @@ def _log(trainer: Trainer, loss: float) -> None:
         "best": round(trainer.best, 4),
         "seconds": round(trainer.seconds, 1),
     }
-    with open(trainer.folder / LOG_FILE, "a", encoding="utf-8") as handle:
+    with (trainer.folder / LOG_FILE).open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(row) + "\n")
