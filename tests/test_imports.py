@@ -15,7 +15,10 @@ PACKAGE = Path(__file__).parent.parent / "livebach"
 
 # Each module, by layer. A module may import modules of its own layer and of the layers named in MAY_USE.
 LAYERS = {
-    "core": "events config data roll spec checkpoint engine sampling grid listener modes musician",
+    "core": (
+        "events config data roll spec checkpoint engine sampling "
+        "grid listener memory improviser follow click voice modes musician"
+    ),
     "live": "ports clock recorder guard display daemon replay demo",
     "offline": "corpus model training evaluation generate",
     "doubles": "testing",

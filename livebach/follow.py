@@ -1,0 +1,47 @@
+"""How dense and how full the network should play: as set, or as the player does."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from livebach.roll import KEYS, Frame, Texture, texture_levels
+
+if TYPE_CHECKING:
+    from livebach.config import Config
+
+FOLLOWED_BARS = 4
+
+
+class TextureFollower:
+    """The texture that the network is asked for; where it follows, that of the player's last bars."""
+
+    def __init__(self, settings: Config, bar_ticks: int) -> None:
+        self._density = settings.sampling.density
+        self._polyphony = settings.sampling.polyphony
+        self._bar_ticks = bar_ticks
+        self._frames: deque[Frame] = deque(maxlen=FOLLOWED_BARS * bar_ticks)
+        self._rests = 0
+        self.texture = self._texture(Texture())
+
+    def hear(self, frame: Frame) -> None:
+        """Take in a frame of the player's. Long rests count as one bar; nothing is said before a bar has been heard."""
+        if not frame.any():
+            self._rests += 1
+            return
+        self._frames.extend([np.zeros(KEYS, np.uint8)] * min(self._rests, self._bar_ticks) if self._frames else [])
+        self._rests = 0
+        self._frames.append(frame)
+        if len(self._frames) >= self._bar_ticks:
+            self.texture = self._texture(texture_levels(np.stack(self._frames)))
+
+    def _texture(self, heard: Texture) -> Texture:
+        return Texture(_level(self._density, heard.density), _level(self._polyphony, heard.polyphony))
+
+
+def _level(setting: str | int, heard: int | None) -> int | None:
+    if setting == "follow":
+        return heard
+    return setting if isinstance(setting, int) else None

@@ -1,0 +1,92 @@
+"""What the network plays on a tick: draws, and the urge to begin.
+
+After a rest of the player's the network is likely to rest too, as in Bach. So from the takeover on OFF is made rarer,
+more from tick to tick, and on the beat's last tick until something is struck. Knows no time but ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.memory import Memory
+from livebach.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame
+from livebach.sampling import Policy
+
+MIDDLE_C = 39  # 0..87
+FIRST_URGE = 1.0
+"""Taken off the logit of OFF on the first tick of a takeover."""
+LAST_URGE = 3.0
+"""The same on the last tick of the first beat, at the first try."""
+URGE_STEP = 1.0
+MOST_TRIES = 7
+REST_URGE = 0.25
+"""Taken off the logit of OFF for each tick of its own silence that is longer than a bar."""
+MOST_REST_URGE = 4.0
+
+
+class Improviser:
+    """Draws the network's frames; all chance is from one seeded generator, 88 uniforms a tick."""
+
+    def __init__(self, memory: Memory, seed: int, beat_ticks: int, bar_ticks: int) -> None:
+        self._memory = memory
+        self._random = np.random.Generator(np.random.PCG64(seed))
+        self._beat_ticks = beat_ticks
+        self._bar_ticks = bar_ticks
+        self._quiet_ticks = 0  # since the takeover, or since something of its own sounded
+        self.begun = True
+
+    def begin(self) -> None:
+        """From here on it must strike something within a beat."""
+        self.begun = False
+        self._quiet_ticks = 0
+
+    def draw(self, given: Frame, policy: Policy, sounding: Frame, fallback: int | None) -> Frame:
+        """The network's own part of the coming frame. `sounding` is non-zero where its notes sound.
+
+        `fallback` is the key (0..87) that it strikes if, although it must begin, every draw is empty.
+        """
+        uniforms = self._random.random(KEYS)
+        frame = np.zeros(KEYS, np.uint8)
+        for urge in self._urges():
+            urged = replace(policy, off_bias=policy.off_bias - urge)
+            frame = self._draw_once(given, uniforms, urged, sounding)
+            if (frame == ONSET).any():
+                break
+        else:
+            if self._must_begin:
+                frame[MIDDLE_C if fallback is None else fallback] = ONSET
+        return frame
+
+    def _draw_once(self, given: Frame, uniforms: NDArray[np.float64], policy: Policy, sounding: Frame) -> Frame:
+        frame = self._memory.draw(given, uniforms, policy)
+        # In its memory keys may be down that the player has let go since: those it can strike, but not hold.
+        gone = (self._memory.last != OFF) & (sounding == OFF) & (given == UNKNOWN)
+        if (gone & (frame == HOLD)).any():
+            without = given.copy()
+            without[gone & (frame == HOLD)] = OFF
+            frame = self._memory.draw(without, uniforms, policy)
+            frame[gone & (frame == HOLD)] = OFF
+        frame[given != UNKNOWN] = OFF
+        return frame
+
+    def _urges(self) -> Iterator[float]:
+        """How much rarer to make OFF, try after try."""
+        if self._must_begin:
+            yield from (LAST_URGE + URGE_STEP * i for i in range(MOST_TRIES))
+        elif not self.begun:
+            yield FIRST_URGE + (LAST_URGE - FIRST_URGE) * self._quiet_ticks / self._beat_ticks
+        else:
+            yield min(MOST_REST_URGE, REST_URGE * max(0, self._quiet_ticks - self._bar_ticks))
+
+    @property
+    def _must_begin(self) -> bool:
+        return not self.begun and self._quiet_ticks >= self._beat_ticks - 1
+
+    def played(self, part: Frame) -> None:
+        """Take note of what sounded of its own on a tick."""
+        self.begun |= bool((part == ONSET).any())
+        self._quiet_ticks = 0 if part.any() else self._quiet_ticks + 1

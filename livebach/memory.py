@@ -1,0 +1,88 @@
+"""What the network remembers: the frames that were played, given to it once each, rests held back.
+
+A frame's prediction depends on where the next one stands in the bar. So a frame is handed over when it is known what
+follows it: the next frame that sounds, or the tick on which the network itself goes on. Rests in which the player has
+merely stopped are kept out, as in Bach a long rest is an ending.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.grid import Place
+from livebach.roll import KEYS, Frame, Texture
+from livebach.sampling import Policy
+
+
+class Spec(Protocol):
+    """What must be known of a network's architecture."""
+
+    @property
+    def steps_per_quarter(self) -> int:
+        """Ticks in a quarter note."""
+
+
+class Network(Protocol):
+    """The part of `engine.Engine` that playing needs; its state is the engine's own affair."""
+
+    @property
+    def spec(self) -> Spec:
+        """The architecture."""
+
+    def new_state(self) -> Any:
+        """A memory in which nothing has been played."""
+
+    def push(self, state: Any, frame: Frame, place: Place, next_place: Place, texture: Texture) -> None:
+        """Remember a frame, and where the coming one stands."""
+
+    def draw(self, state: Any, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
+        """Sample the coming frame; changes nothing that is remembered."""
+
+
+class Memory:
+    """The network's state and the frames on their way into it."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._state = network.new_state()
+        self._waiting: list[tuple[Frame, Place]] = []
+        self._rests = 0
+        self._blank = True
+        self.last: Frame = np.zeros(KEYS, np.uint8)
+        """The newest frame that is remembered or about to be."""
+
+    def note(self, frame: Frame, place: Place, hold_back: bool) -> None:
+        """Take a final frame; does no work on the network.
+
+        Rests may be held back. If a frame that sounds follows them, they lead up to it, a bar at most; before the first
+        frame of all there is nothing to rest from.
+        """
+        if hold_back and not frame.any():
+            self._rests += not self._blank
+            return
+        position, beat, bar = place
+        for before in range(min(self._rests, bar), 0, -1):
+            self._waiting.append((np.zeros(KEYS, np.uint8), ((position - before) % bar, beat, bar)))
+        self._waiting.append((frame, place))
+        self._rests, self._blank, self.last = 0, False, frame
+
+    def settle(self, texture: Texture) -> None:
+        """Hand over every frame of which the following one is known."""
+        while len(self._waiting) > 1:
+            frame, place = self._waiting.pop(0)
+            self._network.push(self._state, frame, place, self._waiting[0][1], texture)
+
+    def make_ready(self, place: Place, texture: Texture) -> None:
+        """Hand over everything, so that the frame at `place` can be drawn; rests held back are dropped."""
+        self._rests = 0
+        self.settle(texture)
+        for frame, at in self._waiting:
+            self._network.push(self._state, frame, at, place, texture)
+        self._waiting.clear()
+
+    def draw(self, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
+        """A sample of the coming frame, the caller's to change."""
+        return self._network.draw(self._state, given, uniforms, policy).copy()

@@ -1,0 +1,96 @@
+"""Doubles for tests, of this package and of others that build on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.fakes import FakePort, FakeSystem, FakeWire, ManualClock
+from livebach.grid import Place
+from livebach.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN, Frame, Texture
+from livebach.sampling import Policy
+
+__all__ = [
+    "FakePort",
+    "FakeSystem",
+    "FakeWire",
+    "ManualClock",
+    "Script",
+    "ScriptedEngine",
+    "ScriptedSpec",
+    "ScriptedState",
+    "frame_of",
+]
+
+Script = Sequence[Mapping[int, int]] | Callable[[int, NDArray[np.float64], Policy], Frame]
+"""Frames as {MIDI key: state}, one for each tick that is drawn; or a function of the tick's number and the draw."""
+
+
+def frame_of(states: Mapping[int, int]) -> Frame:
+    """A frame from {MIDI key: state}; the other keys are OFF."""
+    frame = np.zeros(KEYS, np.uint8)
+    for key, state in states.items():
+        frame[key - LOW_KEY] = state
+    return frame
+
+
+@dataclass
+class ScriptedState:
+    """What a `ScriptedEngine` remembers: every frame pushed, and how many there were at the first draw."""
+
+    pushed: list[tuple[Frame, Place, Place, Texture]] = field(default_factory=list)
+    first_draw: int | None = None
+
+    @property
+    def last(self) -> Frame:
+        """The newest frame pushed."""
+        return self.pushed[-1][0] if self.pushed else np.zeros(KEYS, np.uint8)
+
+
+@dataclass(frozen=True)
+class ScriptedSpec:
+    """The little that playing must know of a network."""
+
+    steps_per_quarter: int = 4
+
+
+class ScriptedEngine:
+    """Has the methods of `engine.Engine` that playing uses, and plays a script, over and over.
+
+    Like the engine it obeys given and forbidden keys, and cannot hold a key that was off. `states` holds every state
+    it has made, `draws` every (given, uniforms, policy) that it was asked for.
+    """
+
+    def __init__(self, script: Script = (), steps_per_quarter: int = 4) -> None:
+        self.spec = ScriptedSpec(steps_per_quarter)
+        self.states: list[ScriptedState] = []
+        self.draws: list[tuple[Frame, NDArray[np.float64], Policy]] = []
+        self._script = script
+
+    def new_state(self) -> ScriptedState:
+        """A memory in which nothing has been played."""
+        self.states.append(ScriptedState())
+        return self.states[-1]
+
+    def push(self, state: ScriptedState, frame: Frame, place: Place, next_place: Place, texture: Texture) -> None:
+        """Write down what is remembered."""
+        state.pushed.append((frame.copy(), place, next_place, texture))
+
+    def draw(self, state: ScriptedState, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
+        """The script's frame for as many frames as were pushed since the first draw."""
+        self.draws.append((given.copy(), uniforms.copy(), policy))
+        if state.first_draw is None:
+            state.first_draw = len(state.pushed)
+        frame = self._line(len(state.pushed) - state.first_draw, uniforms, policy)
+        frame[(frame == HOLD) & (state.last == OFF)] = OFF
+        if policy.forbidden is not None:
+            frame[policy.forbidden & (frame == ONSET)] = OFF
+        return np.where(given == UNKNOWN, frame, given).astype(np.uint8)
+
+    def _line(self, number: int, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
+        if callable(self._script):
+            return self._script(number, uniforms, policy).copy()
+        return frame_of(self._script[number % len(self._script)] if self._script else {})
