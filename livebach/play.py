@@ -7,15 +7,18 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from livebach import take
 from livebach.clock import Clock, freeze, make_timely
-from livebach.config import Config
+from livebach.config import Config, Midi
 from livebach.daemon import Daemon
 from livebach.display import Display, open_display
 from livebach.errors import UserError
 from livebach.events import Program
+from livebach.guard import Guard
+from livebach.loops import LoopFilter
 from livebach.options import add_settings, settings
 from livebach.ports import InputPort, OutputPort, Thru, list_inputs, list_outputs
 from livebach.recorder import Recorder, open_recorder
@@ -48,15 +51,27 @@ def _check_named(which: str, name: str | None, flag: str, api: str | None) -> No
         raise UserError(f"midi.{which} is not set: {flag} NAME, one of: {ports}")
 
 
+class LoopNews:
+    """What the loop filter has found out, for the watcher to tell."""
+
+    def __init__(self, loops: LoopFilter) -> None:
+        self._loops = loops
+
+    def check(self) -> str | None:
+        """The news, if any."""
+        return " ".join(self._loops.news()) or None
+
+
 class Stage:
     """Where the input's callback and the signals find the daemon, once there is one."""
 
     def __init__(self) -> None:
         self.daemon: Daemon | None = None
+        self.loops = LoopFilter()
 
     def hear(self, data: bytes, time_s: float) -> None:
-        """Hand on a message; before the daemon is there, nobody listens."""
-        if self.daemon is not None:
+        """Hand on a message that is not our own come back; before the daemon is there, nobody listens."""
+        if self.daemon is not None and not self.loops.is_echo(data, time_s):
             self.daemon.hear(data, time_s)
 
     @contextmanager
@@ -79,18 +94,18 @@ class Stage:
 def _play(config: Config, network: take.Loaded, stack: ExitStack) -> None:
     """Open everything, each with its closing on the stack, and play."""
     stage, clock, midi = Stage(), Clock(), config.midi
-    assert midi.input is not None
-    assert midi.output is not None
     stack.enter_context(stage.heeding_signals())
-    output = stack.enter_context(closing(OutputPort.open(midi.output, midi.api, wait=midi.wait)))
-    thru = stack.enter_context(closing(Thru(output.twin(), midi.thru)))
+    output, thru = _outputs(midi, stage.loops, stack)
+    guards = [] if output.virtual else [_guard(output, thru, stack)]
     display = stack.enter_context(closing(open_display()))
     start_s = clock.now() + READY_S
     recorder = _recorder(config, network, start_s, display, stack)
+    assert midi.input is not None
     heard = stack.enter_context(closing(InputPort.open(midi.input, midi.api, stage.hear, wait=midi.wait)))
     musician = take.musician(network, config, start_s)
     daemon = Daemon(musician, clock, output, thru=thru, recorder=recorder, watch=display.show, say=display.say)
-    watcher = stack.enter_context(closing(Watcher([heard, output, thru.output], daemon.tell)))
+    watched = [heard, output, thru.output, *guards, LoopNews(stage.loops)]
+    watcher = stack.enter_context(closing(Watcher(watched, daemon.tell)))
     if midi.program is not None:
         output.send(Program(midi.program - 1, midi.output_channel - 1))
     display.say(_banner(config, heard, output))
@@ -99,6 +114,26 @@ def _play(config: Config, network: take.Loaded, stack: ExitStack) -> None:
     stage.daemon = daemon
     watcher.start()
     daemon.run()
+
+
+def _outputs(midi: Midi, loops: LoopFilter, stack: ExitStack) -> tuple[OutputPort, Thru]:
+    """The connection for its own notes and the one for the player's; what either sends is known when it comes back."""
+
+    def sent(data: bytes) -> None:
+        loops.sent(data, perf_counter())
+
+    assert midi.output is not None
+    output = stack.enter_context(closing(OutputPort.open(midi.output, midi.api, wait=midi.wait)))
+    output.before = sent
+    return output, stack.enter_context(closing(Thru(output.twin(), midi.thru)))
+
+
+def _guard(output: OutputPort, thru: Thru, stack: ExitStack) -> Guard:
+    """Start the guard; it is told goodbye when both connections are silent, hence their closing once more, before."""
+    guard = stack.enter_context(closing(Guard(output, thru.output)))
+    stack.enter_context(closing(output))
+    stack.enter_context(closing(thru))
+    return guard
 
 
 def _recorder(config: Config, network: take.Loaded, start_s: float, display: Display, stack: ExitStack) -> Recorder:

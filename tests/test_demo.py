@@ -1,0 +1,212 @@
+"""The demo: a phrase goes in, the network goes on, a MIDI file comes out; no MIDI system is touched."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import mido
+import pytest
+from stand_in import no_network
+
+from livebach import sound
+from livebach.cli import main
+from livebach.errors import UserError
+from livebach.events import NoteOn, from_bytes
+from livebach.phrases import PHRASES
+from livebach.roll import KEYS
+
+REPO = Path(__file__).parent.parent
+
+
+def saved(text: str) -> mido.MidiFile:
+    """The MIDI file that the last line of the output names."""
+    last = text.strip().splitlines()[-1]
+    assert last.startswith("Saved as ")
+    return mido.MidiFile(last.removeprefix("Saved as "))
+
+
+def onsets(track: mido.MidiTrack, ppq: int) -> list[float]:
+    """When notes begin, in sixteenths."""
+    now, found = 0, []
+    for message in track:
+        now += message.time
+        if message.type == "note_on" and message.velocity:
+            found.append(now * 4 / ppq)
+    return found
+
+
+@pytest.fixture
+def no_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No FluidSynth on this machine."""
+    monkeypatch.setattr(sound, "find", lambda: None)
+
+
+@pytest.mark.usefixtures("no_sound")
+@pytest.mark.parametrize("name", PHRASES)
+def test_it_plays_the_phrase_and_goes_on(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The phrase is in the first track; after it, and only then, sixteen bars of the network's in the second."""
+    no_network(monkeypatch)
+    assert main(["demo", "--fast", "--seed", "5", "--phrase", name, "--folder", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    file = saved(out)
+    you, own = file.tracks
+    assert [track.name for track in file.tracks] == ["you", "livebach"]
+    notes = PHRASES[name].notes()
+    assert onsets(you, file.ticks_per_beat) == [float(note.start) for note in notes]
+    bar = PHRASES[name].metre.bar_ticks(4)
+    last = max(note.end for note in notes)
+    first, *_, end = onsets(own, file.ticks_per_beat)
+    assert last + 4 <= first <= last + 4 + 4
+    assert 16 * bar - 4 < end - first < 18 * bar
+    assert "apt install fluidsynth" in out
+    assert "you" in out
+
+
+@pytest.mark.usefixtures("no_sound")
+def test_the_seed_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same seed gives the same notes, another one others."""
+    no_network(monkeypatch)
+    tracks = []
+    for seed in ("1", "1", "2"):
+        assert main(["demo", "--fast", "--bars", "2", "--seed", seed, "--folder", str(tmp_path)]) == 0
+        tracks.append(saved(capsys.readouterr().out).tracks[1])
+    assert tracks[0] == tracks[1]
+    assert tracks[0] != tracks[2]
+
+
+@pytest.mark.usefixtures("no_sound")
+def test_in_real_time_the_keys_come_from_another_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --fast the phrase takes as long as it takes, and the answer is on the grid."""
+    no_network(monkeypatch)
+    started = time.perf_counter()
+    args = ["--bars", "1", "--bpm", "400", "--phrase", "little", "--folder", str(tmp_path)]
+    assert main(["demo", *args]) == 0
+    assert time.perf_counter() - started > 2.5
+    file = saved(capsys.readouterr().out)
+    starts = onsets(file.tracks[1], file.ticks_per_beat)
+    assert starts
+    assert all(abs(start - round(start)) < 0.4 for start in starts)
+
+
+@pytest.mark.parametrize(
+    ("args", "part"),
+    [
+        (["--phrase", "sonata"], "prelude or c-minor"),
+        (["--bars", "0"], "1..1000"),
+        (["--temperature", "0"], "--temperature"),
+        (["--wav", "taken.wav"], "overwritten"),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(
+    args: list[str], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, exit 2, no take begun."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken.wav").write_bytes(b"")
+    assert main(["demo", "--fast", *args]) == 2
+    told = capsys.readouterr().err
+    assert part in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "sessions").exists()
+
+
+def test_without_rtmidi_and_its_library(tmp_path: Path) -> None:
+    """In a fresh interpreter in which rtmidi cannot be imported, the demo plays."""
+    code = f"""
+        import sys
+        sys.modules["rtmidi"] = None
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        import pytest
+        from livebach import sound
+        from livebach.cli import main
+        from stand_in import no_network
+        no_network(pytest.MonkeyPatch())
+        sound.find = lambda: None
+        sys.exit(main(["demo", "--fast", "--bars", "1", "--folder", {str(tmp_path)!r}]))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, cwd=REPO)
+    assert done.returncode == 0, done.stderr
+    assert saved(done.stdout).tracks[1]
+
+
+def fake_fluidsynth(folder: Path, body: str) -> sound.FluidSynth:
+    """A program that behaves like FluidSynth in one respect."""
+    program, soundfont = folder / "fluidsynth", folder / "any.sf2"
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    soundfont.write_bytes(b"")
+    return sound.FluidSynth(str(program), soundfont)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the stand-in for FluidSynth is a shell script")
+def test_fluidsynth_is_told_what_to_play(tmp_path: Path) -> None:
+    """Messages become its commands, in order."""
+    log = tmp_path / "log"
+    synth = fake_fluidsynth(tmp_path, f'while read line; do echo "$line" >> {log}; echo "$line"; done').start()
+    assert synth is not None
+    for text in ("903c50", "803c00", "b0407f", "c105", "e00040"):
+        synth.send(bytes.fromhex(text))
+    synth.close()
+    commands = ["echo ready", "noteon 0 60 80", "noteoff 0 60", "cc 0 64 127", "prog 1 5", "quit"]
+    assert log.read_text().splitlines() == commands
+    synth.send(bytes.fromhex("903c50"))  # after its end nothing happens
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the stand-in for FluidSynth is a shell script")
+def test_without_a_sound_card_there_is_no_synth(tmp_path: Path) -> None:
+    """FluidSynth that gives up is no synth, and no error."""
+    assert fake_fluidsynth(tmp_path, "exit 255").start() is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the stand-in for FluidSynth is a shell script")
+def test_a_wav_that_fails_is_told(tmp_path: Path) -> None:
+    """What FluidSynth says last is in the message."""
+    with pytest.raises(UserError, match="no such luck"):
+        fake_fluidsynth(tmp_path, "echo no such luck >&2; exit 1").render(tmp_path / "a.mid", tmp_path / "a.wav")
+
+
+@pytest.mark.skipif(sound.find() is None, reason="needs FluidSynth and a soundfont")
+def test_a_wav_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --wav the take is rendered, and is not silent."""
+    no_network(monkeypatch)
+    wav = tmp_path / "out.wav"
+    assert main(["demo", "--fast", "--bars", "1", "--folder", str(tmp_path), "--wav", str(wav)]) == 0
+    data = wav.read_bytes()
+    assert data[:4] == b"RIFF"
+    assert len(set(data[44::1001])) > 16
+
+
+def test_soundfonts_are_found_by_name_first(tmp_path: Path) -> None:
+    """A General MIDI soundfont comes before any other; without any there is none."""
+    assert sound.find_soundfont([tmp_path, tmp_path / "none"]) is None
+    (tmp_path / "aaa.sf2").write_bytes(b"")
+    assert sound.find_soundfont([tmp_path]) == tmp_path / "aaa.sf2"
+    (tmp_path / "FluidR3_GM.sf2").write_bytes(b"")
+    assert sound.find_soundfont([tmp_path]) == tmp_path / "FluidR3_GM.sf2"
+
+
+def test_phrases_are_whole_and_start_on_the_downbeat() -> None:
+    """Each phrase has its keys on the keyboard, ends at a bar line, and each key goes up that goes down."""
+    for phrase in PHRASES.values():
+        notes = phrase.notes()
+        assert notes[0].start == 0
+        assert max(note.end for note in notes) % phrase.metre.bar_ticks(4) == 0
+        assert all(21 <= note.key < 21 + KEYS for note in notes)
+        down: set[int] = set()
+        for _, data in phrase.score(0.0):
+            event = from_bytes(data)
+            assert event is not None
+            (down.add if isinstance(event, NoteOn) else down.remove)(event.key)  # type: ignore[union-attr]
+        assert not down

@@ -1,0 +1,100 @@
+"""Replay: the same notes, byte for byte; a difference, or a damaged take, is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mido
+import pytest
+from stand_in import no_network
+
+from livebach import session, sound, take
+from livebach.cli import main
+from livebach.testing import ScriptedEngine
+
+
+@pytest.fixture
+def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A take of the demo's."""
+    no_network(monkeypatch)
+    monkeypatch.setattr(sound, "find", lambda: None)
+    assert main(["demo", "--fast", "--bars", "3", "--seed", "4", "--folder", str(tmp_path / "takes")]) == 0
+    capsys.readouterr()
+    return next((tmp_path / "takes").iterdir())
+
+
+def test_the_same_notes(played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A take replays without a difference, and its MIDI file is the same to the last byte."""
+    out = tmp_path / "again.mid"
+    assert main(["replay", str(played), "-o", str(out)]) == 0
+    assert "the same in" in capsys.readouterr().out
+    assert out.read_bytes() == (played / session.MIDI).read_bytes()
+
+
+def test_a_log_that_was_cut_off(played: Path, tmp_path: Path) -> None:
+    """As after SIGKILL: what there is replays, and a MIDI file can be had in which all notes end."""
+    log = played / session.LOG
+    data = log.read_bytes()
+    log.write_bytes(data[: len(data) * 2 // 3])
+    out = tmp_path / "again.mid"
+    assert main(["replay", str(log), "-o", str(out)]) == 0
+    for track in mido.MidiFile(out).tracks:
+        kinds = [message.type for message in track]
+        assert kinds.count("note_on") == kinds.count("note_off")
+
+
+def test_a_difference_is_told(played: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A note that was another one then: which call, exit 1."""
+    log = played / session.LOG
+    lines = log.read_text().splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if '"out"' in line and '"91' in line)
+    note = lines[at][lines[at].index('"91') + 1 :][:6]
+    lines[at] = lines[at].replace(note, f"91{21:02x}50")
+    log.write_text("".join(lines))
+    assert main(["replay", str(played)]) == 1
+    out = capsys.readouterr().out
+    assert "1 of" in out
+    assert "advance at" in out
+
+
+def test_another_network_is_refused(
+    played: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A checkpoint that has changed is named with both hashes; nothing is played."""
+    monkeypatch.setattr(take, "load_network", lambda name: take.Loaded(ScriptedEngine(), name, "0" * 64))
+    assert main(["replay", str(played)]) == 2
+    told = capsys.readouterr().err
+    assert "SHA-256" in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "part"),
+    [
+        (lambda text: "", "line 1"),
+        (lambda text: "MThd" + text, "line 1"),
+        (lambda text: text.replace('"do":"feed"', '"do":"sing"'), "no such call"),
+        (lambda text: text.replace('"in":"90', '"in":"f0'), "not a MIDI message"),
+        (lambda text: text.replace('"bpm"', '"bmp"'), "time.bpm"),
+        (lambda text: text.replace('"format": 1', '"format": 2'), "another version"),
+        (lambda text: text.replace('"t":', '"tt":'), "'t' is missing"),
+    ],
+)
+def test_damage_is_named_in_one_line(
+    played: Path, damage: object, part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong, in which line of which file; exit 2."""
+    assert callable(damage)
+    log = played / session.LOG
+    log.write_text(damage(log.read_text()))
+    assert main(["replay", str(played)]) == 2
+    told = capsys.readouterr().err
+    assert part in told
+    assert str(log) in told
+    assert told.count("\n") == 1
+
+
+def test_no_such_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder without a take."""
+    assert main(["replay", str(tmp_path)]) == 2
+    assert "cannot be read" in capsys.readouterr().err
