@@ -1,0 +1,139 @@
+"""`livebach train` and `livebach generate` as commands, on small pieces and a small network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import mido
+import pytest
+
+from livebach import checkpoint
+from livebach.cli import main
+from livebach.corpus import read_score
+from pieces import OPENINGS, transposed
+
+torch = pytest.importorskip("torch", reason="training needs the extra `train`")
+
+SMALL = [
+    "time_channels=8", "time_dilations=[1,2,4]", "mixing_layers=[1]", "mixing_heads=2", "context_channels=8",
+    "condition_channels=8", "key_channels=8", "key_dilations=[1,4]", "given_channels=4", "given_dilations=[1,9]",
+    "crop=32", "batch=2", "compile=false", "bf16=false", "validate_every=2", "warmup=2",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of openings in several keys, and a broken file."""
+    folder = tmp_path_factory.mktemp("data")
+    for number, (name, notes) in enumerate(OPENINGS.items()):
+        for by in (0, 5):
+            write_midi(folder / f"{number}-{by}.mid", transposed(notes, by))
+        assert name
+    (folder / "broken.mid").write_bytes(b"MThd\x00\x00")
+    return folder
+
+
+def write_midi(path: Path, notes: list) -> None:
+    """Notes to a file of one track, 24 MIDI ticks to one of ours."""
+    moves = sorted([(n.start, 1, n.key) for n in notes] + [(n.end, 0, n.key) for n in notes])
+    track, now = mido.MidiTrack(), 0
+    for tick, on, key in moves:
+        track.append(mido.Message("note_on" if on else "note_off", note=key, velocity=64, time=(tick - now) * 24))
+        now = tick
+    mido.MidiFile(type=0, ticks_per_beat=96, tracks=[track]).save(path)
+
+
+def train(data: Path, out: Path, *more: str) -> int:
+    """Run the command with the small network."""
+    settings = [word for pair in SMALL for word in ("--set", pair)]
+    return main(["train", "--data", str(data), "--out", str(out), "--device", "cpu", *more, *settings])
+
+
+def test_train_writes_a_checkpoint(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run ends with a checkpoint that loads, says the counts of each split and names the broken file."""
+    assert train(data, tmp_path, "--updates", "4", "--licence", "CC0-1.0") == 0
+    out = capsys.readouterr().out
+    assert "left out broken.mid" in out
+    assert "train" in out
+    assert "onsets" in out
+    saved = checkpoint.load(tmp_path / "checkpoint.safetensors")
+    assert saved.spec.time_channels == 8
+    assert saved.meta["licence"] == "CC0-1.0"
+    assert saved.meta["config"]["updates"] == 4
+    assert [json.loads(row)["update"] for row in (tmp_path / "log.jsonl").read_text().splitlines()] == [2, 4]
+
+
+def test_a_second_run_needs_resume(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that holds a run is not started over; --resume goes on with it, with its own settings."""
+    assert train(data, tmp_path, "--updates", "2") == 0
+    assert train(data, tmp_path, "--updates", "4") == 2
+    assert "--resume" in capsys.readouterr().err
+    assert main(["train", "--data", str(data), "--out", str(tmp_path), "--resume", "--updates", "4"]) == 0
+    assert "update 4 of 4" in capsys.readouterr().out
+
+
+def test_minutes_bound_a_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--minutes ends a run early, saved."""
+    assert train(data, tmp_path, "--updates", "1000000", "--minutes", "0.02") == 0
+    assert (tmp_path / "state.safetensors").exists()
+    assert "of 1000000" in capsys.readouterr().out
+
+
+def test_from_starts_with_a_checkpoint(data: Path, tmp_path: Path) -> None:
+    """--from takes the weights and the shape of another run's checkpoint."""
+    assert train(data, tmp_path / "a", "--updates", "2") == 0
+    start = tmp_path / "a" / "checkpoint.safetensors"
+    rest = [word for pair in SMALL[10:] for word in ("--set", pair)]
+    command = ["train", "--data", str(data), "--out", str(tmp_path / "b"), "--from", str(start), "--updates", "1"]
+    assert main([*command, *rest]) == 0
+    assert checkpoint.load(tmp_path / "b" / "checkpoint.safetensors").spec == checkpoint.load(start).spec
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--set", "chanels=3"], "chanels"),
+        (["--set", "batch=many"], "batch must be int"),
+        (["--set", "time_channels=9"], "mixing_heads must divide"),
+        (["--set", "time_channels"], "KEY=VALUE"),
+        (["--minutes", "0"], "--minutes"),
+        (["--data", "/nonexistent"], "no such folder"),
+        (["--resume"], "no saved run"),
+        (["--from", "/nonexistent.safetensors"], "cannot be read"),
+    ],
+)
+def test_bad_input(
+    words: list[str], said: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be done is one line on stderr and exit 2, and nothing is written."""
+    assert main(["train", "--data", str(data), "--out", str(tmp_path / "run"), *words]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_generate(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A piece of so many bars, the same for the same seed, and never over an existing file."""
+    assert train(data, tmp_path / "run", "--updates", "1") == 0
+    network = str(tmp_path / "run" / "checkpoint.safetensors")
+    first, second = tmp_path / "a.mid", tmp_path / "b.mid"
+    for path in (first, second):
+        assert main(["generate", "--checkpoint", network, "--bars", "3", "--seed", "5", "-o", str(path)]) == 0
+    assert first.read_bytes() == second.read_bytes()
+    assert 0 < read_score(first).length <= 3 * 16
+    capsys.readouterr()
+    assert main(["generate", "--checkpoint", network, "-o", str(first)]) == 2
+    assert "nothing is overwritten" in capsys.readouterr().err
+
+
+def test_generate_goes_on_from_a_prime(data: Path, tmp_path: Path) -> None:
+    """The prime stands in a track of its own, note for note, and the music follows it."""
+    assert train(data, tmp_path / "run", "--updates", "1") == 0
+    network, out = str(tmp_path / "run" / "checkpoint.safetensors"), tmp_path / "out.mid"
+    prime = data / "0-0.mid"
+    assert main(["generate", "--checkpoint", network, "--bars", "2", "--seed", "1", "--prime", str(prime), "-o", str(out)]) == 0
+    tracks = {t.name: [m.note for m in t if m.type == "note_on"] for t in mido.MidiFile(out).tracks}
+    assert sorted(tracks["prime"]) == sorted(n.key for n in OPENINGS["prelude in C (BWV 846)"])
+    assert "livebach" in tracks
