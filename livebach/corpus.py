@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from operator import itemgetter
 from pathlib import Path
 
 import mido
@@ -87,13 +88,12 @@ def read_score(path: Path, steps_per_quarter: int = 4) -> Score:
     """
     try:
         midi = mido.MidiFile(file=BytesIO(_bytes_of(path)), clip=True)
-        merged = mido.merge_tracks(midi.tracks) if midi.type < 2 else [m for t in midi.tracks for m in t]
     except _BROKEN as error:
         why = " ".join(str(error).split()) or type(error).__name__
         raise CorpusError(f"{path}: not a MIDI file that can be read: {why}") from error
     if midi.ticks_per_beat <= 0:
         raise CorpusError(f"{path}: its division is {midi.ticks_per_beat}: only files in ticks per quarter can be read")
-    return _score_of(path, merged, steps_per_quarter / midi.ticks_per_beat, steps_per_quarter)
+    return _score_of(path, _timed(midi), steps_per_quarter / midi.ticks_per_beat, steps_per_quarter)
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -106,13 +106,23 @@ def _bytes_of(path: Path) -> bytes:
     return data
 
 
-def _score_of(path: Path, messages: Iterable[mido.Message], scale: float, steps_per_quarter: int) -> Score:
+def _timed(midi: mido.MidiFile) -> list[tuple[int, mido.Message]]:
+    """All messages with their times, in order; the tracks of type 2 one after the other."""
+    clock, timed = 0, []
+    for track in midi.tracks:
+        clock = clock if midi.type == 2 else 0
+        for message in track:
+            clock += message.time
+            timed.append((clock, message))
+    return sorted(timed, key=itemgetter(0))
+
+
+def _score_of(path: Path, timed: Iterable[tuple[int, mido.Message]], scale: float, steps_per_quarter: int) -> Score:
     open_notes: dict[tuple[int, int], list[tuple[int, int]]] = {}
     notes: list[Note] = []
     metres: dict[int, Metre] = {}
     clock, last = 0, MAX_TICKS / scale
-    for message in messages:
-        clock += message.time
+    for clock, message in timed:
         if clock > last:
             raise CorpusError(f"{path}: more than {MAX_TICKS} ticks long")
         tick = round(clock * scale)
