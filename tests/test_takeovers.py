@@ -6,6 +6,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from pieces import OPENINGS, transposed
 
 from livebach import checkpoint
 from livebach.config import Config
@@ -14,7 +15,6 @@ from livebach.events import Event, NoteOff, NoteOn
 from livebach.musician import Musician
 from livebach.roll import Note
 from livebach.take import seeded
-from pieces import OPENINGS, transposed
 
 TICK_S = 60 / 90 / 4
 BEAT, BAR, BARS = 4, 16, 16

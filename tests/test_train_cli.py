@@ -7,11 +7,11 @@ from pathlib import Path
 
 import mido
 import pytest
+from pieces import OPENINGS, transposed
 
 from livebach import checkpoint
 from livebach.cli import main
 from livebach.corpus import read_score
-from pieces import OPENINGS, transposed
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 
@@ -133,7 +133,8 @@ def test_generate_goes_on_from_a_prime(data: Path, tmp_path: Path) -> None:
     assert train(data, tmp_path / "run", "--updates", "1") == 0
     network, out = str(tmp_path / "run" / "checkpoint.safetensors"), tmp_path / "out.mid"
     prime = data / "0-0.mid"
-    assert main(["generate", "--checkpoint", network, "--bars", "2", "--seed", "1", "--prime", str(prime), "-o", str(out)]) == 0
+    what = ["--bars", "2", "--seed", "1", "--prime", str(prime)]
+    assert main(["generate", "--checkpoint", network, *what, "-o", str(out)]) == 0
     tracks = {t.name: [m.note for m in t if m.type == "note_on"] for t in mido.MidiFile(out).tracks}
     assert sorted(tracks["prime"]) == sorted(n.key for n in OPENINGS["prelude in C (BWV 846)"])
     assert "livebach" in tracks
