@@ -20,7 +20,7 @@ from livebach.errors import UserError
 from livebach.roll import Metre
 
 APIS = ("alsa", "jack", "coremidi", "winmm")
-MODES = ("continue",)
+MODES = ("continue", "duet", "accompany", "listen")
 TEXTURE_LEVELS = 8
 
 
@@ -157,6 +157,7 @@ class Turns(_Section):
     silence_ticks: int = _setting(4, _number(1, 256, int))
     pedal_counts: bool = _setting(True, _switch())
     mode: str = _setting("continue", _one_of(*MODES))
+    distance: int = _setting(3, _number(0, 24, int))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""What the network plays on a tick: draws, and the urge to begin.
+"""What the network plays on a tick: draws, and the urge to begin and to go on.
 
 After a rest of the player's the network is likely to rest too, as in Bach. So from the takeover on OFF is made rarer,
-more from tick to tick, and on the beat's last tick until something is struck. Knows no time but ticks.
+more from tick to tick, and on the beat's last tick until something is struck. Later, when it plays alone and has
+struck nothing for a bar, onsets are made likelier. Knows no time but ticks.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ LAST_URGE = 3.0
 """The same on the last tick of the first beat, at the first try."""
 URGE_STEP = 1.0
 MOST_TRIES = 7
-REST_URGE = 0.25
-"""Taken off the logit of OFF for each tick of its own silence that is longer than a bar."""
-MOST_REST_URGE = 4.0
+STILL_URGE = 0.25
+"""Added to the logit of ONSET for each tick without one beyond a bar."""
+MOST_STILL_URGE = 4.0
 
 
 class Improviser:
@@ -36,13 +37,15 @@ class Improviser:
         self._random = np.random.Generator(np.random.PCG64(seed))
         self._beat_ticks = beat_ticks
         self._bar_ticks = bar_ticks
-        self._quiet_ticks = 0  # since the takeover, or since something of its own sounded
+        self._still_ticks = 0  # since the takeover, or since it struck a key
+        self._alone = False  # whether it has the word, and must go on
         self.begun = True
 
     def begin(self) -> None:
         """From here on it must strike something within a beat."""
+        self._alone = True
         self.begun = False
-        self._quiet_ticks = 0
+        self._still_ticks = 0
 
     def draw(self, given: Frame, policy: Policy, sounding: Frame, fallback: int | None) -> Frame:
         """The network's own part of the coming frame. `sounding` is non-zero where its notes sound.
@@ -51,8 +54,7 @@ class Improviser:
         """
         uniforms = self._random.random(KEYS)
         frame = np.zeros(KEYS, np.uint8)
-        for urge in self._urges():
-            urged = replace(policy, off_bias=policy.off_bias - urge)
+        for urged in self._urged(policy):
             frame = self._draw_once(given, uniforms, urged, sounding)
             if (frame == ONSET).any():
                 break
@@ -73,20 +75,24 @@ class Improviser:
         frame[given != UNKNOWN] = OFF
         return frame
 
-    def _urges(self) -> Iterator[float]:
-        """How much rarer to make OFF, try after try."""
+    def _urged(self, policy: Policy) -> Iterator[Policy]:
+        """How to draw, try after try."""
         if self._must_begin:
-            yield from (LAST_URGE + URGE_STEP * i for i in range(MOST_TRIES))
+            for i in range(MOST_TRIES):
+                yield replace(policy, off_bias=policy.off_bias - LAST_URGE - URGE_STEP * i)
         elif not self.begun:
-            yield FIRST_URGE + (LAST_URGE - FIRST_URGE) * self._quiet_ticks / self._beat_ticks
+            urge = FIRST_URGE + (LAST_URGE - FIRST_URGE) * self._still_ticks / self._beat_ticks
+            yield replace(policy, off_bias=policy.off_bias - urge)
         else:
-            yield min(MOST_REST_URGE, REST_URGE * max(0, self._quiet_ticks - self._bar_ticks))
+            too_still = max(0, self._still_ticks - self._bar_ticks) if self._alone else 0
+            yield replace(policy, onset_bias=policy.onset_bias + min(MOST_STILL_URGE, STILL_URGE * too_still))
 
     @property
     def _must_begin(self) -> bool:
-        return not self.begun and self._quiet_ticks >= self._beat_ticks - 1
+        return not self.begun and self._still_ticks >= self._beat_ticks - 1
 
     def played(self, part: Frame) -> None:
         """Take note of what sounded of its own on a tick."""
-        self.begun |= bool((part == ONSET).any())
-        self._quiet_ticks = 0 if part.any() else self._quiet_ticks + 1
+        struck = bool((part == ONSET).any())
+        self.begun |= struck
+        self._still_ticks = 0 if struck else self._still_ticks + 1

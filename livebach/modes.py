@@ -5,16 +5,22 @@ A mode only decides; time, notes and memory are the musician's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from livebach.roll import KEYS, UNKNOWN, Frame
+from livebach.roll import KEYS, OFF, ONSET, UNKNOWN, Frame
 from livebach.sampling import Policy
 
 if TYPE_CHECKING:
     from livebach.config import Config
+
+THINNING = 1.0
+"""Taken off the logit of ONSET for each key that the player strikes per tick."""
+MOST_THINNING = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +34,15 @@ class Scene:
     at_rest: bool  # the player, now: no key down, and no pedal where that counts
     silent_ticks: int  # for how many whole ticks the player has been at rest
     player: Frame  # the player's part of this tick, as far as it is known
+    recent: Sequence[Frame]  # the player's part of the ticks before, a bar at most
+    sounding: Frame  # non-zero where the network's own notes sound
 
 
 class Mode:
     """The player plays and the network listens: what all modes have in common."""
 
     yields = False
-    """Whether the network falls silent at once when the player strikes a key."""
+    """Whether the two take turns: the network falls silent at once when the player strikes a key."""
 
     def __init__(self, settings: Config) -> None:
         self._settings = settings
@@ -65,7 +73,51 @@ class Continue(Mode):
         return scene.heard and scene.at_rest and long_enough and scene.on_beat
 
 
-MODES: dict[str, type[Mode]] = {"continue": Continue}
+class Duet(Mode):
+    """It plays with the player all the time, around the player's keys.
+
+    The player's register, from the lowest to the highest key of the last bar and a settable distance beyond, is given:
+    what is down there is the player's, and the rest of it stays free.
+    """
+
+    def plays(self, scene: Scene) -> bool:
+        """From the player's first note on."""
+        return scene.heard
+
+    def given(self, scene: Scene) -> Frame:
+        """The player's keys, and OFF around them; what the network itself still sounds there may end by itself."""
+        given = np.full(KEYS, UNKNOWN, np.uint8)
+        given[self._register(scene) & (scene.sounding == OFF)] = OFF
+        return np.where(scene.player == OFF, given, scene.player).astype(np.uint8)
+
+    def policy(self, policy: Policy, scene: Scene) -> Policy:
+        """Strike nothing in the player's register, and less where the player strikes much."""
+        onsets = sum(int((frame == ONSET).sum()) for frame in scene.recent)
+        thinner = min(MOST_THINNING, THINNING * onsets / max(1, len(scene.recent)))
+        return replace(policy, forbidden=self._register(scene), onset_bias=policy.onset_bias - thinner)
+
+    def _register(self, scene: Scene) -> NDArray[np.bool_]:
+        register = np.zeros(KEYS, np.bool_)
+        keys = np.flatnonzero(np.any([scene.player, *scene.recent], axis=0))
+        if len(keys):
+            distance = self._settings.turns.distance
+            register[max(0, keys[0] - distance) : keys[-1] + distance + 1] = True
+        return register
+
+
+class Accompany(Duet):
+    """Like a duet, but silent when the player is."""
+
+    def plays(self, scene: Scene) -> bool:
+        """Until the player has been silent for a while."""
+        return scene.heard and scene.silent_ticks < self._settings.turns.silence_ticks
+
+
+class Listen(Mode):
+    """It only learns what the player plays."""
+
+
+MODES: dict[str, type[Mode]] = {"continue": Continue, "duet": Duet, "accompany": Accompany, "listen": Listen}
 
 
 def mode_of(settings: Config) -> Mode:

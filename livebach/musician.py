@@ -10,6 +10,7 @@ then the player's keys round to it; closed frames go into the network's memory. 
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,7 @@ class Musician:
         self._drawn: Frame | None = None
         self._sounded = False  # whether the moment of the open tick has passed
         self._own: Frame = np.zeros(KEYS, np.uint8)  # what the network sounded on it
+        self._recent: deque[Frame] = deque(maxlen=grid.bar_ticks)  # the player's part of the last bar
         self._last_key: int | None = None  # the player's highest key of the last frame that had any
         self._silent_ticks = 0
         self._missed = 0
@@ -175,14 +177,14 @@ class Musician:
             at_rest=self._listener.at_rest,
             silent_ticks=self._silent_ticks,
             player=self._listener.peek(self._grid.close_s(self._tick)),
+            recent=self._recent,
+            sounding=self._voice.held_frame,
         )
 
     def _draw(self) -> None:
         scene, sampling = self._scene(), self._settings.sampling
         policy = self._mode.policy(Policy(temperature=sampling.temperature, min_p=sampling.min_p), scene)
-        self._drawn = self._improviser.draw(
-            self._mode.given(scene), policy, self._voice.held_frame, fallback=self._last_key
-        )
+        self._drawn = self._improviser.draw(self._mode.given(scene), policy, scene.sounding, fallback=self._last_key)
 
     def _sound(self, now_s: float) -> list[Event]:
         """The moment of the open tick. Too late for it, what sounds goes on, and nothing new is struck."""
@@ -209,12 +211,13 @@ class Musician:
             self._own = self._voice.held_frame
         player = self._listener.frame(until_s)
         frame = np.where(player == OFF, self._own, player)
+        self._recent.append(player)
         if player.any():
             self._last_key = int(np.flatnonzero(player)[-1])
         self._silent_ticks = self._silent_ticks + 1 if self._listener.at_rest and not player.any() else 0
         if self._playing:
             self._improviser.played(self._own)
-        if not (self._playing and self._mode.yields):
+        if self._mode.yields and not self._playing:  # in a duet the frames are both players': theirs is not the goal
             self._follower.hear(player)
         self._memory.note(frame, self._grid.place(self._tick), hold_back=not self._playing)
 
@@ -279,8 +282,7 @@ class Musician:
     def _may_rest(self) -> bool:
         """Whether, after a silence in which the mode wants nothing, the grid may wait for the player's next onset."""
         limit = self._grid.bar_ticks + self._settings.turns.silence_ticks + self._grid.beat_ticks
-        counted_in = self._tick >= 0 and not self._click.always
-        return counted_in and self._listener.heard and self._silent_ticks > limit
+        return min(self._silent_ticks, self._tick) > limit and not self._click.always
 
     def _skip_to(self, now_s: float) -> None:
         """After a standstill of more than a bar, leave out ticks rather than work through them all."""

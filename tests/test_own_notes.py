@@ -1,0 +1,95 @@
+"""The network's own notes beside the player's: shared channels, velocity, texture."""
+
+from __future__ import annotations
+
+import pytest
+from driven import ONE_NOTE, OWN, START, TICK, Take, taken_over, textures
+
+from livebach.events import Control, Event, NoteOff, NoteOn
+from livebach.roll import ONSET, Texture
+
+# --- its own notes and the player's -----------------------------------------------------------------------------------
+
+
+def test_on_a_shared_channel_a_key_of_the_players_is_not_cut() -> None:
+    """The key becomes the player's; the note-off that is owed comes when the player lets go."""
+    take = taken_over().run(9)
+    assert take.feed(9.3, NoteOn(72, channel=OWN)) == []
+    assert take.run(11).sent[-1] == (8, NoteOn(72, 67, OWN))
+    assert take.feed(11.3, NoteOff(72, channel=OWN)) == [NoteOff(72, 0, OWN)]
+
+
+def test_without_thru_nothing_is_shared() -> None:
+    """Then the player's keys are on another instrument."""
+    take = taken_over(ONE_NOTE, "midi.thru=off").run(9)
+    assert take.feed(9.3, NoteOn(72, channel=OWN)) == [NoteOff(72, 0, OWN)]
+
+
+def test_a_key_held_on_the_shared_channel_is_not_struck() -> None:
+    """Here by a player whom the network does not listen to."""
+    take = taken_over([{72: ONSET, 48: ONSET}], "midi.input_channel=1").run(7)
+    take.feed(7, NoteOn(72, channel=OWN))
+    assert take.run(8.6).onsets == [(8, 48)]
+    assert take.pushed[-1] == {48: ONSET}
+
+
+@pytest.mark.parametrize("ends", [NoteOff(72, 0, OWN), Control(123, 0, OWN), Control(120, 0, OWN)])
+def test_a_note_off_that_is_owed_is_paid_once(ends: Event) -> None:
+    """By letting go or by all notes off; not again at the end."""
+    take = taken_over().run(9)
+    take.feed(9.3, NoteOn(72, channel=OWN))
+    assert take.feed(10, ends) == [NoteOff(72, 0, OWN)]
+    assert take.musician.stop(START + 11 * TICK) == []
+
+
+def velocities(velocity: int, *assignments: str) -> list[int]:
+    """Its velocities on beats 3, 4 and 1 after a phrase of the player's."""
+    take = Take(ONE_NOTE, *assignments)
+    take.feed(0, NoteOn(60, velocity))
+    take.feed(0.9, NoteOff(60))
+    take.run(16)
+    return [event.velocity for _, event in take.sent if isinstance(event, NoteOn)]
+
+
+def test_velocity_follows_the_players_touch_and_the_metre() -> None:
+    """As loud as the player, a beat a little louder, a downbeat a little more."""
+    soft, loud = velocities(40), velocities(100)
+    assert [b - a for a, b in zip(soft, loud, strict=True)] == [60, 60, 60]
+    assert 40 < soft[0] == soft[1] < soft[2] < 52
+
+
+def test_velocity_stays_within_midi() -> None:
+    """The accent does not overflow."""
+    assert velocities(127) == [127, 127, 127]
+
+
+def test_velocity_can_be_fixed() -> None:
+    """Then it is that number."""
+    assert velocities(40, "sound.velocity=90") == [90, 90, 90]
+
+
+# --- texture ----------------------------------------------------------------------------------------------------------
+
+
+def test_texture_follows_the_player() -> None:
+    """Unknown until a bar has been heard; then denser playing asks for a denser answer."""
+    dense, sparse = Take().play([60, 62] * 16), Take()
+    for n in range(8):
+        sparse.play([60], at=4 * n, length=3.5)
+    dense_texture, sparse_texture = textures(dense.run(36.4)), textures(sparse.run(36.4))
+    assert dense_texture[0] == sparse_texture[0] == Texture(None, None)
+    assert (dense_texture[-1].density or 0) > (sparse_texture[-1].density or 0)
+    assert dense_texture[-1].polyphony is not None
+
+
+def test_texture_stays_while_the_network_plays() -> None:
+    """It follows the player, not itself, nor the player's silence."""
+    take = Take([{48 + n: ONSET for n in range(0, 24, 3)}]).play([60, 62] * 16).run(200)
+    assert len(set(textures(take)[32:])) == 1
+
+
+@pytest.mark.parametrize(("setting", "level"), [("off", None), ("5", 5), ("0", 0)])
+def test_texture_can_be_set(setting: str, level: int | None) -> None:
+    """To a level, or to nothing."""
+    take = Take(ONE_NOTE, f"sampling.density={setting}", f"sampling.polyphony={setting}").play([60, 62] * 16).run(40)
+    assert set(textures(take)) == {Texture(level, level)}
