@@ -204,13 +204,17 @@ def split_of(name: str) -> str:
 
     Of the Well-Tempered Clavier (files named like wtc1p06) numbers 6, 13 and 20 of both books validate and 3, 10 and 17
     test. Of anything else a tenth each does, by the SHA-256 of the file's stem, except where a Well-Tempered Clavier is
-    in the same corpus: then the rest is for training (see `split_pieces`).
+    in the same corpus: then the rest is for training (see `split_pieces`). Where that leaves training or validation
+    without any piece, the one whose hash is highest goes there.
     """
     number = _wtc_number(name)
     if number is not None:
         return {6: "valid", 13: "valid", 20: "valid", 3: "test", 10: "test", 17: "test"}.get(number, "train")
-    lot = hashlib.sha256(Path(name).stem.encode()).digest()[0] % 10
-    return {0: "valid", 1: "test"}.get(lot, "train")
+    return {0: "valid", 1: "test"}.get(_lot(name)[0] % 10, "train")
+
+
+def _lot(name: str) -> bytes:
+    return hashlib.sha256(Path(name).stem.encode(errors="surrogateescape")).digest()
 
 
 def _wtc_number(name: str) -> int | None:
@@ -230,6 +234,8 @@ def load_corpus(folder: Path, steps_per_quarter: int = 4, report: Callable[[str]
     if not pieces:
         raise CorpusError(f"{folder}: none of its {len(left_out)} MIDI files can be read")
     corpus = split_pieces(pieces)
+    if not corpus.splits["train"]:
+        raise CorpusError(f"{folder}: none of its {len(pieces)} pieces is left to train on")
     corpus.left_out[:0] = left_out
     for name, why in corpus.left_out:
         report(f"left out {name}: {why}")
@@ -238,8 +244,7 @@ def load_corpus(folder: Path, steps_per_quarter: int = 4, report: Callable[[str]
 
 def split_pieces(pieces: Sequence[Piece]) -> Corpus:
     """Split by piece; near-duplicates of a held-out piece are left out, so that none is on two sides."""
-    has_wtc = any(_wtc_number(p.name) is not None for p in pieces)
-    sides = {p.name: "train" if has_wtc and _wtc_number(p.name) is None else split_of(p.name) for p in pieces}
+    sides = _sides([p.name for p in pieces])
     corpus = Corpus({name: [] for name in SPLITS})
     prints = {p.name: fingerprint(p.frames) for p in pieces}
     kept: list[Piece] = []
@@ -257,6 +262,18 @@ def split_pieces(pieces: Sequence[Piece]) -> Corpus:
     return corpus
 
 
+def _sides(names: Sequence[str]) -> dict[str, str]:
+    has_wtc = any(_wtc_number(name) is not None for name in names)
+    sides = {n: "train" if has_wtc and _wtc_number(n) is None else split_of(n) for n in names}
+    ranked = sorted(names, key=_lot)
+    if ranked and "train" not in sides.values():
+        sides[ranked[-1]] = "train"
+    spare = [n for n in ranked if sides[n] == "train"]
+    if len(spare) > 1 and "valid" not in sides.values():
+        sides[spare[-1]] = "valid"
+    return sides
+
+
 # -- near-duplicates --------------------------------------------------------------------------------------------------
 
 _GRAM = 12
@@ -270,7 +287,8 @@ def fingerprint(frames: Frames) -> frozenset[int]:
     grams = set()
     for line in lines:
         steps = np.diff(line)
-        grams |= {hash(steps[i : i + _GRAM].tobytes()) for i in range(len(steps) - _GRAM + 1)}
+        runs = max(len(steps) - _GRAM + 1, min(len(steps), 1))  # a shorter line is one run
+        grams |= {hash(steps[i : i + _GRAM].tobytes()) for i in range(runs)}
     return frozenset(grams)
 
 
