@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from livebach.config import Config
 
 FOLLOWED_BARS = 4
+LEAST_DENSITY = 1
+"""Of what it follows: level 0 is also how a piece looks that is about to end."""
 
 
 class TextureFollower:
@@ -35,7 +37,8 @@ class TextureFollower:
         self._rests = 0
         self._frames.append(frame)
         if len(self._frames) >= self._bar_ticks:
-            self.texture = self._texture(texture_levels(np.stack(self._frames)))
+            heard = texture_levels(np.stack(self._frames))
+            self.texture = self._texture(Texture(max(LEAST_DENSITY, heard.density or 0), heard.polyphony))
 
     def _texture(self, heard: Texture) -> Texture:
         return Texture(_level(self._density, heard.density), _level(self._polyphony, heard.polyphony))

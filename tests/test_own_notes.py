@@ -88,6 +88,12 @@ def test_texture_stays_while_the_network_plays() -> None:
     assert len(set(textures(take)[32:])) == 1
 
 
+def test_the_sparsest_texture_is_not_followed() -> None:
+    """It is how pieces end; it can be set, though."""
+    take = Take().play([60]).play([62], at=30).run(60)
+    assert textures(take)[-1].density == 1
+
+
 @pytest.mark.parametrize(("setting", "level"), [("off", None), ("5", 5), ("0", 0)])
 def test_texture_can_be_set(setting: str, level: int | None) -> None:
     """To a level, or to nothing."""
