@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     prime = _prime(args, engine) if args.prime else None
     frames, metre, primed = music(engine, config, args.bars, prime, args.prime_bars)
     ruler = Ruler(config.time.bpm, metre)
-    path = write_new(to_midi(_tracks(frames, primed, ruler, engine.spec.steps_per_quarter), ruler), args.out)
+    path = write_new(to_midi(tracks(frames, primed, ruler, engine.spec.steps_per_quarter), ruler), args.out)
     print(f"wrote {path}: {args.bars} bars of {metre}")
     return 0
 
@@ -91,7 +91,8 @@ def texture_from(config: Config, heard: Frames) -> Texture:
     return Texture(levels[0], levels[1])
 
 
-def _tracks(frames: Frames, primed: int, ruler: Ruler, steps_per_quarter: int) -> list[tuple[str, list[Timed]]]:
+def tracks(frames: Frames, primed: int, ruler: Ruler, steps_per_quarter: int) -> list[tuple[str, list[Timed]]]:
+    """The notes as the MIDI tracks «prime» and «livebach»."""
     tick_s = ruler.quarter_us / 1e6 / steps_per_quarter
     events: dict[str, list[Timed]] = {"prime": [], "livebach": []}
     for note in notes_from_frames(frames):

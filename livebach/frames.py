@@ -1,0 +1,60 @@
+"""`livebach frames`: a MIDI file's frames, as the network sees them, to a file of arrays or to a picture."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from livebach.corpus import CorpusError, Piece, piece_of, read_score
+from livebach.errors import UserError
+
+ERRORS = (CorpusError,)
+MAX_STEPS = 48
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's own arguments."""
+    parser.add_argument("file", type=Path, metavar="FILE.mid")
+    parser.add_argument("-o", "--out", type=Path, metavar="FILE.npz", help="frames uint8 [T, 88], places int16 [T, 3]")
+    parser.add_argument("--png", type=Path, metavar="FILE.png", help="draw them (needs the extra plot)")
+    parser.add_argument("--steps", type=int, default=4, metavar="N", help="ticks in a quarter note (4)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write what was asked for; a line for each file."""
+    if args.out is None and args.png is None:
+        raise UserError("say where to: -o FILE.npz, --png FILE.png, or both")
+    if not 1 <= args.steps <= MAX_STEPS:
+        raise UserError(f"--steps must be 1..{MAX_STEPS}, got {args.steps}")
+    piece = piece_of(args.file.name, read_score(args.file, args.steps))
+    words = f"{len(piece.frames)} frames, {piece.onsets} onsets"
+    if args.out is not None:
+        write_new(args.out, lambda out: np.savez_compressed(out, frames=piece.frames, places=piece.places))
+        print(f"wrote {args.out}: {words}")
+    if args.png is not None:
+        _draw(args.png, piece)
+        print(f"wrote {args.png}: {words}")
+    return 0
+
+
+def _draw(path: Path, piece: Piece) -> None:
+    from livebach import plots
+
+    bars = np.flatnonzero(piece.places[:, 0] == 0)
+    figure = plots.roll_figure(piece.frames, bars.tolist(), title=piece.name)
+    write_new(path, lambda out: plots.save(figure, out))
+
+
+def write_new(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Have a file written that is not there yet; UserError where it is, or where it cannot be."""
+    try:
+        with path.open("xb") as out:
+            write(out)
+    except FileExistsError:
+        raise UserError(f"{path}: there is such a file already, and nothing is overwritten") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
