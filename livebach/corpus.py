@@ -268,8 +268,8 @@ def _sides(names: Sequence[str]) -> dict[str, str]:
     ranked = sorted(names, key=_lot)
     if ranked and "train" not in sides.values():
         sides[ranked[-1]] = "train"
-    spare = [n for n in ranked if sides[n] == "train"]
-    if len(spare) > 1 and "valid" not in sides.values():
+    spare = [n for n in ranked if sides[n] == "train"][1:] or [n for n in ranked if sides[n] == "test"]
+    if spare and "valid" not in sides.values():
         sides[spare[-1]] = "valid"
     return sides
 
