@@ -27,7 +27,6 @@ MOST_THINNING = 1.5
 class Scene:
     """What a mode may know when it decides about a tick."""
 
-    tick: int
     on_beat: bool
     playing: bool  # whether the network played on the tick before
     heard: bool  # whether the player has played anything at all

@@ -170,7 +170,6 @@ class Musician:
 
     def _scene(self) -> Scene:
         return Scene(
-            tick=self._tick,
             on_beat=self._grid.on_beat(self._tick),
             playing=self._playing,
             heard=self._listener.heard,

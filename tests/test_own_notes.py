@@ -90,7 +90,7 @@ def test_texture_stays_while_the_network_plays() -> None:
 
 def test_the_sparsest_texture_is_not_followed() -> None:
     """It is how pieces end; it can be set, though."""
-    take = Take().play([60]).play([62], at=30).run(60)
+    take = Take(ONE_NOTE, "turns.silence_ticks=100").play([60]).play([62], at=30).run(140)
     assert textures(take)[-1].density == 1
 
 
