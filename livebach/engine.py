@@ -14,8 +14,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from livebach.checkpoint import Checkpoint, CheckpointError
-from livebach.roll import KEYS, METRE_FEATURES, OFF, STATES, TEXTURE_LEVELS, UNKNOWN, Frame, Texture, metre_features
-from livebach.sampling import Policy, choose, probabilities, with_given
+from livebach.roll import HOLD, KEYS, METRE_FEATURES, STATES, TEXTURE_LEVELS, UNKNOWN, Frame, Texture, metre_features
+from livebach.sampling import Lottery, Policy, with_given
 from livebach.spec import NetworkSpec
 
 Array = NDArray[np.float32]
@@ -23,6 +23,9 @@ Place = tuple[int, int, int]
 """Tick in the bar, beat length, bar length, in ticks."""
 
 START: Place = (0, 4, 16)
+SPANS = (88, 80, 64, 48, 32, 16)
+"""How many keys, from the top, a pass may run over: what a product of matrices likes, each with buffers of its own."""
+ONE = np.ones((), np.float32)
 PAIR_TOLERANCE = 1e-3
 """How far logits may be from the stored ones at load: rounding differs between machines by less than a tenth of it."""
 
@@ -31,10 +34,10 @@ PAIR_TOLERANCE = 1e-3
 class State:
     """What the network remembers: ring buffers of past features, the last frame, and the context for the coming one."""
 
-    rings: Array  # [sum of dilations, 88, C]
+    rings: Array  # [sum of dilations, C, 88]
     tick: int
     frame: Frame
-    context: Array  # [88, K]: what the key pass adds its own to
+    context: Array  # [K, 88]: what the key pass adds its own to
 
     def copy(self) -> State:
         """An independent snapshot."""
@@ -48,175 +51,241 @@ class State:
         self.tick = other.tick
 
 
-def _half_gates(weight: Array) -> Array:
-    """Halve the gate half of the outputs (last axis), so that one tanh serves: sigmoid(x) = (1 + tanh(x / 2)) / 2."""
-    out = weight.copy()
-    out[..., out.shape[-1] // 2 :] *= np.float32(0.5)
+def _folded(w: dict[str, Array], name: str, *more: Array) -> Array:
+    """A gated layer's weights as one [2C, inputs] for inputs past, present, 1, and `more`; the gate half is halved.
+
+    So one product serves all, and one tanh serves signal and gate: sigmoid(x) = (1 + tanh(x / 2)) / 2.
+    """
+    bias = w[f"{name}.present.bias"][:, None]
+    out = np.concatenate([w[f"{name}.past.weight"], w[f"{name}.present.weight"], bias, *more], axis=1)
+    out[len(out) // 2 :] *= np.float32(0.5)
     return out
 
 
-def _activate(gates: Array, hidden: Array) -> None:
-    """tanh(signal) * (1 + tanh(gate)) of [88, 2C] into [88, C]; the missing half is folded into the next product."""
-    np.tanh(gates, out=gates)
-    half = hidden.shape[1]
-    np.add(gates[:, half:], 1, out=hidden)
-    hidden *= gates[:, :half]
+def _with_bias(weight: Array, bias: Array) -> Array:
+    """[outputs, inputs] and [outputs] as one [outputs, inputs + 1]: biases are weights of an input that is always 1."""
+    return np.ascontiguousarray(np.concatenate([weight, bias[:, None]], axis=1))
+
+
+def _ones_below(rows: int, columns: int, *stacked: int) -> Array:
+    """A buffer of `rows` rows of zeros and one of ones."""
+    out = np.zeros((*stacked, rows + 1, columns), np.float32)
+    out[..., rows, :] = 1
+    return out
+
+
+class GatedLayer:
+    """A gated residual layer bound to its buffers: the same block on both axes, for n keys at once, channels first."""
+
+    def __init__(self, weights: Array, out: Array, taps: Array, gates: Array, hidden: Array) -> None:
+        c = len(hidden) - 1
+        self.weights = weights  # [2C, inputs]
+        self.out = out[:c]  # [C, C + 1]
+        self.taps = taps  # [inputs, n]: past, present, 1, and what else the layer takes in
+        self.past, self.present = taps[:c], taps[c : 2 * c]
+        self.gates, self.signal, self.gate = gates, gates[:c], gates[c:]
+        self.hidden, self.activity = hidden, hidden[:c]  # [C + 1, n], the last row 1; the skips are read from here
+
+    def activate(self) -> None:
+        """Taps to hidden: tanh(signal) * (1 + tanh(gate)); the missing half is folded into the next product."""
+        np.matmul(self.weights, self.taps, out=self.gates)
+        np.tanh(self.gates, out=self.gates)
+        np.add(self.gate, ONE, out=self.activity)
+        np.multiply(self.activity, self.signal, out=self.activity)
+
+    def pass_on(self, present: Array) -> None:
+        """Write what the next layer takes for the present."""
+        result = self.signal  # free by now
+        np.matmul(self.out, self.hidden, out=result)
+        np.add(self.present, result, out=present)
+
+
+def _out_weights(w: dict[str, Array], names: list[str]) -> tuple[list[Array], Array]:
+    """What each layer adds to the next one's input, [C, C + 1] a layer; all their skips as one, [S, L * (C + 1)]."""
+    each = [_with_bias(w[f"{n}.out.weight"] * np.float32(0.5), w[f"{n}.out.bias"]) for n in names]
+    c = each[0].shape[1] - 1
+    return [out[:c] for out in each], np.concatenate([out[c:] for out in each], axis=1)
 
 
 class TimeStack:
     """The WaveNet over time, all keys at once; one call a frame."""
 
     def __init__(self, spec: NetworkSpec, w: dict[str, Array]) -> None:
-        c, layers = spec.time_channels, range(len(spec.time_dilations))
-        self.channels, self.mixing = c, spec.mixing_layers
-        self.dilations = np.array(spec.time_dilations)
-        self.starts = np.cumsum(self.dilations) - self.dilations
-        names = [f"time_layers.{i}" for i in layers]
-        self.past = np.stack([_half_gates(w[f"{n}.past.weight"].T) for n in names])  # [L, C, 2C]
-        self.present = np.stack([_half_gates(w[f"{n}.present.weight"].T) for n in names])
-        self.bias = np.stack([_half_gates(w[f"{n}.present.bias"]) for n in names])  # [L, 2C]
-        self.condition = np.stack([_half_gates(w[f"{n}.condition.weight"].T) for n in names])  # [L, D, 2C]
-        self.out = np.stack([w[f"{n}.out.weight"].T * np.float32(0.5) for n in names])  # [L, C, C + S]
-        self.out_bias = np.stack([w[f"{n}.out.bias"] for n in names])
-        self.heads, self.to_gates = self._mixing(w)
+        names = [f"time_layers.{i}" for i in range(len(spec.time_dilations))]
+        self.dilations = spec.time_dilations
+        self.starts = [sum(spec.time_dilations[:i]) for i in range(len(names))]
+        self.bias = np.stack([_folded(w, n)[:, -1] for n in names])  # [L, 2C]
+        self.condition = np.stack([w[f"{n}.condition.weight"] for n in names])  # [L, 2C, D]
+        self.condition[:, spec.time_channels :] *= np.float32(0.5)
+        self.heads = {i: self._heads(w[f"time_layers.{i}.mixing.by_interval"]) for i in spec.mixing_layers}
+        self._bind(spec, w, names)
         self._embedding(spec, w)
-        self.of_condition = np.ascontiguousarray(w["condition.weight"].T), w["condition.bias"]
-        self._allocate(spec)
 
-    def _mixing(self, w: dict[str, Array]) -> tuple[dict[int, Array], dict[int, Array]]:
-        index = np.arange(KEYS)[:, None] - np.arange(KEYS)[None, :] + KEYS - 1
-        heads = {i: np.ascontiguousarray(w[f"time_layers.{i}.mixing.by_interval"][:, index]) for i in self.mixing}
-        gates = {i: _half_gates(w[f"time_layers.{i}.mixing.to_gates.weight"].T) for i in self.mixing}
-        return heads, gates
+    @staticmethod
+    def _heads(by_interval: Array) -> Array:
+        """[H, 175] weights by interval -> [H, 88, 88], from key to key."""
+        index = np.arange(KEYS)[None, :] - np.arange(KEYS)[:, None] + KEYS - 1
+        return np.ascontiguousarray(by_interval[:, index])
+
+    def _bind(self, spec: NetworkSpec, w: dict[str, Array], names: list[str]) -> None:
+        c = spec.time_channels
+        out, self.skip = _out_weights(w, names)
+        gates = np.zeros((2 * c, KEYS), np.float32)
+        hidden = _ones_below(c, KEYS, len(names))
+        self.layers, self.mixed = [], {}
+        for i, name in enumerate(names):
+            mixing = [w[f"{name}.mixing.to_gates.weight"]] if i in self.heads else []
+            taps = np.concatenate([_ones_below(2 * c, KEYS), *(np.zeros((c, KEYS), np.float32) for _ in mixing)])
+            self.layers.append(GatedLayer(_folded(w, name, *mixing), out[i], taps, gates, hidden[i]))
+            self.mixed[i] = taps[2 * c + 1 :]
+        self.hidden = hidden.reshape(-1, KEYS)
+        self.total = np.zeros((spec.context_channels, KEYS), np.float32)
 
     def _embedding(self, spec: NetworkSpec, w: dict[str, Array]) -> None:
         width = 2 * spec.reach + 1
-        weight = w["embed.weight"].T.reshape(STATES, width, -1)  # struck, held, "there is a key"
-        self.of_frame = np.ascontiguousarray(weight[:2].reshape(2 * width, -1))
+        weight = w["embed.weight"].reshape(-1, STATES, width)  # struck, held, "there is a key"
+        self.of_frame = np.ascontiguousarray(weight[:, :2].reshape(-1, 2 * width))
         there = np.pad(np.ones(KEYS, np.float32), spec.reach)
-        self.of_nothing = sliding_window_view(there, width) @ weight[2] + w["embed.bias"] + w["place"]
+        self.of_nothing = weight[:, 2] @ sliding_window_view(there, KEYS) + w["embed.bias"][:, None] + w["place"].T
         self.padded = np.zeros((2, KEYS + 2 * spec.reach), np.float32)
         self.planes = self.padded[:, spec.reach : spec.reach + KEYS]
-        self.windows = sliding_window_view(self.padded, width, axis=1).transpose(1, 0, 2)  # [88, 2, width], a view
-
-    def _allocate(self, spec: NetworkSpec) -> None:
-        c, s, layers = spec.time_channels, spec.context_channels, len(spec.time_dilations)
-        self.inputs = np.zeros((layers + 1, KEYS, c), np.float32)
-        self.gates = np.zeros((layers, KEYS, 2 * c), np.float32)
-        self.product = np.zeros((KEYS, 2 * c), np.float32)
-        self.hidden = np.zeros((KEYS, c), np.float32)
-        self.mixed = np.zeros((spec.mixing_heads, KEYS, c // spec.mixing_heads), np.float32)
-        self.result = np.zeros((KEYS, c + s), np.float32)
-        self.total = np.zeros((KEYS, s), np.float32)
+        self.windows = sliding_window_view(self.padded, KEYS, axis=1)  # [2, width, 88], a view
 
     @property
     def ring_slots(self) -> int:
         """Slots of all rings together: a ring of d slots for dilation d needs no wrapping."""
-        return int(self.dilations.sum())
+        return sum(self.dilations)
 
     def step(self, state: State, condition: Array) -> Array:
-        """Take in `state.frame` and its condition [D]; the summed skips [88, S], in a buffer used again by the next."""
-        slots = self.starts + state.tick % self.dilations
-        np.matmul(state.rings[slots], self.past, out=self.gates)
-        self.gates += (self.bias + condition @ self.condition)[:, None, :]
-        self._embed(state.frame)
-        self.total.fill(0)
-        for i in range(len(self.dilations)):
-            self._layer(i)
-        state.rings[slots] = self.inputs[:-1]
+        """Take in `state.frame` and its condition [D]; the summed skips [S, 88], in a buffer used again by the next."""
+        rows = self.bias + self.condition @ condition
+        self._embed(state.frame, self.layers[0].present)
+        for i, layer in enumerate(self.layers):
+            slot = state.rings[self.starts[i] + state.tick % self.dilations[i]]
+            layer.past[:] = slot
+            slot[:] = layer.present
+            layer.weights[:, 2 * len(slot)] = rows[i]
+            if i in self.heads:
+                self._mix(i, layer.present)
+            layer.activate()
+            if i + 1 < len(self.layers):
+                layer.pass_on(self.layers[i + 1].present)
         state.tick += 1
-        return self.total
+        return np.matmul(self.skip, self.hidden, out=self.total)
 
-    def _embed(self, frame: Frame) -> None:
+    def _embed(self, frame: Frame, out: Array) -> None:
         np.equal(frame, 1, out=self.planes[0], casting="unsafe")
         np.equal(frame, 2, out=self.planes[1], casting="unsafe")
-        np.matmul(self.windows.reshape(KEYS, -1), self.of_frame, out=self.inputs[0])
-        self.inputs[0] += self.of_nothing
+        np.matmul(self.of_frame, self.windows.reshape(-1, KEYS), out=out)
+        out += self.of_nothing
 
-    def _layer(self, i: int) -> None:
-        x, gates = self.inputs[i], self.gates[i]
-        np.matmul(x, self.present[i], out=self.product)
-        gates += self.product
-        if i in self.heads:
-            heads = x.reshape(KEYS, len(self.mixed), -1).transpose(1, 0, 2)
-            np.matmul(self.heads[i], heads, out=self.mixed)
-            np.matmul(self.mixed.transpose(1, 0, 2).reshape(KEYS, -1), self.to_gates[i], out=self.product)
-            gates += self.product
-        _activate(gates, self.hidden)
-        np.matmul(self.hidden, self.out[i], out=self.result)
-        self.result += self.out_bias[i]
-        np.add(x, self.result[:, : self.channels], out=self.inputs[i + 1])
-        self.total += self.result[:, self.channels :]
+    def _mix(self, i: int, x: Array) -> None:
+        """Let every key hear every other, by their distance."""
+        heads = len(self.heads[i])
+        np.matmul(x.reshape(heads, -1, KEYS), self.heads[i], out=self.mixed[i].reshape(heads, -1, KEYS))
 
 
 class GivenStack:
-    """What is known of the coming frame, seen from every key: [88] states or UNKNOWN -> [88, K]."""
+    """What is known of the coming frame, seen from every key: [88] states or UNKNOWN -> [K, 88]."""
 
     def __init__(self, spec: NetworkSpec, w: dict[str, Array]) -> None:
+        g = spec.given_channels
         self.dilations = spec.given_dilations
-        embed = w["given.embed.weight"].T
-        self.table = np.concatenate([embed, np.zeros((1, embed.shape[1]), np.float32)]) + w["given.embed.bias"]
-        # torch's [out, in, tap] as [tap * in, out]: one product a layer
-        self.taps = [
-            w[f"given.layers.{i}.weight"].transpose(2, 1, 0).reshape(-1, embed.shape[1])
-            for i in range(len(self.dilations))
-        ]
-        self.biases = [w[f"given.layers.{i}.bias"] for i in range(len(self.dilations))]
-        self.to_keys = w["from_given.weight"].T
-        self.of_nothing = self._run(np.full(KEYS, UNKNOWN, np.uint8))
+        embed = np.concatenate([w["given.embed.weight"], np.zeros((g, 1), np.float32)], axis=1)
+        self.table = embed + w["given.embed.bias"][:, None]  # [G, 4]
+        names = [f"given.layers.{i}" for i in range(len(self.dilations))]
+        # torch's [out, in, tap] as [out, tap * in]: one product a layer
+        weights = [w[f"{n}.weight"].transpose(0, 2, 1).reshape(g, -1) for n in names]
+        self.weights = [_with_bias(v, w[f"{n}.bias"]) for v, n in zip(weights, names, strict=True)]
+        self.taps = _ones_below(3 * g, KEYS, len(names))  # the keys below, this one, the keys above, 1
+        self.to_keys = w["from_given.weight"]
+        self.last = np.full(KEYS, UNKNOWN, np.uint8)
+        self.result = self._run(self.last)
 
     def __call__(self, given: Frame) -> Array:
-        return self.of_nothing if (given == UNKNOWN).all() else self._run(given)
+        """Of the last one asked for, the answer is kept: often nothing is given, or the same is asked again."""
+        if not np.array_equal(given, self.last):
+            self.result, self.last = self._run(given), given.copy()
+        return self.result
 
     def _run(self, given: Frame) -> Array:
-        x = self.table[given]
-        for dilation, taps, bias in zip(self.dilations, self.taps, self.biases, strict=True):
-            padded = np.pad(x, ((dilation, dilation), (0, 0)))
-            below, above = padded[:KEYS], padded[2 * dilation :]
-            x = x + np.maximum(np.concatenate([below, x, above], axis=1) @ taps + bias, 0)
-        return np.asarray(x @ self.to_keys, np.float32)
+        x = np.take(self.table, given, axis=1)
+        g = len(x)
+        for dilation, weights, taps in zip(self.dilations, self.weights, self.taps, strict=True):
+            taps[:g, dilation:] = x[:, : max(0, KEYS - dilation)]
+            taps[g : 2 * g] = x
+            taps[2 * g : 3 * g, : max(0, KEYS - dilation)] = x[:, dilation:]
+            x += np.maximum(weights @ taps, 0)
+        return self.to_keys @ x
+
+
+class KeyPass:
+    """The buffers of one pass over the keys from `first` up, and its views of the taps that all passes share."""
+
+    def __init__(self, stack: KeyStack, first: int) -> None:
+        k, n, depth = stack.channels, KEYS - first, len(stack.dilations)
+        self.first = first
+        gates, hidden = np.zeros((2 * k, n), np.float32), _ones_below(k, n, depth)
+        parts = zip(stack.weights, stack.out, stack.taps[:, :, first:], hidden, strict=True)
+        self.layers = [GatedLayer(weights, out, taps, gates, kept) for weights, out, taps, kept in parts]
+        self.shifts = []
+        for taps, dilation in zip(stack.taps, stack.dilations, strict=True):
+            start = max(first, dilation)  # below it the past is empty
+            self.shifts.append((taps[:k, start:], taps[k : 2 * k, start - dilation : max(0, KEYS - dilation)]))
+        self.hidden = hidden.reshape(-1, n)
+        self.total = _ones_below(k, n)
 
 
 class KeyStack:
     """The WaveNet over the keys of the coming frame, all keys in one pass, each seeing the states below it."""
 
     def __init__(self, spec: NetworkSpec, w: dict[str, Array]) -> None:
-        k = spec.key_channels
-        self.dilations, self.channels = spec.key_dilations, k
+        self.dilations, self.channels = spec.key_dilations, spec.key_channels
         names = [f"key_layers.{i}" for i in range(len(self.dilations))]
-        stacked = [np.concatenate([w[f"{n}.past.weight"].T, w[f"{n}.present.weight"].T]) for n in names]
-        self.gate_weights = [_half_gates(s) for s in stacked]  # [2K, 2K]
-        self.gate_biases = [_half_gates(w[f"{n}.present.bias"]) for n in names]
-        self.out = [w[f"{n}.out.weight"].T * np.float32(0.5) for n in names]
-        self.out_bias = [w[f"{n}.out.bias"] for n in names]
-        self.below = np.ascontiguousarray(w["from_below.weight"].T)  # [3, K]
-        self.to_logits = np.ascontiguousarray(w["to_logits.weight"].T), w["to_logits.bias"]
-        self.taps = np.zeros((KEYS, 2 * k), np.float32)
-        self.gates = np.zeros((KEYS, 2 * k), np.float32)
-        self.hidden = np.zeros((KEYS, k), np.float32)
-        self.total = np.zeros((KEYS, k), np.float32)
+        self.weights = [_folded(w, n) for n in names]  # [2K, 2K + 1]
+        self.out, self.skip = _out_weights(w, names)
+        self.below = w["from_below.weight"]  # [K, 3]
+        self.to_logits = _with_bias(w["to_logits.weight"], w["to_logits.bias"])
+        self.taps = _ones_below(2 * self.channels, KEYS, len(names))
+        passes = [KeyPass(self, KEYS - n) for n in SPANS]
+        self.passes = [next(p for p in reversed(passes) if p.first <= key) for key in range(KEYS)]
 
-    def logits(self, base: Array, frame: Frame) -> Array:
-        """[88, K] of context and given keys, states [88] -> logits [88, 3]."""
-        y = base.copy()
-        y[1:] += self.below[frame[:-1]]
-        self.total.fill(0)
-        for i, dilation in enumerate(self.dilations):
-            self._layer(i, dilation, y)
-        np.maximum(self.total, 0, out=self.total)
-        return np.asarray(self.total @ self.to_logits[0] + self.to_logits[1])
+    def logits(self, base: Array, frame: Frame, run: KeyPass | None = None) -> Array:
+        """[K, 88] of context and given keys, states [88] -> logits [3, n] of the n keys of a pass, or of all.
 
-    def _layer(self, i: int, dilation: int, y: Array) -> None:
-        k = self.channels
-        self.taps[:dilation, :k] = 0
-        self.taps[dilation:, :k] = y[: KEYS - dilation]
-        self.taps[:, k:] = y
-        np.matmul(self.taps, self.gate_weights[i], out=self.gates)
-        self.gates += self.gate_biases[i]
-        _activate(self.gates, self.hidden)
-        result = self.hidden @ self.out[i] + self.out_bias[i]
-        y += result[:, :k]
-        self.total += result[:, k:]
+        What the keys below those left in the taps stands from an earlier pass.
+        """
+        run = run or self.passes[0]
+        first = run.first
+        np.copyto(run.layers[0].present, base[:, first:])
+        lowest = max(first, 1)
+        run.layers[0].present[:, lowest - first :] += np.take(self.below, frame[lowest - 1 : -1], axis=1)
+        for i, layer in enumerate(run.layers):
+            np.copyto(*run.shifts[i])
+            layer.activate()
+            if i + 1 < len(run.layers):
+                layer.pass_on(run.layers[i + 1].present)
+        total = np.matmul(self.skip, run.hidden, out=run.total[:-1])
+        np.maximum(total, 0, out=total)
+        return np.asarray(self.to_logits @ run.total)
+
+    def draw(self, base: Array, lottery: Lottery, guess: Frame) -> Frame:
+        """The states that the lottery draws, each key knowing those below it; `guess` is where to begin, and is lost.
+
+        Equal to 88 passes from the lowest key up, each drawn before the next: the guess is evaluated for all keys at
+        once and replaced by what the draws say, until they repeat it. Below the lowest key that changed nothing is run
+        again, so that every pass settles at least one more.
+        """
+        first = 0
+        while first < KEYS:
+            run = self.passes[first]
+            drawn = lottery.states(self.logits(base, guess, run), run.first)[first - run.first :]
+            changed = np.flatnonzero(drawn != guess[first:])
+            if not len(changed):
+                break
+            guess[first:] = drawn
+            first += int(changed[0]) + 1
+        return guess
 
 
 class Engine:
@@ -229,7 +298,8 @@ class Engine:
         self.time = TimeStack(self.spec, w)
         self.given = GivenStack(self.spec, w)
         self.keys = KeyStack(self.spec, w)
-        self.to_keys = np.ascontiguousarray(w["from_context.weight"].T), w["from_context.bias"]
+        self.of_condition = w["condition.weight"], w["condition.bias"]
+        self.to_keys = w["from_context.weight"], w["from_context.bias"][:, None]
         self._check(checkpoint)
 
     def new_state(self, first: Place = START, texture: Texture | None = None) -> State:
@@ -240,8 +310,8 @@ class Engine:
         return state
 
     def _blank(self) -> State:
-        rings = np.zeros((self.time.ring_slots, KEYS, self.spec.time_channels), np.float32)
-        return State(rings, 0, np.zeros(KEYS, np.uint8), np.zeros((KEYS, self.spec.key_channels), np.float32))
+        rings = np.zeros((self.time.ring_slots, self.spec.time_channels, KEYS), np.float32)
+        return State(rings, 0, np.zeros(KEYS, np.uint8), np.zeros((self.spec.key_channels, KEYS), np.float32))
 
     def push(self, state: State, frame: Frame, place: Place, coming: Place, texture: Texture) -> None:
         """Remember a frame [88] that sounded at `place`; `coming` is the place of the next, whose texture is wanted."""
@@ -249,30 +319,19 @@ class Engine:
 
     def _push(self, state: State, frame: Frame, row: Array) -> None:
         np.copyto(state.frame, frame)
-        skips = self.time.step(state, np.tanh(row @ self.time.of_condition[0] + self.time.of_condition[1]))
-        np.matmul(np.maximum(skips, 0), self.to_keys[0], out=state.context)
+        skips = self.time.step(state, np.tanh(self.of_condition[0] @ row + self.of_condition[1]))
+        np.matmul(self.to_keys[0], np.maximum(skips, 0, out=skips), out=state.context)
         state.context += self.to_keys[1]
 
     def logits(self, state: State, frame: Frame, given: Frame) -> Array:
         """Of the coming frame, teacher forced: [88, 3], key k sees the keys of `frame` below it. HOLD is not masked."""
-        return self.keys.logits(state.context + self.given(given), frame)
+        return self.keys.logits(state.context + self.given(given), frame).T
 
     def draw(self, state: State, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
-        """Sample the coming frame: given [88] states or UNKNOWN, uniforms float64 [88] in [0, 1).
-
-        Equal to 88 passes from the lowest key up, each drawn before the next: a guess is evaluated for all keys at once
-        and corrected until the draws repeat it. Every pass settles at least one more key.
-        """
-        base = state.context + self.given(given)
-        guess = with_given(np.zeros(KEYS, np.uint8), given)
-        for _ in range(KEYS + 1):
-            drawn = with_given(
-                choose(probabilities(self.keys.logits(base, guess), state.frame, policy), uniforms), given
-            )
-            if np.array_equal(drawn, guess):
-                break
-            guess = drawn
-        return guess
+        """Sample the coming frame: given [88] states or UNKNOWN, uniforms float64 [88] in [0, 1)."""
+        lottery = Lottery.of(state.frame, given, uniforms, policy)
+        guess = with_given(np.minimum(state.frame, 1) * np.uint8(HOLD), given)  # what was down stays down
+        return self.keys.draw(state.context + self.given(given), lottery, guess)
 
     def _check(self, checkpoint: Checkpoint) -> None:
         pair, state = checkpoint.pair, self._blank()
@@ -298,4 +357,4 @@ def condition_row(place: Place, coming: Place, texture: Texture) -> Array:
     return row
 
 
-__all__ = ["OFF", "START", "Engine", "Place", "State", "condition_row"]
+__all__ = ["START", "Engine", "Place", "State", "condition_row"]

@@ -70,6 +70,46 @@ def with_given(states: Frame, given: Frame) -> Frame:
     return np.where(given == UNKNOWN, states, given).astype(np.uint8)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Lottery:
+    """The draw of one frame made ready, for as many looks at the logits as it takes.
+
+    Says what `probabilities`, `choose` and `with_given` say, with a third of the work; channels first.
+    """
+
+    added: NDArray[np.float64]  # [3, 88], to the logits: biases, and IMPOSSIBLE
+    uniforms: NDArray[np.float64]
+    temperature: float
+    min_p: float
+
+    @classmethod
+    def of(cls, before: Frame, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Lottery:
+        """For the frame after `before`, with these keys given."""
+        added = np.zeros((STATES, KEYS))
+        added[OFF] = policy.off_bias
+        added[ONSET] = policy.onset_bias if policy.key_bias is None else policy.key_bias + policy.onset_bias
+        if policy.forbidden is not None:
+            added[ONSET, policy.forbidden] = IMPOSSIBLE
+        added[HOLD, before == OFF] = IMPOSSIBLE
+        known = np.flatnonzero(given != UNKNOWN)
+        added[:, known] = IMPOSSIBLE
+        added[given[known], known] = 0
+        return cls(added, uniforms, policy.temperature, policy.min_p)
+
+    def states(self, logits: NDArray[np.float32], first: int = 0) -> Frame:
+        """Logits [3, n] of the keys from `first` up -> their states [n]."""
+        scores = logits + self.added[:, first:]
+        if self.temperature != 1:
+            scores /= self.temperature
+        scores -= np.maximum(np.maximum(scores[OFF], scores[ONSET]), scores[HOLD])
+        odds = np.exp(scores, out=scores)
+        odds *= odds >= self.min_p  # the likeliest state's odds are 1
+        until_hold = odds[OFF] + odds[ONSET]
+        marks = self.uniforms[first:] * (until_hold + odds[HOLD])
+        held = (marks >= until_hold) & (odds[HOLD] > 0)  # rounding may bring a mark up to the sum
+        return np.asarray(np.add(marks >= odds[OFF], held, dtype=np.uint8))
+
+
 def log_likelihood(logits: NDArray[np.float32], before: Frame, coming: Frame, given: Frame) -> NDArray[np.float64]:
     """The log P in nats of each key of `coming` that is not given, zero for the others: float64 [88]."""
     scores = masked(logits, before).astype(np.float64)
