@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from threading import Thread
 from time import perf_counter
 from typing import Any
 
@@ -22,7 +23,7 @@ from livebach.loops import LoopFilter
 from livebach.options import add_settings, settings
 from livebach.ports import InputPort, OutputPort, Thru, list_inputs, list_outputs
 from livebach.recorder import Recorder, open_recorder
-from livebach.watcher import Watcher
+from livebach.watcher import Watched, Watcher
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 READY_S = 0.1
@@ -104,7 +105,7 @@ def _play(config: Config, network: take.Loaded, stack: ExitStack) -> None:
     heard = stack.enter_context(closing(InputPort.open(midi.input, midi.api, stage.hear, wait=midi.wait)))
     musician = take.musician(network, config, start_s)
     daemon = Daemon(musician, clock, output, thru=thru, recorder=recorder, watch=display.show, say=display.say)
-    watched = [heard, output, thru.output, *guards, LoopNews(stage.loops)]
+    watched: list[Watched] = [heard, output, thru.output, *guards, LoopNews(stage.loops)]
     watcher = stack.enter_context(closing(Watcher(watched, daemon.tell)))
     if midi.program is not None:
         output.send(Program(midi.program - 1, midi.output_channel - 1))
@@ -129,10 +130,19 @@ def _outputs(midi: Midi, loops: LoopFilter, stack: ExitStack) -> tuple[OutputPor
 
 
 def _guard(output: OutputPort, thru: Thru, stack: ExitStack) -> Guard:
-    """Start the guard; it is told goodbye when both connections are silent, hence their closing once more, before."""
-    guard = stack.enter_context(closing(Guard(output, thru.output)))
+    """Start the guard. At the end it is told goodbye as soon as all is silent, and leaves while the ports close."""
+    guard = Guard(output, thru.output)
+    leaving = Thread(target=guard.close, name="livebach-goodbye")
+
+    def say_goodbye() -> None:
+        thru.switch(on=False)
+        output.release()
+        leaving.start()
+
+    stack.callback(leaving.join)
     stack.enter_context(closing(output))
     stack.enter_context(closing(thru))
+    stack.callback(say_goodbye)
     return guard
 
 

@@ -135,9 +135,11 @@ def run(stream: TextIO, console: Console) -> None:
 
     threading.Thread(target=read, daemon=True).start()
     with Live(console=console, auto_refresh=False, transient=False) as live:
-        while not ended.is_set():
+        last = False
+        while not last:
             changed.wait()
             changed.clear()
+            last = ended.is_set()
             with lock:
                 shown = picture(roll, console.width, console.height)
             live.update(shown, refresh=True)
