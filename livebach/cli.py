@@ -34,6 +34,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "corpus": ("livebach.corpora", "prepare training sets"),
 }
 
+TORCH = ("train",)
+"""Commands whose work is torch's, which may need the threads."""
+
 
 class Command(Protocol):
     """What a command's module holds."""
@@ -80,7 +83,18 @@ def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
     return argv[0], list(argv[1:])
 
 
+def _one_thread() -> None:
+    """Keep numpy's products on one thread, unless the person has said otherwise: they are too small to share.
+
+    It is read when numpy is loaded, and no module up to here loads it.
+    """
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
 def _run(name: str, argv: list[str]) -> int:
+    if name not in TORCH:
+        _one_thread()
     module = import_module(COMMANDS[name][0])
     command: Command = module
     parser = _Parser(prog=f"livebach {name}", description=COMMANDS[name][1], allow_abbrev=False)

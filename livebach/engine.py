@@ -340,7 +340,7 @@ class Engine:
             for t in range(len(found)):
                 self._push(state, pair["pair.frames"][t], pair["pair.condition"][t])
                 found[t] = self.logits(state, pair["pair.coming"][t], pair["pair.given"][t])
-            worst = float(np.abs(found - pair["pair.logits"]).max())
+            worst = float(np.abs(found - pair["pair.logits"]).max(initial=0))
         if not worst < PAIR_TOLERANCE:  # nan is damaged too
             raise CheckpointError(
                 f"the checkpoint's stored output differs from what its weights give by {worst:.2g}: it is damaged"

@@ -16,10 +16,10 @@ PACKAGE = Path(__file__).parent.parent / "livebach"
 # Each module, by layer. A module may import modules of its own layer and of the others that MAY_USE names.
 LAYERS = {
     "core": "errors events roll spec data config checkpoint engine sampling"
-    " grid click listener follow voice memory improviser modes musician",
+    " reference grid click listener follow voice memory improviser modes musician",
     "files": "midifile session take options phrases",
     "live": "portnames sounding systems jack ports loops clock inbox watcher guard recorder display screen sound"
-    " fakes rehearsal daemon play panic ports_cli replay demo",
+    " fakes rehearsal daemon play panic ports_cli replay demo bench benchplay",
     "offline": "corpus batches model training train rollout generate frames plots"
     " copied rollstats rolltrial rollreport evaluation evaluate",
     "doubles": "testing",
