@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-
-import mido
+from typing import BinaryIO
 
 from livebach.errors import UserError
 from livebach.events import Event, NoteOff, NoteOn, to_bytes
@@ -45,47 +46,77 @@ class Ruler:
         return max(0, round((time_s - self.origin_s) * 1e6 / self.quarter_us * PPQ))
 
 
-def closed(events: Iterable[Timed]) -> list[Timed]:
-    """The events in order of time, and at their end a note-off for each note that was left on."""
-    ordered = sorted(events, key=lambda timed: timed[0])
-    sounding: dict[tuple[int, int], None] = {}
-    for _, event in ordered:
+class Track:
+    """One named track, written to a file as its events come; times that go back are taken as the latest so far."""
+
+    def __init__(self, out: BinaryIO, name: str, ruler: Ruler, leads: bool = False) -> None:
+        self._out = out
+        self._ruler = ruler
+        self._tick = 0
+        self._sounding: dict[tuple[int, int], None] = {}
+        out.write(_meta(0x03, name.encode()) + (_tempo_and_metre(ruler) if leads else b""))
+
+    def add(self, time_s: float, event: Event) -> None:
+        """Write one event."""
         if isinstance(event, NoteOn):
-            sounding[event.channel, event.key] = None
+            self._sounding[event.channel, event.key] = None
         elif isinstance(event, NoteOff):
-            sounding.pop((event.channel, event.key), None)
-    end_s = ordered[-1][0] if ordered else 0.0
-    return ordered + [(end_s, NoteOff(key, 0, channel)) for channel, key in sounding]
+            self._sounding.pop((event.channel, event.key), None)
+        tick = max(self._tick, self._ruler.tick(time_s))
+        self._out.write(_varlen(tick - self._tick) + to_bytes(event))
+        self._tick = tick
+
+    def close(self) -> None:
+        """Write a note-off for each note that was left on, and the end of the track."""
+        for channel, key in self._sounding:
+            self._out.write(_varlen(0) + to_bytes(NoteOff(key, 0, channel)))
+        self._out.write(_meta(0x2F, b""))
 
 
-def _track(name: str, events: Iterable[Timed], ruler: Ruler) -> mido.MidiTrack:
-    track = mido.MidiTrack([mido.MetaMessage("track_name", name=name, time=0)])
-    now = 0
-    for time_s, event in closed(events):
-        tick = max(now, ruler.tick(time_s))
-        track.append(mido.Message.from_bytes(to_bytes(event), time=tick - now))
-        now = tick
-    return track
+def _varlen(number: int) -> bytes:
+    """A length or a delta, as MIDI files have it: seven bits a byte."""
+    groups = [number & 0x7F]
+    while number := number >> 7:
+        groups.append(0x80 | number & 0x7F)
+    return bytes(reversed(groups))
 
 
-def to_midi(tracks: Sequence[tuple[str, Sequence[Timed]]], ruler: Ruler) -> mido.MidiFile:
-    """A MIDI file of these tracks, tempo and metre at the head of the first; the earliest event is in its first bar."""
-    ruler = ruler.from_bar_before(min((events[0][0] for _, events in tracks if events), default=ruler.origin_s))
-    file = mido.MidiFile(type=1, ticks_per_beat=PPQ, charset="utf-8")
-    file.tracks = [_track(name, events, ruler) for name, events in tracks]
+def _meta(kind: int, data: bytes) -> bytes:
+    return _varlen(0) + bytes((0xFF, kind)) + _varlen(len(data)) + data
+
+
+def _tempo_and_metre(ruler: Ruler) -> bytes:
     metre = ruler.metre
-    file.tracks[0][1:1] = [
-        mido.MetaMessage("set_tempo", tempo=ruler.quarter_us, time=0),
-        mido.MetaMessage("time_signature", numerator=metre.numerator, denominator=metre.denominator, time=0),
-    ]
-    return file
+    signature = bytes((metre.numerator, metre.denominator.bit_length() - 1, 24, 8))
+    return _meta(0x51, ruler.quarter_us.to_bytes(3, "big")) + _meta(0x58, signature)
 
 
-def write_new(file: mido.MidiFile, path: Path) -> Path:
+def joined(tracks: Sequence[bytes]) -> bytes:
+    """A whole MIDI file of tracks that were closed."""
+    head = b"MThd" + struct.pack(">IHHH", 6, 1, len(tracks), PPQ)
+    return head + b"".join(b"MTrk" + struct.pack(">I", len(track)) + track for track in tracks)
+
+
+def to_midi(tracks: Sequence[tuple[str, Sequence[Timed]]], ruler: Ruler) -> bytes:
+    """A MIDI file of these tracks, tempo and metre at the head of the first; the earliest event is in its first bar."""
+    ordered = [(name, sorted(events, key=lambda timed: timed[0])) for name, events in tracks]
+    ruler = ruler.from_bar_before(min((events[0][0] for _, events in ordered if events), default=ruler.origin_s))
+    written = []
+    for number, (name, events) in enumerate(ordered):
+        out = BytesIO()
+        track = Track(out, name, ruler, leads=number == 0)
+        for time_s, event in events:
+            track.add(time_s, event)
+        track.close()
+        written.append(out.getvalue())
+    return joined(written)
+
+
+def write_new(data: bytes, path: Path) -> Path:
     """Save under a name that is not taken yet; UserError where it is, or where it cannot be written."""
     try:
         with path.open("xb") as out:
-            file.save(file=out)
+            out.write(data)
     except FileExistsError:
         raise UserError(f"{path}: there is such a file already, and nothing is overwritten") from None
     except OSError as error:

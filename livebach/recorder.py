@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Protocol, TextIO
+from typing import Protocol
 
 from livebach import session
 from livebach.errors import UserError
+from livebach.midifile import write_new
 from livebach.session import Call, Header
 
 FLUSH_S = 0.2
@@ -74,6 +76,8 @@ class SessionRecorder:
         self.folder = new_folder(parent, datetime.now())
         self._file = (self.folder / session.LOG).open("x", encoding="utf-8", newline="\n")
         self._put([session.header_line(header)])
+        self._tracks = [tempfile.TemporaryFile(dir=self.folder) for _ in range(2)]  # noqa: SIM115 - closed by `close`
+        self._score = session.Score(header, *self._tracks)
         self._queue: SimpleQueue[Call | str | None] = SimpleQueue()
         self._closing = threading.Event()
         self._stopped = False
@@ -95,12 +99,13 @@ class SessionRecorder:
             self._queue.put(None)
             self._thread.join()
             self._write_midi()
+            self._close_files()
         return self.folder
 
     def _write_midi(self) -> None:
         try:
-            session.write_midi(session.read(self.folder), self.folder / session.MIDI)
-        except UserError as error:
+            write_new(self._score.midi(), self.folder / session.MIDI)
+        except (UserError, OSError) as error:
             self._warn(f"no MIDI file was made of the take: {error}")
 
     def _enqueue(self, entry: Call | str) -> None:
@@ -124,7 +129,6 @@ class SessionRecorder:
             if not self._stopped:
                 self._write([entry for entry in entries if entry is not None])
             self._closing.wait(FLUSH_S)
-        self._close_file(self._file)
 
     def _wait_for_entries(self) -> list[Call | str | None]:
         entries = [self._queue.get()]
@@ -135,9 +139,12 @@ class SessionRecorder:
             pass
         return entries
 
-    def _write(self, entries: Iterable[Call | str]) -> None:
+    def _write(self, entries: Sequence[Call | str]) -> None:
         try:
             self._put([entry if isinstance(entry, str) else session.call_line(entry) for entry in entries])
+            for entry in entries:
+                if isinstance(entry, Call):
+                    self._score.add(entry)
         except OSError as error:
             self._give_up(error.strerror or str(error))
 
@@ -145,10 +152,10 @@ class SessionRecorder:
         self._file.write("".join(line + "\n" for line in lines))
         self._file.flush()
 
-    @staticmethod
-    def _close_file(file: TextIO) -> None:
-        with contextlib.suppress(OSError):  # what could not be written was told already
-            file.close()
+    def _close_files(self) -> None:
+        for file in (self._file, *self._tracks):
+            with contextlib.suppress(OSError):  # what could not be written was told already
+                file.close()
 
 
 def open_recorder(save: bool, parent: Path, header: Header, warn: Callable[[str], None]) -> Recorder:

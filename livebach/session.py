@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from livebach.config import Config, from_dict
 from livebach.errors import UserError
 from livebach.events import Event, NoteOn, from_bytes, to_bytes
-from livebach.midifile import Ruler, Timed, to_midi, write_new
+from livebach.midifile import Ruler, Track, joined, write_new
 
 FORMAT = 1
 LOG, MIDI = "session.jsonl", "session.mid"
 CALLS = ("feed", "advance", "stop")
+MOST_WAITING = 1000
+"""Calls without an onset after which the MIDI file's bars are laid all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,23 +177,64 @@ def _read_line(log: Log, line: dict[str, Any]) -> None:
 # --- as a MIDI file --------------------------------------------------------------------------------------------------
 
 
-def _player(calls: Iterable[Call]) -> list[Timed]:
-    return [(call.t, call.event) for call in calls if call.event is not None]
+class Score:
+    """A take's tracks, «you» and «livebach», written to two files call by call.
+
+    The first onset is a downbeat, unless a count-in or a click came before; until it is there, calls wait.
+    """
+
+    def __init__(self, header: Header, you: BinaryIO, own: BinaryIO) -> None:
+        config = from_dict(header.config)
+        self._files = you, own
+        self._ruler = Ruler(config.time.bpm, config.time.metre, header.start_s)
+        self._tracks: list[Track] = []
+        self._waiting: list[Call] | None = []
+        self._counted = config.time.count_in_bars > 0 or config.time.click
+
+    def add(self, call: Call) -> None:
+        """Write what was played in one call."""
+        if self._waiting is None:
+            self._write(call)
+            return
+        self._waiting.append(call)
+        if self._counted or isinstance(call.event, NoteOn) or len(self._waiting) >= MOST_WAITING:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Lay the bars, and write what has waited."""
+        waiting, self._waiting = self._waiting or [], None
+        if waiting and not self._counted:
+            self._ruler = replace(self._ruler, origin_s=waiting[-1].t)
+        ruler = self._ruler.from_bar_before(min((call.t for call in waiting), default=self._ruler.origin_s))
+        names = zip(("you", "livebach"), self._files, strict=True)
+        self._tracks = [Track(file, name, ruler, leads=name == "you") for name, file in names]
+        for call in waiting:
+            self._write(call)
+
+    def _write(self, call: Call) -> None:
+        you, own = self._tracks
+        if call.event is not None:
+            you.add(call.t, call.event)
+        for event in call.out:
+            own.add(call.t, event)
+
+    def midi(self) -> bytes:
+        """The whole as a MIDI file; the end."""
+        if self._waiting is not None:
+            self._begin()
+        for track in self._tracks:
+            track.close()
+        return joined([_whole(file) for file in self._files])
 
 
-def _own(calls: Iterable[Call]) -> list[Timed]:
-    return [(call.t, event) for call in calls for event in call.out]
-
-
-def ruler(header: Header, player: Sequence[Timed]) -> Ruler:
-    """Where the bars lie: the first onset is a downbeat, unless there was a count-in."""
-    config = from_dict(header.config)
-    onsets = (time_s for time_s, event in player if isinstance(event, NoteOn))
-    origin_s = header.start_s if config.time.count_in_bars else next(onsets, header.start_s)
-    return Ruler(config.time.bpm, config.time.metre, origin_s)
+def _whole(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def write_midi(log: Log, path: Path) -> Path:
     """Make the MIDI file of a take, with the tracks «you» and «livebach»."""
-    player, own = _player(log.calls), _own(log.calls)
-    return write_new(to_midi([("you", player), ("livebach", own)], ruler(log.header, player)), path)
+    score = Score(log.header, BytesIO(), BytesIO())
+    for call in log.calls:
+        score.add(call)
+    return write_new(score.midi(), path)

@@ -6,8 +6,10 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,10 @@ from hypothesis import strategies as st
 from livebach import recorder, session
 from livebach.config import Config, Time, to_dict
 from livebach.errors import UserError
-from livebach.events import Control, Event, NoteOff, NoteOn, Program
-from livebach.midifile import PPQ, Ruler, closed, to_midi, write_new
+from livebach.events import Control, Event, NoteOff, NoteOn, Program, from_bytes, to_bytes
+from livebach.midifile import PPQ, Ruler, to_midi, write_new
 from livebach.roll import Metre
-from livebach.session import Call, Header
+from livebach.session import Call, Header, Log
 
 BYTE = st.integers(0, 127)
 CHANNEL = st.integers(0, 15)
@@ -44,6 +46,11 @@ CALLS = st.one_of(
 def header(config: Config | None = None) -> Header:
     """A header with nothing special in it."""
     return Header(to_dict(config or Config()), seed=7, start_s=1.5, checkpoint="default", sha256="00")
+
+
+def parsed(data: bytes) -> mido.MidiFile:
+    """A MIDI file as others read it."""
+    return mido.MidiFile(file=BytesIO(data), charset="utf-8")
 
 
 def write(folder: Path, calls: list[Call]) -> Path:
@@ -193,16 +200,34 @@ def test_damaged_log_is_named_in_one_line(at: int, byte: int) -> None:
     assert "\n" not in message
 
 
-@given(st.lists(st.tuples(TIMES, EVENTS), max_size=12))
-def test_midi_file_leaves_no_note_on(events: list[tuple[float, Event]]) -> None:
-    """Whatever was cut off, each track's notes end."""
+@given(st.lists(st.tuples(st.floats(0, 1e5), EVENTS), max_size=12))
+def test_midi_file_holds_what_was_played_and_leaves_no_note_on(events: list[tuple[float, Event]]) -> None:
+    """Whatever the events and wherever they were cut off: all are there, in order, and each note ends."""
+    messages = list(parsed(to_midi([("Jürg", events)], Ruler(90, Metre()))).tracks[0])
+    assert messages[0].name == "Jürg"
+    assert messages[-1].type == "end_of_track"
+    played = [bytes(message.bytes()) for message in messages if not message.is_meta]
+    wanted = [to_bytes(event) for _, event in sorted(events, key=lambda timed: timed[0])]
+    assert played[: len(wanted)] == wanted
     sounding = set()
-    for _, event in closed(events):
+    for event in map(from_bytes, played):
         if isinstance(event, NoteOn):
             sounding.add((event.channel, event.key))
         elif isinstance(event, NoteOff):
             sounding.discard((event.channel, event.key))
     assert not sounding
+
+
+@given(st.lists(CALLS, max_size=12), st.booleans())
+def test_midi_file_is_the_same_when_made_later(calls: list[Call], click: bool) -> None:
+    """Written call by call or all at once from the log: the same bytes."""
+    head = header(Config(time=Time(click=click)))
+    score = session.Score(head, BytesIO(), BytesIO())
+    for call in calls:
+        score.add(call)
+    with tempfile.TemporaryDirectory() as folder:
+        path = session.write_midi(Log(head, calls), Path(folder) / "a.mid")
+        assert path.read_bytes() == score.midi()
 
 
 @pytest.mark.parametrize(("metre", "quarter_s"), [("4/4", 1), ("6/8", 2 / 3), ("3/8", 2), ("2/2", 0.5), ("1/32", 8)])
@@ -214,7 +239,7 @@ def test_ruler_knows_the_beat(metre: str, quarter_s: float) -> None:
 def test_slow_tempo_keeps_its_times() -> None:
     """A quarter longer than MIDI can write keeps the seconds right."""
     ruler = Ruler(20, Metre(1, 32))
-    file = to_midi([("you", [(0.0, NoteOn(60)), (3.0, NoteOff(60))])], ruler)
+    file = parsed(to_midi([("you", [(0.0, NoteOn(60)), (3.0, NoteOff(60))])], ruler))
     assert file.length == pytest.approx(3.0, abs=0.02)
 
 
