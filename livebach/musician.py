@@ -284,11 +284,12 @@ class Musician:
         return min(self._silent_ticks, self._tick) > limit and not self._click.always
 
     def _skip_to(self, now_s: float) -> None:
-        """After a standstill of more than a bar, leave out ticks rather than work through them all."""
+        """After a standstill of more than a bar, close the open tick, and leave out most of the others."""
         if self._running and not self._stopped:
             late = math.floor((now_s - self._grid.close_s(self._tick)) / self._grid.tick_s)
             if late > self._grid.bar_ticks:
                 self._missed += late - self._grid.bar_ticks
+                self._finish(self._grid.close_s(self._tick))
                 self._open(self._tick + late - self._grid.bar_ticks)
 
     def _velocity(self) -> int:

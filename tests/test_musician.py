@@ -153,6 +153,13 @@ def test_a_standstill_is_skipped_not_worked_through() -> None:
     assert take.run(100_016).onsets[-1][0] > 100_008
 
 
+def test_what_sounded_before_a_standstill_is_remembered() -> None:
+    """The tick that was open is closed before others are left out."""
+    take = taken_over().run(8)
+    take.late(40.2)
+    assert take.pushed[4:6] == [{72: ONSET}, {72: HOLD}]
+
+
 def test_being_late_while_listening_loses_nothing() -> None:
     """Events keep the times at which they were played."""
     take = Take()
