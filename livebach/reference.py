@@ -92,7 +92,7 @@ class Player:
         self.engine = engine
         self.state = engine.new_state()
         self.tick = 0
-        self.policy = Policy(min_p=0.02)
+        self.policy, self.texture = Policy(min_p=0.02), Texture(4, 4)
         self._rng = np.random.Generator(np.random.PCG64(seed))
         self._melody = LOWEST_GIVEN
         self.coming()
@@ -113,7 +113,7 @@ class Player:
 
     def push(self, frame: Frame) -> None:
         """Remember it."""
-        self.engine.push(self.state, frame, self.place(self.tick), self.place(self.tick + 1), Texture(4, 4))
+        self.engine.push(self.state, frame, self.place(self.tick), self.place(self.tick + 1), self.texture)
         self.tick += 1
 
     @staticmethod
