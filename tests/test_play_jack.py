@@ -1,0 +1,180 @@
+"""The main job on real MIDI: a keyboard and FluidSynth on JACK, livebach between them, each a process of its own."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import mido
+import numpy as np
+import pytest
+from jackrig import Jack, Listener, Player, Synth, levels, until
+
+from livebach.phrases import PHRASES
+
+pytestmark = pytest.mark.jack
+
+BPM = 100
+TICK_S = 60 / BPM / 4
+BAR_S = 16 * TICK_S
+OWN_CHANNEL = 1
+YIELD_S = 0.020
+END_S = 0.5
+ON_GRID_S = 0.030
+"""How far a note may arrive from its tick: ten JACK periods, as other processes share the machine."""
+
+
+class Livebach:
+    """`livebach` as a process, with the lines it prints."""
+
+    def __init__(self, *arguments: str, cwd: Path) -> None:
+        command = [sys.executable, "-m", "livebach", *arguments]
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+        self.process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self._lines: queue.Queue[str] = queue.Queue()
+        self.printed: list[str] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout:
+            for line in self.process.stdout:
+                self._lines.put(line.decode())
+
+    def wait_for(self, part: str, limit_s: float = 30.0) -> None:
+        """Wait for a line that contains this."""
+        end_s = time.perf_counter() + limit_s
+        while part not in (self.printed or [""])[-1]:
+            try:
+                self.printed.append(self._lines.get(timeout=max(0.01, end_s - time.perf_counter())))
+            except queue.Empty:
+                pytest.fail(f"no {part!r} in what livebach printed: {''.join(self.printed)}")
+
+    def end(self, number: signal.Signals) -> float:
+        """Send a signal; how long it took to end, in seconds."""
+        started = time.perf_counter()
+        self.process.send_signal(number)
+        self.process.wait(10)
+        return time.perf_counter() - started
+
+    def close(self) -> None:
+        """End it if it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture
+def keyboard(jack: Jack) -> Player:
+    """Somebody who plays."""
+    return jack.player("USB Keyboard")
+
+
+@pytest.fixture
+def livebach(jack: Jack, synth: Synth, keyboard: Player, tmp_path: Path) -> Iterator[Livebach]:
+    """The README's play command, running and ready."""
+    settings = ["--bpm", str(BPM), "--seed", "1", "--folder", "takes"]
+    program = Livebach("--in", "USB Keyboard", "--out", "FluidSynth", "--api", "jack", *settings, cwd=tmp_path)
+    try:
+        program.wait_for("Play, and pause")
+        until(lambda: jack.connections(keyboard.port), "a keyboard that is listened to")
+        yield program
+    finally:
+        program.close()
+
+
+@pytest.fixture
+def wire(jack: Jack, synth: Synth, livebach: Livebach) -> Listener:
+    """A listener on the very cables that go into FluidSynth."""
+    listener = jack.listener("wire")
+    sources = jack.connections(synth.port)
+    assert sources
+    for source in sources:
+        jack.connect(source, listener.port)
+    until(lambda: len(jack.connections(listener.port)) == len(sources), "a listener on every cable")
+    return listener
+
+
+def prelude(start_s: float) -> list[tuple[float, bytes]]:
+    """The first four bars of the first prelude of the Well-Tempered Clavier, in time."""
+    return PHRASES["prelude"].score(start_s, BPM)
+
+
+def own(heard: list[tuple[float, bytes]]) -> list[tuple[float, bytes]]:
+    """Its own note-ons."""
+    return [(time_s, data) for time_s, data in heard if data[0] == 0x90 | OWN_CHANNEL and data[2]]
+
+
+def test_it_goes_on_from_what_is_played(
+    keyboard: Player, livebach: Livebach, wire: Listener, synth: Synth, tmp_path: Path
+) -> None:
+    """After the silence it plays on the grid and sounds; a key ends its notes; the take is kept."""
+    phrase = prelude(0.0)
+    start_s = keyboard.play(phrase, time.perf_counter() + 0.2)
+    last_off_s = keyboard.sent(len(phrase))[-1]
+    assert not own(wire.heard())
+
+    with synth.recorded(6) as sound:
+        until(lambda: own(wire.heard()), "a note of its own", 5 * BAR_S)
+        time.sleep(2 * BAR_S)
+    played = own(wire.heard())
+    assert played[0][0] - last_off_s < 4 * TICK_S + 2 * 4 * TICK_S, "it takes over at the beat after four silent ticks"
+    assert max(levels(sound)) > 0.001
+
+    ticks = (np.array([time_s for time_s, _ in played]) - start_s) / TICK_S
+    assert np.abs(ticks - np.round(ticks)).max() * TICK_S < ON_GRID_S
+
+    struck_s = keyboard.send(bytes((0x90, 60, 80)))
+    time.sleep(0.3)
+    late = [time_s for time_s, data in wire.heard() if data[0] & 0x0F == OWN_CHANNEL and time_s > struck_s + YIELD_S]
+    assert late == []
+    assert wire.sounding() == {(0, 60)}
+    keyboard.send(bytes((0x80, 60, 0)))
+    until(lambda: not wire.sounding(), "silence after the key is let go")
+
+    assert livebach.end(signal.SIGINT) < END_S
+    assert livebach.process.returncode in (0, 130)
+    assert wire.sounding() == set()
+    _check_take(tmp_path, phrase, own(wire.heard()))
+
+
+def _check_take(folder: Path, phrase: list[tuple[float, bytes]], played: list[tuple[float, bytes]]) -> None:
+    (take,) = (folder / "takes").iterdir()
+    file = mido.MidiFile(take / "session.mid")
+    tracks = {track.name: [m.note for m in track if m.type == "note_on"] for track in file.tracks}
+    assert tracks["you"] == [data[1] for _, data in phrase if data[0] == 0x90] + [60]
+    assert tracks["livebach"] == [data[1] for _, data in played]
+    done = subprocess.run(
+        [sys.executable, "-m", "livebach", "replay", str(take)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_in_silence_while_it_plays(
+    number: signal.Signals, keyboard: Player, livebach: Livebach, wire: Listener
+) -> None:
+    """A signal in the middle of its music ends it within half a second, and nothing goes on sounding."""
+    keyboard.play(prelude(0.0)[:16])
+    until(lambda: own(wire.heard()), "a note of its own", 10 * BAR_S)
+    time.sleep(BAR_S)
+    assert livebach.end(number) < END_S
+    time.sleep(0.1)
+    assert wire.sounding() == set()
