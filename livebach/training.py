@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from livebach.batches import UNKNOWN_TEXTURE, Augment, Batch, Sampler, before, condition_rows
 from livebach.checkpoint import Checkpoint
@@ -117,9 +117,16 @@ def whole_piece(piece: Piece) -> Batch:
     return Batch(inputs[None], condition[None], piece.frames[None], np.full_like(inputs, UNKNOWN)[None])
 
 
-def _averaging(decay: float) -> Any:
-    """How an average of the weights takes in new ones; torch leaves it untyped."""
-    return get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Any], None]:
+    """An exponential average that forgets the random weights it began with: its decay rises to `decay`."""
+
+    @torch.no_grad()
+    def take_in(average: Sequence[Tensor], weights: Sequence[Tensor], taken: Any) -> None:
+        kept = min(decay, (1 + int(taken)) / (10 + int(taken)))
+        for old, new in zip(average, weights, strict=True):
+            old.lerp_(new, 1 - kept)
+
+    return take_in
 
 
 class Trainer:
@@ -238,6 +245,8 @@ class Trainer:
         for name, value in moments.items():
             index, key = name.split(".", 1)
             state.setdefault(int(index), {})[key] = value
+        if any(set(part) != {"step", "exp_avg", "exp_avg_sq"} for part in state.values()):
+            raise KeyError("a part of the optimizer's state")
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
 
 
@@ -258,6 +267,7 @@ def read_state_header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, "pt") as handle:
             header: dict[str, Any] = dict(json.loads((handle.metadata() or {})["state"]))
+            NetworkSpec.from_dict(header["spec"]), TrainConfig(**header["config"])
     except OSError as error:
         raise TrainingError(f"{path}: no saved run to resume: {error.strerror or error}") from error
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -267,13 +277,13 @@ def read_state_header(path: Path) -> dict[str, Any]:
 
 @torch.no_grad()
 def likelihood(model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.device) -> float:
-    """Nats per frame, pooled over whole pieces; texture dropped, nothing given; float32."""
+    """Nats per frame, pooled over whole pieces; texture dropped, nothing given; float32. Of no piece it is nan."""
     model.eval()
     total, frames = 0.0, 0
     for piece in pieces:
         total += float(model(*on_device(whole_piece(piece), device)).double().sum())
         frames += len(piece.frames)
-    return total / max(1, frames)
+    return total / frames if frames else float("nan")
 
 
 def run(
