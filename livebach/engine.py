@@ -291,13 +291,15 @@ class KeyStack:
 class Engine:
     """A checkpoint made ready to play. Not for several threads at once: the buffers are shared by all states."""
 
+    key_stack: type[KeyStack] = KeyStack
+
     def __init__(self, checkpoint: Checkpoint) -> None:
         """Fold the weights and check the stored pair. Raises CheckpointError where they disagree."""
         w = checkpoint.weights
         self.spec = checkpoint.spec
         self.time = TimeStack(self.spec, w)
         self.given = GivenStack(self.spec, w)
-        self.keys = KeyStack(self.spec, w)
+        self.keys = self.key_stack(self.spec, w)
         self.of_condition = w["condition.weight"], w["condition.bias"]
         self.to_keys = w["from_context.weight"], w["from_context.bias"][:, None]
         self._check(checkpoint)
