@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure; a table or JSON. Status 0 whatever the figures say."""
     if args.rollouts is None and (args.out is not None or args.sweep):
         raise UserError("--out and --sweep belong to --rollouts N")
-    _in_range("--rollouts", args.rollouts or 1, MOST_ROLLOUTS)
+    _in_range("--rollouts", 1 if args.rollouts is None else args.rollouts, MOST_ROLLOUTS)
     _in_range("--frames", args.frames, MOST_FRAMES, WINDOW)
     _in_range("--jobs", args.jobs, MOST_JOBS)
     if args.out is not None and args.out.exists():

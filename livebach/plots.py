@@ -69,13 +69,13 @@ def _span(frames: Frames) -> tuple[int, int]:
 
 
 def _draw_row(axes: Any, frames: Frames, row: range, bars: Sequence[int], primed: int) -> None:
-    for start, end, key in _bars_of_notes(frames[: row.stop], row.start):
-        for a, b, colour in ((start, min(end, primed), GIVEN_COLOUR), (max(start, primed), end, OWN_COLOUR)):
-            if a < b:
-                axes.barh(key, b - a - 0.15, left=a, height=0.85, color=colour, linewidth=0)
-    for key in range(LOW_KEY, LOW_KEY + KEYS):
-        if key % 12 in _BLACK:
-            axes.axhspan(key - 0.5, key + 0.5, color="#f1f2f4", zorder=0, linewidth=0)
+    black = [k for k in range(LOW_KEY, LOW_KEY + KEYS) if k % 12 in _BLACK]
+    _boxes(axes, [(row.start, row.start + _MOST_TICKS_A_ROW, key, 1.0) for key in black], "#f1f2f4", 0)
+    notes = _bars_of_notes(frames[: row.stop], row.start)
+    given = [(start, min(end, primed), key) for start, end, key in notes]
+    own = [(max(start, primed), end, key) for start, end, key in notes]
+    for spans, colour in ((given, GIVEN_COLOUR), (own, OWN_COLOUR)):
+        _boxes(axes, [(a, b - 0.15, key, 0.85) for a, b, key in spans if a < b], colour, 2)
     inside = [tick for tick in bars if tick in row]
     axes.vlines(inside, LOW_KEY - 1, LOW_KEY + KEYS, color="#c5c9d0", linewidth=0.7, zorder=0.5)
     numbered = [(tick, str(i + 1)) for i, tick in enumerate(bars) if tick in row and i % 4 == 0]
@@ -84,6 +84,14 @@ def _draw_row(axes: Any, frames: Frames, row: range, bars: Sequence[int], primed
     axes.set_yticks(octaves, [f"C{key // 12 - 1}" for key in octaves])
     axes.tick_params(length=0, labelsize=8)
     axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _boxes(axes: Any, boxes: Sequence[tuple[float, float, int, float]], colour: str, above: float) -> None:
+    """Boxes from a tick to a tick, around a key, so many keys tall; one object for all is drawn fast."""
+    from matplotlib.collections import PolyCollection
+
+    corners = [[(a, k - h / 2), (b, k - h / 2), (b, k + h / 2), (a, k + h / 2)] for a, b, k, h in boxes]
+    axes.add_collection(PolyCollection(corners, facecolors=colour, linewidths=0, zorder=above))
 
 
 def _bars_of_notes(frames: Frames, first: int) -> list[tuple[int, int, int]]:

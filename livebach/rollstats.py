@@ -130,7 +130,7 @@ def overlap_of_values(a: Values, b: Values) -> float:
     widths = [_silverman(a), _silverman(b)]
     low = min(a.min() - 4 * widths[0], b.min() - 4 * widths[1])
     high = max(a.max() + 4 * widths[0], b.max() + 4 * widths[1])
-    grid = np.linspace(low, high, 2048)
+    grid = np.linspace(low, high, 512)
     return float(np.minimum(_density(a, widths[0], grid), _density(b, widths[1], grid)).sum() * (grid[1] - grid[0]))
 
 
