@@ -83,7 +83,7 @@ class Bars:
 
     wanted: int
     patience: int
-    first: int | None = None  # the first bar that counts as its own
+    first: int | None = None  # the first bar that counts as its own; None until it has taken over
 
     def over(self, status: Status) -> bool:
         """Whether it has played so many bars, or will not begin."""
@@ -116,7 +116,7 @@ class Show:
         stack.enter_context(stage.heeding_signals())
         daemon = self._daemon(network, clock, synth, stage, stack)
         keyboard.open_input(daemon.hear)
-        score = self.phrase.score(clock.now() + FIRST_S)
+        score = self._score(clock.now() + FIRST_S)
         if isinstance(clock, ManualClock):
             rehearse(daemon, clock, score)
             daemon.finish()
@@ -130,7 +130,7 @@ class Show:
         stack.callback(recorder.close)
         if isinstance(recorder, SessionRecorder):
             self.midi = recorder.folder / MIDI
-        bars = Bars(self.bars, self._phrase_bars() + PATIENCE_BARS)
+        bars = Bars(self.bars, self.phrase.bars + PATIENCE_BARS, None if self._answers else 1)
 
         def watch(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
             self.display.show(status, heard, sent)
@@ -147,14 +147,23 @@ class Show:
         self.display.say(self._announcement())
         return daemon
 
-    def _phrase_bars(self) -> int:
-        last = max(note.end for note in self.phrase.notes())
-        return -(-last // self.phrase.metre.bar_ticks(4))
+    @property
+    def _answers(self) -> bool:
+        """Whether it plays after the phrase, rather than along with it."""
+        return self.config.turns.mode == "continue"
+
+    def _score(self, start_s: float) -> list[tuple[float, bytes]]:
+        """What is played in: the phrase, again and again where the network plays along."""
+        times = 1 if self._answers else -(-self.bars // self.phrase.bars)
+        starts_s = (start_s + n * self.phrase.length_s for n in range(times))
+        return [message for at_s in starts_s for message in self.phrase.score(at_s)]
 
     def _announcement(self) -> str:
         time, seed = self.config.time, self.config.sampling.seed
+        mode = self.config.turns.mode
+        turn = f"Then livebach, {self.bars} bars." if self._answers else f"With you, livebach: {mode}."
         return (
-            f"You: {self.phrase.title}. Then livebach, {self.bars} bars.\n"
+            f"You: {self.phrase.title}. {turn}\n"
             f"{time.bpm:g} bpm, {time.metre}, seed {seed}. Ctrl-C ends."
         )
 

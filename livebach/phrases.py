@@ -36,10 +36,23 @@ class Phrase:
         bar, beat = self.metre.bar_ticks(STEPS_PER_QUARTER), self.metre.beat_ticks(STEPS_PER_QUARTER)
         return 70 + (_ACCENTS[0] if tick % bar == 0 else _ACCENTS[1] if tick % bar % beat == 0 else 0)
 
-    def score(self, start_s: float, bpm: float | None = None) -> list[tuple[float, bytes]]:
+    @property
+    def bars(self) -> int:
+        """How many bars it has; the last may be begun only."""
+        return -(-max(note.end for note in self.notes()) // self.metre.bar_ticks(STEPS_PER_QUARTER))
+
+    @property
+    def length_s(self) -> float:
+        """How long its bars last."""
+        return self.bars * self.metre.bar_ticks(STEPS_PER_QUARTER) * self._tick_s
+
+    @property
+    def _tick_s(self) -> float:
+        return 60 / (self.bpm * self.metre.beat_ticks(STEPS_PER_QUARTER))
+
+    def score(self, start_s: float) -> list[tuple[float, bytes]]:
         """The phrase as MIDI messages with the times at which they are played, offs before ons."""
-        tick_s = 60 / ((bpm or self.bpm) * self.metre.beat_ticks(STEPS_PER_QUARTER))
-        notes = self.notes()
+        notes, tick_s = self.notes(), self._tick_s
         moments = [(note.end, 0, to_bytes(NoteOff(note.key))) for note in notes]
         moments += [(note.start, 1, to_bytes(NoteOn(note.key, note.velocity))) for note in notes]
         return [(start_s + tick * tick_s, data) for tick, _, data in sorted(moments)]

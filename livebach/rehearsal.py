@@ -29,6 +29,8 @@ def rehearse(daemon: Daemon, clock: MovableClock, score: Score, until_s: float =
     """Play a score to its end and go on until the daemon ends, nothing is left to do, or that time has come."""
     for time_s, data in score:
         _until(daemon, clock, time_s)
+        if daemon.ending:
+            return
         daemon.hear(data, time_s)
         daemon.turn()
     _until(daemon, clock, until_s)

@@ -16,6 +16,7 @@ from stand_in import no_network
 
 from livebach import sound
 from livebach.cli import main
+from livebach.config import MODES
 from livebach.errors import UserError
 from livebach.events import NoteOn, from_bytes
 from livebach.phrases import PHRASES
@@ -82,6 +83,21 @@ def test_the_seed_decides(
         tracks.append(saved(capsys.readouterr().out).tracks[1])
     assert tracks[0] == tracks[1]
     assert tracks[0] != tracks[2]
+
+
+@pytest.mark.usefixtures("no_sound")
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "continue"])
+def test_other_modes_play_along(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The phrase comes again and again for as many bars as are wanted, and the end is a bar line."""
+    no_network(monkeypatch)
+    assert main(["demo", "--fast", "--bars", "6", "--mode", mode, "--seed", "1", "--folder", str(tmp_path)]) == 0
+    file = saved(capsys.readouterr().out)
+    starts = onsets(file.tracks[0], file.ticks_per_beat)
+    assert len(starts) > PHRASES["prelude"].bars * 16
+    assert 6 * 16 - 2 < starts[-1] < 6 * 16 + 1
+    assert bool(onsets(file.tracks[1], file.ticks_per_beat)) == (mode != "listen")
 
 
 @pytest.mark.usefixtures("no_sound")
