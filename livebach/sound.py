@@ -84,6 +84,7 @@ class Synth:
             command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, bufsize=1, start_new_session=True
         )
         self._answered = threading.Event()
+        self._takes_commands = False
         threading.Thread(target=self._listen, daemon=True).start()
 
     @property
@@ -94,7 +95,7 @@ class Synth:
     def ready(self, timeout_s: float) -> bool:
         """Wait until it takes commands; False where it has given up, as without a sound card."""
         self._command("echo ready")
-        return self._answered.wait(timeout_s) and self.alive
+        return self._answered.wait(timeout_s) and self._takes_commands
 
     def send(self, data: bytes) -> None:
         """Play a MIDI message; what it does not know is left out."""
@@ -132,5 +133,6 @@ class Synth:
         with contextlib.suppress(OSError, ValueError):
             for line in self._process.stdout:
                 if "ready" in line:
+                    self._takes_commands = True
                     self._answered.set()
         self._answered.set()
