@@ -26,6 +26,10 @@ from livebach.spec import CONDITION_FEATURES
 TEXTURE_WINDOW = 32
 """Ticks ahead that a texture describes."""
 UNKNOWN_TEXTURE = TEXTURE_LEVELS
+BEGINNINGS = 0.05
+"""Share of crops that begin with their piece, from silence, as playing does."""
+LONG_PAUSES = 0.2
+"""Share of the pauses between two pieces that are a bar longer than to the bar line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +109,49 @@ class Sampler:
         return Batch(*(np.stack(parts) for parts in zip(*crops, strict=True)))
 
     def _crop(self, index: int, rng: Generator) -> tuple[Frames, NDArray[np.float32], Frames, Frames]:
-        frames, places, texture = self.pieces[index].frames, self.pieces[index].places, self.textures[index]
         cut = int(rng.integers(1, 33)) if rng.random() < self.augment.gap else 0
-        start = int(rng.integers(0, max(1, len(frames) - self.crop - cut + 1)))
-        ticks = np.arange(start, min(start + self.crop + cut, len(frames)))
-        if cut and len(ticks) > cut + 16:
-            hole = int(rng.integers(8, len(ticks) - cut - 7))
+        start = 0 if rng.random() < BEGINNINGS else int(rng.integers(0, len(self.pieces[index].frames)))
+        frames, places, texture = self._stretch(index, start, self.crop + cut, rng)
+        ticks = np.arange(len(frames))
+        if cut and self.crop > 16:
+            hole = int(rng.integers(8, self.crop - 7))
             ticks = np.delete(ticks, np.s_[hole : hole + cut])
         ticks = ticks[: self.crop]
-        lead_in = frames[start - 1 : start] if start else np.zeros((1, KEYS), np.uint8)
-        roll = transposed(
-            np.concatenate([lead_in, legalise_after(lead_in, frames[ticks])]), rng, self.augment.transpose
-        )
+        lead_in = self.pieces[index].frames[start - 1 : start] if start else np.zeros((1, KEYS), np.uint8)
+        roll = np.concatenate([lead_in, legalise_after(lead_in, frames[ticks])])
+        roll = transposed(roll, rng, self.augment.transpose)
         inputs, coming = roll[:-1], roll[1:]
         condition = condition_rows(places[ticks], before(places[ticks]), self._texture(texture[ticks], rng))
         given = given_plane(coming, rng) if rng.random() < self.augment.given else np.full_like(coming, UNKNOWN)
-        return self._padded(inputs, condition, coming, given)
+        return inputs, condition, coming, given
+
+    def _stretch(
+        self, index: int, start: int, length: int, rng: Generator
+    ) -> tuple[Frames, NDArray[np.int16], NDArray[np.int8]]:
+        """Frames, places and textures of so many ticks: where a piece ends another begins, after a bar line.
+
+        A piece's last bar is followed by nothing in its file, but by something in playing: a network that has never
+        seen music begin again after an ending falls silent for good at its first cadence.
+        """
+        parts, total = [], 0
+        while total < length:
+            piece = self.pieces[index]
+            parts.append((piece.frames[start:], piece.places[start:], self.textures[index][start:]))
+            index, start = int(rng.choice(len(self.pieces), p=self.odds)), 0
+            parts.append(self._pause(piece.places[-1], self.textures[index][0], rng))
+            total += len(parts[-1][0]) + len(parts[-2][0])
+        frames, places, texture = (np.concatenate(column)[:length] for column in zip(*parts, strict=True))
+        return frames, places, texture
+
+    def _pause(
+        self, last: NDArray[np.int16], coming: NDArray[np.int8], rng: Generator
+    ) -> tuple[Frames, NDArray[np.int16], NDArray[np.int8]]:
+        """Rests from the tick after `last` to the end of its bar, now and then for one bar more."""
+        tick, beat, bar = (int(x) for x in last)
+        rests = (bar - 1 - tick) % bar + bar * int(rng.random() < LONG_PAUSES)
+        ticks = (tick + 1 + np.arange(rests)) % bar
+        places = np.stack([ticks, np.full(rests, beat), np.full(rests, bar)], axis=1).astype(np.int16)
+        return np.zeros((rests, KEYS), np.uint8), places, np.tile(coming, (rests, 1))
 
     def _texture(self, levels: NDArray[np.int8], rng: Generator) -> NDArray[np.int8]:
         levels = levels.copy()
@@ -132,21 +163,6 @@ class Sampler:
         elif lot < self.augment.texture_dropped + 0.2:
             levels[:, int(rng.integers(2))] = UNKNOWN_TEXTURE
         return levels
-
-    def _padded(
-        self, inputs: Frames, condition: NDArray[np.float32], coming: Frames, given: Frames
-    ) -> tuple[Frames, NDArray[np.float32], Frames, Frames]:
-        """A piece shorter than a crop is filled up with frames that are all given: they cost nothing."""
-        missing = self.crop - len(inputs)
-        if missing == 0:
-            return inputs, condition, coming, given
-        blank = np.zeros((missing, KEYS), np.uint8)
-        return (
-            np.concatenate([inputs, blank]),
-            np.concatenate([condition, np.zeros((missing, condition.shape[1]), np.float32)]),
-            np.concatenate([coming, blank]),
-            np.concatenate([given, blank]),
-        )
 
 
 def legalise_after(lead_in: Frames, frames: Frames) -> Frames:
