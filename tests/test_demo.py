@@ -181,9 +181,10 @@ def test_fluidsynth_is_told_what_to_play(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in for FluidSynth is a shell script")
-def test_without_a_sound_card_there_is_no_synth(tmp_path: Path) -> None:
-    """FluidSynth that gives up is no synth, and no error."""
-    assert fake_fluidsynth(tmp_path, "exit 255").start() is None
+@pytest.mark.parametrize("body", ["exit 255", "exec 1>&-; sleep 0.3; exit 255"])
+def test_without_a_sound_card_there_is_no_synth(tmp_path: Path, body: str) -> None:
+    """FluidSynth that gives up is no synth, and no error, also where it is slow to end."""
+    assert fake_fluidsynth(tmp_path, body).start() is None
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in for FluidSynth is a shell script")
