@@ -7,17 +7,18 @@ is allowed. Knows nothing of what the settings do, and opens no file but the one
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from livebach import rules
 from livebach.data import data_path
 from livebach.errors import UserError
 from livebach.roll import Metre
+from livebach.rules import Rule
 
 APIS = ("alsa", "jack", "coremidi", "winmm")
 MODES = ("continue", "duet", "accompany", "listen")
@@ -28,85 +29,14 @@ class ConfigError(UserError):
     """A setting is unknown or has a value that it cannot have; the message is one line for the user."""
 
 
-# --- what a value may be ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What a setting may be, in words, and how it is read: `read` returns the value or raises ValueError."""
-
-    allowed: str
-    read: Callable[[Any], Any]
-
-    def takes(self, value: Any) -> bool:
-        """Whether a value is allowed."""
-        try:
-            self.read(value)
-        except ValueError:
-            return False
-        return True
-
-
-def _refuse(*_: Any) -> Any:
-    raise ValueError
-
-
-def _number(low: float, high: float, kind: type = float) -> Rule:
-    def read(value: Any) -> Any:
-        right = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
-        return kind(value) if right and math.isfinite(value) and low <= value <= high else _refuse()
-
-    noun = "a whole number" if kind is int else "a number"
-    return Rule(f"{noun} in {low}..{high}", read)
-
-
-def _text() -> Rule:
-    return Rule("a text", lambda value: value if isinstance(value, str) and value.strip() else _refuse())
-
-
-def _switch() -> Rule:
-    return Rule("on or off", lambda value: value if isinstance(value, bool) else _refuse())
-
-
-def _one_of(*words: str) -> Rule:
-    def read(value: Any) -> Any:
-        word = "off" if value is False else value  # YAML reads a bare «off» as false
-        return word if isinstance(word, str) and word in words else _refuse()
-
-    return Rule(" or ".join(words), read)
-
-
-def _either(*rules: Rule) -> Rule:
-    def read(value: Any) -> Any:
-        for rule in rules:
-            try:
-                return rule.read(value)
-            except ValueError:
-                continue
-        return _refuse()
-
-    return Rule(" or ".join(rule.allowed for rule in rules), read)
-
-
-def _optional(rule: Rule) -> Rule:
-    return Rule(f"{rule.allowed}, or null", lambda value: None if value is None else rule.read(value))
-
-
-def _metre() -> Rule:
-    def read(value: Any) -> Metre:
-        return value if isinstance(value, Metre) else Metre.parse(value if isinstance(value, str) else _refuse())
-
-    return Rule("like 3/4: 1..32 over 1, 2, 4, 8, 16 or 32", read)
-
-
 def _setting(default: Any, rule: Rule) -> Any:
     return field(default=default, metadata={"rule": rule})
 
 
 # --- the settings ----------------------------------------------------------------------------------------------------
 
-_CHANNEL = _number(1, 16, int)
-_TEXTURE = _either(_one_of("follow", "off"), _number(0, TEXTURE_LEVELS - 1, int))
+_CHANNEL = rules.number(1, 16, int)
+_TEXTURE = rules.either(rules.one_of("follow", "off"), rules.number(0, TEXTURE_LEVELS - 1, int))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,25 +58,25 @@ class _Section:
 class Midi(_Section):
     """Ports and channels. Channels and programs count from 1 here."""
 
-    input: str | None = _setting(None, _optional(_text()))
-    output: str | None = _setting(None, _optional(_text()))
-    api: str | None = _setting(None, _optional(_one_of(*APIS)))
-    wait: bool = _setting(False, _switch())
-    input_channel: int | None = _setting(None, _optional(_CHANNEL))
+    input: str | None = _setting(None, rules.optional(rules.text()))
+    output: str | None = _setting(None, rules.optional(rules.text()))
+    api: str | None = _setting(None, rules.optional(rules.one_of(*APIS)))
+    wait: bool = _setting(False, rules.switch())
+    input_channel: int | None = _setting(None, rules.optional(_CHANNEL))
     output_channel: int = _setting(2, _CHANNEL)
-    program: int | None = _setting(None, _optional(_number(1, 128, int)))
-    thru: bool = _setting(True, _switch())
-    latency_ms: float = _setting(0.0, _number(0, 200))
+    program: int | None = _setting(None, rules.optional(rules.number(1, 128, int)))
+    thru: bool = _setting(True, rules.switch())
+    latency_ms: float = _setting(0.0, rules.number(0, 200))
 
 
 @dataclass(frozen=True, slots=True)
 class Time(_Section):
     """Tempo (`bpm` beats a minute, a beat as the metre has it), metre, count-in and click."""
 
-    bpm: float = _setting(90.0, _number(20, 400))
-    metre: Metre = _setting(Metre(4, 4), _metre())  # noqa: RUF009 - immutable
-    count_in_bars: int = _setting(0, _number(0, 8, int))
-    click: bool = _setting(False, _switch())
+    bpm: float = _setting(90.0, rules.number(20, 400))
+    metre: Metre = _setting(Metre(4, 4), rules.metre())  # noqa: RUF009 - immutable
+    count_in_bars: int = _setting(0, rules.number(0, 8, int))
+    click: bool = _setting(False, rules.switch())
     click_channel: int = _setting(10, _CHANNEL)
 
 
@@ -154,45 +84,46 @@ class Time(_Section):
 class Turns(_Section):
     """Who plays when."""
 
-    silence_ticks: int = _setting(4, _number(1, 256, int))
-    pedal_counts: bool = _setting(True, _switch())
-    mode: str = _setting("continue", _one_of(*MODES))
-    distance: int = _setting(3, _number(0, 24, int))
+    silence_ticks: int = _setting(4, rules.number(1, 256, int))
+    pedal_counts: bool = _setting(True, rules.switch())
+    mode: str = _setting("continue", rules.one_of(*MODES))
+    distance: int = _setting(3, rules.number(0, 24, int))
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling(_Section):
     """How the network's probabilities become notes."""
 
-    temperature: float = _setting(1.0, _number(0.05, 5))
-    min_p: float = _setting(0.02, _number(0, 0.5))
+    temperature: float = _setting(1.0, rules.number(0.05, 5))
+    min_p: float = _setting(0.02, rules.number(0, 0.5))
     density: str | int = _setting("follow", _TEXTURE)
     polyphony: str | int = _setting("follow", _TEXTURE)
-    seed: int | None = _setting(None, _optional(_number(0, 2**32 - 1, int)))
+    key: str | None = _setting(None, rules.optional(rules.either(rules.one_of("auto"), rules.key())))
+    seed: int | None = _setting(None, rules.optional(rules.number(0, 2**32 - 1, int)))
 
 
 @dataclass(frozen=True, slots=True)
 class Sound(_Section):
     """Loudness of its own notes."""
 
-    velocity: str | int = _setting("follow", _either(_one_of("follow"), _number(1, 127, int)))
-    velocity_default: int = _setting(72, _number(1, 127, int))
+    velocity: str | int = _setting("follow", rules.either(rules.one_of("follow"), rules.number(1, 127, int)))
+    velocity_default: int = _setting(72, rules.number(1, 127, int))
 
 
 @dataclass(frozen=True, slots=True)
 class Session(_Section):
     """What is kept of a take."""
 
-    folder: str = _setting("sessions", _text())
-    save: bool = _setting(True, _switch())
+    folder: str = _setting("sessions", rules.text())
+    save: bool = _setting(True, rules.switch())
 
 
 @dataclass(frozen=True, slots=True)
 class Engine(_Section):
     """The network and how long before a tick it is asked."""
 
-    checkpoint: str = _setting("default", _text())
-    lead_ms: float = _setting(4.0, _number(0, 100))
+    checkpoint: str = _setting("default", rules.text())
+    lead_ms: float = _setting(4.0, rules.number(0, 100))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from livebach.recorder import SessionRecorder, open_recorder
 from livebach.rehearsal import rehearse
 from livebach.session import MIDI
 
-FLAGS = ("--seed", "--mode", "--checkpoint", "--temperature", "--min-p", "--bpm", "--program", "--folder")
+FLAGS = ("--seed", "--mode", "--checkpoint", "--temperature", "--min-p", "--key", "--bpm", "--program", "--folder")
 FIRST_S = 0.5
 """From the start to the first note."""
 PATIENCE_BARS = 8

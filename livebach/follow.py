@@ -1,4 +1,4 @@
-"""How dense and how full the network should play: as set, or as the player does."""
+"""How dense and how full the network should play, and in which key: as set, or as the player does."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from livebach.roll import KEYS, Frame, Texture, texture_levels
+from livebach.tonality import Key, KeyHearing
 
 if TYPE_CHECKING:
     from livebach.config import Config
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 FOLLOWED_BARS = 4
 LEAST_DENSITY = 1
 """Of what it follows: level 0 is also how a piece looks that is about to end."""
+OUTSIDE = np.float32(-3.0)
+"""Added to the logit of ONSET of pitches outside the key: rarer, not forbidden."""
 
 
 class TextureFollower:
@@ -48,3 +52,33 @@ def _level(setting: str | int, heard: int | None) -> int | None:
     if setting == "follow":
         return heard
     return setting if isinstance(setting, int) else None
+
+
+class KeyLock:
+    """Makes pitches outside the key rarer: a key that is set, or the one that the player's last bars are in."""
+
+    def __init__(self, settings: Config, bar_ticks: int) -> None:
+        self._hearing = KeyHearing(bar_ticks)
+        self._bar_ticks = bar_ticks
+        self.set(settings)
+
+    def set(self, settings: Config) -> None:
+        """Follow other settings from here on."""
+        self._setting = settings.sampling.key
+
+    def hear(self, frame: Frame) -> None:
+        """Take in a frame of the player's."""
+        self._hearing.hear(frame)
+
+    @property
+    def key(self) -> Key | None:
+        """The key, where there is one; a key that is to be found needs a bar of the player's."""
+        if self._setting == "auto":
+            return self._hearing.key() if len(self._hearing) >= self._bar_ticks else None
+        return None if self._setting is None else Key.parse(self._setting)
+
+    @property
+    def bias(self) -> NDArray[np.float32] | None:
+        """For `Policy.key_bias`: float32[88]."""
+        key = self.key
+        return None if key is None else np.where(key.scale, np.float32(0), OUTSIDE).astype(np.float32)

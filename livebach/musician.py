@@ -18,7 +18,7 @@ import numpy as np
 
 from livebach.click import Click
 from livebach.events import MAX_DATA, Event, NoteOn
-from livebach.follow import TextureFollower
+from livebach.follow import KeyLock, TextureFollower
 from livebach.grid import Grid
 from livebach.improviser import Improviser
 from livebach.listener import Listener
@@ -68,6 +68,7 @@ class Musician:
         self._voice = Voice(midi.output_channel - 1, shared=midi.thru)
         self._click = Click(time.click_channel - 1, grid, always=time.click)
         self._follower = TextureFollower(settings, grid.bar_ticks)
+        self._lock = KeyLock(settings, grid.bar_ticks)
         self._memory = Memory(engine)
         self._improviser = Improviser(self._memory, seed, grid.beat_ticks, grid.bar_ticks)
         self._early_s = min(midi.latency_ms / 1000, MOST_AHEAD * grid.tick_s)
@@ -182,7 +183,8 @@ class Musician:
 
     def _draw(self) -> None:
         scene, sampling = self._scene(), self._settings.sampling
-        policy = self._mode.policy(Policy(temperature=sampling.temperature, min_p=sampling.min_p), scene)
+        policy = Policy(temperature=sampling.temperature, min_p=sampling.min_p, key_bias=self._lock.bias)
+        policy = self._mode.policy(policy, scene)
         self._drawn = self._improviser.draw(self._mode.given(scene), policy, scene.sounding, fallback=self._last_key)
 
     def _sound(self, now_s: float) -> list[Event]:
@@ -210,6 +212,7 @@ class Musician:
             self._own = self._voice.held_frame
         player = self._listener.frame(until_s)
         frame = np.where(player == OFF, self._own, player)
+        self._lock.hear(player)
         self._recent.append(player)
         if player.any():
             self._last_key = int(np.flatnonzero(player)[-1])

@@ -41,6 +41,7 @@ FLAGS = {
         Flag("--checkpoint", "engine.checkpoint", "FILE", "the network"),
         Flag("--temperature", "sampling.temperature", "T", "lower is more predictable, higher is wilder"),
         Flag("--min-p", "sampling.min_p", "P", "leave out choices less likely than this share of the likeliest"),
+        Flag("--key", "sampling.key", "KEY", "'d minor': pitches outside it are rarer; auto: the key you play in"),
         Flag("--seed", "sampling.seed", "N", "the same seed and the same playing give the same notes"),
         Flag("--save", "session.save", "on|off", "whether the take is kept"),
         Flag("--folder", "session.folder", "DIR", "where takes are kept"),
