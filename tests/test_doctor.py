@@ -1,0 +1,111 @@
+"""What the doctor says of given findings, and how it measures a way out and back in. Nothing here is timed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from queue import SimpleQueue
+
+import pytest
+
+from livebach import doctor
+from livebach.bench import Summary
+from livebach.doctor import Findings, diagnose
+from livebach.fakes import FakePort
+
+
+def times(p50: float, p99: float, most: float) -> Summary:
+    """A distribution, in milliseconds."""
+    return {"p50_ms": p50, "p99_ms": p99, "p99_9_ms": most, "max_ms": most}
+
+
+WELL = Findings(
+    permitted="The system grants real-time priority and locked memory.",
+    wakes=times(0.002, 0.05, 0.2),
+    draw=times(0.4, 0.6, 0.9),
+    push=times(0.5, 0.7, 1.0),
+    tick_ms=125,
+    lead_ms=4,
+    cores=4,
+    load=0.3,
+    ports=("keyboard", "synth"),
+    round_trip=times(2.0, 3.0, 4.0),
+)
+
+
+def test_a_machine_that_is_well_needs_nothing() -> None:
+    """No advice, and it says so."""
+    found = diagnose(WELL)
+    assert not found.advice
+    assert found.lines[-1] == "Nothing needs to be changed."
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"permitted": "The system grants locked memory, but not real-time priority."}, "rtprio"),
+        (
+            {"permitted": "The system grants neither real-time priority nor locked memory: notes may be late."},
+            "audio.conf",
+        ),
+        ({"load": 6.0}, "Close other programs"),
+        ({"wakes": times(0.1, 12.0, 40.0)}, "12.0 ms late"),
+        ({"wakes": times(0.1, 2.0, 40.0), "governor": "powersave"}, "cpupower"),
+        ({"draw": times(2, 5, 7.2)}, "engine.lead_ms=9"),
+        ({"draw": times(20, 40, 60)}, "too slow for this tempo"),
+        ({"round_trip": times(20, 30, 40)}, "takes 30 ms"),
+        ({"lost": 3}, "another cable"),
+    ],
+)
+def test_each_trouble_has_its_advice(change: dict[str, object], part: str) -> None:
+    """One trouble, one piece of advice, in plain words."""
+    advice = diagnose(replace(WELL, **change)).advice  # type: ignore[arg-type]
+    assert any(part in line for line in advice)
+    assert len(advice) == (2 if "governor" in change else 1)
+
+
+def test_systems_that_are_not_asked_get_no_advice_for_linux() -> None:
+    """Where priority is not asked for, /etc is not spoken of."""
+    elsewhere = "Real-time priority and locked memory are not asked for on this system."
+    assert not diagnose(replace(WELL, permitted=elsewhere)).advice
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"ports": None, "round_trip": None}, "name both ports"),
+        ({"round_trip": None, "lost": 3}, "join the two by a cable"),
+        ({}, "'synth' to 'keyboard'"),
+    ],
+)
+def test_what_is_said_of_the_way(change: dict[str, object], part: str) -> None:
+    """Ports that were not named, no loop, and a loop are told apart; a missing loop is no fault."""
+    found = diagnose(replace(WELL, **change))  # type: ignore[arg-type]
+    assert any(part in line for line in found.lines)
+    assert not found.advice
+
+
+def test_pings_come_back_over_a_cable() -> None:
+    """Every ping is recognised among other messages, and none sounds."""
+    answers: doctor.Answers = SimpleQueue()
+    port = FakePort()
+    port.open_input(lambda data, time_s: (answers.put((b"\x90\x3c\x40", time_s)), answers.put((data, time_s))))  # type: ignore[func-returns-value]
+    trips = doctor.round_trips(port, answers, wait_s=0)
+    assert len(trips) == doctor.PINGS
+    assert None not in trips
+    assert not port.sounding
+
+
+def test_without_a_cable_it_gives_up_early() -> None:
+    """A few lost pings are enough to know."""
+    trips = doctor.round_trips(FakePort(), SimpleQueue(), wait_s=0)
+    assert trips == [None] * 3
+    found = doctor.with_round_trip(WELL, ("a", "b"), trips)
+    assert found.round_trip is None
+
+
+def test_lost_pings_are_counted() -> None:
+    """The rest is summed up without them."""
+    found = doctor.with_round_trip(WELL, ("a", "b"), [0.001, None, 0.003])
+    assert found.lost == 1
+    assert found.round_trip is not None
+    assert found.round_trip["max_ms"] == pytest.approx(3)

@@ -1,0 +1,59 @@
+"""The compiled key pass draws what the numpy one draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from livebach.engine import Engine
+from livebach.reference import random_checkpoint
+from livebach.roll import HOLD, KEYS, OFF, UNKNOWN, Texture
+from livebach.sampling import Policy
+from livebach.spec import NetworkSpec
+
+pytest.importorskip("numba", reason="needs the extra `fast`")
+
+SPECS = {
+    "usual": NetworkSpec(time_channels=8, time_dilations=(1, 2), mixing_layers=(1,), key_channels=24),
+    "odd": NetworkSpec(
+        time_channels=4,
+        time_dilations=(1,),
+        mixing_layers=(),
+        mixing_heads=1,
+        key_channels=7,
+        key_dilations=(3, 1, 88, 200),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SPECS)
+def test_the_compiled_pass_draws_the_same(name: str) -> None:
+    """Frame after frame, with given keys, all of a policy, any width; rounding has its say at an edge only."""
+    from livebach.fast import FastEngine
+
+    checkpoint = random_checkpoint(SPECS[name], seed=5)
+    plain, fast = Engine(checkpoint), FastEngine(checkpoint)
+    states = plain.new_state(), fast.new_state()
+    rng = np.random.default_rng(1)
+    different = sounded = 0
+    for i in range(120):
+        given = np.where(rng.random(KEYS) < 0.8, UNKNOWN, rng.integers(0, 3, KEYS)).astype(np.uint8)
+        given[(given == HOLD) & (states[0].frame == OFF)] = OFF
+        policy = Policy(
+            temperature=float(rng.choice([0.5, 1, 2])),
+            min_p=float(rng.choice([0, 0.1])),
+            onset_bias=float(rng.normal()),
+            off_bias=float(rng.normal()),
+            forbidden=rng.random(KEYS) < 0.2 if i % 2 else None,
+            key_bias=rng.normal(size=KEYS).astype(np.float32) if i % 3 else None,
+        )
+        uniforms = rng.random(KEYS)
+        frame = plain.draw(states[0], given, uniforms, policy)
+        different += not np.array_equal(frame, fast.draw(states[1], given, uniforms, policy))
+        sounded += int(frame.any())
+        place, coming = (i % 16, 4, 16), ((i + 1) % 16, 4, 16)
+        for engine, state in zip((plain, fast), states, strict=True):
+            engine.push(state, frame, place, coming, Texture(i % 8, None))
+    assert different <= 1
+    assert sounded > 60
