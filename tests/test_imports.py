@@ -19,7 +19,7 @@ LAYERS = {
     " fast reference grid click listener follow voice memory improviser modes musician",
     "files": "midifile session take options phrases",
     "live": "portnames sounding systems jack ports loops clock inbox watcher guard recorder display screen sound"
-    " fakes rehearsal daemon play panic ports_cli replay demo bench benchplay",
+    " fakes rehearsal daemon play panic ports_cli replay demo bench benchplay doctor",
     "offline": "corpus batches model training train rollout generate frames plots"
     " copied rollstats rolltrial rollreport evaluation evaluate",
     "doubles": "testing",
