@@ -37,7 +37,6 @@ from livebach.roll import (
     notes_from_frames,
     texture_levels,
 )
-from livebach.spec import CONDITION_FEATURES
 
 PLAIN = Augment(transpose=0, given=0.0, gap=0.0, texture_dropped=0.0, texture_noise=0.0)
 SEEDS = st.integers(0, 2**32)
