@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from livebach.memory import Memory
 from livebach.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame
-from livebach.sampling import Policy
+from livebach.sampling import Policy, restless
 
 MIDDLE_C = 39  # 0..87
 FIRST_URGE = 1.0
@@ -24,9 +24,6 @@ LAST_URGE = 3.0
 """The same on the last tick of the first beat, at the first try."""
 URGE_STEP = 1.0
 MOST_TRIES = 7
-STILL_URGE = 0.25
-"""Added to the logit of ONSET for each tick without one beyond a bar."""
-MOST_STILL_URGE = 4.0
 
 
 class Improviser:
@@ -84,8 +81,7 @@ class Improviser:
             urge = FIRST_URGE + (LAST_URGE - FIRST_URGE) * self._still_ticks / self._beat_ticks
             yield replace(policy, off_bias=policy.off_bias - urge)
         else:
-            too_still = max(0, self._still_ticks - self._bar_ticks) if self._alone else 0
-            yield replace(policy, onset_bias=policy.onset_bias + min(MOST_STILL_URGE, STILL_URGE * too_still))
+            yield restless(policy, self._still_ticks, self._bar_ticks) if self._alone else policy
 
     @property
     def _must_begin(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,20 @@ class Policy:
             raise ValueError(f"temperature must be in 0.05..10, got {self.temperature}")
         if not 0 <= self.min_p < 1:
             raise ValueError(f"min_p must be in 0..1, below 1, got {self.min_p}")
+
+
+STILL_URGE = 0.25
+"""Added to the logit of ONSET for each tick without one beyond a bar."""
+MOST_STILL_URGE = 4.0
+
+
+def restless(policy: Policy, still_ticks: int, bar_ticks: int) -> Policy:
+    """The policy for a network that plays alone and has struck nothing for `still_ticks`: onsets are made likelier.
+
+    In Bach a rest of more than a bar is an ending, and a network that has come to one would stay there.
+    """
+    urge = min(MOST_STILL_URGE, STILL_URGE * max(0, still_ticks - bar_ticks))
+    return replace(policy, onset_bias=policy.onset_bias + urge) if urge else policy
 
 
 def masked(logits: NDArray[np.float32], before: Frame) -> NDArray[np.float32]:
