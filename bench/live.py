@@ -1,0 +1,195 @@
+"""livebach on JACK, as a person runs it: start-up, memory, processor; lateness; what thru and yielding take.
+
+    python bench/live.py light
+    python bench/live.py jitter [--minutes 10] [--busy 1]
+    python bench/live.py thru [--notes 1000] [--busy 1]
+    python bench/live.py yields [--times 60] [--busy 1]
+
+Keyboard, livebach and listener are processes of their own; all times are of the one clock that Linux has for them. A
+JACK period is 2.7 ms: what arrives, arrives at the beginning of one. `--busy` runs so many processes that only compute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rig import Livebach, Rig, rig, until
+
+from livebach import session
+from livebach.bench import load_average, machine, summary
+
+BPM = 120
+TICK_S = 60 / BPM / 4
+OWN_OFF, OWN_ON = 0x81, 0x91
+KEYS = (60, 64, 67, 72)
+PHRASE = sorted(
+    [(2 * i * TICK_S, bytes((0x90, key, 80))) for i, key in enumerate(KEYS)]
+    + [((2 * i + 1) * TICK_S, bytes((0x80, key, 0))) for i, key in enumerate(KEYS)]
+)
+
+
+def light(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
+    """From the command to the first note that gets through; memory and processor of all its processes."""
+    ready = [first_note_through(here) for _ in range(args.starts)]
+    with here.livebach("--bpm", str(BPM), "--save", "off") as program:
+        time.sleep(3)
+        idle, memory_idle = program.share(args.seconds), program.memory_mb()
+        start_playing(here)
+        playing, memory_playing = program.share(args.seconds), program.memory_mb()
+    return {
+        "ready_s": sorted(round(x, 3) for x in ready),
+        "idle_share": idle,
+        "playing_share": playing,
+        "memory_idle": memory_idle,
+        "memory_playing": memory_playing,
+    }
+
+
+def first_note_through(here: Rig) -> float:
+    """Start it under a player who never stops; how long until the first note comes out."""
+    before = len(here.wire.heard())
+    events = [(i * 0.004, bytes((0x90, 20 + i % 100, 1))) for i in range(500)]
+    program = Livebach(here.folder, *here.settings, "--save", "off")
+    here.keyboard.play(events, program.started_s)
+    heard = here.wire.wait(before + 1)
+    here.keyboard.sent(len(events))
+    program.close()
+    return heard[before][0] - program.started_s
+
+
+def start_playing(here: Rig) -> None:
+    """Play a phrase in, and wait until it goes on."""
+    before = len(here.wire.heard())
+    here.keyboard.play(PHRASE)
+    here.keyboard.sent(len(PHRASE))
+    until(lambda: any(data[0] == OWN_ON for _, data in here.wire.heard()[before:]), "a note of its own")
+
+
+def jitter(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
+    """Let it play on; by how much what it does is late on the log, and what it sends comes late on the wire."""
+    with here.livebach("--bpm", str(BPM), "--folder", "takes"):
+        start_playing(here)
+        time.sleep(args.minutes * 60)
+    log = session.read(next((here.folder / "takes").glob("*")))
+    timed = [call for call in log.calls if call.do == "advance" and call.due is not None]
+    late = [call.t - call.due for call in timed if call.due is not None]
+    sending = [call.t - call.due for call in timed if call.due is not None and call.out]
+    return {
+        "minutes": args.minutes,
+        "all_deadlines": {"count": len(late), **summary(late)},
+        "deadlines_with_notes": {"count": len(sending), **summary(sending)},
+        "remarks": log.remarks,
+    }
+
+
+def thru(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
+    """Notes at odd times through livebach, which computes meanwhile (duet), and through a bare loop beside it."""
+    bare = here.jack.listener("bare-wire")
+    loop = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("through.py"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    here.jack.processes.append(loop)
+    here.jack.connect(here.keyboard.port, here.jack.port("bare:in"))
+    here.jack.connect(here.jack.port("bare:out"), bare.port)
+    notes, at_s = [], 0.0
+    for i in range(args.notes):
+        at_s += 0.02 + random.random() * 0.02
+        notes += [(at_s, bytes((0x90, 40 + i % 40, 1 + i % 120))), (at_s + 0.011, bytes((0x80, 40 + i % 40, 0)))]
+    with here.livebach("--bpm", str(BPM), "--mode", "duet", "--save", "off"):
+        time.sleep(1)
+        here.keyboard.play(sorted(notes))
+        sent = here.keyboard.sent(len(notes))
+        time.sleep(0.5)
+        ways = {"livebach": here.wire.heard(), "bare_loop": bare.heard()}
+    times = {name: trips(sent, [data for _, data in sorted(notes)], heard) for name, heard in ways.items()}
+    found: dict[str, Any] = {name: {"count": len(t), **summary(t)} for name, t in times.items()}
+    found["added_p99_ms"] = found["livebach"]["p99_ms"] - found["bare_loop"]["p99_ms"]
+    found["own_notes"] = sum(data[0] == OWN_ON for _, data in ways["livebach"])
+    return found
+
+
+def trips(sent_s: list[float], sent: list[bytes], heard: list[tuple[float, bytes]]) -> list[float]:
+    """How long each note-on took; each is the next one heard of the same bytes."""
+    waiting: dict[bytes, list[float]] = {}
+    for time_s, data in heard:
+        waiting.setdefault(data, []).append(time_s)
+    out = []
+    for time_s, data in zip(sent_s, sent, strict=True):
+        later = [t for t in waiting.get(data, []) if 0 <= t - time_s < 0.2]
+        if data[0] == 0x90 and later:
+            out.append(later[0] - time_s)
+    return out
+
+
+def yields(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
+    """A key while it plays: how long until the last of its note-offs has arrived, and until the key itself has."""
+    last_off, own_key = [], []
+    with here.livebach("--bpm", str(BPM), "--save", "off", "--set", "turns.silence_ticks=2"):
+        start_playing(here)
+        for _ in range(args.times):
+            before = wait_until_sounding(here)
+            sent_s = here.keyboard.send(bytes((0x90, 100, 70)))
+            time.sleep(0.1)
+            here.keyboard.send(bytes((0x80, 100, 0)))
+            after = [(t, data) for t, data in here.wire.heard()[before:] if t >= sent_s and t < sent_s + 0.1]
+            offs = [t - sent_s for t, data in after if data[0] == OWN_OFF]
+            own_key += [t - sent_s for t, data in after if data[:2] == bytes((0x90, 100))]
+            last_off += offs[-1:]
+    found = {"note_offs": {"count": len(last_off), **summary(last_off)}, "key": summary(own_key)}
+    found["more_than_the_key_p99_ms"] = {"ms": found["note_offs"]["p99_ms"] - found["key"]["p99_ms"]}
+    return found
+
+
+def wait_until_sounding(here: Rig) -> int:
+    """Wait until notes of its own sound, and then a moment that is not a multiple of anything."""
+    before = len(here.wire.heard())
+    until(lambda: any(data[0] == OWN_ON for _, data in here.wire.heard()[before:]), "a note of its own", 30)
+    time.sleep(random.random() * TICK_S)
+    until(lambda: any(channel == 1 for channel, _ in here.wire.sounding()), "a note that sounds", 30)
+    return before
+
+
+@contextlib.contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Other processes that only compute."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+def main() -> None:
+    """Run one measurement, and print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["light", "jitter", "thru", "yields"])
+    parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--notes", type=int, default=1000)
+    parser.add_argument("--times", type=int, default=60)
+    parser.add_argument("--busy", type=int, default=0)
+    parser.add_argument("--checkpoint", type=Path, help="another network than the shipped one")
+    args = parser.parse_args()
+    before = load_average()
+    settings = ["--checkpoint", str(args.checkpoint.resolve())] if args.checkpoint else []
+    with rig(*settings) as here, busy(args.busy):
+        found = {"light": light, "jitter": jitter, "thru": thru, "yields": yields}[args.what](here, args)
+    load = {"load_before": before, "load_after": load_average(), "busy_processes": args.busy}
+    print(json.dumps({args.what: found, "machine": machine(), **load}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

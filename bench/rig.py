@@ -1,0 +1,118 @@
+"""livebach as a process between a player and a listener on JACK, and what its process tree takes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+TOP = Path(__file__).parent.parent
+sys.path.insert(0, str(TOP / "tests"))
+
+from jackrig import Jack, Listener, Player, server_name, until  # noqa: E402 - it lies with the tests
+
+KEYBOARD, WIRE = "keyboard", "wire"
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class Livebach:
+    """The program in a terminal of its own, so that the display runs too."""
+
+    def __init__(self, folder: Path, *settings: str) -> None:
+        command = [sys.executable, "-m", "livebach", "--in", KEYBOARD, "--out", WIRE, "--api", "jack", *settings]
+        environment = {**os.environ, "PYTHONPATH": str(TOP), "TERM": "xterm"}
+        self._terminal, theirs = pty.openpty()
+        self.started_s = time.perf_counter()
+        self.process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        )
+        os.close(theirs)
+        self.printed = bytearray()
+        threading.Thread(target=self._drain, daemon=True).start()
+
+    def _drain(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := os.read(self._terminal, 65536):
+                self.printed += data
+
+    def close(self) -> None:
+        """End it as Ctrl-C does, and wait."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(20)
+
+    def tree(self) -> list[int]:
+        """Its process and all below it."""
+        parents = {}
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = path.read_text().rpartition(")")[2].split()
+                parents[int(path.parent.name)] = int(fields[1])
+        found = [self.process.pid]
+        for pid in found:
+            found += [child for child, parent in parents.items() if parent == pid]
+        return found
+
+    def memory_mb(self) -> dict[str, float]:
+        """Resident memory of all its processes: as each counts it, and with shared pages counted once."""
+        total = {"Rss": 0, "Pss": 0}
+        for pid in self.tree():
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                name = line.split(":")[0]
+                if name in total:
+                    total[name] += int(line.split()[1])
+        return {f"{name.lower()}_mb": kb / 1024 for name, kb in total.items()}
+
+    def share(self, seconds: float) -> float:
+        """What its processes together take of one core, over some seconds."""
+        start_s, used = time.perf_counter(), self._used_s()
+        time.sleep(seconds)
+        return (self._used_s() - used) / (time.perf_counter() - start_s)
+
+    def _used_s(self) -> float:
+        used = 0
+        for pid in self.tree():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            used += int(fields[11]) + int(fields[12])
+        return used / TICKS_A_SECOND
+
+
+class Rig:
+    """A JACK server with a keyboard and a listener."""
+
+    def __init__(self, jack: Jack, folder: Path, settings: Sequence[str]) -> None:
+        self.jack, self.folder, self.settings = jack, folder, settings
+        self.keyboard: Player = jack.player(KEYBOARD)
+        self.wire: Listener = jack.listener(WIRE)
+
+    @contextlib.contextmanager
+    def livebach(self, *settings: str) -> Iterator[Livebach]:
+        """The program, connected to both."""
+        program = Livebach(self.folder, *self.settings, *settings)
+        try:
+            until(lambda: self.jack.connections(self.keyboard.port), "livebach listening", 30)
+            until(lambda: self.jack.connections(self.wire.port), "livebach sending", 30)
+            yield program
+        finally:
+            program.close()
+
+
+@contextlib.contextmanager
+def rig(*settings: str) -> Iterator[Rig]:
+    """Everything started, and ended afterwards."""
+    with tempfile.TemporaryDirectory() as folder, server_name() as name:
+        os.environ |= {"JACK_DEFAULT_SERVER": name, "JACK_NO_START_SERVER": "1"}
+        jack = Jack(Path(folder), name)
+        try:
+            jack.start()
+            yield Rig(jack, Path(folder), settings)
+        finally:
+            jack.close()

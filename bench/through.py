@@ -1,0 +1,22 @@
+"""A bare rtmidi loop: what comes in goes out, and nothing else. What livebach's thru is compared with."""
+
+from __future__ import annotations
+
+import sys
+
+import rtmidi
+
+
+def main() -> None:
+    """Pass on until the standard input ends."""
+    output = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, name="bare")
+    output.open_virtual_port("out")
+    heard = rtmidi.MidiIn(rtmidi.API_UNIX_JACK, name="bare")
+    heard.set_callback(lambda message, _data: output.send_message(message[0]))
+    heard.open_virtual_port("in")
+    print("ready", flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
