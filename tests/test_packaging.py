@@ -15,10 +15,10 @@ import pytest
 TOP = Path(__file__).parent.parent
 NO_NETWORK = ("No matching distribution found", "Could not find a version", "Temporary failure", "Connection")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
-def run(*command: str | Path, cwd: Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path, cwd: Path, timeout: float = 600) -> subprocess.CompletedProcess[str]:
     """Run a command outside the tree, without this interpreter's own settings; its output comes as text."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     env["TERM"] = "dumb"
@@ -27,7 +27,7 @@ def run(*command: str | Path, cwd: Path, timeout: float = 240) -> subprocess.Com
     )
 
 
-def succeed(*command: str | Path, cwd: Path, timeout: float = 240) -> str:
+def succeed(*command: str | Path, cwd: Path, timeout: float = 600) -> str:
     """Run a command that has to succeed, and give what it printed."""
     done = run(*command, cwd=cwd, timeout=timeout)
     assert done.returncode == 0, done.stdout + done.stderr
