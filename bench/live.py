@@ -99,8 +99,8 @@ def thru(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
         [sys.executable, str(Path(__file__).with_name("through.py"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     here.jack.processes.append(loop)
-    here.jack.connect(here.keyboard.port, here.jack.port("bare:in"))
-    here.jack.connect(here.jack.port("bare:out"), bare.port)
+    here.jack.connect(here.keyboard.port, here.jack.port("bare-in:"))
+    here.jack.connect(here.jack.port("bare-out:"), bare.port)
     notes, at_s = [], 0.0
     for i in range(args.notes):
         at_s += 0.02 + random.random() * 0.02

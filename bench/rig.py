@@ -43,9 +43,14 @@ class Livebach:
             while data := os.read(self._terminal, 65536):
                 self.printed += data
 
+    @property
+    def ended(self) -> bool:
+        """Whether it runs no more."""
+        return self.process.poll() is not None
+
     def close(self) -> None:
         """End it as Ctrl-C does, and wait."""
-        if self.process.poll() is None:
+        if not self.ended:
             self.process.send_signal(signal.SIGINT)
             self.process.wait(20)
 
@@ -62,14 +67,15 @@ class Livebach:
         return found
 
     def memory_mb(self) -> dict[str, float]:
-        """Resident memory of all its processes: as each counts it, and with shared pages counted once."""
-        total = {"Rss": 0, "Pss": 0}
+        """Resident memory of all its processes, summed; the server's, which JACK maps into each client, apart."""
+        kb = {"RssAnon": 0, "RssFile": 0, "RssShmem": 0}
         for pid in self.tree():
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
                 name = line.split(":")[0]
-                if name in total:
-                    total[name] += int(line.split()[1])
-        return {f"{name.lower()}_mb": kb / 1024 for name, kb in total.items()}
+                if name in kb:
+                    kb[name] += int(line.split()[1])
+        own, jack = kb["RssAnon"] + kb["RssFile"], kb["RssShmem"]
+        return {"processes": len(self.tree()), "own_mb": own / 1024, "jack_mb": jack / 1024}
 
     def share(self, seconds: float) -> float:
         """What its processes together take of one core, over some seconds."""
@@ -98,8 +104,12 @@ class Rig:
         """The program, connected to both."""
         program = Livebach(self.folder, *self.settings, *settings)
         try:
-            until(lambda: self.jack.connections(self.keyboard.port), "livebach listening", 30)
-            until(lambda: self.jack.connections(self.wire.port), "livebach sending", 30)
+            ports = self.keyboard.port, self.wire.port
+            until(lambda: program.ended or all(self.jack.connections(port) for port in ports), "livebach", 60)
+            if program.ended:
+                raise SystemExit(program.printed.decode(errors="replace"))
+            until(lambda: b"Ctrl-C" in program.printed, "livebach in the terminal", 60)
+            time.sleep(1)
             yield program
         finally:
             program.close()

@@ -9,9 +9,9 @@ import rtmidi
 
 def main() -> None:
     """Pass on until the standard input ends."""
-    output = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, name="bare")
+    output = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, name="bare-out")
     output.open_virtual_port("out")
-    heard = rtmidi.MidiIn(rtmidi.API_UNIX_JACK, name="bare")
+    heard = rtmidi.MidiIn(rtmidi.API_UNIX_JACK, name="bare-in")
     heard.set_callback(lambda message, _data: output.send_message(message[0]))
     heard.open_virtual_port("in")
     print("ready", flush=True)
