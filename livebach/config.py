@@ -15,13 +15,13 @@ from typing import Any
 import yaml
 
 from livebach import rules
+from livebach.controls import DIALS, FORM, MODES, parse_bindings, takes
 from livebach.data import data_path
 from livebach.errors import UserError
 from livebach.roll import Metre
 from livebach.rules import Rule
 
 APIS = ("alsa", "jack", "coremidi", "winmm")
-MODES = ("continue", "duet", "accompany", "listen")
 TEXTURE_LEVELS = 8
 
 
@@ -88,6 +88,9 @@ class Turns(_Section):
     pedal_counts: bool = _setting(True, rules.switch())
     mode: str = _setting("continue", rules.one_of(*MODES))
     distance: int = _setting(3, rules.number(0, 24, int))
+    takeover: str = _setting("silence", rules.one_of("silence", "control"))
+    bars: int | None = _setting(None, rules.optional(rules.number(1, 64, int)))
+    ending: str = _setting("cadence", rules.one_of("cadence", "cut"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ class Sampling(_Section):
     """How the network's probabilities become notes."""
 
     temperature: float = _setting(1.0, rules.number(0.05, 5))
-    min_p: float = _setting(0.02, rules.number(0, 0.5))
+    min_p: float = _setting(0.005, rules.number(0, 0.5))
     density: str | int = _setting("follow", _TEXTURE)
     polyphony: str | int = _setting("follow", _TEXTURE)
     key: str | None = _setting(None, rules.optional(rules.either(rules.one_of("auto"), rules.key())))
@@ -108,6 +111,42 @@ class Sound(_Section):
 
     velocity: str | int = _setting("follow", rules.either(rules.one_of("follow"), rules.number(1, 127, int)))
     velocity_default: int = _setting(72, rules.number(1, 127, int))
+
+
+def _bound(name: str) -> Any:
+    """A setting that holds what a dial, switch or act is bound to; the values in it are checked too."""
+
+    def read(value: Any) -> str | None:
+        for binding in parse_bindings(value if isinstance(value, str) else "") if value is not None else ():
+            if binding.value and not _can_be(name, binding.value):
+                raise ValueError
+        return None if value is None else str(value)
+
+    return _setting(None, Rule(f"{FORM}, or null", read))
+
+
+def _can_be(name: str, value: str) -> bool:
+    if name not in DIALS:
+        return takes(name, value)
+    return value in ("up", "down") or _rule(*DIALS[name].setting.split(".")).takes(_parse_or_text(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Control(_Section):
+    """What is bound to what is done while playing."""
+
+    temperature: str | None = _bound("temperature")
+    density: str | None = _bound("density")
+    polyphony: str | None = _bound("polyphony")
+    distance: str | None = _bound("distance")
+    mode: str | None = _bound("mode")
+    mute: str | None = _bound("mute")
+    hold: str | None = _bound("hold")
+    takeover: str | None = _bound("takeover")
+    finish: str | None = _bound("finish")
+    back: str | None = _bound("back")
+    reset: str | None = _bound("reset")
+    panic: str | None = _bound("panic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +174,13 @@ class Config:
     turns: Turns = field(default_factory=Turns)
     sampling: Sampling = field(default_factory=Sampling)
     sound: Sound = field(default_factory=Sound)
+    control: Control = field(default_factory=Control)
     session: Session = field(default_factory=Session)
     engine: Engine = field(default_factory=Engine)
 
 
 _SECTIONS: dict[str, type[Any]] = {
-    kind.__name__.lower(): kind for kind in (Midi, Time, Turns, Sampling, Sound, Session, Engine)
+    kind.__name__.lower(): kind for kind in (Midi, Time, Turns, Sampling, Sound, Control, Session, Engine)
 }
 
 

@@ -8,29 +8,47 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.roll import KEYS, Frame, Texture, texture_levels
+from livebach.roll import KEYS, Frame, Frames, Texture, texture_levels
 from livebach.tonality import Key, KeyHearing
 
 if TYPE_CHECKING:
     from livebach.config import Config
 
 FOLLOWED_BARS = 4
-LEAST_DENSITY = 1
-"""Of what it follows: level 0 is also how a piece looks that is about to end."""
+LEAST = Texture(density=1, polyphony=2)
+"""Of what it follows: the sparsest is also how a piece looks that is about to end, and to one line it adds another."""
 OUTSIDE = np.float32(-3.0)
 """Added to the logit of ONSET of pitches outside the key: rarer, not forbidden."""
+
+
+def followed(heard: Frames) -> Texture:
+    """The texture that answers what was heard, frames [T, 88]."""
+    texture = texture_levels(heard)
+    return Texture(max(LEAST.density or 0, texture.density or 0), max(LEAST.polyphony or 0, texture.polyphony or 0))
 
 
 class TextureFollower:
     """The texture that the network is asked for; where it follows, that of the player's last bars."""
 
     def __init__(self, settings: Config, bar_ticks: int) -> None:
-        self._density = settings.sampling.density
-        self._polyphony = settings.sampling.polyphony
         self._bar_ticks = bar_ticks
         self._frames: deque[Frame] = deque(maxlen=FOLLOWED_BARS * bar_ticks)
         self._rests = 0
-        self.texture = self._texture(Texture())
+        self._heard = Texture()
+        self.set(settings)
+
+    def set(self, settings: Config) -> None:
+        """Follow other settings from here on."""
+        self._density = settings.sampling.density
+        self._polyphony = settings.sampling.polyphony
+        self.texture = self._texture()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._frames.clear()
+        self._rests = 0
+        self._heard = Texture()
+        self.texture = self._texture()
 
     def hear(self, frame: Frame) -> None:
         """Take in a frame of the player's. Long rests count as one bar; nothing is said before a bar has been heard."""
@@ -41,11 +59,16 @@ class TextureFollower:
         self._rests = 0
         self._frames.append(frame)
         if len(self._frames) >= self._bar_ticks:
-            heard = texture_levels(np.stack(self._frames))
-            self.texture = self._texture(Texture(max(LEAST_DENSITY, heard.density or 0), heard.polyphony))
+            self._heard = followed(np.stack(self._frames))
+            self.texture = self._texture()
 
-    def _texture(self, heard: Texture) -> Texture:
-        return Texture(_level(self._density, heard.density), _level(self._polyphony, heard.polyphony))
+    def _texture(self) -> Texture:
+        return asked(self._density, self._polyphony, self._heard)
+
+
+def asked(density: str | int, polyphony: str | int, heard: Texture) -> Texture:
+    """The texture that settings ask for: a level, «off», or «follow» for what was heard."""
+    return Texture(_level(density, heard.density), _level(polyphony, heard.polyphony))
 
 
 def _level(setting: str | int, heard: int | None) -> int | None:
@@ -60,11 +83,11 @@ class KeyLock:
     def __init__(self, settings: Config, bar_ticks: int) -> None:
         self._hearing = KeyHearing(bar_ticks)
         self._bar_ticks = bar_ticks
-        self.set(settings)
-
-    def set(self, settings: Config) -> None:
-        """Follow other settings from here on."""
         self._setting = settings.sampling.key
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._hearing.forget()
 
     def hear(self, frame: Frame) -> None:
         """Take in a frame of the player's."""

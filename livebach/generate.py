@@ -13,9 +13,10 @@ from livebach.corpus import CorpusError, Piece, piece_of, read_score
 from livebach.engine import Engine
 from livebach.errors import UserError
 from livebach.events import NoteOff, NoteOn
+from livebach.follow import asked, followed
 from livebach.midifile import Ruler, Timed, to_midi, write_new
 from livebach.options import add_settings, settings
-from livebach.roll import KEYS, Frames, Metre, Texture, notes_from_frames, texture_levels
+from livebach.roll import KEYS, Frames, Metre, Texture, notes_from_frames
 from livebach.rollout import RollOut
 from livebach.sampling import Policy
 from livebach.take import load_network
@@ -84,11 +85,7 @@ def policy_from(config: Config) -> Policy:
 
 def texture_from(config: Config, heard: Frames) -> Texture:
     """The texture settings; «follow» follows what was heard, where there was anything."""
-    found = texture_levels(heard) if len(heard) else Texture()
-    levels = []
-    for setting, followed in ((config.sampling.density, found.density), (config.sampling.polyphony, found.polyphony)):
-        levels.append(followed if setting == "follow" else None if setting == "off" else int(setting))
-    return Texture(levels[0], levels[1])
+    return asked(config.sampling.density, config.sampling.polyphony, followed(heard) if len(heard) else Texture())
 
 
 def tracks(frames: Frames, primed: int, ruler: Ruler, steps_per_quarter: int) -> list[tuple[str, list[Timed]]]:

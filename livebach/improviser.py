@@ -1,8 +1,8 @@
 """What the network plays on a tick: draws, and the urge to begin and to go on.
 
 After a rest of the player's the network is likely to rest too, as in Bach. So from the takeover on OFF is made rarer,
-more from tick to tick, and on the beat's last tick until something is struck. Later, when it plays alone and has
-struck nothing for a bar, onsets are made likelier. Knows no time but ticks.
+more from tick to tick, and on the beat's last tick until something is struck. Later, when it plays alone, the governor
+keeps it as busy as it should be. Knows no time but ticks.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from livebach.governor import Governor
 from livebach.memory import Memory
-from livebach.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame
-from livebach.sampling import Policy, restless
+from livebach.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame, Texture
+from livebach.sampling import Policy
 
 MIDDLE_C = 39  # 0..87
 FIRST_URGE = 1.0
@@ -23,6 +24,7 @@ FIRST_URGE = 1.0
 LAST_URGE = 3.0
 """The same on the last tick of the first beat, at the first try."""
 URGE_STEP = 1.0
+FREE: Frame = np.full(KEYS, UNKNOWN, np.uint8)
 MOST_TRIES = 7
 
 
@@ -33,26 +35,31 @@ class Improviser:
         self._memory = memory
         self._random = np.random.Generator(np.random.PCG64(seed))
         self._beat_ticks = beat_ticks
-        self._bar_ticks = bar_ticks
+        self._governor = Governor(bar_ticks)
         self._still_ticks = 0  # since the takeover, or since it struck a key
         self._alone = False  # whether it has the word, and must go on
         self.begun = True
+        self.texture = Texture()
+        """What it keeps to when it plays alone."""
 
     def begin(self) -> None:
         """From here on it must strike something within a beat."""
         self._alone = True
         self.begun = False
         self._still_ticks = 0
+        self._governor.restart()
 
-    def draw(self, given: Frame, policy: Policy, sounding: Frame, fallback: int | None) -> Frame:
+    def draw(self, given: Frame, policy: Policy, sounding: Frame, fallback: int | None, own: Frame = FREE) -> Frame:
         """The network's own part of the coming frame. `sounding` is non-zero where its notes sound.
 
+        `given` is what is known of the player's part, `own` what is decided of its own; the player's keys go first.
         `fallback` is the key (0..87) that it strikes if, although it must begin, every draw is empty.
         """
         uniforms = self._random.random(KEYS)
+        own = np.where((given == ONSET) | (given == HOLD), UNKNOWN, own)
         frame = np.zeros(KEYS, np.uint8)
         for urged in self._urged(policy):
-            frame = self._draw_once(given, uniforms, urged, sounding)
+            frame = self._draw_once(given, own, uniforms, urged, sounding)
             if (frame == ONSET).any():
                 break
         else:
@@ -60,7 +67,10 @@ class Improviser:
                 frame[MIDDLE_C if fallback is None else fallback] = ONSET
         return frame
 
-    def _draw_once(self, given: Frame, uniforms: NDArray[np.float64], policy: Policy, sounding: Frame) -> Frame:
+    def _draw_once(
+        self, players: Frame, own: Frame, uniforms: NDArray[np.float64], policy: Policy, sounding: Frame
+    ) -> Frame:
+        given = np.where(own == UNKNOWN, players, own).astype(np.uint8)
         frame = self._memory.draw(given, uniforms, policy)
         # In its memory keys may be down that the player has let go since: those it can strike, but not hold.
         gone = (self._memory.last != OFF) & (sounding == OFF) & (given == UNKNOWN)
@@ -69,8 +79,8 @@ class Improviser:
             without[gone & (frame == HOLD)] = OFF
             frame = self._memory.draw(without, uniforms, policy)
             frame[gone & (frame == HOLD)] = OFF
-        frame[given != UNKNOWN] = OFF
-        return frame
+        frame[players != UNKNOWN] = OFF
+        return np.where(own == UNKNOWN, frame, own).astype(np.uint8)
 
     def _urged(self, policy: Policy) -> Iterator[Policy]:
         """How to draw, try after try."""
@@ -81,7 +91,7 @@ class Improviser:
             urge = FIRST_URGE + (LAST_URGE - FIRST_URGE) * self._still_ticks / self._beat_ticks
             yield replace(policy, off_bias=policy.off_bias - urge)
         else:
-            yield restless(policy, self._still_ticks, self._bar_ticks) if self._alone else policy
+            yield self._governor.steer(policy, self.texture) if self._alone else policy
 
     @property
     def _must_begin(self) -> bool:
@@ -90,5 +100,6 @@ class Improviser:
     def played(self, part: Frame) -> None:
         """Take note of what sounded of its own on a tick."""
         struck = bool((part == ONSET).any())
+        self._governor.hear(part)
         self.begun |= struck
         self._still_ticks = 0 if struck else self._still_ticks + 1

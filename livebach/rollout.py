@@ -12,8 +12,9 @@ import numpy as np
 from numpy.random import Generator
 
 from livebach.engine import Engine, Place, State
-from livebach.roll import KEYS, ONSET, UNKNOWN, Frame, Frames, Metre, Texture
-from livebach.sampling import Policy, restless
+from livebach.governor import Governor
+from livebach.roll import KEYS, UNKNOWN, Frame, Frames, Metre, Texture
+from livebach.sampling import Policy
 
 
 @dataclass(slots=True)
@@ -27,11 +28,11 @@ class RollOut:
     texture: Texture = field(default_factory=Texture)
     tick: int = 0
     """Ticks since a downbeat, of the coming frame."""
-    still: int = 0
-    """Ticks since a key was struck."""
     state: State = field(init=False)
+    governor: Governor = field(init=False)
 
     def __post_init__(self) -> None:
+        self.governor = Governor(self._place(0)[2])
         self.state = self.engine.new_state(self._place(self.tick), self.texture)
 
     def _place(self, tick: int) -> Place:
@@ -43,7 +44,6 @@ class RollOut:
         """Remember a frame [88] as what sounded now."""
         self.engine.push(self.state, frame, self._place(self.tick), self._place(self.tick + 1), self.texture)
         self.tick += 1
-        self.still = 0 if (frame == ONSET).any() else self.still + 1
 
     def prime(self, frames: Frames) -> None:
         """Remember frames [T, 88]."""
@@ -53,9 +53,9 @@ class RollOut:
     def play(self, given: Frame | None = None) -> Iterator[Frame]:
         """Frames [88] without end, each remembered as it is drawn; it does not stay silent for long."""
         nothing = np.full(KEYS, UNKNOWN, np.uint8) if given is None else given
-        bar = self._place(0)[2]
         while True:
-            policy = restless(self.policy, self.still, bar)
+            policy = self.governor.steer(self.policy, self.texture)
             frame = self.engine.draw(self.state, nothing, self.rng.random(KEYS), policy)
             self.take(frame)
+            self.governor.hear(frame)
             yield frame

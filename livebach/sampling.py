@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,9 @@ class Policy:
     """How states are drawn from logits.
 
     `temperature` divides the logits of whether a key is struck and of whether it is held on. `min_p` drops states whose
-    probability is below that share of the likeliest state's (Nguyen et al. 2024). `onset_bias` and `off_bias` are added
-    to the logits of ONSET and OFF in nats; `key_bias` float32[88] to ONSET key by key; `forbidden` bool[88] keys are
-    not struck.
+    probability is below that share of the likeliest state's (Nguyen et al. 2024). `onset_bias`, `hold_bias` and
+    `off_bias` are added to the logits of ONSET, HOLD and OFF in nats; `key_bias` float32[88] to ONSET key by key;
+    `forbidden` bool[88] keys are not struck.
     """
 
     temperature: float = 1.0
@@ -28,26 +28,13 @@ class Policy:
     off_bias: float = 0.0
     forbidden: NDArray[np.bool_] | None = None
     key_bias: NDArray[np.float32] | None = None
+    hold_bias: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.05 <= self.temperature <= 10:
             raise ValueError(f"temperature must be in 0.05..10, got {self.temperature}")
         if not 0 <= self.min_p < 1:
             raise ValueError(f"min_p must be in 0..1, below 1, got {self.min_p}")
-
-
-STILL_URGE = 0.25
-"""Added to the logit of ONSET for each tick without one beyond a bar."""
-MOST_STILL_URGE = 4.0
-
-
-def restless(policy: Policy, still_ticks: int, bar_ticks: int) -> Policy:
-    """The policy for a network that plays alone and has struck nothing for `still_ticks`: onsets are made likelier.
-
-    In Bach a rest of more than a bar is an ending, and a network that has come to one would stay there.
-    """
-    urge = min(MOST_STILL_URGE, STILL_URGE * max(0, still_ticks - bar_ticks))
-    return replace(policy, onset_bias=policy.onset_bias + urge) if urge else policy
 
 
 def masked(logits: NDArray[np.float32], before: Frame) -> NDArray[np.float32]:
@@ -62,6 +49,7 @@ def probabilities(logits: NDArray[np.float32], before: Frame, policy: Policy) ->
     scores = masked(logits, before).astype(np.float64)
     scores[:, OFF] += policy.off_bias
     scores[:, ONSET] += policy.onset_bias
+    scores[:, HOLD] += policy.hold_bias
     if policy.key_bias is not None:
         scores[:, ONSET] += policy.key_bias
     if policy.forbidden is not None:
@@ -104,7 +92,7 @@ class Lottery:
         added[ONSET] = policy.onset_bias if policy.key_bias is None else policy.key_bias + policy.onset_bias
         if policy.forbidden is not None:
             added[ONSET, policy.forbidden] = IMPOSSIBLE
-        added[HOLD, before == OFF] = IMPOSSIBLE
+        added[HOLD] = np.where(before == OFF, IMPOSSIBLE, policy.hold_bias)
         known = np.flatnonzero(given != UNKNOWN)
         added[:, known] = IMPOSSIBLE
         added[given[known], known] = 0

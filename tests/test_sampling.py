@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from small import blank, nothing, random_frames, random_given
 
 from livebach.roll import HOLD, KEYS, OFF, ONSET, STATES, UNKNOWN
-from livebach.sampling import Lottery, Policy, choose, log_likelihood, masked, probabilities, restless, with_given
+from livebach.sampling import Lottery, Policy, choose, log_likelihood, masked, probabilities, with_given
 
 SEEDS = st.integers(0, 2**32)
 
@@ -136,11 +136,3 @@ def test_settings_out_of_range(name: str, value: float) -> None:
     """The line names the setting and the value."""
     with pytest.raises(ValueError, match=rf"^{name} must be in .*, got {value}$"):
         Policy(**{name: value})
-
-
-def test_a_network_alone_does_not_stay_silent() -> None:
-    """Up to a bar without an onset changes nothing; beyond it each tick makes onsets likelier, up to a limit."""
-    policy = Policy(onset_bias=0.5)
-    assert restless(policy, 16, 16) is policy
-    biases = [restless(policy, 16 + ticks, 16).onset_bias for ticks in (1, 2, 100)]
-    assert biases == [0.75, 1.0, 4.5]

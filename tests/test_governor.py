@@ -1,0 +1,95 @@
+"""The governor: as busy and as full as it is asked to be, and never still for long."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from livebach.governor import MOST_BIAS, MOST_STILL_URGE, STILL_URGE, Governor
+from livebach.roll import (
+    DENSITY_CENTRES,
+    HOLD,
+    KEYS,
+    ONSET,
+    POLYPHONY_CENTRES,
+    TEXTURE_LEVELS,
+    Frame,
+    Texture,
+    texture_of,
+)
+from livebach.sampling import Policy
+
+BAR = 16
+
+
+def frame(onsets: int, holds: int = 0) -> Frame:
+    """So many keys struck and held."""
+    return np.array(([ONSET] * onsets + [HOLD] * holds + [0] * KEYS)[:KEYS], np.uint8)
+
+
+def after(frames: list[Frame], texture: Texture) -> Policy:
+    """The policy after these frames."""
+    governor = Governor(BAR)
+    governor.steer(Policy(), texture)
+    for played in frames:
+        governor.hear(played)
+    return governor.steer(Policy(), texture)
+
+
+def test_nothing_is_changed_at_first() -> None:
+    """It begins as if all had been as asked, and a policy's own biases stay in."""
+    steered = Governor(BAR).steer(Policy(onset_bias=0.5, hold_bias=0.25), Texture(4, 4))
+    assert (steered.onset_bias, steered.hold_bias) == (0.5, 0.25)
+
+
+def test_too_few_onsets_raise_them_and_too_many_lower_them() -> None:
+    """By the logarithm of the ratio, within a limit."""
+    assert after([frame(0), frame(1)] * 32, Texture(6)).onset_bias > 0.5
+    assert after([frame(2), frame(3)] * 32, Texture(2)).onset_bias < -0.5
+    assert after([frame(30)] * 200, Texture(0)).onset_bias == -MOST_BIAS
+    assert abs(after([frame(1), frame(1), frame(1), frame(2)] * 16, Texture(5)).onset_bias) < 0.15
+
+
+def test_too_full_lets_go_and_too_thin_holds_on() -> None:
+    """Polyphony is steered by how long notes are held; ticks without any note do not count as thin."""
+    assert after([frame(1, 5)] * 64, Texture(None, 2)).hold_bias < -0.5
+    assert after([frame(1)] * 64, Texture(None, 5)).hold_bias > 0.5
+    assert after([frame(0)] * BAR, Texture(None, 5)).hold_bias == 0
+    assert after([frame(1, 5)] * 64, Texture(None, 2)).onset_bias == 0
+
+
+def test_no_texture_is_no_rate() -> None:
+    """Where nothing is asked for, only standing still is mended."""
+    open_texture = Texture()
+    assert after([frame(9)] * 100, open_texture).onset_bias == 0
+    assert after([frame(0)] * BAR, open_texture).onset_bias == 0
+    assert after([frame(0)] * (BAR + 2), open_texture).onset_bias == 2 * STILL_URGE
+    assert after([frame(0)] * 1000, open_texture).onset_bias == MOST_STILL_URGE
+
+
+def test_a_new_turn_counts_anew() -> None:
+    """What was played before a takeover says nothing of the turn that begins."""
+    governor = Governor(BAR)
+    governor.steer(Policy(), Texture(5, 5))
+    for _ in range(100):
+        governor.hear(frame(0, 1))
+    governor.restart()
+    steered = governor.steer(Policy(), Texture(5, 5))
+    assert (steered.onset_bias, steered.hold_bias) == (0, 0)
+
+
+@pytest.mark.parametrize("level", range(TEXTURE_LEVELS))
+def test_who_strikes_too_rarely_is_brought_to_the_level(level: int) -> None:
+    """Someone who would strike half a key a tick, but follows the bias, comes to the rate that is asked for."""
+    governor, rng, struck = Governor(BAR), np.random.default_rng(1), []
+    for _ in range(4000):
+        bias = governor.steer(Policy(), Texture(level)).onset_bias
+        struck.append(int(rng.poisson(min(4.0, 0.5 * np.exp(bias)))))
+        governor.hear(frame(struck[-1]))
+    assert abs(np.mean(struck[500:]) / DENSITY_CENTRES[level] - 1) < 0.1
+
+
+def test_levels_and_their_centres_agree() -> None:
+    """What a level stands for is of that level."""
+    for level in range(TEXTURE_LEVELS):
+        assert texture_of(DENSITY_CENTRES[level], POLYPHONY_CENTRES[level]) == Texture(level, level)
