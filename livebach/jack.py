@@ -41,6 +41,9 @@ def load() -> Any:
     lib.jack_get_ports.restype = ctypes.POINTER(ctypes.c_char_p)
     lib.jack_get_ports.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong]
     lib.jack_free.argtypes = [ctypes.c_void_p]
+    for name in ("jack_get_buffer_size", "jack_get_sample_rate"):
+        getattr(lib, name).argtypes = [ctypes.c_void_p]
+        getattr(lib, name).restype = ctypes.c_uint32
     lib.jack_set_error_function(_SILENT)
     lib.jack_set_info_function(_SILENT)
     return lib
@@ -59,8 +62,8 @@ class JackServer:
     def __init__(self) -> None:
         self._lib = load()
         self._client: int | None = None
-        self._dead = False
         self.generation = 0  # how many servers have been seen: a line belongs to one of them
+        self._ended = 0  # the newest of them that is known to have ended
         self._on_shutdown = _Shutdown(self._gone)  # kept here: libjack calls it from a thread of its own
 
     @property
@@ -71,7 +74,14 @@ class JackServer:
     @property
     def alive(self) -> bool:
         """Whether the server that was seen last is still there; costs nothing to ask."""
-        return self._client is not None and not self._dead
+        return self._client is not None and self._ended < self.generation
+
+    @property
+    def period_s(self) -> float:
+        """How often the server carries events from client to client."""
+        if not self.alive:
+            return 0.0
+        return float(self._lib.jack_get_buffer_size(self._client) / self._lib.jack_get_sample_rate(self._client))
 
     def names(self, inputs: bool) -> list[str] | None:
         """Return the names of the ports we can hear (or send to); None when no server runs."""
@@ -96,11 +106,11 @@ class JackServer:
 
     def _connect(self) -> None:
         self.close()
-        self._dead = False
         self._client = self._lib.jack_client_open(_CLIENT, _NO_START_SERVER, None)
         if self._client is not None:
             self.generation += 1
-            self._lib.jack_on_shutdown(self._client, self._on_shutdown, None)
+            self._lib.jack_on_shutdown(self._client, self._on_shutdown, self.generation)
 
-    def _gone(self, _argument: int | None) -> None:
-        self._dead = True
+    def _gone(self, generation: int | None) -> None:
+        """Hear of a server's end, perhaps when the next one is already there."""
+        self._ended = max(self._ended, generation or 0)

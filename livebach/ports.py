@@ -87,6 +87,11 @@ class _Port:
         """Whether it is a port of our own, which others connect to."""
         return self.wanted == VIRTUAL
 
+    @property
+    def apis(self) -> list[str]:
+        """The systems that it may be on; none for a port inside this process."""
+        return [place.api for place in self._places]
+
     def check(self) -> str | None:
         """Disconnect or connect again as the names say; a sentence when something has changed."""
         with self._changing:
@@ -108,7 +113,7 @@ class _Port:
 
     def _check_back(self) -> str | None:
         """Look for the very port first: another one that fits the wanted name may have come meanwhile."""
-        for wanted in (unnumbered(self.name), self.wanted):
+        for wanted in dict.fromkeys((self.name, unnumbered(self.name), self.wanted)):
             try:
                 self._connect(wanted)
             except PortError:

@@ -7,6 +7,7 @@ thread that waits for Python never ends. Knows nothing of notes.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -27,7 +28,9 @@ APIS = {
     "winmm": "API_WINDOWS_MM",
 }
 _SEQUENCER = Path("/dev/snd/seq")
-_SETTLE_S = 0.01  # a callback that has begun gets Python's lock within this, and ends
+_SETTLE_S = 0.03  # a callback that has begun gets Python's lock within this, and ends
+_DELIVERY_S = 0.03  # what is sent just after a port was opened, or just before it is closed, may be lost,
+_DELIVERY_PERIODS = 4  # on JACK for some periods
 
 
 class Line(Protocol):
@@ -134,14 +137,14 @@ class RtMidiSystem:
         """Send to a port."""
         port = self._new(self._rt.MidiOut)
         self._try(port, lambda: port.open_port(_place(port, name), name=LINK), name)
-        return _OutputWire(port, self._liveness())
+        return self._wire(port)
 
     def virtual_output(self, title: str) -> Wire:
         """Make a port that others may hear."""
         self._check_virtual()
         port = self._new(self._rt.MidiOut)
         self._try(port, lambda: port.open_virtual_port(title), title)
-        return _OutputWire(port, self._liveness())
+        return self._wire(port)
 
     def _all(self, inputs: bool) -> list[str]:
         self._check_here()
@@ -174,7 +177,7 @@ class RtMidiSystem:
     def _input(self, received: Received) -> Any:
         port = self._new(self._rt.MidiIn)
         port.ignore_types(sysex=True, timing=False, active_sense=True)
-        port.set_callback(lambda message, _: received(bytes(message[0])))
+        _hear(port, lambda message, _: received(bytes(message[0])))
         return port
 
     def _try(self, port: Any, open_it: Callable[[], object], name: str) -> None:
@@ -184,12 +187,29 @@ class RtMidiSystem:
             port.delete()
             raise PortError(f"{self.api} port {name!r} cannot be opened: {error}") from None
 
+    def _wire(self, port: Any) -> _OutputWire:
+        period_s = self._jack.period_s if self._jack is not None else 0.0
+        delivery_s = 0.0 if self.api == "alsa" else max(_DELIVERY_S, _DELIVERY_PERIODS * period_s)
+        time.sleep(delivery_s)
+        return _OutputWire(port, self._liveness(), delivery_s)
+
     def _liveness(self) -> Callable[[], bool]:
         jack = self._jack
         if jack is None or not jack.usable:
             return lambda: True
         born = jack.generation
         return lambda: jack.alive and jack.generation == born
+
+
+def _hear(port: Any, callback: Callable[[tuple[list[int], float], object], None]) -> None:
+    """Set rtmidi's callback, and keep its record of it for ever.
+
+    Cancelling frees that record while rtmidi's thread may be waiting for Python's lock with it in hand.
+    """
+    port.set_callback(callback)
+    for holder in gc.get_referrers(callback):
+        if isinstance(holder, tuple):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(holder))
 
 
 def _place(port: Any, name: str) -> int:
@@ -239,7 +259,17 @@ class _InputLine(_RtLine):
 class _OutputWire(_RtLine):
     """A port that is sent to."""
 
+    def __init__(self, port: Any, liveness: Callable[[], bool], delivery_s: float) -> None:
+        super().__init__(port, liveness)
+        self._delivery_s = delivery_s
+        self._sent_s = float("-inf")
+
     def send(self, data: bytes) -> None:
         """Send, unless the server is dead: rtmidi would fill its buffer, and then wait for ever."""
         if self._port is not None and self._liveness():
             self._port.send_message(data)
+            self._sent_s = time.perf_counter()
+
+    def _quiet(self, port: Any) -> None:
+        # rtmidi waits until JACK has taken what was sent, but not until it is where it should go.
+        time.sleep(max(0.0, self._sent_s + self._delivery_s - time.perf_counter()))
