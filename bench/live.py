@@ -57,14 +57,15 @@ def light(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
 
 def first_note_through(here: Rig) -> float:
     """Start it under a player who never stops; how long until the first note comes out."""
-    before = len(here.wire.heard())
-    events = [(i * 0.004, bytes((0x90, 20 + i % 100, 1))) for i in range(500)]
+    notes = [(i * 0.004, bytes((0x90, 20 + i % 100, 1))) for i in range(50)]
     program = Livebach(here.folder, *here.settings, "--save", "off")
-    here.keyboard.play(events, program.started_s)
-    heard = here.wire.wait(before + 1)
-    here.keyboard.sent(len(events))
+    through: list[float] = []
+    while not through and not program.ended:
+        here.keyboard.play(notes, time.perf_counter())
+        here.keyboard.sent(len(notes))
+        through = [t for t, data in here.wire.heard() if data[0] == 0x90 and t > program.started_s]
     program.close()
-    return heard[before][0] - program.started_s
+    return through[0] - program.started_s
 
 
 def start_playing(here: Rig) -> None:
@@ -94,7 +95,7 @@ def jitter(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
 
 def thru(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
     """Notes at odd times through livebach, which computes meanwhile (duet), and through a bare loop beside it."""
-    bare = here.jack.listener("bare-wire")
+    bare = here.jack.listener("beside")
     loop = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("through.py"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

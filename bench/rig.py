@@ -106,9 +106,9 @@ class Rig:
         try:
             ports = self.keyboard.port, self.wire.port
             until(lambda: program.ended or all(self.jack.connections(port) for port in ports), "livebach", 60)
+            until(lambda: program.ended or b"Ctrl-C" in program.printed, "livebach in the terminal", 60)
             if program.ended:
                 raise SystemExit(program.printed.decode(errors="replace"))
-            until(lambda: b"Ctrl-C" in program.printed, "livebach in the terminal", 60)
             time.sleep(1)
             yield program
         finally:
