@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from livebach.clock import SPIN_S
+from livebach.controls import Command
 from livebach.events import Event, from_bytes, to_bytes
 from livebach.inbox import Heard, Inbox, Task
-from livebach.musician import Status
 from livebach.recorder import NoRecorder, Recorder
 from livebach.session import Call
 from livebach.sounding import Sounding
+from livebach.status import Status
 
 IDLE_S = 0.2
 """The longest wait: a signal that another thread takes, or any on Windows, is noticed only when a wait ends."""
@@ -28,6 +29,9 @@ class Player(Protocol):
 
     def feed(self, event: Event, now_s: float) -> list[Event]:
         """Hear an event; what must go out at once."""
+
+    def command(self, command: Command, now_s: float) -> list[Event]:
+        """Do what the person asks for; what must go out at once."""
 
     def deadline_s(self) -> float:
         """When there is something to do next."""
@@ -61,12 +65,19 @@ class Clock(Protocol):
 
 Thru = Callable[[bytes], None]
 """Passes a message of the player's on to the synth. Called by the input's thread and by the loop's."""
+Claims = Callable[[Event], bool]
+"""Whether an event is a control, and not to be played. Called by the input's thread and by the loop's."""
 Watch = Callable[[Status, Sequence[Event], Sequence[Event]], None]
 """Told after each turn how things stand, what was heard and what was sent. Must not wait."""
 
 
 def no_thru(_data: bytes) -> None:
     """Pass nothing on."""
+
+
+def all_music(_event: Event) -> bool:
+    """Take no event for a control."""
+    return False
 
 
 def nobody(_status: Status, _heard: Sequence[Event], _sent: Sequence[Event]) -> None:
@@ -83,6 +94,7 @@ class Daemon:
         output: Output,
         *,
         thru: Thru = no_thru,
+        claims: Claims = all_music,
         recorder: Recorder | None = None,
         watch: Watch = nobody,
         say: Callable[[str], None] = lambda text: None,
@@ -91,6 +103,7 @@ class Daemon:
         self._clock = clock
         self._output = output
         self._thru = thru
+        self._claims = claims
         self._recorder = recorder or NoRecorder()
         self._watch = watch
         self._say = say
@@ -106,14 +119,19 @@ class Daemon:
         """Take a message as it comes in: thru at once, the rest is left to the loop."""
         if not self._inbox.admits():
             return
-        self._thru(data)
         event = from_bytes(data)
+        if event is None or not self._claims(event):
+            self._thru(data)
         if event is not None:
             self._inbox.hear(event, time_s)
 
     def ask(self, task: Task) -> None:
         """Have something done by the loop, between two calls of the musician."""
         self._inbox.ask(task)
+
+    def command(self, command: Command) -> None:
+        """Have the musician do something; safe to call from any thread."""
+        self._inbox.ask(lambda: self._command(command))
 
     def end(self) -> None:
         """Make the loop end soon; safe to call from a signal's handler, and again."""
@@ -194,9 +212,17 @@ class Daemon:
     def _feed(self, event: Event, time_s: float) -> None:
         out = self._musician.feed(event, time_s)
         self._send(out)
-        self._held.note(to_bytes(event))
+        if not self._claims(event):
+            self._held.note(to_bytes(event))
         self._recorder.call(Call("feed", time_s, tuple(out), event))
         self._watch(self._musician.status(), (event,), out)
+
+    def _command(self, command: Command) -> None:
+        now_s = self._clock.now()
+        out = self._musician.command(command, now_s)
+        self._send(out)
+        self._recorder.call(Call("command", now_s, tuple(out), command=command))
+        self._watch(self._musician.status(), (), out)
 
     def _advance(self) -> None:
         due_s, now_s = self._musician.deadline_s(), self._clock.now()

@@ -22,7 +22,6 @@ from livebach.display import Display, open_display
 from livebach.errors import UserError
 from livebach.events import Event, Program
 from livebach.fakes import FakePort, ManualClock
-from livebach.musician import Status
 from livebach.options import add_settings, settings
 from livebach.phrases import PHRASES, Phrase
 from livebach.play import Stage
@@ -30,6 +29,7 @@ from livebach.ports import OutputPort, Thru
 from livebach.recorder import SessionRecorder, open_recorder
 from livebach.rehearsal import rehearse
 from livebach.session import MIDI
+from livebach.status import Status
 
 FLAGS = ("--seed", "--mode", "--checkpoint", "--temperature", "--min-p", "--key", "--bpm", "--program", "--folder")
 FIRST_S = 0.5

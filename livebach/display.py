@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import Protocol, TextIO
 
 from livebach.events import Event, NoteOn
-from livebach.musician import Status
+from livebach.status import Status
 
 MAX_WAITING = 500
 NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")

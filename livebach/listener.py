@@ -81,6 +81,12 @@ class Listener:
             for _, key in sorted(pressed for pressed in self._pressed if pressed[0] == channel):
                 self._release(channel, key, now_s)
 
+    def release(self, now_s: float) -> None:
+        """Hold every key and pedal for released: a note-off may have been lost."""
+        for channel, key in sorted(self._pressed):
+            self._release(channel, key, now_s)
+        self._pedals.clear()
+
     def frame(self, until_s: float) -> Frame:
         """The player's next frame, of all that happened before a time; each call is one tick further."""
         frame, down, used = self._build(until_s)

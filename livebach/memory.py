@@ -7,6 +7,7 @@ merely stopped are kept out, as in Bach a long rest is an ending.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,11 @@ from numpy.typing import NDArray
 from livebach.grid import Place
 from livebach.roll import KEYS, Frame, Texture
 from livebach.sampling import Policy
+
+MOST_BACK = 8
+"""Bars that can be taken back; as many snapshots of the state are kept, and one more."""
+Pushed = tuple[Frame, Place, Place, Texture]
+"""What the network was told: a frame, its place, the next one's, and the texture asked for."""
 
 
 class Spec(Protocol):
@@ -51,6 +57,9 @@ class Memory:
         self._waiting: list[tuple[Frame, Place]] = []
         self._rests = 0
         self._blank = True
+        self._pushed: deque[Pushed] = deque()  # since the oldest snapshot
+        self._snapshots: deque[tuple[int, Any]] = deque()  # one a bar: how many frames had been pushed, the state then
+        self._count = 0
         self.last: Frame = np.zeros(KEYS, np.uint8)
         """The newest frame that is remembered or about to be."""
 
@@ -73,15 +82,68 @@ class Memory:
         """Hand over every frame of which the following one is known."""
         while len(self._waiting) > 1:
             frame, place = self._waiting.pop(0)
-            self._network.push(self._state, frame, place, self._waiting[0][1], texture)
+            self._push(frame, place, self._waiting[0][1], texture)
 
     def make_ready(self, place: Place, texture: Texture) -> None:
         """Hand over everything, so that the frame at `place` can be drawn; rests held back are dropped."""
         self._rests = 0
         self.settle(texture)
         for frame, at in self._waiting:
-            self._network.push(self._state, frame, at, place, texture)
+            self._push(frame, at, place, texture)
         self._waiting.clear()
+
+    def _push(self, *pushed: *Pushed) -> None:
+        if self._count % pushed[1][2] == 0:
+            self._snap()
+        self._network.push(self._state, *pushed)
+        self._pushed.append(pushed)
+        self._count += 1
+
+    def _snap(self) -> None:
+        """Keep the state as it is now; the oldest snapshot makes room."""
+        if len(self._snapshots) <= MOST_BACK:
+            self._snapshots.append((self._count, self._state.copy()))
+            return
+        _, oldest = self._snapshots.popleft()
+        oldest.copy_from(self._state)
+        self._snapshots.append((self._count, oldest))
+        while self._count - len(self._pushed) < self._snapshots[0][0]:
+            self._pushed.popleft()
+
+    def back(self, frames: int) -> None:
+        """Forget the newest frames, as many as are kept at most: the snapshot before, and what followed it again."""
+        drop = min(frames, len(self._waiting))
+        del self._waiting[len(self._waiting) - drop :]
+        self._rests = 0
+        if frames > drop and self._snapshots:
+            self._rewind(max(self._snapshots[0][0], self._count - frames + drop))
+        self.last = self._newest()
+
+    def _rewind(self, count: int) -> None:
+        while self._snapshots[-1][0] > count:
+            self._snapshots.pop()
+        while self._count > count:
+            self._pushed.pop()
+            self._count -= 1
+        start, state = self._snapshots[-1]
+        self._state.copy_from(state)
+        first = len(self._pushed) - (count - start)
+        for i in range(first, len(self._pushed)):
+            self._network.push(self._state, *self._pushed[i])
+
+    def _newest(self) -> Frame:
+        if self._waiting:
+            return self._waiting[-1][0]
+        return self._pushed[-1][0] if self._pushed else np.zeros(KEYS, np.uint8)
+
+    def forget(self) -> None:
+        """Begin as if nothing had been played."""
+        self._state = self._network.new_state()
+        self._waiting.clear()
+        self._pushed.clear()
+        self._snapshots.clear()
+        self._rests, self._blank, self._count = 0, True, 0
+        self.last = self._newest()
 
     def draw(self, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
         """A sample of the coming frame, the caller's to change."""

@@ -29,6 +29,7 @@ class Scene:
 
     on_beat: bool
     playing: bool  # whether the network played on the tick before
+    asked: bool  # whether it has been asked to play
     heard: bool  # whether the player has played anything at all
     at_rest: bool  # the player, now: no key down, and no pedal where that counts
     silent_ticks: int  # for how many whole ticks the player has been at rest
@@ -60,7 +61,10 @@ class Mode:
 
 
 class Continue(Mode):
-    """Call and answer: when the player has been silent for a while the network goes on, until the player returns."""
+    """Call and answer: when the player has been silent for a while, or asks for it, the network goes on.
+
+    It does until the player returns.
+    """
 
     yields = True
 
@@ -68,8 +72,9 @@ class Continue(Mode):
         """From the first beat after the silence on, until it yields."""
         if scene.playing:
             return True
-        long_enough = scene.silent_ticks >= self._settings.turns.silence_ticks
-        return scene.heard and scene.at_rest and long_enough and scene.on_beat
+        turns = self._settings.turns
+        silent = scene.heard and scene.at_rest and scene.silent_ticks >= turns.silence_ticks
+        return scene.on_beat and (scene.asked or (silent and turns.takeover == "silence"))
 
 
 class Duet(Mode):
@@ -81,7 +86,7 @@ class Duet(Mode):
 
     def plays(self, scene: Scene) -> bool:
         """From the player's first note on."""
-        return scene.heard
+        return scene.heard or scene.asked
 
     def given(self, scene: Scene) -> Frame:
         """The player's keys, and OFF around them; what the network itself still sounds there may end by itself."""
@@ -109,7 +114,7 @@ class Accompany(Duet):
 
     def plays(self, scene: Scene) -> bool:
         """Until the player has been silent for a while."""
-        return scene.heard and scene.silent_ticks < self._settings.turns.silence_ticks
+        return scene.asked or (scene.heard and scene.silent_ticks < self._settings.turns.silence_ticks)
 
 
 class Listen(Mode):

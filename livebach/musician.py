@@ -1,305 +1,126 @@
-"""The improviser as a whole: the player's events in, its own events out, on a musical grid.
+"""The improviser as a whole: a performer, and what can be done with it while it plays.
 
-Sans I/O: it is told the time with every call, and says when it wants to be called next. It reads no clock and opens no
-port; equal calls at equal times give equal events, which is what replay rests on.
-
-Each tick n has three moments: it is drawn a little before T_n, sounds at T_n, and is closed half a tick later. Until
-then the player's keys round to it; closed frames go into the network's memory. Nothing provisional is remembered.
+Commands come as events that the settings bind to something (`config.Control`), or by name. Like all else here they are
+calls at stated times: equal calls give equal events.
 """
 
 from __future__ import annotations
 
-import math
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from livebach.click import Click
-from livebach.events import MAX_DATA, Event, NoteOn
-from livebach.follow import KeyLock, TextureFollower
-from livebach.grid import Grid
-from livebach.improviser import Improviser
-from livebach.listener import Listener
-from livebach.memory import Memory, Network
-from livebach.modes import Scene, mode_of
-from livebach.roll import KEYS, LOW_KEY, OFF, ONSET, Frame
-from livebach.sampling import Policy
-from livebach.voice import Voice
+from livebach.config import Config, ConfigError, override
+from livebach.controls import DIALS, Command, Controls, takes
+from livebach.events import ALL_NOTES_OFF, ALL_SOUND_OFF, CHANNELS, SUSTAIN, Control, Event
+from livebach.modes import mode_of
+from livebach.performer import Performer
 
 if TYPE_CHECKING:
-    from livebach.config import Config
-
-MOST_AHEAD = 0.45
-"""No tick is drawn or sent earlier than this part of a tick before it sounds: the one before must be closed."""
-DOWNBEAT_ACCENT, BEAT_ACCENT, OFFBEAT_ACCENT = 8, 3, -3
+    from livebach.memory import Network
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What there is to show. Bar and beat count from 1, `tick` is the tick in the bar; idle, all three are 0."""
-
-    state: str  # idle, listening or playing
-    mode: str
-    bpm: float
-    metre: str
-    bar: int
-    beat: int
-    tick: int
-    player_keys: tuple[int, ...]  # MIDI keys
-    own_keys: tuple[int, ...]
-    missed: int
-
-
-class Musician:
-    """Listens to a player, and plays when it is its turn."""
+class Musician(Performer):
+    """A performer that is turned up and down, muted, stopped, and told to go back."""
 
     def __init__(self, engine: Network, settings: Config, seed: int, start_s: float) -> None:
-        midi, time, turns = settings.midi, settings.time, settings.turns
-        grid = Grid.of(time.bpm, time.metre, engine.spec.steps_per_quarter)
-        self._settings = settings
-        self._mode = mode_of(settings)
-        self._listener = Listener(
-            None if midi.input_channel is None else midi.input_channel - 1,
-            turns.pedal_counts,
-            settings.sound.velocity_default,
-        )
-        self._voice = Voice(midi.output_channel - 1, shared=midi.thru)
-        self._click = Click(time.click_channel - 1, grid, always=time.click)
-        self._follower = TextureFollower(settings, grid.bar_ticks)
-        self._lock = KeyLock(settings, grid.bar_ticks)
-        self._memory = Memory(engine)
-        self._improviser = Improviser(self._memory, seed, grid.beat_ticks, grid.bar_ticks)
-        self._early_s = min(midi.latency_ms / 1000, MOST_AHEAD * grid.tick_s)
-        self._lead_s = settings.engine.lead_ms / 1000
-
-        # The open tick: the next one to be closed. Until its grid runs, there is none.
-        self._tick = -time.count_in_bars * grid.bar_ticks
-        self._grid = grid.moved(self._tick, start_s + self._early_s)
-        self._running = time.click or time.count_in_bars > 0
-        self._stopped = False
-        self._playing = False  # whether the network plays on the open tick
-        self._drawn: Frame | None = None
-        self._sounded = False  # whether the moment of the open tick has passed
-        self._own: Frame = np.zeros(KEYS, np.uint8)  # what the network sounded on it
-        self._recent: deque[Frame] = deque(maxlen=grid.bar_ticks)  # the player's part of the last bar
-        self._last_key: int | None = None  # the player's highest key of the last frame that had any
-        self._silent_ticks = 0
-        self._missed = 0
-
-    # --- what the world calls ----------------------------------------------------------------------------------------
+        super().__init__(engine, settings, seed, start_s)
+        self._controls = Controls(asdict(settings.control))
 
     def feed(self, event: Event, now_s: float) -> list[Event]:
-        """Take in an event of the player's; returns what must be sent at once."""
+        """Take in an event of the player's, be it music or a control; returns what must be sent at once."""
+        if not self._controls.claims(event):
+            return super().feed(event, now_s)
+        return [out for command in self._controls.read(event) for out in self.command(command, now_s)]
+
+    def command(self, command: Command, now_s: float) -> list[Event]:
+        """Do what is asked for; what cannot be is left. Returns what must be sent at once."""
         if self._stopped:
             return []
-        out = self._voice.make_way(event)
-        if self._listener.take(event, now_s):
-            assert isinstance(event, NoteOn)
-            if not self._running:
-                self._start(now_s)
-            elif self._playing and self._mode.yields:
-                out += self._yield(now_s)
-            else:
-                out += self._voice.release(event.key - LOW_KEY)
-        return out
+        if command.name in DIALS:
+            return self._turn(command, now_s)
+        do = ACTS.get(command.name)
+        return do(self, command.value, now_s) if do and takes(command.name, command.value) else []
 
-    def deadline_s(self) -> float:
-        """When `advance` should be called next; infinity where only an event can change anything."""
-        if self._stopped or not self._running:
-            return math.inf
-        if not self._audible or self._sounded:
-            return self._grid.close_s(self._tick)
-        return self._draw_s if self._playing and self._drawn is None else self._sound_s
+    # --- dials -------------------------------------------------------------------------------------------------------
 
-    def advance(self, now_s: float) -> list[Event]:
-        """Do what is due; returns what is to be sent now."""
-        out: list[Event] = []
-        self._skip_to(now_s)
-        while self.deadline_s() <= now_s:
-            if not self._audible or self._sounded:
-                out += self._close(now_s)
-            elif self._playing and self._drawn is None and not self._too_late(now_s):
-                self._draw()
-            else:
-                out += self._sound(now_s)
-        return out
-
-    def stop(self, now_s: float) -> list[Event]:
-        """End everything that sounds. What comes after is ignored."""
-        self._stopped = True
-        return [*self._click.end(), *self._voice.close()]
-
-    def status(self) -> Status:
-        """The state of affairs."""
-        here = self._tick if self._running else 0
-        bar, beat = self._grid.count(here) if self._running else (0, 0)
-        return Status(
-            state="idle" if not self._running else "playing" if self._playing else "listening",
-            mode=self._settings.turns.mode,
-            bpm=self._settings.time.bpm,
-            metre=str(self._settings.time.metre),
-            bar=bar,
-            beat=beat,
-            tick=self._grid.place(here)[0],
-            player_keys=tuple(key + LOW_KEY for key in self._listener.held),
-            own_keys=tuple(key + LOW_KEY for key in self._voice.sounding),
-            missed=self._missed,
-        )
-
-    # --- a tick: drawn, sounded, closed ------------------------------------------------------------------------------
-
-    @property
-    def _audible(self) -> bool:
-        """Whether anything may have to be sent on the open tick."""
-        return self._playing or bool(self._voice.sounding) or self._click.falls_on(self._tick)
-
-    @property
-    def _sound_s(self) -> float:
-        return self._grid.time_s(self._tick) - self._early_s
-
-    @property
-    def _draw_s(self) -> float:
-        """A takeover may need several draws, and the player is silent anyway: it takes all the time there is."""
-        ahead = self._early_s + self._lead_s if self._improviser.begun else math.inf
-        return self._grid.time_s(self._tick) - min(ahead, MOST_AHEAD * self._grid.tick_s)
-
-    def _too_late(self, now_s: float) -> bool:
-        """Whether it is no use sounding the open tick any more."""
-        return now_s > self._sound_s + 0.5 * self._grid.tick_s
-
-    def _scene(self) -> Scene:
-        return Scene(
-            on_beat=self._grid.on_beat(self._tick),
-            playing=self._playing,
-            heard=self._listener.heard,
-            at_rest=self._listener.at_rest,
-            silent_ticks=self._silent_ticks,
-            player=self._listener.peek(self._grid.close_s(self._tick)),
-            recent=self._recent,
-            sounding=self._voice.held_frame,
-        )
-
-    def _draw(self) -> None:
-        scene, sampling = self._scene(), self._settings.sampling
-        policy = Policy(temperature=sampling.temperature, min_p=sampling.min_p, key_bias=self._lock.bias)
-        policy = self._mode.policy(policy, scene)
-        self._drawn = self._improviser.draw(self._mode.given(scene), policy, scene.sounding, fallback=self._last_key)
-
-    def _sound(self, now_s: float) -> list[Event]:
-        """The moment of the open tick. Too late for it, what sounds goes on, and nothing new is struck."""
-        self._sounded = True
-        if self._too_late(now_s):
-            self._missed += 1
-            self._own = self._voice.held_frame
+    def _turn(self, command: Command, now_s: float) -> list[Event]:
+        dial = DIALS[command.name]
+        section, _, name = dial.setting.partition(".")
+        before = getattr(getattr(self._settings, section), name)
+        try:
+            turned = dial.turned(f"{before:g}" if isinstance(before, float) else str(before), command.value)
+            self._settings = override(self._settings, f"{dial.setting}={turned}")
+        except ConfigError:
             return []
-        self._own = np.zeros(KEYS, np.uint8) if self._drawn is None else self._drawn
-        self._own[self._listener.held + self._voice.barred] = OFF
-        return [*self._click.strike(self._tick), *self._voice.play(self._own, self._velocity())]
+        self._follower.set(self._settings)
+        mode_before, self._mode = self._mode, mode_of(self._settings)
+        return [] if type(mode_before) is type(self._mode) else self._change_turns(now_s)
 
-    def _close(self, now_s: float) -> list[Event]:
-        """The end of the open tick: its frame is final, and the mode decides about the next."""
-        self._missed += now_s > self._grid.time_s(self._tick + 1) and not self._sounded
-        self._finish(self._grid.close_s(self._tick))
-        self._open(self._tick + 1)
-        self._decide()
-        return self._click.end()
+    def _change_turns(self, now_s: float) -> list[Event]:
+        """Another mode begins with its own decision, from the next tick on; what sounds and goes on is not cut."""
+        self._leave, self._cadence = None, None
+        if self._mode.yields or not self._playing:
+            return self._fall_silent(now_s)
+        return []
 
-    def _finish(self, until_s: float) -> None:
-        """Note the open tick's frame, in which the player's keys win; no work on the network."""
-        if not self._sounded:
-            self._own = self._voice.held_frame
-        player = self._listener.frame(until_s)
-        frame = np.where(player == OFF, self._own, player)
-        self._lock.hear(player)
-        self._recent.append(player)
-        if player.any():
-            self._last_key = int(np.flatnonzero(player)[-1])
-        self._silent_ticks = self._silent_ticks + 1 if self._listener.at_rest and not player.any() else 0
-        if self._playing:
-            self._improviser.played(self._own)
-        if self._mode.yields and not self._playing:  # in a duet the frames are both players': theirs is not the goal
-            self._follower.hear(player)
-        self._memory.note(frame, self._grid.place(self._tick), hold_back=not self._playing)
+    # --- switches ----------------------------------------------------------------------------------------------------
 
-    def _open(self, tick: int) -> None:
-        self._tick = tick
-        self._drawn, self._sounded = None, False
-        self._own = np.zeros(KEYS, np.uint8)
+    def _mute(self, value: str, now_s: float) -> list[Event]:
+        self._muted = _switched(self._muted, value)
+        return self._fall_silent(now_s) if self._muted else []
 
-    def _decide(self) -> None:
-        """Whether the network plays on the open tick; if so, everything before it goes into its memory now."""
-        was, self._playing = self._playing, self._tick >= 0 and self._mode.plays(self._scene())
-        if self._playing and not was and self._mode.yields:
-            self._improviser.begin()
-        if self._playing:
-            self._memory.make_ready(self._grid.place(self._tick), self._follower.texture)
-        else:
-            self._memory.settle(self._follower.texture)
-            self._running = not self._may_rest()
+    def _hold(self, value: str, now_s: float) -> list[Event]:
+        self._holding = _switched(self._holding, value)
+        return []
 
-    # --- turns and the grid ------------------------------------------------------------------------------------------
+    # --- acts --------------------------------------------------------------------------------------------------------
 
-    def _start(self, now_s: float) -> None:
-        """The first onset after a silence: it is the downbeat."""
-        self._running = True
-        self._silent_ticks = 0
-        self._open(self._grid.next_downbeat(self._tick))
-        self._grid = self._grid.moved(self._tick, now_s)
+    def _take_over(self, value: str, now_s: float) -> list[Event]:
+        """From the next beat on; where nobody has begun, now is the downbeat."""
+        self._asked, self._done = not self._playing, False
+        if not self._running:
+            self._start(now_s)
+            self._decide()
+        return []
 
-    def _yield(self, now_s: float) -> list[Event]:
-        """Fall silent for the player, and take the grid's phase from this onset.
+    def _end_well(self, value: str, now_s: float) -> list[Event]:
+        """With a cadence: a bar from now, on the next downbeat. Where nothing was heard there is nothing to end."""
+        if self._cadence is None and self._hearing.key() is not None and not self._muted:
+            self._take_over("", now_s)
+            self._plan_cadence(self._grid.next_downbeat(max(0, self._tick) + self._grid.bar_ticks))
+        return []
 
-        On a beat, give or take half a tick, the player is with us: the count of the bar goes on. Anywhere else it is a
-        new start: a downbeat. A click that always sounds is a grid of its own, and stays.
-        """
-        self._catch_up(now_s)
-        out = self._voice.release()
-        self._playing, self._drawn = False, None
-        self._silent_ticks = 0
-        if self._click.always or self._grid.on_beat(self._tick):
-            self._own = np.where(self._own == ONSET, ONSET, OFF).astype(np.uint8)
-        else:
-            self._new_bar(now_s)
-        if not self._click.always:
-            self._grid = self._grid.moved(self._tick, now_s)
-        return out
+    def _back(self, value: str, now_s: float) -> list[Event]:
+        self._memory.back(int(value or 1) * self._grid.bar_ticks)
+        return []
 
-    def _catch_up(self, now_s: float) -> None:
-        """Close the ticks that `advance` came too late for, without any work on the network."""
-        self._skip_to(now_s)
-        while now_s >= self._grid.close_s(self._tick):
-            self._missed += not self._sounded
-            self._finish(self._grid.close_s(self._tick))
-            self._open(self._tick + 1)
+    def _reset(self, value: str, now_s: float) -> list[Event]:
+        self._memory.forget()
+        self._hearing.forget()
+        self._lock.forget()
+        self._follower.forget()
+        return []
 
-    def _new_bar(self, now_s: float) -> None:
-        tick = self._tick
-        if self._sounded:
-            self._finish(now_s)
-            tick += 1
-        self._open(self._grid.next_downbeat(tick))
+    def _panic(self, value: str, now_s: float) -> list[Event]:
+        """Its own notes end, then all that may sound on any channel; the player's keys count as released."""
+        out = self._fall_silent(now_s)
+        self._make_done()
+        self._listener.release(now_s)
+        quiet = [(SUSTAIN, 0), (ALL_NOTES_OFF, 0), (ALL_SOUND_OFF, 0)]
+        return [*out, *(Control(control, value, channel) for channel in range(CHANNELS) for control, value in quiet)]
 
-    def _may_rest(self) -> bool:
-        """Whether, after a silence in which the mode wants nothing, the grid may wait for the player's next onset."""
-        limit = self._grid.bar_ticks + self._settings.turns.silence_ticks + self._grid.beat_ticks
-        return min(self._silent_ticks, self._tick) > limit and not self._click.always
 
-    def _skip_to(self, now_s: float) -> None:
-        """After a standstill of more than a bar, close the open tick, and leave out most of the others."""
-        if self._running and not self._stopped:
-            late = math.floor((now_s - self._grid.close_s(self._tick)) / self._grid.tick_s)
-            if late > self._grid.bar_ticks:
-                self._missed += late - self._grid.bar_ticks
-                self._finish(self._grid.close_s(self._tick))
-                self._open(self._tick + late - self._grid.bar_ticks)
+ACTS: dict[str, Callable[[Musician, str, float], list[Event]]] = {
+    "mute": Musician._mute,
+    "hold": Musician._hold,
+    "takeover": Musician._take_over,
+    "finish": Musician._end_well,
+    "back": Musician._back,
+    "reset": Musician._reset,
+    "panic": Musician._panic,
+}
 
-    def _velocity(self) -> int:
-        """As loud as the player of late, with a light accent on the beats; or as set."""
-        fixed = self._settings.sound.velocity
-        if isinstance(fixed, int):
-            return fixed
-        beat = BEAT_ACCENT if self._grid.on_beat(self._tick) else OFFBEAT_ACCENT
-        accent = DOWNBEAT_ACCENT if self._grid.on_downbeat(self._tick) else beat
-        return max(1, min(MAX_DATA, round(self._listener.touch) + accent))
+
+def _switched(before: bool, value: str) -> bool:
+    return not before if not value else value == "on"

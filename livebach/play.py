@@ -6,6 +6,7 @@ import argparse
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
 from time import perf_counter
@@ -14,6 +15,7 @@ from typing import Any
 from livebach import take
 from livebach.clock import Clock, freeze, make_timely
 from livebach.config import Config, Midi
+from livebach.controls import Controls
 from livebach.daemon import Daemon
 from livebach.display import Display, open_display
 from livebach.errors import UserError
@@ -104,7 +106,10 @@ def _play(config: Config, network: take.Loaded, stack: ExitStack) -> None:
     assert midi.input is not None
     heard = stack.enter_context(closing(InputPort.open(midi.input, midi.api, stage.hear, wait=midi.wait)))
     musician = take.musician(network, config, start_s)
-    daemon = Daemon(musician, clock, output, thru=thru, recorder=recorder, watch=display.show, say=display.say)
+    claims = Controls(asdict(config.control)).claims
+    daemon = Daemon(
+        musician, clock, output, thru=thru, claims=claims, recorder=recorder, watch=display.show, say=display.say
+    )
     watched: list[Watched] = [heard, output, thru.output, *guards, LoopNews(stage.loops)]
     watcher = stack.enter_context(closing(Watcher(watched, daemon.tell)))
     if midi.program is not None:

@@ -59,6 +59,8 @@ def play_again(musician: Player, calls: Iterable[Call]) -> Iterator[Call]:
 def _answer(musician: Player, call: Call) -> list[Event]:
     if call.event is not None:
         return musician.feed(call.event, call.t)
+    if call.command is not None:
+        return musician.command(call.command, call.t)
     return musician.advance(call.t) if call.do == "advance" else musician.stop(call.t)
 
 

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from livebach.config import Config, from_dict
+from livebach.controls import Command, Controls
 from livebach.errors import UserError
 from livebach.events import Event, NoteOn, from_bytes, to_bytes
 from livebach.midifile import Ruler, Track, joined, write_new
 
 FORMAT = 1
 LOG, MIDI = "session.jsonl", "session.mid"
-CALLS = ("feed", "advance", "stop")
+CALLS = ("feed", "advance", "command", "stop")
 MOST_WAITING = 1000
 """Calls without an onset after which the MIDI file's bars are laid all the same."""
 
@@ -49,6 +50,7 @@ class Call:
     out: tuple[Event, ...] = ()
     event: Event | None = None
     due: float | None = None
+    command: Command | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def call_line(call: Call) -> str:
         line["due"] = call.due
     if call.event is not None:
         line["in"] = to_bytes(call.event).hex()
+    if call.command is not None:
+        line["name"], line["value"] = call.command.name, call.command.value
     if call.out:
         line["out"] = [to_bytes(event).hex() for event in call.out]
     return json.dumps(line, separators=(",", ":"))
@@ -102,8 +106,9 @@ def _call(line: dict[str, Any]) -> Call:
     if do not in CALLS:
         raise ValueError(f"no such call: {do!r}")
     heard = _event(line["in"]) if do == "feed" else None
+    asked = Command(str(line["name"]), str(line["value"])) if do == "command" else None
     out = tuple(_event(text) for text in line.get("out", ()))
-    return Call(do, _time(line["t"]), out, heard, None if due is None else _time(due))
+    return Call(do, _time(line["t"]), out, heard, None if due is None else _time(due), asked)
 
 
 def _time(value: Any) -> float:
@@ -189,6 +194,7 @@ class Score:
         self._ruler = Ruler(config.time.bpm, config.time.metre, header.start_s)
         self._tracks: list[Track] = []
         self._waiting: list[Call] | None = []
+        self._controls = Controls(asdict(config.control))
         self._counted = config.time.count_in_bars > 0 or config.time.click
 
     def add(self, call: Call) -> None:
@@ -213,7 +219,7 @@ class Score:
 
     def _write(self, call: Call) -> None:
         you, own = self._tracks
-        if call.event is not None:
+        if call.event is not None and not self._controls.claims(call.event):
             you.add(call.t, call.event)
         for event in call.out:
             own.add(call.t, event)

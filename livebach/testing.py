@@ -44,6 +44,14 @@ class ScriptedState:
     pushed: list[tuple[Frame, Place, Place, Texture]] = field(default_factory=list)
     first_draw: int | None = None
 
+    def copy(self) -> ScriptedState:
+        """An independent snapshot."""
+        return ScriptedState(self.pushed.copy(), self.first_draw)
+
+    def copy_from(self, other: ScriptedState) -> None:
+        """Become equal to a snapshot."""
+        self.pushed, self.first_draw = other.pushed.copy(), other.first_draw
+
     @property
     def last(self) -> Frame:
         """The newest frame pushed."""

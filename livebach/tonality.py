@@ -80,9 +80,8 @@ class KeyHearing:
         self._ticks: deque[Weights] = deque(maxlen=HEARD_BARS * bar_ticks)
 
     def hear(self, frame: Frame) -> None:
-        """Take in a frame; silence does not count."""
-        if frame.any():
-            self._ticks.append(np.bincount(PITCH_CLASSES[frame != OFF], minlength=12).astype(np.float64))
+        """Take in a frame."""
+        self._ticks.append(np.bincount(PITCH_CLASSES[frame != OFF], minlength=12).astype(np.float64))
 
     def key(self) -> Key | None:
         """The key it is in, as far as one can be told."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livebach.config import Config, override
+from livebach.controls import Command
 from livebach.events import Event, NoteOff, NoteOn
 from livebach.musician import Musician
 from livebach.roll import HOLD, LOW_KEY, ONSET, Frame, Texture
@@ -47,6 +48,13 @@ class Take:
         """Play something; what was due before is done on time."""
         self.run(at)
         out = [answer for event in events for answer in self.musician.feed(event, START + at * TICK)]
+        self._send(at, out)
+        return out
+
+    def command(self, at: float, name: str, value: str = "") -> list[Event]:
+        """Ask for something; what was due before is done on time."""
+        self.run(at)
+        out = self.musician.command(Command(name, value), START + at * TICK)
         self._send(at, out)
         return out
 

@@ -17,8 +17,8 @@ from rich.console import Console
 
 from livebach.display import Display, Lines, PlainSink, Sight, key_name, open_display
 from livebach.events import NoteOff, NoteOn
-from livebach.musician import Status
 from livebach.screen import Roll, key_range, picture
+from livebach.status import Status
 
 REPO = Path(__file__).parent.parent
 STATUS = Status("playing", "continue", 90.0, "4/4", 3, 2, 5, (60,), (67, 72), 1)

@@ -15,8 +15,9 @@ PACKAGE = Path(__file__).parent.parent / "livebach"
 
 # Each module, by layer. A module may import modules of its own layer and of the others that MAY_USE names.
 LAYERS = {
-    "core": "errors events roll tonality rules spec data config checkpoint engine sampling"
-    " fast reference grid click listener follow voice memory improviser modes musician",
+    "core": "errors events roll tonality controls rules spec data config checkpoint engine sampling"
+    " fast reference grid click listener follow voice memory governor improviser modes cadence status touch"
+    " performer musician",
     "files": "midifile session take options phrases",
     "live": "portnames sounding systems jack ports loops clock inbox watcher guard recorder display screen sound"
     " fakes rehearsal daemon play panic ports_cli replay demo bench benchplay doctor",

@@ -1,0 +1,21 @@
+"""What there is to show of the state of affairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What there is to show. Bar and beat count from 1, `tick` is the tick in the bar; idle, all three are 0."""
+
+    state: str  # idle, listening or playing
+    mode: str
+    bpm: float
+    metre: str
+    bar: int
+    beat: int
+    tick: int
+    player_keys: tuple[int, ...]  # MIDI keys
+    own_keys: tuple[int, ...]
+    missed: int
