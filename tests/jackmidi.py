@@ -31,8 +31,8 @@ def send(name: str) -> None:
 def record(name: str, path: str) -> None:
     """Write lines of "time bytes" to the file, until the standard input ends.
 
-    No callback: JACK would wait for Python in it, and drop what comes meanwhile. rtmidi's own queue loses nothing, and says
-    how far apart the messages came.
+    No callback: JACK would wait for Python in it, and drop what comes meanwhile. rtmidi's own queue loses nothing, and
+    says how far apart the messages came.
     """
     heard = rtmidi.MidiIn(rtmidi.API_UNIX_JACK, name=name, queue_size_limit=100_000)
     heard.ignore_types(sysex=False, timing=False, active_sense=False)
