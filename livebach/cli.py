@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("livebach.demo", "hear it without a keyboard: a phrase of Bach is played in, and it goes on"),
     "ports": ("livebach.ports_cli", "list the MIDI ports"),
     "panic": ("livebach.panic", "silence a synth"),
+    "learn": ("livebach.learn", "bind a controller, key or program to what you do while playing"),
     "replay": ("livebach.replay", "play a saved session again, note for note"),
     "generate": ("livebach.generate", "write music to a MIDI file, offline"),
     "doctor": ("livebach.doctor", "measure this machine and its ports, and say what to change"),

@@ -21,6 +21,7 @@ from livebach.display import Display, open_display
 from livebach.errors import UserError
 from livebach.events import Program
 from livebach.guard import Guard
+from livebach.hotkeys import HELP, Hotkeys, open_hotkeys
 from livebach.loops import LoopFilter
 from livebach.options import add_settings, settings
 from livebach.ports import InputPort, OutputPort, Thru, list_inputs, list_outputs
@@ -119,6 +120,9 @@ def _play(config: Config, network: take.Loaded, stack: ExitStack) -> None:
     freeze()
     stage.daemon = daemon
     watcher.start()
+    hotkeys = stack.enter_context(closing(open_hotkeys(daemon.command)))
+    if isinstance(hotkeys, Hotkeys):
+        display.say(HELP)
     daemon.run()
 
 

@@ -20,7 +20,7 @@ LAYERS = {
     " performer musician",
     "files": "midifile session take options phrases",
     "live": "portnames sounding systems jack ports loops clock inbox watcher guard recorder display screen sound"
-    " fakes rehearsal daemon play panic ports_cli replay demo bench benchplay doctor",
+    " fakes rehearsal daemon hotkeys learn play panic ports_cli replay demo bench benchplay doctor",
     "offline": "corpus batches model training train rollout generate frames plots"
     " copied rollstats rolltrial rollreport evaluation evaluate",
     "doubles": "testing",
