@@ -163,6 +163,7 @@ class Engine(_Section):
 
     checkpoint: str = _setting("default", rules.text())
     lead_ms: float = _setting(4.0, rules.number(0, 100))
+    fast: bool = _setting(False, rules.switch())
 
 
 @dataclass(frozen=True, slots=True)

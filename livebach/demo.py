@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     synth = sound.find()
     if args.wav is not None and synth is None:
         raise UserError(f"--wav needs {sound.HOW_TO_GET}")
-    network = take.load_network(config.engine.checkpoint)
+    network = take.load_network(config.engine.checkpoint, config.engine.fast)
     with ExitStack() as stack:
         show = Show(config, phrase, args.bars, stack.enter_context(closing(open_display())))
         voice = None if args.fast or args.quiet or synth is None else synth.start()

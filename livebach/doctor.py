@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     config = settings(args)
     with ExitStack() as stack:
         output, heard, answers = _open(config, stack)
-        network = load_network(config.engine.checkpoint)
+        network = load_network(config.engine.checkpoint, config.engine.fast)
         print("This takes about twenty seconds; nothing will sound.")
         found = examine(config, network.engine)
         if output is not None and heard is not None:

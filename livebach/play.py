@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     _check_named("input", config.midi.input, "--in", config.midi.api)
     _check_named("output", config.midi.output, "--out", config.midi.api)
     with ExitStack() as stack:
-        _play(config, take.load_network(config.engine.checkpoint), stack)
+        _play(config, take.load_network(config.engine.checkpoint, config.engine.fast), stack)
     return 0
 
 

@@ -16,7 +16,7 @@ from livebach import session, take
 from livebach.daemon import Player
 from livebach.errors import UserError
 from livebach.events import Event, NoteOn
-from livebach.session import Call, Header, Log
+from livebach.session import Call, Log
 
 MOST_SHOWN = 5
 
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Replay; what is the same and what is not."""
     log = session.read(args.session)
-    network = _network(log.header, args.checkpoint)
+    network = _network(log, args.checkpoint)
     musician = take.musician(network, log.config, log.header.start_s)
     again = list(play_again(musician, log.calls))
     if args.out is not None:
@@ -39,9 +39,10 @@ def run(args: argparse.Namespace) -> int:
     return _compare(log.calls, again)
 
 
-def _network(header: Header, given: str | None) -> take.Loaded:
+def _network(log: Log, given: str | None) -> take.Loaded:
     """The network of the take; UserError where the file is another one now."""
-    network = take.load_network(given or header.checkpoint)
+    header = log.header
+    network = take.load_network(given or header.checkpoint, log.config.engine.fast)
     if network.sha256 != header.sha256:
         raise UserError(
             f"checkpoint {network.name} is not the one of this take: its SHA-256 must be {header.sha256[:12]}…, "

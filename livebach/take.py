@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from livebach import checkpoint
@@ -34,14 +35,24 @@ def seeded(config: Config) -> Config:
     return with_value(config, "sampling.seed", secrets.randbits(32))
 
 
-def load_network(name: str) -> Loaded:
+def load_network(name: str, fast: bool = False) -> Loaded:
     """Load a checkpoint by its path, or the default one; UserError in one line where that cannot be."""
     path = checkpoint.default_path() if name == DEFAULT else Path(name).expanduser().resolve()
     try:
-        engine = Engine(checkpoint.load(path))
+        engine = _engine(fast)(checkpoint.load(path))
         return Loaded(engine, DEFAULT if name == DEFAULT else str(path), checkpoint.fingerprint(path))
     except checkpoint.CheckpointError as error:
         raise UserError(f"engine.checkpoint: {error}") from None
+
+
+def _engine(fast: bool) -> type[Engine]:
+    if not fast:
+        return Engine
+    if find_spec("numba") is None:
+        raise UserError("engine.fast needs numba: pip install numba")
+    from livebach.fast import FastEngine
+
+    return FastEngine
 
 
 def _version() -> str:

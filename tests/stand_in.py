@@ -24,5 +24,5 @@ def by_chance(_tick: int, uniforms: NDArray[np.float64], _policy: Policy) -> Fra
 
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have commands load a network that plays by chance, whatever they are asked for."""
-    loaded = lambda name: take.Loaded(ScriptedEngine(by_chance), name, SHA256)  # noqa: E731
+    loaded = lambda name, fast=False: take.Loaded(ScriptedEngine(by_chance), name, SHA256)  # noqa: E731
     monkeypatch.setattr(take, "load_network", loaded)

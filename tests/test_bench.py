@@ -148,3 +148,13 @@ def test_json_into_a_missing_folder_is_told_before_anything_is_measured(
 
     assert main(["bench", "--json", str(tmp_path / "no" / "b.json")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_compiled_pass_without_numba_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing, and how to get it."""
+    from livebach import take
+    from livebach.errors import UserError
+
+    monkeypatch.setattr(take, "find_spec", lambda _name: None)
+    with pytest.raises(UserError, match="needs numba: pip install numba"):
+        take.load_network("default", fast=True)

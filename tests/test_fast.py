@@ -57,3 +57,12 @@ def test_the_compiled_pass_draws_the_same(name: str) -> None:
             engine.push(state, frame, place, coming, Texture(i % 8, None))
     assert different <= 1
     assert sounded > 60
+
+
+def test_it_is_taken_only_when_asked_for() -> None:
+    """The setting chooses; numba is heavy, so that having it installed is not enough."""
+    from livebach import take
+    from livebach.fast import FastEngine
+
+    assert take._engine(False) is Engine
+    assert take._engine(True) is FastEngine

@@ -61,7 +61,7 @@ def test_another_network_is_refused(
     played: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A checkpoint that has changed is named with both hashes; nothing is played."""
-    monkeypatch.setattr(take, "load_network", lambda name: take.Loaded(ScriptedEngine(), name, "0" * 64))
+    monkeypatch.setattr(take, "load_network", lambda name, fast: take.Loaded(ScriptedEngine(), name, "0" * 64))
     assert main(["replay", str(played)]) == 2
     told = capsys.readouterr().err
     assert "SHA-256" in told
