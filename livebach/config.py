@@ -23,6 +23,9 @@ from livebach.rules import Rule
 
 APIS = ("alsa", "jack", "coremidi", "winmm")
 TEXTURE_LEVELS = 8
+MAX_BYTES = 64 << 10
+"""The longest file of settings."""
+_LARGEST = 2**64
 
 
 class ConfigError(UserError):
@@ -243,7 +246,19 @@ def to_dict(config: Config) -> dict[str, dict[str, Any]]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a key given twice is an error, not silently the last."""
+    """YAML in which a key given twice is an error, and nothing unfolds to more than was written."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
+            raise ConfigError(f"line {line}: settings are written out, without * aliases")
+        return super().compose_node(parent, index)
+
+    def construct_whole(self, node: Any) -> int:
+        value = super().construct_yaml_int(node)
+        if abs(value) > _LARGEST:
+            raise ConfigError(f"line {node.start_mark.line + 1}: a number of {len(node.value)} digits")
+        return value
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = [key.value for key, _ in node.value]
@@ -253,22 +268,33 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_whole)
+
+
 def _parse(text: str) -> Any:
     try:
         return yaml.load(text, _StrictLoader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise ConfigError(f"not YAML, line {line}: {error.problem or error.context}") from None
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"not YAML: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
 
 
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"larger than {MAX_BYTES >> 10} KiB: not a file of settings")
+    return data.decode()
+
+
 def read_file(path: Path) -> Config:
     """Settings from a YAML file; each error names the file."""
     try:
-        data = _parse(path.read_text("utf-8"))
+        data = _parse(_text(path))
         return from_dict({} if data is None else data)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None

@@ -117,7 +117,7 @@ class Daemon:
 
     def hear(self, data: bytes, time_s: float) -> None:
         """Take a message as it comes in: thru at once, the rest is left to the loop."""
-        if not self._inbox.admits():
+        if self._finished or not self._inbox.admits():
             return
         event = from_bytes(data)
         if event is None or not self._claims(event):
@@ -198,6 +198,7 @@ class Daemon:
             self._send(out)
             self._recorder.call(Call("stop", now_s, tuple(out)))
         finally:
+            self._hold_the_rest()
             for data in self._held.release():
                 self._thru(data)
 
@@ -210,12 +211,21 @@ class Daemon:
             item()
 
     def _feed(self, event: Event, time_s: float) -> None:
+        self._hold(event)
         out = self._musician.feed(event, time_s)
         self._send(out)
-        if not self._claims(event):
-            self._held.note(to_bytes(event))
         self._recorder.call(Call("feed", time_s, tuple(out), event))
         self._watch(self._musician.status(), (event,), out)
+
+    def _hold(self, event: Event) -> None:
+        if not self._claims(event):
+            self._held.note(to_bytes(event))
+
+    def _hold_the_rest(self) -> None:
+        """What came in after the last turn was passed on too, and has to be ended."""
+        while (item := self._inbox.take()) is not None:
+            if isinstance(item, tuple):
+                self._hold(item[0])
 
     def _command(self, command: Command) -> None:
         now_s = self._clock.now()

@@ -166,8 +166,8 @@ class LoopFilter:
         """Begin to follow a message; if it is the one held back, it came without us, and is the player's."""
         if self._held_back.pop(data, None) is not None:
             self._trusted_until_s = time_s + TRUST_S
-        if len(self._chains) >= _MANY_CHAINS:
-            self._chains = {d: c for d, c in self._chains.items() if c.time_s > time_s - _HORIZON_S}
+        if len(self._chains) >= _MANY_CHAINS:  # the oldest goes: a flood of different messages must not cost time
+            del self._chains[next(iter(self._chains))]
         self._chains[data] = _Chain(time_s)
 
     def _calm(self, time_s: float) -> None:

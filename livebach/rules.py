@@ -5,7 +5,6 @@ Knows nothing of which settings there are.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -39,15 +38,20 @@ def number(low: float, high: float, kind: type = float) -> Rule:
 
     def read(value: Any) -> Any:
         right = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
-        return kind(value) if right and math.isfinite(value) and low <= value <= high else _refuse()
+        return kind(value) if right and low <= value <= high else _refuse()  # nan is in no bounds
 
     noun = "a whole number" if kind is int else "a number"
     return Rule(f"{noun} in {low}..{high}", read)
 
 
 def text() -> Rule:
-    """A text that is not empty."""
-    return Rule("a text", lambda value: value if isinstance(value, str) and value.strip() else _refuse())
+    """A text that is not empty, and can be a name: no NUL, no half of a character."""
+
+    def read(value: Any) -> str:
+        right = isinstance(value, str) and value.strip() and "\0" not in value and value.encode()
+        return str(value if right else _refuse())
+
+    return Rule("a text", read)
 
 
 def switch() -> Rule:

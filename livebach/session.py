@@ -7,7 +7,6 @@ order in which they happened; `replay` makes the same calls again. Knows no thre
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
@@ -23,6 +22,8 @@ from livebach.midifile import Ruler, Track, joined, write_new
 FORMAT = 1
 LOG, MIDI = "session.jsonl", "session.mid"
 CALLS = ("feed", "advance", "command", "stop")
+MOST_S = 1e9
+"""A clock that counts from the machine's start stays below this for thirty years."""
 MOST_WAITING = 1000
 """Calls without an onset after which the MIDI file's bars are laid all the same."""
 
@@ -112,7 +113,7 @@ def _call(line: dict[str, Any]) -> Call:
 
 
 def _time(value: Any) -> float:
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not isinstance(value, (int, float)) or not abs(value) < MOST_S:
         raise ValueError(f"not a time: {value!r}")
     return float(value)
 
@@ -122,9 +123,12 @@ def _header(text: str) -> Header:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError("not the log of a take, or one of another version of livebach")
     header = Header(**data)
-    from_dict(header.config)
+    if from_dict(header.config).sampling.seed is None:
+        raise ValueError("its settings have no seed")
     if not isinstance(header.seed, int):
         raise TypeError(f"not a seed: {header.seed!r}")
+    if not isinstance(header.checkpoint, str) or not isinstance(header.sha256, str) or "\0" in header.checkpoint:
+        raise ValueError("not the name and SHA-256 of a checkpoint")
     _time(header.start_s)
     return header
 
@@ -167,7 +171,7 @@ def read_text(text: str) -> Log:
             _read_line(log, json.loads(line))
     except KeyError as error:
         raise UserError(f"line {number}: {error} is missing") from None
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise UserError(f"line {number}: {str(error).partition(chr(10))[0]}") from None
     return log
 

@@ -42,7 +42,8 @@ def load_network(name: str, fast: bool = False) -> Loaded:
         engine = _engine(fast)(checkpoint.load(path))
         return Loaded(engine, DEFAULT if name == DEFAULT else str(path), checkpoint.fingerprint(path))
     except checkpoint.CheckpointError as error:
-        raise UserError(f"engine.checkpoint: {error}") from None
+        where = "" if str(error).startswith(str(path)) else f"{path}: "
+        raise UserError(f"engine.checkpoint: {where}{error}") from None
 
 
 def _engine(fast: bool) -> type[Engine]:

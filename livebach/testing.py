@@ -78,7 +78,7 @@ class ScriptedEngine:
         self.draws: list[tuple[Frame, NDArray[np.float64], Policy]] = []
         self._script = script
 
-    def new_state(self) -> ScriptedState:
+    def new_state(self, _first: Place = (0, 4, 16), _texture: Texture | None = None) -> ScriptedState:
         """A memory in which nothing has been played."""
         self.states.append(ScriptedState())
         return self.states[-1]

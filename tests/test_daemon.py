@@ -146,6 +146,16 @@ def test_the_end_leaves_silence_for_both() -> None:
     assert len(rig.synth.sent) == sent
 
 
+def test_what_came_in_after_the_last_turn_is_ended_too() -> None:
+    """A key that was passed on, and that the loop has not come to: it is let go; what comes later stays out."""
+    rig = Rig()
+    rig.daemon.hear(to_bytes(NoteOn(60)), START_S)
+    rig.daemon.hear(to_bytes(Control(64, 127)), START_S)
+    rig.daemon.finish()
+    rig.daemon.hear(to_bytes(NoteOn(62)), START_S)
+    assert rig.synth.events()[-2:] == [NoteOff(60), Control(64, 0)]
+
+
 class Broken:
     """A musician that fails after so many calls."""
 

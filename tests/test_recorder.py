@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livebach import recorder, session
-from livebach.config import Config, Time, to_dict
+from livebach.config import Config, Time, to_dict, with_value
 from livebach.errors import UserError
 from livebach.events import Control, Event, NoteOff, NoteOn, Program, from_bytes, to_bytes
 from livebach.midifile import PPQ, Ruler, to_midi, write_new
@@ -45,7 +45,13 @@ CALLS = st.one_of(
 
 def header(config: Config | None = None) -> Header:
     """A header with nothing special in it."""
-    return Header(to_dict(config or Config()), seed=7, start_s=1.5, checkpoint="default", sha256="00")
+    return Header(
+        to_dict(with_value(config or Config(), "sampling.seed", 7)),
+        seed=7,
+        start_s=1.5,
+        checkpoint="default",
+        sha256="00",
+    )
 
 
 def parsed(data: bytes) -> mido.MidiFile:
@@ -118,8 +124,9 @@ def test_killed_take_can_be_read(tmp_path: Path) -> None:
     """After SIGKILL the log holds what was played, but for a line cut off, and the MIDI file can be made."""
     code = (
         "import sys, time; from pathlib import Path; from livebach import recorder; from livebach.session import *\n"
-        "from livebach.events import NoteOn; from livebach.config import Config, to_dict\n"
-        "r = recorder.SessionRecorder(Path(sys.argv[1]), Header(to_dict(Config()), 1, 0.0, '', ''), print)\n"
+        "from livebach.events import NoteOn; from livebach.config import Config, Sampling, to_dict\n"
+        "h = Header(to_dict(Config(sampling=Sampling(seed=1))), 1, 0.0, '', '')\n"
+        "r = recorder.SessionRecorder(Path(sys.argv[1]), h, print)\n"
         "r.call(Call('feed', 1.0, (), NoteOn(60, 64, 0))); time.sleep(0.6); print(r.folder, flush=True); time.sleep(60)"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -256,4 +263,4 @@ def test_config_travels_with_the_take(tmp_path: Path) -> None:
     config = Config(time=Time(bpm=61.5, metre=Metre(6, 8)))
     rec = recorder.SessionRecorder(tmp_path, header(config), pytest.fail)
     rec.close()
-    assert session.read(rec.folder).config == config
+    assert session.read(rec.folder).config == with_value(config, "sampling.seed", 7)
