@@ -3,7 +3,8 @@
 A network is trained on music, never on its own continuations: a few onsets too few in one bar make the next bar's
 prediction sparser still, and after some minutes little is left. So the onsets and the keys down of the last bars are
 counted, and the logits of ONSET and HOLD are raised or lowered by the logarithm of what is wanted over what was heard:
-where a state is rare, as onsets are on 88 keys, that changes its rate by that very ratio. Knows no time but ticks.
+where a state is rare, as onsets are on 88 keys, that changes its rate by that very ratio. For the same reason lines may
+wander off the end of the keyboard: beyond Bach's compass onsets are made rarer. Knows no time but ticks.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from livebach.roll import DENSITY_CENTRES, OFF, ONSET, POLYPHONY_CENTRES, Frame, Texture
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.roll import DENSITY_CENTRES, KEYS, LOW_KEY, OFF, ONSET, POLYPHONY_CENTRES, Frame, Texture
 from livebach.sampling import Policy
 
 MEMORY_BARS = 2.0
@@ -23,6 +27,19 @@ MOST_BIAS = 1.75
 STILL_URGE = 0.25
 """Added to the logit of ONSET for each tick without one beyond a bar."""
 MOST_STILL_URGE = 4.0
+COMPASS = (36, 86)
+"""MIDI keys: what Bach's keyboard works keep to, C2 to D6."""
+OUTSIDE_COMPASS = 0.6
+"""Taken off the logit of ONSET for each semitone beyond it: lines that wander find back."""
+
+
+def _compass_bias() -> NDArray[np.float32]:
+    keys = np.arange(LOW_KEY, LOW_KEY + KEYS)
+    beyond = np.maximum(0, np.maximum(COMPASS[0] - keys, keys - COMPASS[1]))
+    return np.asarray(-OUTSIDE_COMPASS * beyond, np.float32)
+
+
+COMPASS_BIAS = _compass_bias()
 
 
 class Controller:
@@ -81,7 +98,8 @@ class Governor:
             onset_bias += self._onsets.correction(DENSITY_CENTRES[texture.density])
         if texture.polyphony is not None:
             hold_bias += self._keys.correction(POLYPHONY_CENTRES[texture.polyphony])
-        return replace(policy, onset_bias=onset_bias, hold_bias=hold_bias)
+        key_bias = COMPASS_BIAS if policy.key_bias is None else policy.key_bias + COMPASS_BIAS
+        return replace(policy, onset_bias=onset_bias, hold_bias=hold_bias, key_bias=key_bias)
 
     def _urge(self) -> float:
         """In Bach a rest of more than a bar is an ending, and a network that has come to one would stay there."""

@@ -10,6 +10,7 @@ from livebach.roll import (
     DENSITY_CENTRES,
     HOLD,
     KEYS,
+    LOW_KEY,
     ONSET,
     POLYPHONY_CENTRES,
     TEXTURE_LEVELS,
@@ -93,3 +94,15 @@ def test_levels_and_their_centres_agree() -> None:
     """What a level stands for is of that level."""
     for level in range(TEXTURE_LEVELS):
         assert texture_of(DENSITY_CENTRES[level], POLYPHONY_CENTRES[level]) == Texture(level, level)
+
+
+def test_lines_find_back_into_the_compass() -> None:
+    """Beyond C2 to D6 each semitone makes an onset rarer; a key bias of the policy's own stays in."""
+    bias = Governor(BAR).steer(Policy(), Texture()).key_bias
+    assert bias is not None
+    assert (bias[36 - LOW_KEY : 87 - LOW_KEY] == 0).all()
+    assert (np.diff(bias[: 37 - LOW_KEY]) > 0).all()
+    assert (np.diff(bias[86 - LOW_KEY :]) < 0).all()
+    own = np.ones(KEYS, np.float32)
+    both = Governor(BAR).steer(Policy(key_bias=own), Texture()).key_bias
+    assert np.array_equal(both, bias + own)
