@@ -4,7 +4,8 @@ A network is trained on music, never on its own continuations: a few onsets too 
 prediction sparser still, and after some minutes little is left. So the onsets and the keys down of the last bars are
 counted, and the logits of ONSET and HOLD are raised or lowered by the logarithm of what is wanted over what was heard:
 where a state is rare, as onsets are on 88 keys, that changes its rate by that very ratio. For the same reason lines may
-wander off the end of the keyboard: beyond Bach's compass onsets are made rarer. Knows no time but ticks.
+wander off the end of the keyboard or stay there: beyond Bach's compass onsets are made rarer, and where some bars lie
+too low or too high, the keys are tilted back. Knows no time but ticks.
 """
 
 from __future__ import annotations
@@ -33,6 +34,14 @@ OUTSIDE_COMPASS = 0.6
 """Taken off the logit of ONSET for each semitone beyond it: lines that wander find back."""
 
 
+MIDDLE_REGISTER = 63
+"""The MIDI key in whose middle four bars of Bach lie, give or take `FREE_REGISTER` semitones in nine of ten."""
+FREE_REGISTER = 6
+TILT = 0.012
+"""Nats for each semitone of a key's distance from the middle, for each semitone that the music lies too low or high."""
+REGISTER_BARS = 4.0
+
+
 def _compass_bias() -> NDArray[np.float32]:
     keys = np.arange(LOW_KEY, LOW_KEY + KEYS)
     beyond = np.maximum(0, np.maximum(COMPASS[0] - keys, keys - COMPASS[1]))
@@ -40,30 +49,44 @@ def _compass_bias() -> NDArray[np.float32]:
 
 
 COMPASS_BIAS = _compass_bias()
+FROM_MIDDLE = np.arange(LOW_KEY - MIDDLE_REGISTER, LOW_KEY - MIDDLE_REGISTER + KEYS, dtype=np.float32)
+
+
+class Average:
+    """An exponential average over so many ticks; None before the first value."""
+
+    def __init__(self, memory_ticks: float) -> None:
+        self._keep = math.exp(-1 / memory_ticks)
+        self.value: float | None = None
+
+    def hear(self, value: float) -> None:
+        """Take in a tick's value."""
+        self.value = value if self.value is None else self._keep * self.value + (1 - self._keep) * value
 
 
 class Controller:
     """Holds an average near what is wanted: a proportional and an integral part, of the logarithm of the ratio."""
 
     def __init__(self, memory_ticks: float) -> None:
-        self._keep = math.exp(-1 / memory_ticks)
-        self.restart()
+        self._average = Average(memory_ticks)
+        self._settled = 0.0
 
     def restart(self) -> None:
         """Begin to count anew, as if so far all had been as wanted."""
-        self._average: float | None = None
+        self._average.value = None
         self._settled = 0.0
 
     def hear(self, value: float) -> None:
-        """Take in a tick's value."""
-        if self._average is not None:
-            self._average = self._keep * self._average + (1 - self._keep) * value
+        """Take in a tick's value; before anything is wanted it does not count."""
+        if self._average.value is not None:
+            self._average.hear(value)
 
     def correction(self, wanted: float) -> float:
         """What to add to the logit for the coming tick, at most `MOST_BIAS` either way."""
-        if self._average is None:
-            self._average = wanted
-        error = math.log(wanted / max(self._average, 0.05))
+        if self._average.value is None:
+            self._average.hear(wanted)
+        assert self._average.value is not None
+        error = math.log(wanted / max(self._average.value, 0.05))
         self._settled = _within(self._settled + SLOW_GAIN * error)
         return _within(GAIN * error + self._settled)
 
@@ -75,6 +98,7 @@ class Governor:
         self._bar_ticks = bar_ticks
         self._onsets = Controller(MEMORY_BARS * bar_ticks)
         self._keys = Controller(MEMORY_BARS * bar_ticks)
+        self._register = Average(REGISTER_BARS * bar_ticks)
         self._still_ticks = 0
 
     def hear(self, frame: Frame) -> None:
@@ -84,11 +108,13 @@ class Governor:
         self._onsets.hear(struck)
         if down:  # polyphony is that of the ticks on which something sounds
             self._keys.hear(down)
+            self._register.hear(LOW_KEY + float(np.flatnonzero(frame).mean()))
 
     def restart(self) -> None:
         """A new turn begins: what came before it does not count."""
         self._onsets.restart()
         self._keys.restart()
+        self._register.value = None
         self._still_ticks = 0
 
     def steer(self, policy: Policy, texture: Texture) -> Policy:
@@ -98,8 +124,15 @@ class Governor:
             onset_bias += self._onsets.correction(DENSITY_CENTRES[texture.density])
         if texture.polyphony is not None:
             hold_bias += self._keys.correction(POLYPHONY_CENTRES[texture.polyphony])
-        key_bias = COMPASS_BIAS if policy.key_bias is None else policy.key_bias + COMPASS_BIAS
+        key_bias = self._key_bias() if policy.key_bias is None else policy.key_bias + self._key_bias()
         return replace(policy, onset_bias=onset_bias, hold_bias=hold_bias, key_bias=key_bias)
+
+    def _key_bias(self) -> NDArray[np.float32]:
+        """[88], for ONSET: the compass, and a tilt back where the music lies far too low or too high."""
+        middle = self._register.value
+        off = 0.0 if middle is None else middle - MIDDLE_REGISTER
+        too_far = math.copysign(max(0.0, abs(off) - FREE_REGISTER), off)
+        return COMPASS_BIAS - np.float32(TILT * too_far) * FROM_MIDDLE if too_far else COMPASS_BIAS
 
     def _urge(self) -> float:
         """In Bach a rest of more than a bar is an ending, and a network that has come to one would stay there."""

@@ -106,3 +106,16 @@ def test_lines_find_back_into_the_compass() -> None:
     own = np.ones(KEYS, np.float32)
     both = Governor(BAR).steer(Policy(key_bias=own), Texture()).key_bias
     assert np.array_equal(both, bias + own)
+
+
+def test_music_that_lies_too_low_is_tilted_up() -> None:
+    """And the other way; in the middle nothing is tilted."""
+    low, middle = np.zeros(KEYS, np.uint8), np.zeros(KEYS, np.uint8)
+    low[40 - LOW_KEY], middle[62 - LOW_KEY] = ONSET, ONSET
+    plain = after([middle] * 64, Texture()).key_bias
+    up, down = after([low] * 64, Texture()).key_bias, after([low[::-1]] * 64, Texture()).key_bias
+    assert plain is not None
+    assert up is not None
+    assert down is not None
+    assert (np.diff(up - plain) > 0).all()
+    assert (np.diff(down - plain) < 0).all()
