@@ -18,6 +18,7 @@ from livebach import rules
 from livebach.controls import DIALS, FORM, MODES, parse_bindings, takes
 from livebach.data import data_path
 from livebach.errors import UserError
+from livebach.events import CHANNELS
 from livebach.roll import Metre
 from livebach.rules import Rule
 
@@ -114,6 +115,9 @@ class Sound(_Section):
 
     velocity: str | int = _setting("follow", rules.either(rules.one_of("follow"), rules.number(1, 127, int)))
     velocity_default: int = _setting(72, rules.number(1, 127, int))
+    articulation: float = _setting(1.0, rules.number(0.55, 1))
+    spread_ms: float = _setting(0.0, rules.number(0, 20))
+    voices: int | None = _setting(None, rules.optional(rules.number(2, 8, int)))
 
 
 def _bound(name: str) -> Any:
@@ -181,6 +185,14 @@ class Config:
     control: Control = field(default_factory=Control)
     session: Session = field(default_factory=Session)
     engine: Engine = field(default_factory=Engine)
+
+    def __post_init__(self) -> None:
+        last = self.midi.output_channel + (self.sound.voices or 1) - 1
+        if last > CHANNELS:
+            raise ConfigError(
+                f"sound.voices must leave midi.output_channel + voices - 1 in 1..16, got {self.sound.voices} and "
+                f"midi.output_channel {self.midi.output_channel}"
+            )
 
 
 _SECTIONS: dict[str, type[Any]] = {

@@ -20,7 +20,7 @@ from livebach.config import Config, with_value
 from livebach.daemon import Daemon
 from livebach.display import Display, open_display
 from livebach.errors import UserError
-from livebach.events import Event, Program
+from livebach.events import Event
 from livebach.fakes import FakePort, ManualClock
 from livebach.options import add_settings, settings
 from livebach.phrases import PHRASES, Phrase
@@ -138,12 +138,10 @@ class Show:
                 daemon.end()
 
         musician = take.musician(network, config, start_s)
-        daemon = Daemon(
-            musician, clock, synth, thru=Thru(synth), recorder=recorder, watch=watch, say=self.display.say
-        )
+        daemon = Daemon(musician, clock, synth, thru=Thru(synth), recorder=recorder, watch=watch, say=self.display.say)
         stage.daemon = daemon
-        if config.midi.program is not None:
-            synth.send(Program(config.midi.program - 1, config.midi.output_channel - 1))
+        for program in take.programs(config):
+            synth.send(program)
         self.display.say(self._announcement())
         return daemon
 
@@ -162,10 +160,7 @@ class Show:
         time, seed = self.config.time, self.config.sampling.seed
         mode = self.config.turns.mode
         turn = f"Then livebach, {self.bars} bars." if self._answers else f"With you, livebach: {mode}."
-        return (
-            f"You: {self.phrase.title}. {turn}\n"
-            f"{time.bpm:g} bpm, {time.metre}, seed {seed}. Ctrl-C ends."
-        )
+        return f"You: {self.phrase.title}. {turn}\n{time.bpm:g} bpm, {time.metre}, seed {seed}. Ctrl-C ends."
 
 
 def _in_real_time(daemon: Daemon, clock: Clock, keyboard: FakePort, score: Sequence[tuple[float, bytes]]) -> None:

@@ -6,6 +6,7 @@ calls at stated times: equal calls give equal events.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -13,11 +14,16 @@ from typing import TYPE_CHECKING
 from livebach.config import Config, ConfigError, override
 from livebach.controls import DIALS, Command, Controls, takes
 from livebach.events import ALL_NOTES_OFF, ALL_SOUND_OFF, CHANNELS, SUSTAIN, Control, Event
+from livebach.expression import Spread, VoiceChannels
 from livebach.modes import mode_of
 from livebach.performer import Performer
 
 if TYPE_CHECKING:
     from livebach.memory import Network
+
+
+MOST_SPREAD = 0.4
+"""No note starts later than this part of a tick: before it may end."""
 
 
 class Musician(Performer):
@@ -26,17 +32,37 @@ class Musician(Performer):
     def __init__(self, engine: Network, settings: Config, seed: int, start_s: float) -> None:
         super().__init__(engine, settings, seed, start_s)
         self._controls = Controls(asdict(settings.control))
+        first, sound = settings.midi.output_channel - 1, settings.sound
+        self._voices = None if sound.voices is None else VoiceChannels(first, sound.voices)
+        most_s = min(sound.spread_ms / 1000, MOST_SPREAD * self._grid.tick_s)
+        self._spread = Spread(most_s, seed, range(first, first + (sound.voices or 1)))
 
     def feed(self, event: Event, now_s: float) -> list[Event]:
         """Take in an event of the player's, be it music or a control; returns what must be sent at once."""
         if not self._controls.claims(event):
-            return super().feed(event, now_s)
+            return self._sent(super().feed(event, now_s), now_s)
         return [out for command in self._controls.read(event) for out in self.command(command, now_s)]
 
     def command(self, command: Command, now_s: float) -> list[Event]:
         """Do what is asked for; what cannot be is left. Returns what must be sent at once."""
-        if self._stopped:
-            return []
+        return [] if self._stopped else self._sent(self._do(command, now_s), now_s)
+
+    def advance(self, now_s: float) -> list[Event]:
+        """Do what is due; returns what is to be sent now."""
+        return self._sent(super().advance(now_s), now_s)
+
+    def stop(self, now_s: float) -> list[Event]:
+        """End everything that sounds; what has not begun never does."""
+        return self._sent(super().stop(now_s), now_s)
+
+    def deadline_s(self) -> float:
+        """When `advance` should be called next; infinity where only an event can change anything."""
+        return math.inf if self._stopped else min(super().deadline_s(), self._spread.deadline_s())
+
+    def _sent(self, events: list[Event], now_s: float) -> list[Event]:
+        return self._spread.sent(events if self._voices is None else self._voices.sent(events), now_s)
+
+    def _do(self, command: Command, now_s: float) -> list[Event]:
         if command.name in DIALS:
             return self._turn(command, now_s)
         do = ACTS.get(command.name)

@@ -60,6 +60,7 @@ class Performer:
         self._improviser = Improviser(self._memory, seed, grid.beat_ticks, grid.bar_ticks)
         self._early_s = min(midi.latency_ms / 1000, MOST_AHEAD * grid.tick_s)
         self._lead_s = settings.engine.lead_ms / 1000
+        self._gap_s = (1 - settings.sound.articulation) * grid.tick_s  # between a note's end and the tick that ends it
 
         # The open tick: the next one to be closed. Until its grid runs, there is none.
         self._tick = -time.count_in_bars * grid.bar_ticks
@@ -102,6 +103,9 @@ class Performer:
 
     def deadline_s(self) -> float:
         """When `advance` should be called next; infinity where only an event can change anything."""
+        return self._next_s()
+
+    def _next_s(self) -> float:
         if self._stopped or not self._running:
             return math.inf
         if not self._audible or self._sounded:
@@ -112,11 +116,11 @@ class Performer:
         """Do what is due; returns what is to be sent now."""
         out: list[Event] = []
         self._skip_to(now_s)
-        while self.deadline_s() <= now_s:
+        while self._next_s() <= now_s:
             if not self._audible or self._sounded:
                 out += self._close(now_s)
             elif self._playing and self._drawn is None and not self._too_late(now_s):
-                self._draw()
+                out += self._draw()
             else:
                 out += self._sound(now_s)
         return out
@@ -157,7 +161,7 @@ class Performer:
     @property
     def _draw_s(self) -> float:
         """A takeover may need several draws, and the player is silent anyway: it takes all the time there is."""
-        ahead = self._early_s + self._lead_s if self._improviser.begun else math.inf
+        ahead = self._early_s + max(self._lead_s, self._gap_s) if self._improviser.begun else math.inf
         return self._grid.time_s(self._tick) - min(ahead, MOST_AHEAD * self._grid.tick_s)
 
     def _too_late(self, now_s: float) -> bool:
@@ -177,7 +181,8 @@ class Performer:
             sounding=self._voice.held_frame,
         )
 
-    def _draw(self) -> None:
+    def _draw(self) -> list[Event]:
+        """Choose the open tick's frame. Where notes end before the tick that ends them, that is now."""
         scene, sampling = self._scene(), self._settings.sampling
         policy = Policy(temperature=sampling.temperature, min_p=sampling.min_p, key_bias=self._lock.bias)
         policy, given = self._mode.policy(policy, scene), self._mode.given(scene)
@@ -187,6 +192,7 @@ class Performer:
             self._drawn = self._improviser.draw(given, policy, scene.sounding, self._last_key)
         else:
             self._drawn = self._draw_cadence(self._cadence, given, policy, scene.sounding)
+        return self._voice.release_all_but(self._drawn) if self._gap_s else []
 
     def _draw_cadence(self, cadence: Cadence, given: Frame, policy: Policy, sounding: Frame) -> Frame:
         own, policy = cadence.given(self._tick, sounding), cadence.policy(policy, self._tick)
@@ -256,9 +262,7 @@ class Performer:
         if end is not None and self._tick >= end:
             self._make_done()
         elif self._leave is not None and self._cadence is None and self._settings.turns.ending == "cadence":
-            due = self._leave - self._grid.bar_ticks
-            if self._tick >= due - self._grid.bar_ticks and self._tick <= due:
-                self._plan_cadence(due)
+            self._plan_cadence(self._leave - self._grid.bar_ticks)
 
     def _make_done(self) -> None:
         self._done, self._asked, self._leave, self._cadence = True, False, None, None
@@ -272,9 +276,9 @@ class Performer:
             self._leave = None if bars is None else self._grid.next_downbeat(self._tick) + bars * self._grid.bar_ticks
 
     def _plan_cadence(self, due: int) -> None:
-        """End with a chord on this tick, a downbeat, where it is known in which key."""
+        """End with a chord on this tick, a downbeat, if that is near, and it is known in which key."""
         key = self._lock.key or self._hearing.key()
-        if key is not None:
+        if key is not None and 0 <= due - self._tick <= 2 * self._grid.bar_ticks:
             self._cadence = Cadence(key, due, due + self._grid.bar_ticks, self._grid.beat_ticks)
 
     # --- turns and the grid ------------------------------------------------------------------------------------------

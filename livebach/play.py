@@ -19,7 +19,6 @@ from livebach.controls import Controls
 from livebach.daemon import Daemon
 from livebach.display import Display, open_display
 from livebach.errors import UserError
-from livebach.events import Program
 from livebach.guard import Guard
 from livebach.hotkeys import HELP, Hotkeys, open_hotkeys
 from livebach.loops import LoopFilter
@@ -113,8 +112,8 @@ def _play(config: Config, network: take.Loaded, stack: ExitStack) -> None:
     )
     watched: list[Watched] = [heard, output, thru.output, *guards, LoopNews(stage.loops)]
     watcher = stack.enter_context(closing(Watcher(watched, daemon.tell)))
-    if midi.program is not None:
-        output.send(Program(midi.program - 1, midi.output_channel - 1))
+    for program in take.programs(config):
+        output.send(program)
     display.say(_banner(config, heard, output))
     display.say(make_timely())
     freeze()

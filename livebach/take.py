@@ -13,6 +13,7 @@ from livebach import checkpoint
 from livebach.config import Config, to_dict, with_value
 from livebach.engine import Engine
 from livebach.errors import UserError
+from livebach.events import Program
 from livebach.musician import Musician
 from livebach.session import Header
 
@@ -75,6 +76,14 @@ def header(config: Config, network: Loaded, start_s: float) -> Header:
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
         livebach=_version(),
     )
+
+
+def programs(config: Config) -> list[Program]:
+    """What sets the sound of its channels, where one is set."""
+    if config.midi.program is None:
+        return []
+    first = config.midi.output_channel - 1
+    return [Program(config.midi.program - 1, first + voice) for voice in range(config.sound.voices or 1)]
 
 
 def musician(network: Loaded, config: Config, start_s: float) -> Musician:

@@ -38,6 +38,10 @@ class Voice:
         self._sounding.difference_update(ending)
         return [*map(self._off, ending)]
 
+    def release_all_but(self, frame: Frame) -> list[Event]:
+        """End what a frame does not hold."""
+        return [event for key in self.sounding if frame[key] != HOLD for event in self.release(key)]
+
     def close(self) -> list[Event]:
         """End everything, what is owed too."""
         owed = sorted(self._owed)
