@@ -7,6 +7,7 @@ import pytest
 from driven import ONE_NOTE, Take, taken_over
 from pieces import OPENINGS, transposed
 
+from livebach import governor
 from livebach.events import NoteOn
 from livebach.follow import OUTSIDE
 from livebach.roll import KEYS, LOW_KEY, ONSET, Frame
@@ -56,6 +57,13 @@ def test_silence_has_no_key() -> None:
     assert hearing.key() is None
 
 
+@pytest.fixture
+def no_register(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are told apart by nothing but the key that the music is in."""
+    monkeypatch.setattr(governor, "COMPASS_BIAS", np.zeros(KEYS, np.float32))
+    monkeypatch.setattr(governor, "TILT", 0.0)
+
+
 def outside(take: Take) -> set[int]:
     """The pitch classes that the last draw made rarer."""
     bias = take.engine.draws[-1][2].key_bias
@@ -64,6 +72,7 @@ def outside(take: Take) -> set[int]:
     return {(int(key) + LOW_KEY) % 12 for key in np.flatnonzero(bias)}
 
 
+@pytest.mark.usefixtures("no_register")
 def test_pitches_outside_the_key_that_is_set_are_made_rarer() -> None:
     """And not forbidden; in minor the leading note is inside."""
     take = taken_over(ONE_NOTE, "sampling.key=d minor").run(9)
@@ -71,6 +80,7 @@ def test_pitches_outside_the_key_that_is_set_are_made_rarer() -> None:
     assert take.engine.draws[-1][2].forbidden is None
 
 
+@pytest.mark.usefixtures("no_register")
 def test_the_key_is_found_from_what_the_player_plays() -> None:
     """After a bar: here A major."""
     take = Take(ONE_NOTE, "sampling.key=auto")
@@ -78,9 +88,11 @@ def test_the_key_is_found_from_what_the_player_plays() -> None:
     assert outside(take) == {0, 3, 5, 7, 10}
 
 
+@pytest.mark.usefixtures("no_register")
 def test_without_a_key_nothing_is_made_rarer() -> None:
     """Neither where none is set nor where too little was played to tell."""
     for setting in ("null", "auto"):
         take = taken_over(ONE_NOTE, f"sampling.key={setting}").run(9)
         take.feed(9.5, NoteOn(60))
-        assert take.engine.draws[-1][2].key_bias is None
+        bias = take.engine.draws[-1][2].key_bias
+        assert bias is None or not bias.any()
