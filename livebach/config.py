@@ -142,6 +142,8 @@ def _can_be(name: str, value: str) -> bool:
 class Control(_Section):
     """What is bound to what is done while playing."""
 
+    tempo: str | None = _bound("tempo")
+    tap: str | None = _bound("tap")
     temperature: str | None = _bound("temperature")
     density: str | None = _bound("density")
     polyphony: str | None = _bound("polyphony")

@@ -45,6 +45,7 @@ def _is_number(text: str) -> bool:
 
 
 DIALS = {
+    "tempo": Dial("time.bpm", tuple(map(str, range(40, 242, 2)))),
     "temperature": Dial("sampling.temperature", tuple(f"{n / 20:g}" for n in range(10, 31))),
     "density": Dial("sampling.density", ("follow", *"01234567")),
     "polyphony": Dial("sampling.polyphony", ("follow", *"01234567")),
@@ -52,7 +53,7 @@ DIALS = {
     "mode": Dial("turns.mode", MODES),
 }
 SWITCHES = ("mute", "hold")
-ACTS = ("takeover", "finish", "back", "reset", "panic")
+ACTS = ("takeover", "finish", "tap", "back", "reset", "panic")
 
 
 @dataclass(frozen=True, slots=True)

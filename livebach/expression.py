@@ -71,20 +71,20 @@ class VoiceChannels:
 class Spread:
     """Lets notes start up to so much late, each by chance; a note that has not started and is to end never does."""
 
-    def __init__(self, most_s: float, seed: int, channels: range) -> None:
-        self._most_s = most_s
+    def __init__(self, seed: int, channels: range, most_s: float = 0.0) -> None:
+        self.most_s = most_s
         self._random = np.random.Generator(np.random.PCG64([seed, CHANNELS]))
         self._channels = channels
         self._waiting: list[tuple[float, NoteOn]] = []
 
     def sent(self, events: Sequence[Event], now_s: float) -> list[Event]:
         """What is to be sent now: of these events those that do not wait, and what has waited long enough."""
-        if not self._most_s:
+        if not self.most_s and not self._waiting:
             return list(events)
         out: list[Event] = []
         for event in events:
             if isinstance(event, NoteOn) and event.channel in self._channels:
-                self._waiting.append((now_s + self._random.random() * self._most_s, event))
+                self._waiting.append((now_s + self._random.random() * self.most_s, event))
             elif not (isinstance(event, NoteOff) and self._cancel(event)):
                 out.append(event)
         return [*out, *self._due(now_s)]

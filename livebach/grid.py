@@ -62,6 +62,10 @@ class Grid:
         """Bar and beat as musicians count them, from 1; the bars of a count-in are 0, -1 and so on."""
         return tick // self.bar_ticks + 1, tick % self.bar_ticks // self.beat_ticks + 1
 
+    def at_tempo(self, bpm: float, tick: int) -> Grid:
+        """The same grid at another tempo from this tick on, which stays where it is."""
+        return replace(self, tick_s=60.0 / (bpm * self.beat_ticks)).moved(tick, self.time_s(tick))
+
     def moved(self, tick: int, time_s: float) -> Grid:
         """The same grid, shifted so that this tick sounds at this time."""
         return replace(self, origin_s=time_s - tick * self.tick_s)

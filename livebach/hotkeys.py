@@ -27,6 +27,9 @@ KEYS = {
     "r": Command("reset"),
     "p": Command("panic"),
     "n": Command("mode"),
+    "t": Command("tap"),
+    "<": Command("tempo", "down"),
+    ">": Command("tempo", "up"),
     "-": Command("temperature", "down"),
     "+": Command("temperature", "up"),
     "d": Command("density", "down"),
@@ -35,8 +38,8 @@ KEYS = {
     "V": Command("polyphony", "up"),
 }
 HELP = (
-    "Keys: space it plays, f finish, m mute, h hold, b back a bar, r forget all, p panic, n next mode, -/+ temperature,"
-    " d/D density, v/V voices"
+    "Keys: space it plays, f finish, m mute, h hold, b back a bar, r forget all, p panic, n next mode, t tap,"
+    " </> tempo, -/+ temperature, d/D density, v/V voices"
 )
 POLL_S = 0.2
 

@@ -17,6 +17,7 @@ from livebach.events import ALL_NOTES_OFF, ALL_SOUND_OFF, CHANNELS, SUSTAIN, Con
 from livebach.expression import Spread, VoiceChannels
 from livebach.modes import mode_of
 from livebach.performer import Performer
+from livebach.taps import Taps
 
 if TYPE_CHECKING:
     from livebach.memory import Network
@@ -34,8 +35,9 @@ class Musician(Performer):
         self._controls = Controls(asdict(settings.control))
         first, sound = settings.midi.output_channel - 1, settings.sound
         self._voices = None if sound.voices is None else VoiceChannels(first, sound.voices)
-        most_s = min(sound.spread_ms / 1000, MOST_SPREAD * self._grid.tick_s)
-        self._spread = Spread(most_s, seed, range(first, first + (sound.voices or 1)))
+        self._spread = Spread(seed, range(first, first + (sound.voices or 1)))
+        self._taps = Taps()
+        self._pace()
 
     def feed(self, event: Event, now_s: float) -> list[Event]:
         """Take in an event of the player's, be it music or a control; returns what must be sent at once."""
@@ -57,7 +59,7 @@ class Musician(Performer):
 
     def deadline_s(self) -> float:
         """When `advance` should be called next; infinity where only an event can change anything."""
-        return math.inf if self._stopped else min(super().deadline_s(), self._spread.deadline_s())
+        return math.inf if self._stopped else min(self._next_s(), self._spread.deadline_s())
 
     def _sent(self, events: list[Event], now_s: float) -> list[Event]:
         return self._spread.sent(events if self._voices is None else self._voices.sent(events), now_s)
@@ -80,8 +82,15 @@ class Musician(Performer):
         except ConfigError:
             return []
         self._follower.set(self._settings)
+        self._pace()
         mode_before, self._mode = self._mode, mode_of(self._settings)
         return [] if type(mode_before) is type(self._mode) else self._change_turns(now_s)
+
+    def _pace(self) -> None:
+        """Go at the tempo that is set, from the open tick on."""
+        self._grid = self._grid.at_tempo(self._settings.time.bpm, self._tick)
+        self._set_pace(self._grid.tick_s)
+        self._spread.most_s = min(self._settings.sound.spread_ms / 1000, MOST_SPREAD * self._grid.tick_s)
 
     def _change_turns(self, now_s: float) -> list[Event]:
         """Another mode begins with its own decision, from the next tick on; what sounds and goes on is not cut."""
@@ -121,6 +130,11 @@ class Musician(Performer):
         self._memory.back(int(value or 1) * self._grid.bar_ticks)
         return []
 
+    def _tap(self, value: str, now_s: float) -> list[Event]:
+        """The tempo of the last beats that were tapped, from the third on."""
+        bpm = self._taps.tap(now_s)
+        return [] if bpm is None else self._turn(Command("tempo", f"{bpm:.4g}"), now_s)
+
     def _reset(self, value: str, now_s: float) -> list[Event]:
         self._memory.forget()
         self._hearing.forget()
@@ -143,6 +157,7 @@ ACTS: dict[str, Callable[[Musician, str, float], list[Event]]] = {
     "takeover": Musician._take_over,
     "finish": Musician._end_well,
     "back": Musician._back,
+    "tap": Musician._tap,
     "reset": Musician._reset,
     "panic": Musician._panic,
 }

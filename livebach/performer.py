@@ -58,9 +58,8 @@ class Performer:
         self._hearing = KeyHearing(grid.bar_ticks)  # both players'
         self._memory = Memory(engine)
         self._improviser = Improviser(self._memory, seed, grid.beat_ticks, grid.bar_ticks)
-        self._early_s = min(midi.latency_ms / 1000, MOST_AHEAD * grid.tick_s)
         self._lead_s = settings.engine.lead_ms / 1000
-        self._gap_s = (1 - settings.sound.articulation) * grid.tick_s  # between a note's end and the tick that ends it
+        self._set_pace(grid.tick_s)
 
         # The open tick: the next one to be closed. Until its grid runs, there is none.
         self._tick = -time.count_in_bars * grid.bar_ticks
@@ -83,6 +82,10 @@ class Performer:
         self._leave: int | None = None  # the tick on which it leaves the word to the player
         self._cadence: Cadence | None = None
 
+    def _set_pace(self, tick_s: float) -> None:
+        self._early_s = min(self._settings.midi.latency_ms / 1000, MOST_AHEAD * tick_s)
+        self._gap_s = (1 - self._settings.sound.articulation) * tick_s  # between a note's end and the tick that ends it
+
     # --- what the world calls ----------------------------------------------------------------------------------------
 
     def feed(self, event: Event, now_s: float) -> list[Event]:
@@ -101,11 +104,8 @@ class Performer:
                 out += self._voice.release(event.key - LOW_KEY)
         return out
 
-    def deadline_s(self) -> float:
-        """When `advance` should be called next; infinity where only an event can change anything."""
-        return self._next_s()
-
     def _next_s(self) -> float:
+        """When there is something to do next; infinity where only an event can change anything."""
         if self._stopped or not self._running:
             return math.inf
         if not self._audible or self._sounded:

@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).parent.parent / "livebach"
 # Each module, by layer. A module may import modules of its own layer and of the others that MAY_USE names.
 LAYERS = {
     "core": "errors events roll tonality controls rules spec data config checkpoint engine sampling"
-    " fast reference grid click listener follow voice memory governor improviser modes cadence status touch expression"
-    " performer musician",
+    " fast reference grid click listener follow voice memory governor improviser modes cadence status touch"
+    " taps expression performer musician",
     "files": "midifile session take options phrases",
     "live": "portnames sounding systems jack ports loops clock inbox watcher guard recorder display screen sound"
     " fakes rehearsal daemon hotkeys learn play panic ports_cli replay demo bench benchplay doctor",
