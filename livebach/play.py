@@ -114,10 +114,10 @@ def _play(config: Config, network: take.Loaded, stack: ExitStack) -> None:
     watcher = stack.enter_context(closing(Watcher(watched, daemon.tell)))
     for program in take.programs(config):
         output.send(program)
-    display.say(_banner(config, heard, output))
     display.say(make_timely())
     freeze()
     stage.daemon = daemon
+    display.say(_banner(config, heard, output))  # it says «play»: from here on nothing is missed
     watcher.start()
     hotkeys = stack.enter_context(closing(open_hotkeys(daemon.command)))
     if isinstance(hotkeys, Hotkeys):
