@@ -40,7 +40,8 @@ class Kept:
 
 def settings() -> Config:
     """A pedal takes over, a key mutes."""
-    return override(override(Config(), "control.takeover=cc 64"), "control.mute=note 36 channel 10")
+    bound = override(override(Config(), "control.takeover=cc 64"), "control.mute=note 36 channel 10")
+    return override(bound, f"sampling.seed={SEED}")
 
 
 def performed() -> tuple[list[Call], list[bytes]]:
