@@ -98,6 +98,7 @@ class Daemon:
         recorder: Recorder | None = None,
         watch: Watch = nobody,
         say: Callable[[str], None] = lambda text: None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._musician = musician
         self._clock = clock
@@ -107,6 +108,7 @@ class Daemon:
         self._recorder = recorder or NoRecorder()
         self._watch = watch
         self._say = say
+        self._alive = alive
         self._inbox = Inbox()
         self._held = Sounding()  # what the player holds, as the musician has heard it
         self._missed = 0
@@ -151,6 +153,7 @@ class Daemon:
             while not self._ending:
                 self.wait()
                 self.turn()
+                self._alive()
         finally:
             self.finish()
 

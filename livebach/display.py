@@ -41,6 +41,7 @@ class Sight:
     player_struck: Sequence[int] = ()
     own_struck: Sequence[int] = ()
     text: str = ""
+    level: str = "info"
 
 
 def sight(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> Sight:
@@ -179,6 +180,10 @@ class Display:
     def say(self, text: str) -> None:
         """Show a text."""
         self._queue.put(Sight(text=text))
+
+    def warn(self, text: str) -> None:
+        """Show a text that asks for something to be done."""
+        self._queue.put(Sight(text=text, level="warning"))
 
     def close(self) -> None:
         """Show what is left, as long as that takes no time; again does nothing."""

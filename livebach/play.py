@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
@@ -21,7 +22,9 @@ from livebach.display import Display, open_display
 from livebach.errors import UserError
 from livebach.guard import Guard
 from livebach.hotkeys import HELP, Hotkeys, open_hotkeys
+from livebach.logs import FORMS, LEVELS, LogSink
 from livebach.loops import LoopFilter
+from livebach.notify import Notifier, open_notifier
 from livebach.options import add_settings, settings
 from livebach.ports import InputPort, OutputPort, Thru, list_inputs, list_outputs
 from livebach.recorder import Recorder, open_recorder
@@ -35,6 +38,8 @@ READY_S = 0.1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_settings(parser)
+    parser.add_argument("--log", choices=tuple(FORMS), help="lines with time and level on stderr, not the live roll")
+    parser.add_argument("--log-level", choices=LEVELS, default="info", help="the least that is logged")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,9 +47,14 @@ def run(args: argparse.Namespace) -> int:
     config = take.seeded(settings(args))
     _check_named("input", config.midi.input, "--in", config.midi.api)
     _check_named("output", config.midi.output, "--out", config.midi.api)
-    with ExitStack() as stack:
-        _play(config, take.load_network(config.engine.checkpoint, config.engine.fast), stack)
+    network, stage = take.load_network(config.engine.checkpoint, config.engine.fast), Stage()
+    with stage.heeding_signals(), closing(open_notifier()) as notifier, closing(_display(args)) as display:
+        _play(config, network, stage, display, notifier)
     return 0
+
+
+def _display(args: argparse.Namespace) -> Display:
+    return Display(LogSink(sys.stderr, args.log, args.log_level)) if args.log else open_display()
 
 
 def _check_named(which: str, name: str | None, flag: str, api: str | None) -> None:
@@ -94,21 +104,37 @@ class Stage:
         self.daemon.end()
 
 
-def _play(config: Config, network: take.Loaded, stack: ExitStack) -> None:
-    """Open everything, each with its closing on the stack, and play."""
-    stage, clock, midi = Stage(), Clock(), config.midi
-    stack.enter_context(stage.heeding_signals())
+def _play(config: Config, network: take.Loaded, stage: Stage, display: Display, notifier: Notifier) -> None:
+    """Open everything, play, and close it again."""
+    with ExitStack() as stack:
+        daemon = _opened(config, network, stage, display, notifier, stack)
+        stack.callback(notifier.close)
+        notifier.ready()
+        daemon.run()
+
+
+def _opened(
+    config: Config, network: take.Loaded, stage: Stage, display: Display, notifier: Notifier, stack: ExitStack
+) -> Daemon:
+    """The daemon, with everything open, each with its closing on the stack."""
+    clock, midi = Clock(), config.midi
     output, thru = _outputs(midi, stage.loops, stack)
     guards = [] if output.virtual else [_guard(output, thru, stack)]
-    display = stack.enter_context(closing(open_display()))
     start_s = clock.now() + READY_S
     recorder = _recorder(config, network, start_s, display, stack)
     assert midi.input is not None
     heard = stack.enter_context(closing(InputPort.open(midi.input, midi.api, stage.hear, wait=midi.wait)))
     musician = take.musician(network, config, start_s)
-    claims = Controls(asdict(config.control)).claims
     daemon = Daemon(
-        musician, clock, output, thru=thru, claims=claims, recorder=recorder, watch=display.show, say=display.say
+        musician,
+        clock,
+        output,
+        thru=thru,
+        claims=Controls(asdict(config.control)).claims,
+        recorder=recorder,
+        watch=display.show,
+        say=display.warn,
+        alive=notifier.alive,
     )
     watched: list[Watched] = [heard, output, thru.output, *guards, LoopNews(stage.loops)]
     watcher = stack.enter_context(closing(Watcher(watched, daemon.tell)))
@@ -122,7 +148,7 @@ def _play(config: Config, network: take.Loaded, stack: ExitStack) -> None:
     hotkeys = stack.enter_context(closing(open_hotkeys(daemon.command)))
     if isinstance(hotkeys, Hotkeys):
         display.say(HELP)
-    daemon.run()
+    return daemon
 
 
 def _outputs(midi: Midi, loops: LoopFilter, stack: ExitStack) -> tuple[OutputPort, Thru]:
@@ -157,7 +183,7 @@ def _guard(output: OutputPort, thru: Thru, stack: ExitStack) -> Guard:
 def _recorder(config: Config, network: take.Loaded, start_s: float, display: Display, stack: ExitStack) -> Recorder:
     header = take.header(config, network, start_s)
     parent = Path(config.session.folder).expanduser()
-    recorder = open_recorder(config.session.save, parent, header, display.say)
+    recorder = open_recorder(config.session.save, parent, header, display.warn)
     stack.callback(lambda: _close(recorder, display))
     return recorder
 
