@@ -1,0 +1,209 @@
+"""However it ends, nothing sounds on: signals to a real process, faults put in anywhere, and any playing and asking."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_daemon import CONFIG, PLAYED, SCRIPT, START_S, TICK_S, Rig, sounding
+
+from livebach.config import Config, Midi, Turns
+from livebach.controls import ACTS, DIALS, MODES, SWITCHES, Command
+from livebach.events import Event, NoteOff, NoteOn, to_bytes
+from livebach.musician import Musician
+from livebach.rehearsal import rehearse
+from livebach.testing import ManualClock, ScriptedEngine
+
+# --- any playing and asking ------------------------------------------------------------------------------------------
+
+VALUES = ("on", "off", "up", "down", "0", "1", "3", "0.9", "120", "nonsense", "")
+ASKED: st.SearchStrategy[Command] = st.one_of(
+    st.builds(Command, st.just("mode"), st.sampled_from(MODES)),
+    st.builds(Command, st.sampled_from([*DIALS, *SWITCHES, *ACTS, "nothing"]), st.sampled_from(VALUES)),
+)
+STEPS = st.lists(st.tuples(st.floats(0, 0.8), st.one_of(PLAYED, PLAYED, ASKED)), max_size=16)
+
+
+def balanced(events: Sequence[Event]) -> bool:
+    """Whether each note-on is followed by just one note-off of its channel and key, and no note-off stands alone."""
+    on: Counter[tuple[int, int]] = Counter()
+    for event in events:
+        if isinstance(event, NoteOn | NoteOff):
+            on[event.channel, event.key] += 1 if isinstance(event, NoteOn) else -1
+            if on[event.channel, event.key] not in (0, 1):
+                return False
+    return not any(on.values())
+
+
+def perform(rig: Rig, steps: Sequence[tuple[float, Event | Command]]) -> None:
+    """Play and ask, each so many seconds after the one before, and go on for two seconds."""
+    now_s = START_S
+    for wait_s, step in steps:
+        now_s += wait_s
+        if isinstance(step, Command):
+            rehearse(rig.daemon, rig.clock, [], now_s)
+            rig.daemon.command(step)
+            rig.daemon.turn()
+        else:
+            rehearse(rig.daemon, rig.clock, [(now_s, to_bytes(step))], now_s)
+    rehearse(rig.daemon, rig.clock, [], now_s + 2)
+
+
+@settings(max_examples=120)
+@given(STEPS, st.sampled_from(MODES), st.integers(1, 3), st.booleans())
+def test_each_note_on_has_just_one_note_off(
+    steps: Sequence[tuple[float, Event | Command]], mode: str, channel: int, thru: bool
+) -> None:
+    """Whatever is played and asked for, in every mode: its own notes are paired, and at the end all is silent."""
+    rig = Rig(Config(midi=Midi(thru=thru, output_channel=channel), time=CONFIG.time, turns=Turns(mode=mode)))
+    perform(rig, steps)
+    rig.daemon.finish()
+    assert balanced([event for call in rig.memo.calls for event in call.out])
+    assert not sounding(rig.synth)
+    assert rig.synth.sounding == frozenset()
+
+
+# --- faults anywhere -------------------------------------------------------------------------------------------------
+
+
+class FaultError(Exception):
+    """Put in by a test."""
+
+
+class Faulty:
+    """Another object, one of whose methods fails at its n-th call."""
+
+    def __init__(self, inner: Any, method: str, calls: int) -> None:
+        self._inner, self._method, self._left = inner, method, calls
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if name != self._method:
+            return found
+
+        def called(*arguments: Any, **named: Any) -> Any:
+            self._left -= 1
+            if self._left == 0:
+                raise FaultError(name)
+            return found(*arguments, **named)
+
+        return called
+
+
+PARTS = {
+    "_musician": ("feed", "advance", "command", "stop", "status", "deadline_s"),
+    "_recorder": ("call", "remark"),
+    "_output": ("send",),
+    "_clock": ("now",),
+    "_inbox": ("take", "recover"),
+}
+FAULTS = [(part, method) for part, methods in PARTS.items() for method in methods]
+
+
+@settings(max_examples=150)
+@given(STEPS, st.sampled_from(FAULTS), st.integers(1, 30))
+def test_a_fault_anywhere_leaves_silence(
+    steps: Sequence[tuple[float, Event | Command]], fault: tuple[str, str], calls: int
+) -> None:
+    """Whatever fails at whatever call: the loop's end and the closing of its port leave nothing sounding."""
+    clock = ManualClock(START_S)
+    rig = Rig(clock=clock, musician=Musician(ScriptedEngine(SCRIPT), CONFIG, 1, START_S))
+    part, method = fault
+    setattr(rig.daemon, part, Faulty(getattr(rig.daemon, part), method, calls))
+    playing = [(0.0, NoteOn(60)), (2 * TICK_S, NoteOff(60)), (1.0, NoteOn(15)), *steps]
+    for do in (lambda: perform(rig, playing), rig.daemon.finish, rig.daemon.finish):
+        try:
+            do()
+        except FaultError:
+            continue
+    rig.synth.close()
+    assert not sounding(rig.synth)
+
+
+# --- signals to a real process ---------------------------------------------------------------------------------------
+
+# `livebach play` on ports inside the process: what it sends is kept, and looked at when it has ended.
+PLAY = """
+import sys, threading, time
+from livebach import cli, performer, play, ports, take
+from livebach.events import NoteOff, NoteOn, from_bytes, to_bytes
+from livebach.roll import HOLD, ONSET
+from livebach.testing import FakeSystem, ScriptedEngine
+
+system = FakeSystem(inputs=["keys"], outputs=["synth"])
+ports.systems = lambda api=None: [system]
+engine = ScriptedEngine([{72: ONSET}, *[{72: HOLD}] * 63])
+take.load_network = lambda name, fast=False: take.Loaded(engine, name, "00")
+
+class NoGuard:  # a guard is another process, which could not reach a port inside this one
+    def __init__(self, *ports): pass
+    def check(self): return None
+    def close(self): pass
+play.Guard = NoGuard
+
+def hands():
+    while "keys" not in system.lines: time.sleep(0.01)
+    time.sleep(0.3)
+    for event in (NoteOn(60), NoteOff(60), NoteOn(15)):
+        system.lines["keys"].send(to_bytes(event)); time.sleep(0.05)
+    while not any(isinstance(from_bytes(data), NoteOn) and data[0] == 0x91 for _, data in system.sent): time.sleep(0.01)
+    print("sounds", flush=True)
+    if "fault" in sys.argv:
+        def fail(*_): raise RuntimeError("on purpose")
+        performer.Performer.advance = fail
+
+threading.Thread(target=hands, daemon=True).start()
+try:
+    status = cli.main(["--in", "keys", "--out", "synth", "--bpm", "200", "--save", "off", "--log", "plain"])
+except RuntimeError:
+    status = 1
+on = set()
+for _, data in system.sent:
+    event = from_bytes(data)
+    if isinstance(event, NoteOn): on.add((event.channel, event.key))
+    if isinstance(event, NoteOff): on.discard((event.channel, event.key))
+print("left", sorted(on), "of", len(system.sent), flush=True)
+sys.exit(status)
+"""
+
+
+def ended(numbers: Sequence[int], *arguments: str) -> tuple[int, str]:
+    """Play until a note sounds, send signals at once; the exit status and the last line."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-c", PLAY, *arguments]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    assert child.stdout is not None
+    while (line := child.stdout.readline()) and line != "sounds\n":
+        pass
+    for number in numbers:
+        child.send_signal(number)
+    out, err = child.communicate(timeout=30)
+    assert out, err
+    return child.returncode, out.splitlines()[-1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+@pytest.mark.parametrize(
+    "names", [["SIGINT"], ["SIGINT", "SIGINT"], ["SIGTERM"], ["SIGHUP"], ["SIGHUP", "SIGTERM", "SIGINT", "SIGINT"]]
+)
+def test_signals_leave_silence(names: list[str]) -> None:
+    """Ctrl-C, also twice, SIGTERM, SIGHUP and all of them: exit 0, and each note of both was ended."""
+    status, last = ended([getattr(signal, name) for name in names])
+    assert status == 0
+    assert last.startswith("left [] of ")
+
+
+def test_an_error_in_the_running_program_leaves_silence() -> None:
+    """The loop fails while notes of both sound: they are ended, and the error is not hidden."""
+    status, last = ended([], "fault")
+    assert status == 1
+    assert last.startswith("left [] of ")
