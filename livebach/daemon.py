@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from livebach.clock import SPIN_S
+from livebach.clockfollow import clock_command
 from livebach.controls import Command
 from livebach.events import Event, from_bytes, to_bytes
 from livebach.inbox import Heard, Inbox, Task
@@ -95,6 +96,7 @@ class Daemon:
         *,
         thru: Thru = no_thru,
         claims: Claims = all_music,
+        follow_clock: bool = False,
         recorder: Recorder | None = None,
         watch: Watch = nobody,
         say: Callable[[str], None] = lambda text: None,
@@ -105,6 +107,7 @@ class Daemon:
         self._output = output
         self._thru = thru
         self._claims = claims
+        self._follow_clock = follow_clock
         self._recorder = recorder or NoRecorder()
         self._watch = watch
         self._say = say
@@ -126,6 +129,8 @@ class Daemon:
             self._thru(data)
         if event is not None:
             self._inbox.hear(event, time_s)
+        elif self._follow_clock and (command := clock_command(data)) is not None:
+            self._inbox.ask(lambda: self._command(command, time_s))
 
     def ask(self, task: Task) -> None:
         """Have something done by the loop, between two calls of the musician."""
@@ -133,7 +138,7 @@ class Daemon:
 
     def command(self, command: Command) -> None:
         """Have the musician do something; safe to call from any thread."""
-        self._inbox.ask(lambda: self._command(command))
+        self._inbox.ask(lambda: self._command(command, self._clock.now()))
 
     def end(self) -> None:
         """Make the loop end soon; safe to call from a signal's handler, and again."""
@@ -230,8 +235,7 @@ class Daemon:
             if isinstance(item, tuple):
                 self._hold(item[0])
 
-    def _command(self, command: Command) -> None:
-        now_s = self._clock.now()
+    def _command(self, command: Command, now_s: float) -> None:
         out = self._musician.command(command, now_s)
         self._send(out)
         self._recorder.call(Call("command", now_s, tuple(out), command=command))

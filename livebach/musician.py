@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from livebach.clockfollow import PULSES, ClockFollower, Transport
 from livebach.config import Config, ConfigError, override
 from livebach.controls import DIALS, Command, Controls, takes
 from livebach.events import ALL_NOTES_OFF, ALL_SOUND_OFF, CHANNELS, SUSTAIN, Control, Event
@@ -37,6 +38,8 @@ class Musician(Performer):
         self._voices = None if sound.voices is None else VoiceChannels(first, sound.voices)
         self._spread = Spread(seed, range(first, first + (sound.voices or 1)))
         self._taps = Taps()
+        self._clock, self._transport = ClockFollower(), Transport()
+        self._tick_pulses = PULSES / engine.spec.steps_per_quarter
         self._pace()
 
     def feed(self, event: Event, now_s: float) -> list[Event]:
@@ -51,7 +54,8 @@ class Musician(Performer):
 
     def advance(self, now_s: float) -> list[Event]:
         """Do what is due; returns what is to be sent now."""
-        return self._sent(super().advance(now_s), now_s)
+        gone = self._halt(now_s) if self._transport.running and self._clock.lost(now_s) else []
+        return self._sent([*gone, *super().advance(now_s)], now_s)
 
     def stop(self, now_s: float) -> list[Event]:
         """End everything that sounds; what has not begun never does."""
@@ -67,8 +71,52 @@ class Musician(Performer):
     def _do(self, command: Command, now_s: float) -> list[Event]:
         if command.name in DIALS:
             return self._turn(command, now_s)
+        if command.name == "clock":
+            return self._follow_clock(command.value, now_s)
         do = ACTS.get(command.name)
         return do(self, command.value, now_s) if do and takes(command.name, command.value) else []
+
+    # --- another's clock ---------------------------------------------------------------------------------------------
+
+    def _follow_clock(self, value: str, now_s: float) -> list[Event]:
+        """Take a message of a MIDI clock: a pulse, or what its sender does."""
+        if value != "pulse":
+            return self._halt(now_s) if self._transport.told(value) else []
+        self._clock.pulse(now_s)
+        out = self._take_seat(now_s) if self._transport.starting else []
+        if self._clock.known:
+            if self._clock.count % PULSES == 0:
+                beat_s = self._clock.pulse_s * self._tick_pulses * self._grid.beat_ticks
+                self._turn(Command("tempo", f"{60 / beat_s:.4g}"), now_s)
+            if self._transport.running:
+                self._align()
+        return out
+
+    def _take_seat(self, now_s: float) -> list[Event]:
+        """Take this pulse for the first: the open tick, or one soon after it, stands where the sender is in the bar."""
+        out = self._fall_silent(now_s)
+        if self._running and self._sounded:
+            self._finish(now_s)
+            self._open(self._tick + 1)
+        here = round(self._transport.position * PULSES / 4 / self._tick_pulses)
+        self._open(self._tick + (here - self._tick) % self._grid.bar_ticks)
+        self._grid = self._grid.moved(self._tick, now_s)
+        self._running = self._fixed = self._transport.running = True
+        self._transport.starting, self._transport.seat = False, (self._clock.count, self._tick)
+        return out
+
+    def _align(self) -> None:
+        """Have the grid's ticks fall on the clock's pulses, evenly."""
+        tick_s, (count, tick) = self._clock.pulse_s * self._tick_pulses, self._transport.seat
+        self._grid = replace(self._grid, tick_s=tick_s).moved(tick, self._clock.time_s(count))
+        self._set_pace(tick_s)
+
+    def _halt(self, now_s: float) -> list[Event]:
+        """The clock has stopped, or is lost: silence, until the player begins, or it does."""
+        out = self._fall_silent(now_s)
+        self._leave, self._cadence, self._transport.running = None, None, False
+        self._running, self._fixed = False, self._settings.time.click
+        return out
 
     # --- dials -------------------------------------------------------------------------------------------------------
 

@@ -66,6 +66,7 @@ class Performer:
         self._grid = grid.moved(self._tick, start_s + self._early_s)
         self._running = time.click or time.count_in_bars > 0
         self._stopped = False
+        self._fixed = time.click  # whether the grid is not the player's to move
         self._playing = False  # whether the network plays on the open tick
         self._drawn: Frame | None = None
         self._sounded = False  # whether the moment of the open tick has passed
@@ -74,7 +75,6 @@ class Performer:
         self._last_key: int | None = None  # the player's highest key of the last frame that had any
         self._silent_ticks = 0
         self._missed = 0
-        # What has been asked for.
         self._muted = False
         self._holding = False
         self._asked = False  # to play
@@ -299,11 +299,11 @@ class Performer:
         out = self._fall_silent(now_s)
         self._asked, self._leave, self._cadence = False, None, None
         self._silent_ticks = 0
-        if self._click.always or self._grid.on_beat(self._tick):
+        if self._fixed or self._grid.on_beat(self._tick):
             self._own = np.where(self._own == ONSET, ONSET, OFF).astype(np.uint8)
         else:
             self._new_bar(now_s)
-        if not self._click.always:
+        if not self._fixed:
             self._grid = self._grid.moved(self._tick, now_s)
         return out
 
@@ -337,7 +337,7 @@ class Performer:
     def _may_rest(self) -> bool:
         """Whether, after a silence in which the mode wants nothing, the grid may wait for the player's next onset."""
         limit = self._grid.bar_ticks + self._settings.turns.silence_ticks + self._grid.beat_ticks
-        quiet = not self._voice.sounding and not self._click.always
+        quiet = not self._voice.sounding and not self._fixed
         return quiet and min(self._silent_ticks, self._tick) > limit
 
     def _skip_to(self, now_s: float) -> None:

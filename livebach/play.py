@@ -131,6 +131,7 @@ def _opened(
         output,
         thru=thru,
         claims=Controls(asdict(config.control)).claims,
+        follow_clock=config.time.clock == "external",
         recorder=recorder,
         watch=display.show,
         say=display.warn,
