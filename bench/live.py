@@ -58,13 +58,12 @@ def light(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
 def first_note_through(here: Rig) -> float:
     """Start it under a player who never stops; how long until the first note comes out."""
     notes = [(i * 0.004, bytes((0x90, 20 + i % 100, 1))) for i in range(50)]
-    program = Livebach(here.folder, *here.settings, "--save", "off")
     through: list[float] = []
-    while not through and not program.ended:
-        here.keyboard.play(notes, time.perf_counter())
-        here.keyboard.sent(len(notes))
-        through = [t for t, data in here.wire.heard() if data[0] == 0x90 and t > program.started_s]
-    program.close()
+    with contextlib.closing(Livebach(here.folder, *here.settings, "--save", "off")) as program:
+        while not through and not program.ended:
+            here.keyboard.play(notes, time.perf_counter())
+            here.keyboard.sent(len(notes))
+            through = [t for t, data in here.wire.heard() if data[0] == 0x90 and t > program.started_s]
     return through[0] - program.started_s
 
 

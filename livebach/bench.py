@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} times fewer frames: about half a minute")
     parser.add_argument("--hot-only", action="store_true", help="leave out what is paced")
+    parser.add_argument("--ordinary", action="store_true", help="do not ask for real-time priority and locked memory")
     add_settings(parser, ("--checkpoint",))
 
 
@@ -60,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
     engines = {"reference": Engine(random_checkpoint())}
     if name != DEFAULT or default_path().exists():
         engines["shipped" if name == DEFAULT else name] = load_network(name).engine
-    report = measure(engines, name, QUICK if args.quick else 1, paced=not args.hot_only)
+    timely = stay_ordinary if args.ordinary else make_timely
+    report = measure(engines, name, QUICK if args.quick else 1, None if args.hot_only else timely)
     print(as_text(report))
     if args.json is not None:
         args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -134,8 +136,18 @@ def peak(tries: int = PEAK_TRIES) -> float:
 # --- the whole -------------------------------------------------------------------------------------------------------
 
 
-def measure(engines: dict[str, Engine], checkpoint: str, shorten: int, paced: bool) -> dict[str, Any]:
-    """Everything, in order: what hot caches give first, as real-time priority and full load do not go together."""
+def stay_ordinary() -> str:
+    """Ask the system for nothing; a sentence, as `make_timely` gives one."""
+    return "Nothing was asked of the system: no real-time priority."
+
+
+def measure(
+    engines: dict[str, Engine], checkpoint: str, shorten: int, timely: Callable[[], str] | None
+) -> dict[str, Any]:
+    """Everything, in order: what hot caches give first, as real-time priority and full load do not go together.
+
+    `timely` asks for priority before what is paced, which is left out without it.
+    """
     report: dict[str, Any] = {"machine": machine(), "load_before": load_average(), "networks": {}}
     peak_s = peak()
     report["peak_multiply_adds_per_s"] = peak_s
@@ -145,8 +157,8 @@ def measure(engines: dict[str, Engine], checkpoint: str, shorten: int, paced: bo
         found |= {"floor_ms": floor_ms, "times_floor": found["hot"]["frame"]["p50_ms"] / floor_ms}
         report["networks"][name] = found
     report["process"] = in_a_process_of_its_own(checkpoint if len(engines) > 1 else None)
-    if paced:
-        report["timely"] = make_timely()
+    if timely is not None:
+        report["timely"] = timely()
         freeze()
         for name, engine in engines.items():
             report["networks"][name] |= time_paced(engine, FRAMES // shorten, TICK_FRAMES // shorten)

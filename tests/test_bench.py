@@ -111,13 +111,12 @@ def report(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A whole report, of a tiny network, a few frames and a process that was not started."""
     process = {"ready_s": 0.25, "resident_mb": 50.0, "idle_share": 0.001, "playing_share": 0.02, "notes": 9}
     monkeypatch.setattr(bench, "in_a_process_of_its_own", lambda _name: process)
-    monkeypatch.setattr(bench, "make_timely", lambda: "The system grants nothing here.")
     monkeypatch.setattr(bench, "freeze", lambda: None)
     monkeypatch.setattr(bench, "peak", lambda: 5e10)
     monkeypatch.setattr(bench, "TICK_S", 0.001)
     monkeypatch.setattr(bench, "PACE_S", 0.001)
     monkeypatch.setattr(bench, "COLD_BYTES", 1024)
-    return bench.measure({"reference": Engine(random_checkpoint(TINY))}, "default", 2000, paced=True)
+    return bench.measure({"reference": Engine(random_checkpoint(TINY))}, "default", 2000, bench.stay_ordinary)
 
 
 def test_the_report_is_json_with_every_distribution(report: dict[str, Any]) -> None:
