@@ -16,6 +16,7 @@ MODES = ("continue", "duet", "accompany", "listen")
 PRESSED = 64
 """A controller at this value or above is pressed."""
 MOST_BACK = 8
+"""Bars that can be taken back: as many snapshots are kept, and one more."""
 FORM = "like 'cc 21', 'note 36 channel 10' or 'program 5 = VALUE', several with commas between"
 
 

@@ -13,12 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from livebach.controls import MOST_BACK
 from livebach.grid import Place
 from livebach.roll import KEYS, Frame, Texture
 from livebach.sampling import Policy
 
-MOST_BACK = 8
-"""Bars that can be taken back; as many snapshots of the state are kept, and one more."""
 Pushed = tuple[Frame, Place, Place, Texture]
 """What the network was told: a frame, its place, the next one's, and the texture asked for."""
 
