@@ -288,7 +288,7 @@ _StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_w
 
 def _parse(text: str) -> Any:
     try:
-        return yaml.load(text, _StrictLoader)  # noqa: S506 - a subclass of SafeLoader
+        return yaml.load(text, _StrictLoader)  # noqa: S506 - a subclass of SafeLoader # nosec B506
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise ConfigError(f"not YAML, line {line}: {error.problem or error.context}") from None

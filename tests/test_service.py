@@ -6,6 +6,7 @@ import ast
 import io
 import json
 import plistlib
+import re
 import shutil
 import socket
 import subprocess
@@ -253,3 +254,23 @@ def test_nothing_listens(path: Path) -> None:
     called = {node.func.attr for node in ast.walk(tree) if isinstance(node, ast.Call) and hasattr(node.func, "attr")}
     if "socket" in imported:
         assert not called & LISTENING
+
+
+# --- the table of faults ---------------------------------------------------------------------------------------------
+
+
+def test_every_test_in_the_table_exists() -> None:
+    """Each row of tests/README.md names a test, and each test that it names is there."""
+    table = (TOP / "tests" / "README.md").read_text(encoding="utf-8")
+    rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| fault")]
+    named = [re.findall(r"`(test_\w+\.py)::(test_\w+)`", row) for row in rows]
+    assert len(rows) > 30
+    assert not [row for row, tests in zip(rows, named, strict=True) if not tests]
+    missing = {f"{file}::{name}" for tests in named for file, name in tests if name not in defined_in(file)}
+    assert not missing
+
+
+def defined_in(file: str) -> set[str]:
+    """The tests that a file defines."""
+    tree = ast.parse((TOP / "tests" / file).read_text(encoding="utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
