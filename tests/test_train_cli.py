@@ -103,9 +103,7 @@ def test_from_starts_with_a_checkpoint(data: Path, tmp_path: Path) -> None:
         (["--from", "/nonexistent.safetensors"], "cannot be read"),
     ],
 )
-def test_bad_input(
-    words: list[str], said: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_input(words: list[str], said: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What cannot be done is one line on stderr and exit 2, and nothing is written."""
     assert main(["train", "--data", str(data), "--out", str(tmp_path / "run"), *words]) == 2
     error = capsys.readouterr().err
