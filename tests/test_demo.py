@@ -72,9 +72,7 @@ def test_it_plays_the_phrase_and_goes_on(
 
 
 @pytest.mark.usefixtures("no_sound")
-def test_the_seed_decides(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_seed_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The same seed gives the same notes, another one others."""
     no_network(monkeypatch)
     tracks = []
