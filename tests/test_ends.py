@@ -176,9 +176,9 @@ sys.exit(status)
 """
 
 
-def ended(numbers: Sequence[int], *arguments: str) -> tuple[int, str]:
+def ended(numbers: Sequence[int], *arguments: str, **variables: str) -> tuple[int, str]:
     """Play until a note sounds, send signals at once; the exit status and the last line."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **variables}
     command = [sys.executable, "-c", PLAY, *arguments]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert child.stdout is not None

@@ -8,6 +8,7 @@ import json
 import plistlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from test_daemon import Rig
+from test_ends import ended
 
 from livebach import notify, play
 from livebach.clock import Clock
@@ -142,6 +144,17 @@ def test_play_is_ready_when_it_plays(manager: Manager, monkeypatch: pytest.Monke
     with pytest.raises(RuntimeError, match="on purpose"):
         play._play(None, None, None, None, Notifier(manager.address))  # type: ignore[arg-type]
     assert order == ["STOPPING=1"]
+
+
+@unix
+def test_a_real_process_tells_systemd(manager: Manager) -> None:
+    """`livebach play` with the variable set: ready, alive, and stopping at SIGTERM, with exit 0."""
+    assert ended([signal.SIGTERM], NOTIFY_SOCKET=manager.address)[0] == 0
+    told = [manager.told()]
+    while told[-1] != "STOPPING=1":
+        told.append(manager.told())
+    assert told[:2] == ["READY=1", "WATCHDOG=1"]
+    assert set(told[1:-1]) == {"WATCHDOG=1"}
 
 
 # --- the files of the service managers -------------------------------------------------------------------------------

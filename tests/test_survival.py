@@ -26,7 +26,7 @@ LOST_S = 1.0
 
 # A whole daemon in real time, played by a thread: each key is printed with its time once it has been heard.
 DAEMON = """
-import sys, threading, time
+import os, sys, threading, time
 from pathlib import Path
 from livebach.clock import Clock
 from livebach.config import Config, Sampling, Time, to_dict
@@ -40,14 +40,16 @@ from livebach.testing import FakePort, ScriptedEngine
 
 config, clock, synth = Config(time=Time(bpm=200), sampling=Sampling(seed=1)), Clock(), FakePort()
 start_s = clock.now()
+def say(*words):  # in one piece, as several threads speak
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 def warn(text):
-    print("warning", text, flush=True)
+    say("warning", text)
 if len(sys.argv) > 3:
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 recorder = SessionRecorder(Path(sys.argv[1]), Header(to_dict(config), 1, start_s, "default", "00"), warn)
 daemon = Daemon(Musician(ScriptedEngine([{72: ONSET}]), config, 1, start_s), clock, synth, recorder=recorder)
-print("folder", recorder.folder, flush=True)
+say("folder", recorder.folder)
 
 def play():
     for number in range(int(sys.argv[2])):
@@ -55,7 +57,7 @@ def play():
         for event in (NoteOn(key, 1 + number % 127), NoteOff(key)):
             now_s = clock.now()
             daemon.hear(to_bytes(event), now_s)
-            print("key", number, time.monotonic(), flush=True) if isinstance(event, NoteOn) else None
+            say("key", number, time.monotonic()) if isinstance(event, NoteOn) else None
             time.sleep(0.01)
     time.sleep(1)
     daemon.end()
@@ -63,7 +65,7 @@ def play():
 threading.Thread(target=play, daemon=True).start()
 daemon.run()
 recorder.close()
-print("sent", len(synth.sent), sorted(synth.sounding), flush=True)
+say("sent", len(synth.sent), sorted(synth.sounding))
 """
 
 
@@ -92,10 +94,11 @@ def test_after_sigkill_only_the_last_second_is_missing(tmp_path: Path, after_s: 
     child = start(tmp_path / "takes", 100_000)
     assert child.stdout is not None
     folder = Path(child.stdout.readline().split(maxsplit=1)[1].strip())
+    first = child.stdout.readline()
     time.sleep(after_s)
     killed_s = time.monotonic()
     child.kill()
-    lines = [line.split() for line in child.communicate()[0].splitlines()]
+    lines = [line.split() for line in (first + child.communicate()[0]).splitlines()]
     played = [(int(line[1]), float(line[2])) for line in lines if len(line) == 3 and line[0] == "key"]
     old = [number for number, at_s in played[:-1] if at_s < killed_s - LOST_S]
     assert old
