@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sysconfig
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -129,6 +131,22 @@ def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], An
     return take_in
 
 
+def worthwhile(config: TrainConfig, device: torch.device) -> tuple[bool, bool]:
+    """Whether to compile and whether to use bf16: where it was asked for, and the machine can and gains by it.
+
+    On a processor compiling needs a C++ compiler and Python's headers, and bf16 is slower than float32 without AVX-512.
+    On MPS neither serves.
+    """
+    if device.type == "cuda":
+        return config.compile, config.bf16 and torch.cuda.is_bf16_supported()
+    if device.type != "cpu":
+        return False, False
+    compiler = any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")))
+    headers = Path(sysconfig.get_path("include"), "Python.h").exists()
+    wide = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return config.compile and compiler and headers, config.bf16 and wide
+
+
 class Trainer:
     """A run: model, optimizer, averages and random state. `step` until `finished`, `save` at any time."""
 
@@ -144,7 +162,8 @@ class Trainer:
         self.sampler = Sampler(corpus.splits["train"], config.crop, config.batch, config.augment)
         self.held_out = corpus.splits["valid"]
         self.update, self.best, self.valid, self.seconds = 0, float("inf"), float("nan"), 0.0
-        self._loss: Callable[..., Tensor] = torch.compile(self._forward) if config.compile else self._forward
+        compiled, self.bf16 = worthwhile(config, self.device)
+        self._loss: Callable[..., Tensor] = torch.compile(self._forward) if compiled else self._forward
 
     @property
     def finished(self) -> bool:
@@ -152,7 +171,7 @@ class Trainer:
         return self.update >= self.config.updates
 
     def _forward(self, frames: Tensor, condition: Tensor, coming: Tensor, given: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             nats = self.model(frames, condition, coming, given, self.config.dropout)
         counted = (given == UNKNOWN).any(dim=-1).sum().clamp(min=1)
         loss: Tensor = nats.sum() / counted
@@ -309,6 +328,9 @@ def run(
         show(
             Progress(trainer.update, trainer.config.updates, smooth, trainer.valid, trainer.best, speed, max(0.0, left))
         )
+    if trainer.update % trainer.config.validate_every and not trainer.finished and not stop():
+        trainer.validate()  # the last updates count too; Ctrl-C does not wait for it
+        _log(trainer, smooth)
     trainer.save()
 
 

@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from livebach import training  # noqa: E402
 from livebach.model import to_checkpoint  # noqa: E402
 from livebach.training import (  # noqa: E402
     BEST_FILE,
@@ -286,3 +287,33 @@ def test_compiled_and_in_half_precision(tmp_path: Path) -> None:
     compiled.save()
     again.resume()
     assert same(again, compiled)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "width", "expected"),
+    [
+        (True, "AVX512", (True, True)),
+        (True, "AVX2", (True, False)),
+        (False, "AVX512", (False, True)),
+    ],
+)
+def test_what_the_machine_gains_by(
+    compiler: bool, width: str, expected: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiling needs a compiler, bf16 a processor that has it; neither is done where it was not asked for."""
+    monkeypatch.setattr(training.shutil, "which", lambda name: name if compiler else None)
+    monkeypatch.setattr(training.torch.backends.cpu, "get_cpu_capability", lambda: width)
+    monkeypatch.setattr(training.Path, "exists", lambda path: True)
+    wanted = replace(CONFIG, compile=True, bf16=True)
+    assert training.worthwhile(wanted, torch.device("cpu")) == expected
+    assert training.worthwhile(CONFIG, torch.device("cpu")) == (False, False)
+    assert training.worthwhile(wanted, torch.device("mps")) == (False, False)
+
+
+def test_a_run_bound_by_minutes_validates_what_it_has(tmp_path: Path) -> None:
+    """The updates since the last validation are not lost for the checkpoint."""
+    trainer = Trainer(SMALL, replace(CONFIG, updates=10**6, validate_every=10**5), corpus(), tmp_path)
+    run(trainer, lambda progress: None, minutes=0.01)
+    assert trainer.update > 0
+    assert trainer.best < float("inf")
+    assert (tmp_path / "best.safetensors").exists()
