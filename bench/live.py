@@ -75,12 +75,17 @@ def start_playing(here: Rig) -> None:
     until(lambda: any(data[0] == OWN_ON for _, data in here.wire.heard()[before:]), "a note of its own")
 
 
+def newest_take(folder: Path) -> Path:
+    """The folder of the last take."""
+    return max((folder / "takes").glob("*"), key=lambda path: path.stat().st_mtime)
+
+
 def jitter(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
     """Let it play on; by how much what it does is late on the log, and what it sends comes late on the wire."""
     with here.livebach("--bpm", str(BPM), "--folder", "takes"):
         start_playing(here)
         time.sleep(args.minutes * 60)
-    log = session.read(next((here.folder / "takes").glob("*")))
+    log = session.read(newest_take(here.folder))
     timed = [call for call in log.calls if call.do == "advance" and call.due is not None]
     late = [call.t - call.due for call in timed if call.due is not None]
     sending = [call.t - call.due for call in timed if call.due is not None and call.out]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from live import busy
+from live import busy, newest_take
 from numpy.typing import NDArray
 from rig import Rig, rig
 
@@ -77,7 +77,7 @@ def perform(here: Rig, presses: int) -> session.Log:
         here.keyboard.play(events, time.perf_counter() + 0.2)
         here.keyboard.sent(len(events))
         time.sleep(4 * TICK_S)
-    return session.read(next((here.folder / "takes").glob("*")))
+    return session.read(newest_take(here.folder))
 
 
 def follow(log: session.Log) -> tuple[list[Press], float]:
