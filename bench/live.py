@@ -50,8 +50,8 @@ def light(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
         "ready_s": sorted(round(x, 3) for x in ready),
         "idle_share": idle,
         "playing_share": playing,
-        "memory_idle": memory_idle,
-        "memory_playing": memory_playing,
+        "memory_idle_mb": memory_idle,
+        "memory_playing_mb": memory_playing,
     }
 
 

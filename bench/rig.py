@@ -67,15 +67,20 @@ class Livebach:
         return found
 
     def memory_mb(self) -> dict[str, float]:
-        """Resident memory of all its processes, summed; the server's, which JACK maps into each client, apart."""
-        kb = {"RssAnon": 0, "RssFile": 0, "RssShmem": 0}
+        """Resident memory of all its processes, in MB.
+
+        `rss`: as each counts it. `pss`: a page that several processes share is parted among them. Both without the
+        server's memory, which JACK maps into every client: `jack` is that, as each client counts it.
+        """
+        kb: dict[str, int] = {}
         for pid in self.tree():
-            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                name = line.split(":")[0]
-                if name in kb:
-                    kb[name] += int(line.split()[1])
-        own, jack = kb["RssAnon"] + kb["RssFile"], kb["RssShmem"]
-        return {"processes": len(self.tree()), "own_mb": own / 1024, "jack_mb": jack / 1024}
+            for file in ("status", "smaps_rollup"):
+                for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
+                    name, _, rest = line.partition(":")
+                    if rest.endswith(" kB"):
+                        kb[name] = kb.get(name, 0) + int(rest.split()[0])
+        sums = {"rss": ("RssAnon", "RssFile"), "pss": ("Pss_Anon", "Pss_File"), "jack": ("RssShmem",)}
+        return {name: round(sum(kb[part] for part in parts) / 1024, 1) for name, parts in sums.items()}
 
     def share(self, seconds: float) -> float:
         """What its processes together take of one core, over some seconds."""
