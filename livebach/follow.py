@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from livebach.config import Config
 
 FOLLOWED_BARS = 4
-LEAST = Texture(density=1, polyphony=2)
-"""Of what it follows: the sparsest is also how a piece looks that is about to end, and to one line it adds another."""
+LEAST, MOST = Texture(density=1, polyphony=2), Texture(density=6, polyphony=7)
+"""Of what it follows: the sparsest is also how a piece looks that is about to end, to one line it adds another, and few
+pieces of Bach stay with the densest for longer than a flourish."""
 OUTSIDE = np.float32(-3.0)
 """Added to the logit of ONSET of pitches outside the key: rarer, not forbidden."""
 
@@ -24,7 +26,11 @@ OUTSIDE = np.float32(-3.0)
 def followed(heard: Frames) -> Texture:
     """The texture that answers what was heard, frames [T, 88]."""
     texture = texture_levels(heard)
-    return Texture(max(LEAST.density or 0, texture.density or 0), max(LEAST.polyphony or 0, texture.polyphony or 0))
+    levels = [
+        sorted((least or 0, level or 0, most or 0))[1]
+        for least, level, most in zip(astuple(LEAST), astuple(texture), astuple(MOST), strict=True)
+    ]
+    return Texture(*levels)
 
 
 class TextureFollower:

@@ -25,9 +25,9 @@ GAIN = 0.7
 SLOW_GAIN = 1 / 64
 """Of what stays wrong from tick to tick; with it the rate comes to what is asked for, not half-way there."""
 MOST_BIAS = 1.75
-STILL_URGE = 0.25
+STILL_URGE = 0.5
 """Added to the logit of ONSET for each tick without one beyond a bar."""
-MOST_STILL_URGE = 4.0
+MOST_STILL_URGE = 6.0
 COMPASS = (36, 86)
 """MIDI keys: what Bach's keyboard works keep to, C2 to D6."""
 OUTSIDE_COMPASS = 0.6

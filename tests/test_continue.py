@@ -7,6 +7,7 @@ import pytest
 from driven import ONE_NOTE, OWN, START, TICK, Take, taken_over, urged
 
 from livebach.events import Control, Event, NoteOff, NoteOn, Program
+from livebach.governor import MOST_STILL_URGE
 from livebach.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN
 
 # --- taking over ------------------------------------------------------------------------------------------------------
@@ -103,7 +104,7 @@ def test_it_does_not_stand_still_for_long(after: dict[int, int]) -> None:
     take = taken_over([{72: ONSET}, *[after] * 100]).run(60)
     biases = [policy.onset_bias for _, _, policy in take.engine.draws[1:]]
     assert set(biases[:17]) == {0}
-    assert 4 >= biases[-1] > biases[20] > 0
+    assert MOST_STILL_URGE >= biases[-1] > biases[20] > 0
 
 
 def test_a_takeover_takes_the_time_it_may_need() -> None:
