@@ -18,6 +18,8 @@ from livebach.grid import Place
 from livebach.roll import KEYS, Frame, Texture
 from livebach.sampling import Policy
 
+BARS_APART = 4
+"""Bars between two snapshots of the state: each is 4 MB, and a bar that is told again takes 10 ms."""
 Pushed = tuple[Frame, Place, Place, Texture]
 """What the network was told: a frame, its place, the next one's, and the texture asked for."""
 
@@ -57,7 +59,7 @@ class Memory:
         self._rests = 0
         self._blank = True
         self._pushed: deque[Pushed] = deque()  # since the oldest snapshot
-        self._snapshots: deque[tuple[int, Any]] = deque()  # one a bar: how many frames had been pushed, the state then
+        self._snapshots: deque[tuple[int, Any]] = deque()  # how many frames had been pushed, the state then
         self._count = 0
         self.last: Frame = np.zeros(KEYS, np.uint8)
         """The newest frame that is remembered or about to be."""
@@ -92,7 +94,7 @@ class Memory:
         self._waiting.clear()
 
     def _push(self, *pushed: *Pushed) -> None:
-        if self._count % pushed[1][2] == 0:
+        if self._count % (BARS_APART * pushed[1][2]) == 0:
             self._snap()
         self._network.push(self._state, *pushed)
         self._pushed.append(pushed)
@@ -100,7 +102,7 @@ class Memory:
 
     def _snap(self) -> None:
         """Keep the state as it is now; the oldest snapshot makes room."""
-        if len(self._snapshots) <= MOST_BACK:
+        if len(self._snapshots) <= MOST_BACK // BARS_APART:
             self._snapshots.append((self._count, self._state.copy()))
             return
         _, oldest = self._snapshots.popleft()
