@@ -7,13 +7,16 @@ activated: it costs the server no time. Knows the one libjack that rtmidi has lo
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 _NO_START_SERVER = 1
 _INPUT, _OUTPUT = 1, 2  # JackPortIsInput: what we may send to; JackPortIsOutput: what we may hear
 _MIDI = b"8 bit raw midi"
+_START_S = 1.0
 _CLIENT = b"livebach-watch"
 
 _Shutdown = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -54,6 +57,16 @@ def _ignore(_text: bytes) -> None:
 
 
 _SILENT = _Message(_ignore)
+
+
+def _just_started() -> bool:
+    """Whether the server's socket is new: who connects while it starts may leave every client of it without events."""
+    name = os.environ.get("JACK_DEFAULT_SERVER", "default")
+    try:
+        age_s = time.time() - Path(f"/dev/shm/jack_{name}_{os.getuid()}_0").stat().st_mtime  # noqa: S108  JACK's, not ours
+    except OSError:
+        return False
+    return 0 <= age_s < _START_S
 
 
 class JackServer:
@@ -106,6 +119,8 @@ class JackServer:
 
     def _connect(self) -> None:
         self.close()
+        if _just_started():
+            return
         self._client = self._lib.jack_client_open(_CLIENT, _NO_START_SERVER, None)
         if self._client is not None:
             self.generation += 1

@@ -116,6 +116,8 @@ class Jack:
         command = ["jackd", *_priority(), "-d", "dummy", "-r", str(RATE), "-p", str(self.period)]
         with (self.folder / "jackd.log").open("ab") as log:
             self.server = subprocess.Popen(_bound(*command), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        until(lambda: _active(self.name) or self.server.poll() is not None, "a JACK server")  # type: ignore[union-attr]
+        time.sleep(1.0)  # who connects while it starts may leave every client of it without events
         until(self._answers, "a JACK server that answers")
 
     def stop(self, number: int = signal.SIGTERM) -> None:

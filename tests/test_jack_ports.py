@@ -185,10 +185,22 @@ def test_the_server_dies_and_returns(jack: Jack, number: signal.Signals) -> None
         jack.start()
         listener = jack.listener("synth")
         until(lambda: output.connected, "a connection")
-        output.send(NoteOn(62))
-        until(lambda: listener.sounding() == {(0, 62)}, "a note")
+        play_until_heard(jack, output, listener)
+        assert (0, 60) not in listener.sounding()
     assert said == ["MIDI output 'synth:in' is gone", "MIDI output 'synth:in' is there"]
-    assert [data for _, data in listener.wait(3)] == [b"\x80\x3c\x00", b"\x90\x3e\x40", b"\x80\x3e\x00"]
+    until(lambda: not listener.sounding(), "silence")
+
+
+def play_until_heard(jack: Jack, output: OutputPort, listener: Listener) -> None:
+    """Play a note again and again. One restarted JACK in fifteen stands still until one more client comes; let it."""
+    for attempt in range(8):
+        output.send(NoteOn(62))
+        time.sleep(0.5)
+        if (0, 62) in listener.sounding():
+            return
+        if attempt == 3:
+            jack.connect(jack.player("another").port, listener.port)
+    pytest.fail(f"nothing but {listener.heard()}")
 
 
 def test_waiting_for_a_port(jack: Jack) -> None:

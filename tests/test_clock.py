@@ -1,0 +1,103 @@
+"""The clock, and what is asked of the system."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+
+import pytest
+
+from livebach import clock
+from livebach.clock import Clock, make_timely
+from livebach.fakes import ManualClock
+
+
+def test_it_wakes_after_the_deadline_and_not_before() -> None:
+    """A deadline is never cut short; one that is past is no wait."""
+    real = Clock()
+    deadline_s = real.now() + 0.003
+    real.sleep_until(deadline_s)
+    assert real.now() >= deadline_s
+    real.sleep_until(real.now() - 10)
+
+
+def test_most_of_the_wait_is_slept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the last half millisecond is spent awake."""
+    slept: list[float] = []
+    monkeypatch.setattr(clock, "sleep", slept.append)
+    real = Clock()
+    real.sleep_until(real.now() + 0.0025)
+    assert len(slept) == 1
+    assert 0.001 < slept[0] < 0.0021
+
+
+def test_the_manual_clock_moves_when_it_is_told() -> None:
+    """Sleeping on it is being there; it never goes back."""
+    manual = ManualClock(2.0)
+    manual.sleep_until(3.0)
+    manual.sleep_until(1.0)
+    manual.advance(0.5)
+    assert manual.now() == 3.5
+
+
+@pytest.mark.parametrize(
+    ("real_time", "memory", "sentence"),
+    [
+        (True, True, "The system grants real-time priority and locked memory."),
+        (True, False, "The system grants real-time priority, but not locked memory."),
+        (False, True, "The system grants locked memory, but not real-time priority."),
+        (
+            False,
+            False,
+            "The system grants neither real-time priority nor locked memory: notes may be late when it is busy.",
+        ),
+    ],
+)
+def test_what_was_granted_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, real_time: bool, memory: bool, sentence: str
+) -> None:
+    """The start banner says what the system permits."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(sys, "setswitchinterval", lambda _: None)
+    monkeypatch.setattr(clock, "_fine_timers", lambda: None)
+    monkeypatch.setattr(clock, "_real_time", lambda: real_time)
+    monkeypatch.setattr(clock, "_lock_memory", lambda: memory)
+    assert make_timely() == sentence
+
+
+def test_other_systems_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no such thing, that is said."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "setswitchinterval", lambda _: None)
+    assert "not asked for" in make_timely()
+
+
+def test_memory_is_not_locked_below_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a limit, allocation itself would fail: then it is not even tried."""
+    monkeypatch.setattr(clock, "_may_lock_all", lambda: False)
+    monkeypatch.setattr(clock.ctypes, "CDLL", None)
+    assert not clock._lock_memory()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
+def test_what_is_asked_of_linux_is_borne() -> None:
+    """In a process of its own: granted or not, there is a sentence, memory can be had, and threads run."""
+    code = "import threading; from livebach.clock import *; print(make_timely()); freeze(); x = bytes(10**8);"
+    code += "t = threading.Thread(target=print, args=('ran',)); t.start(); t.join()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=dict(os.environ)
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("The system grants")
+    assert done.stdout.endswith("ran\n")
+
+
+def test_freezing_leaves_the_collector_nothing_to_do() -> None:
+    """What is there at the start is not looked at again."""
+    clock.freeze()
+    try:
+        assert gc.get_freeze_count() > 1000
+    finally:
+        gc.unfreeze()

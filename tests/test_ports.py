@@ -1,0 +1,390 @@
+"""Ports without MIDI: names, what sounds, what is owed, what comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livebach.events import Control, NoteOff, NoteOn
+from livebach.fakes import FakePort, FakeSystem, FakeWire, ManualClock
+from livebach.portnames import PortError, find_port, others, unnumbered
+from livebach.ports import InputPort, OutputPort, Thru, list_inputs
+from livebach.sounding import Sounding, is_channel_message
+from livebach.systems import RtMidiSystem
+from livebach.watcher import Watcher
+
+ALSA = [
+    "Midi Through:Midi Through Port-0 14:0",
+    "USB Keyboard:USB Keyboard MIDI 1 24:0",
+    "USB Keyboard:USB Keyboard MIDI 2 24:1",
+    "FLUID Synth (4321):Synth input port (4321:0) 128:0",
+]
+ANY_BYTES = st.binary(min_size=1, max_size=4)
+MESSAGES = st.tuples(st.sampled_from([0x80, 0x90, 0xB0]), st.integers(0, 2), st.integers(58, 68), st.integers(0, 127))
+
+
+def message(parts: tuple[int, int, int, int]) -> bytes:
+    """One message of a few channels, keys and controllers."""
+    return bytes((parts[0] | parts[1], parts[2], parts[3]))
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "number"),
+    [
+        (ALSA[2], 2),
+        ("usb keyboard", 1),
+        ("USB-Keyboard MIDI 2", 2),
+        ("FluidSynth", 3),
+        ("fluid synth (4321)", 3),
+        ("through", 0),
+        ("24:1", 2),
+        ("128:0", 3),
+    ],
+)
+def test_a_port_is_found_by_name(wanted: str, number: int) -> None:
+    """Exactly, else as a part, without case, spaces and punctuation; a client with several ports is its first port."""
+    assert find_port(ALSA, wanted) == ALSA[number]
+
+
+def test_an_exact_name_wins() -> None:
+    """A name that is also part of another one means itself."""
+    assert find_port(["Piano 2:out", "Piano:out", "My Piano:out"], "piano:out") == "Piano:out"
+
+
+def test_two_clients_are_two_matches() -> None:
+    """Two keyboards of one name are not chosen from; both are told."""
+    names = ["Piano:Piano MIDI 1 24:0", "Piano:Piano MIDI 1 28:0"]
+    with pytest.raises(PortError, match="may be 'Piano:Piano MIDI 1 24:0' or 'Piano:Piano MIDI 1 28:0'; give more"):
+        find_port(names, "piano")
+    assert find_port(names, "28:0") == names[1]
+
+
+def test_jack_ports_of_one_client_are_several() -> None:
+    """On JACK all hardware is one client: its ports are told apart."""
+    with pytest.raises(PortError):
+        find_port(["system:midi_capture_1", "system:midi_capture_2"], "system")
+
+
+@pytest.mark.parametrize("wanted", ["harp", "", "-", "()"])
+def test_no_match_lists_what_there_is(wanted: str) -> None:
+    """What is not there, or is no name at all, gets one line with the names."""
+    with pytest.raises(PortError, match=r"^no MIDI input matches .*; there are 'Midi Through.*'$"):
+        find_port(ALSA, wanted, "MIDI input")
+    with pytest.raises(PortError, match="there is none at all"):
+        find_port([], wanted)
+
+
+def test_the_client_number_is_no_part_of_the_name() -> None:
+    """After a replug the same port has another number."""
+    assert unnumbered(ALSA[1]) == "USB Keyboard:USB Keyboard MIDI 1"
+    assert unnumbered("system:midi_1") == "system:midi_1"
+
+
+def test_our_own_ends_are_not_listed() -> None:
+    """Ends of our connections are left out, our virtual ports are not."""
+    names = ["livebach:link", "livebach-01:link", "livebach:link 129:0", "livebach:livebach in", "livebacher:link"]
+    assert others(names) == names[3:]
+
+
+@given(st.lists(st.text(max_size=12), max_size=6), st.text(max_size=12))
+def test_any_names_are_borne(names: list[str], wanted: str) -> None:
+    """Whatever the names, one of them is found, or one line says why not."""
+    with contextlib.suppress(PortError):
+        assert find_port(names, wanted) in names
+
+
+def test_an_api_must_be_one_that_is_there() -> None:
+    """An api that is not built in is refused, with those that are."""
+    pytest.importorskip("rtmidi")
+    with pytest.raises(PortError, match=r"^api must be one of .*, got 'oss'$"):
+        RtMidiSystem("oss")
+    with pytest.raises(PortError, match=r"^api must be one of .* on this machine, got 'winmm'$"):
+        RtMidiSystem("winmm")
+
+
+def test_without_the_sound_library_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where python-rtmidi cannot be loaded, the cure is told."""
+    monkeypatch.setitem(sys.modules, "rtmidi", None)
+    with pytest.raises(PortError, match="pip install python-rtmidi"):
+        list_inputs()
+
+
+def test_where_no_system_runs_each_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any MIDI system, the line has the reason of every one of them."""
+    monkeypatch.setattr("livebach.ports.systems", lambda _api: [FakeSystem(running=False), FakeSystem(running=False)])
+    with pytest.raises(PortError, match="no fake server is running; no fake server is running"):
+        list_inputs()
+
+
+# --- what sounds -----------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(MESSAGES, max_size=80))
+def test_what_sounds_is_what_has_not_ended(sent: list[tuple[int, int, int, int]]) -> None:
+    """After any messages, the endings leave nothing down: no key, no pedal."""
+    sounding = Sounding()
+    for parts in sent:
+        sounding.note(message(parts))
+    for data in sounding.ends():
+        sounding.note(data)
+    assert not sounding
+
+
+@given(st.lists(ANY_BYTES, max_size=60))
+def test_any_bytes_leave_silence(sent: list[bytes]) -> None:
+    """Even bytes that are no MIDI, sent any way, are followed by silence, and by nothing that is no MIDI."""
+    port = FakePort()
+    for data in sent:
+        port.send_bytes(data)
+    before = len(port.sent)
+    port.close()
+    heard = Sounding()
+    for _, data in port.sent:
+        heard.note(data)
+    assert not heard
+    assert all(is_channel_message(data) for _, data in port.sent[before:])
+
+
+def test_a_key_struck_twice_is_ended_twice() -> None:
+    """Some synths have two voices then; but a flood does not make the end long."""
+    port = FakePort()
+    for _ in range(2):
+        port.send(NoteOn(60))
+    for _ in range(1000):
+        port.send(NoteOn(61))
+    port.close()
+    assert port.events()[1002:] == [NoteOff(60)] * 2 + [NoteOff(61)] * 4
+
+
+def test_both_spellings_of_a_note_off_end_it() -> None:
+    """A note-on of velocity 0 is a note-off."""
+    port = FakePort()
+    port.send_bytes(b"\x90\x3c\x40")
+    assert port.sounding == {(0, 60)}
+    port.send_bytes(b"\x90\x3c\x00")
+    assert not port.sounding
+
+
+def test_closing_is_idempotent() -> None:
+    """The second close sends nothing, and nothing can be sent any more."""
+    port = FakePort()
+    port.send(NoteOn(60))
+    port.close()
+    port.close()
+    port.send(NoteOn(61))
+    assert port.events() == [NoteOn(60), NoteOff(60)]
+
+
+def test_panic_silences_every_channel() -> None:
+    """Its own notes end, then pedal up, all notes off and all sound off go to all sixteen channels."""
+    port = FakePort()
+    port.send(NoteOn(60, channel=3))
+    port.panic()
+    assert port.events()[1] == NoteOff(60, channel=3)
+    assert port.events()[2:] == [Control(c, 0, channel) for channel in range(16) for c in (64, 123, 120)]
+
+
+def test_the_guard_knows_a_note_before_it_sounds_and_after_it_ended() -> None:
+    """Killed at any moment, the guard ends at least what sounds."""
+    order: list[str] = []
+    wire = FakeWire(lambda data: order.append(f"sent {data.hex()}"))
+    port = OutputPort("synth", wire=wire)
+    port.guard = lambda data: order.append(f"guard {data.hex()}")
+    port.send(NoteOn(60, 64))
+    port.send(NoteOff(60))
+    assert order == ["guard 903c40", "sent 903c40", "sent 803c00", "guard 803c00"]
+
+
+# --- thru ------------------------------------------------------------------------------------------------------------
+
+
+def test_thru_sends_on_whole_channel_messages() -> None:
+    """Byte for byte, on the player's own channel; clock, system exclusive and broken bytes stay here."""
+    port = FakePort()
+    thru = Thru(port)
+    good = [b"\x95\x3c\x40", b"\xe0\x00\x40", b"\xc2\x05", b"\xd2\x7f", b"\xa1\x3c\x11"]
+    for data in [*good, b"\xf8", b"\xf0\x7e\xf7", b"\x90\x3c", b"\x90\x3c\xf8", b"\x3c\x40", b"\x90\x3c\x40\x00", b""]:
+        thru(data)
+    assert [data for _, data in port.sent] == good
+
+
+def test_thru_lets_go_when_it_is_turned_off() -> None:
+    """What it sent on ends when it is turned off or closed; off, it sends nothing."""
+    port = FakePort()
+    thru = Thru(port)
+    thru(b"\x90\x3c\x40")
+    thru.switch(False)
+    thru(b"\x90\x3d\x40")
+    thru.switch(True)
+    thru(b"\x90\x3e\x40")
+    thru.close()
+    assert port.events() == [NoteOn(60), NoteOff(60), NoteOn(62), NoteOff(62)]
+
+
+def test_a_loop_inside_the_process_does_not_lock_up() -> None:
+    """A port whose output comes back on the same thread can be sent to from there."""
+    port = FakePort()
+    left = [3]
+
+    def again(data: bytes, _time_s: float) -> None:
+        if left[0]:
+            left[0] -= 1
+            port.send_bytes(data)
+
+    port.open_input(again)
+    port.send(NoteOn(60))
+    assert len(port.sent) == 4
+
+
+# --- ports that come and go ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSystem]:
+    """A MIDI system with a keyboard and a synth."""
+    fake = FakeSystem(inputs=["Piano:Piano 24:0"], outputs=["FLUID Synth (1):in 128:0"])
+    monkeypatch.setattr("livebach.ports.systems", lambda _api: [fake])
+    return fake
+
+
+def test_a_keyboard_unplugged(place: FakeSystem) -> None:
+    """It says so, the keys that were down come up, and under its new number it is heard again."""
+    clock, heard = ManualClock(5.0), []
+    port = InputPort("piano", lambda data, time_s: heard.append((data, time_s)), [place], clock.now)
+    assert port.check() == "MIDI input 'Piano:Piano 24:0' is there"
+    place.lines["Piano:Piano 24:0"].send(b"\x90\x3c\x40")
+    place.inputs.clear()
+    assert port.check() == "MIDI input 'Piano:Piano 24:0' is gone"
+    assert port.check() is None
+    assert heard == [(b"\x90\x3c\x40", 5.0), (b"\x80\x3c\x00", 5.0)]
+    place.inputs.append("Piano:Piano 28:0")
+    assert port.check() == "MIDI input 'Piano:Piano 28:0' is there"
+    place.lines["Piano:Piano 28:0"].send(b"\x90\x3d\x40")
+    assert heard[2:] == [(b"\x90\x3d\x40", 5.0)]
+
+
+def test_a_synth_unplugged(place: FakeSystem) -> None:
+    """What is sent meanwhile is lost; back, what sounded when it went is ended first."""
+    port = OutputPort.open("fluidsynth")
+    port.send(NoteOn(60))
+    port.send(Control(64, 127))
+    place.outputs[:] = []
+    assert port.check()
+    port.send(NoteOn(61))
+    assert not port.sounding
+    place.outputs[:] = ["FLUID Synth (2):in 129:0"]
+    assert port.check() == "MIDI output 'FLUID Synth (2):in 129:0' is there"
+    sent = [data for name, data in place.sent if "129" in name]
+    assert sent == [b"\x80\x3c\x00", b"\xb0\x40\x00"]
+
+
+def test_the_very_port_is_preferred(place: FakeSystem) -> None:
+    """When another one that fits has come, the one that was there before is taken."""
+    port = OutputPort.open("synth")
+    place.outputs[:] = []
+    port.check()
+    place.outputs[:] = ["Another Synth:in 20:0", "FLUID Synth (1):in 131:0"]
+    port.check()
+    assert port.name == "FLUID Synth (1):in 131:0"
+
+
+def test_two_that_fit_are_waited_out(place: FakeSystem) -> None:
+    """Where it cannot be told which is meant, nothing is connected."""
+    place.outputs[:] = ["A Synth:in 20:0", "B Synth:in 21:0"]
+    port = OutputPort.open("synth", wait=True)
+    assert port.check() is None
+    assert not port.connected
+    place.outputs.pop()
+    assert port.check() == "MIDI output 'A Synth:in 20:0' is there"
+
+
+def test_a_server_that_died_and_came_back_at_once(place: FakeSystem) -> None:
+    """The name is there all the time, but the line is dead: it is opened anew."""
+    port = OutputPort.open("synth")
+    place.lines[port.name].alive = False
+    assert "is gone" in (port.check() or "")
+    assert "is there" in (port.check() or "")
+
+
+def test_virtual_ports_live_as_long_as_their_server(place: FakeSystem) -> None:
+    """A virtual port waits for a server, is there while it runs, and again after it died."""
+    place.running = False
+    port = OutputPort.open("virtual", wait=True)
+    assert port.check() is None
+    place.running = True
+    assert port.check() == "MIDI output 'livebach out' is there"
+    assert port.check() is None
+    assert port.twin() is port
+    place.lines["livebach out"].alive = False
+    assert port.check() == "MIDI output 'livebach out' is gone"
+
+
+def test_a_closed_port_stays_closed(place: FakeSystem) -> None:
+    """The watcher does not open again what was closed, and closing twice closes once."""
+    port = OutputPort.open("synth")
+    line = place.lines[port.name]
+    port.close()
+    port.close()
+    assert port.check() is None
+    assert line.closed == 1
+
+
+def test_the_twin_is_another_line_to_the_same_port(place: FakeSystem) -> None:
+    """Thru has its own connection, with the same guard, and ends its own notes only."""
+    output = OutputPort.open("synth")
+    told: list[bytes] = []
+    output.guard = told.append
+    twin = output.twin()
+    assert twin is not output
+    output.send(NoteOn(60))
+    twin.send(NoteOn(61))
+    twin.close()
+    assert output.sounding == {(0, 60)}
+    assert told == [b"\x90\x3c\x40", b"\x90\x3d\x40", b"\x80\x3d\x00"]
+
+
+def test_a_port_inside_the_process_is_its_own_twin() -> None:
+    """What cannot be opened twice is shared."""
+    port = FakePort()
+    assert port.twin() is port
+
+
+def test_the_watcher_says_what_changed(place: FakeSystem) -> None:
+    """Two connections of one port say the same once; nothing changed, nothing said."""
+    said: list[str] = []
+    output = OutputPort.open("synth")
+    watcher = Watcher([output, output.twin(), output], said.append)
+    watcher.check()
+    assert not said
+    place.outputs.clear()
+    watcher.check()
+    watcher.check()
+    assert said == ["MIDI output 'FLUID Synth (1):in 128:0' is gone"]
+
+
+def test_the_watcher_runs_until_it_is_closed(place: FakeSystem) -> None:
+    """It looks by itself, and closing it twice is no matter."""
+    looked: list[int] = []
+
+    class Port:
+        def check(self) -> str | None:
+            """Count."""
+            looked.append(1)
+            return None
+
+    watcher = Watcher([Port()], lambda _text: None, period_s=0.001)
+    watcher.start()
+    while not looked:
+        pass
+    watcher.close()
+    watcher.close()
+    seen = len(looked)
+    assert seen == len(looked)
