@@ -194,8 +194,23 @@ def _rounded(values: stats.Values) -> list[float]:
 def report(real: Reference, played: Sequence[RollOutRecord]) -> dict[str, Any]:
     """All figures of the roll-outs beside those of real music, and what is in bounds."""
     rows = [report_on(record, real) for record in played]
-    whole = {"real": real_figures(real), "overlaps": overlaps(real, shape_of_rollouts(played)), "rollouts": rows}
+    whole = {
+        "real": real_figures(real),
+        "overlaps": overlaps(real, shape_of_rollouts(played)),
+        "copies": {name: _copies(rows, name, copied) for name, copied in real.copied.items() if copied},
+        "rollouts": rows,
+    }
     return {"checks": checks(whole), **whole}
+
+
+def _copies(rows: Sequence[dict[str, Any]], name: str, real: Sequence[int]) -> dict[str, float]:
+    """The longest copies of all windows, and the share that is longer than all but a twentieth of the held-out ones."""
+    found = np.array([n for row in rows for n in row[name]])
+    return {
+        "p95": float(np.percentile(found, 95)),
+        "max": int(found.max()),
+        "above": float((found > np.percentile(real, 95)).mean()),
+    }
 
 
 def real_figures(real: Reference) -> dict[str, Any]:

@@ -62,11 +62,18 @@ def scale_consistency(frames: Frames) -> float:
     return float((_SCALES @ counts).max() / max(1, counts.sum()))
 
 
+def register(frames: Frames) -> float:
+    """The mean MIDI key that is struck."""
+    _, keys = np.nonzero(frames == ONSET)
+    return float(keys.mean() + LOW_KEY) if len(keys) else 0.0
+
+
 FIGURES: dict[str, Callable[[Frames], float]] = {
     "onset_rate": onset_rate,
     "polyphony": polyphony,
     "pitch_class_entropy": pitch_class_entropy,
     "scale_consistency": scale_consistency,
+    "register": register,
 }
 """What is measured of every window, by name."""
 

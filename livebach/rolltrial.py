@@ -144,8 +144,5 @@ def described(config: Config, frames: int) -> dict[str, Any]:
 
 
 def turned(config: Config, knob: str) -> dict[str, Config]:
-    """The settings with one knob low, in the middle and high, and the other knob off."""
-    others = [name for name in KNOBS if name != knob]
-    for name in others:
-        config = with_value(config, f"sampling.{name}", "off")
+    """The settings with one knob low, in the middle and high."""
     return {name: with_value(config, f"sampling.{knob}", level) for name, level in LEVELS.items()}
