@@ -102,6 +102,23 @@ def test_names_are_found_without_their_numbers(ear: Ear, keyboard: Keyboard) -> 
         InputPort.open("no such port", "alsa", lambda data, time_s: None)
 
 
+def test_fluidsynth_by_its_name(tmp_path: Path) -> None:
+    """The real one: its client's name has its process number in it, and «fluidsynth» finds it."""
+    settings = ["-o", "audio.file.name=/dev/null", "-o", "synth.sample-rate=8000", "-o", "synth.polyphony=8"]
+    soundfont = min(Path("/usr/share/sounds/sf2").glob("*.sf2"), key=lambda path: path.resolve().stat().st_size)
+    command = ["fluidsynth", "-q", "-i", "-s", "-m", "alsa_seq", "-a", "file", *settings, str(soundfont)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: any(f"FLUID Synth ({process.pid})" in name for name in list_outputs("alsa")), "FluidSynth's port")
+        with closing(OutputPort.open("fluidsynth", "alsa")) as port:
+            assert f"FLUID Synth ({process.pid})" in port.name
+            port.send(NoteOn(60, 70))
+            assert port.connected
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_keyboard_that_is_unplugged_comes_back(ear: Ear) -> None:
     """Its client number is another one, its name is the same: it is connected again and goes on."""
     heard: list[bytes] = []
