@@ -11,6 +11,7 @@ too low or too high, the keys are tilted back. Knows no time but ticks.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +28,7 @@ SLOW_GAIN = 1 / 64
 MOST_BIAS = 1.75
 STILL_URGE = 0.5
 """Added to the logit of ONSET for each tick without one beyond a bar."""
-MOST_STILL_URGE = 6.0
+MOST_STILL_URGE = 4.5
 COMPASS = (36, 86)
 """MIDI keys: what Bach's keyboard works keep to, C2 to D6."""
 OUTSIDE_COMPASS = 0.6
@@ -40,6 +41,12 @@ FREE_REGISTER = 6
 TILT = 0.012
 """Nats for each semitone of a key's distance from the middle, for each semitone that the music lies too low or high."""
 REGISTER_BARS = 4.0
+
+
+MOST_AT_ONCE = 8
+"""Keys struck on one tick. Bach's fullest chords have as many; what strikes more is an accident of the biases."""
+SOFTER = 1.0
+MOST_REDRAWS = 8
 
 
 def _compass_bias() -> NDArray[np.float32]:
@@ -137,6 +144,17 @@ class Governor:
     def _urge(self) -> float:
         """In Bach a rest of more than a bar is an ending, and a network that has come to one would stay there."""
         return min(MOST_STILL_URGE, STILL_URGE * max(0, self._still_ticks - self._bar_ticks))
+
+
+def within_reach(draw: Callable[[Policy], Frame], policy: Policy) -> Frame:
+    """A frame that hands can strike: where it has too many onsets they are made rarer, and it is drawn again."""
+    frame = draw(policy)
+    for _ in range(MOST_REDRAWS):
+        if (frame == ONSET).sum() <= MOST_AT_ONCE:
+            break
+        policy = replace(policy, onset_bias=policy.onset_bias - SOFTER)
+        frame = draw(policy)
+    return frame
 
 
 def _within(bias: float) -> float:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.governor import Governor
+from livebach.governor import Governor, within_reach
 from livebach.memory import Memory
 from livebach.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame, Texture
 from livebach.sampling import Policy
@@ -58,8 +59,9 @@ class Improviser:
         uniforms = self._random.random(KEYS)
         own = np.where((given == ONSET) | (given == HOLD), UNKNOWN, own)
         frame = np.zeros(KEYS, np.uint8)
+        draw = partial(self._draw_once, given, own, uniforms, sounding)
         for urged in self._urged(policy):
-            frame = self._draw_once(given, own, uniforms, urged, sounding)
+            frame = within_reach(draw, urged)
             if (frame == ONSET).any():
                 break
         else:
@@ -68,7 +70,7 @@ class Improviser:
         return frame
 
     def _draw_once(
-        self, players: Frame, own: Frame, uniforms: NDArray[np.float64], policy: Policy, sounding: Frame
+        self, players: Frame, own: Frame, uniforms: NDArray[np.float64], sounding: Frame, policy: Policy
     ) -> Frame:
         given = np.where(own == UNKNOWN, players, own).astype(np.uint8)
         frame = self._memory.draw(given, uniforms, policy)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.random import Generator
 
 from livebach.engine import Engine, Place, State
-from livebach.governor import Governor
+from livebach.governor import Governor, within_reach
 from livebach.roll import KEYS, UNKNOWN, Frame, Frames, Metre, Texture
 from livebach.sampling import Policy
 
@@ -55,7 +56,8 @@ class RollOut:
         nothing = np.full(KEYS, UNKNOWN, np.uint8) if given is None else given
         while True:
             policy = self.governor.steer(self.policy, self.texture)
-            frame = self.engine.draw(self.state, nothing, self.rng.random(KEYS), policy)
+            draw = partial(self.engine.draw, self.state, nothing, self.rng.random(KEYS))
+            frame = within_reach(draw, policy)
             self.take(frame)
             self.governor.hear(frame)
             yield frame

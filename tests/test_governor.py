@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from livebach.governor import MOST_BIAS, MOST_STILL_URGE, STILL_URGE, Governor
+from livebach.governor import MOST_BIAS, MOST_STILL_URGE, STILL_URGE, Governor, within_reach
 from livebach.roll import (
     DENSITY_CENTRES,
     HOLD,
@@ -119,3 +119,18 @@ def test_music_that_lies_too_low_is_tilted_up() -> None:
     assert down is not None
     assert (np.diff(up - plain) > 0).all()
     assert (np.diff(down - plain) < 0).all()
+
+
+def test_a_chord_is_within_reach() -> None:
+    """A frame with too many onsets is drawn again with fewer; one that hands can strike is left as it is."""
+    asked: list[float] = []
+
+    def draw(policy: Policy) -> Frame:
+        asked.append(policy.onset_bias)
+        return frame(int(20 + 5 * policy.onset_bias))
+
+    assert (within_reach(draw, Policy()) == ONSET).sum() == 5
+    assert asked == [0, -1, -2, -3]
+    asked.clear()
+    assert (within_reach(draw, Policy(onset_bias=-2.5)) == ONSET).sum() == 7
+    assert asked == [-2.5]
