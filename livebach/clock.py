@@ -9,10 +9,12 @@ import ctypes
 import gc
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter, sleep
 
 SPIN_S = 0.0005  # the sleep's own lateness: the last of the wait is spent awake
+_HELPERS_PRIORITY = 5
 _PRIORITY = 20  # above everything ordinary, below JACK's and the sound card's own threads
 _SWITCH_S = 0.0005  # how long a thread that computes keeps Python from one that has a note to pass on
 
@@ -53,6 +55,20 @@ def make_timely() -> str:
     return _sentence([name for name, yes in granted.items() if yes], [name for name, yes in granted.items() if not yes])
 
 
+def lift_helpers() -> None:
+    """Where the caller has real-time priority, give its process's other threads some too, below the caller's.
+
+    They do little; but each holds Python's lock as it does it, and one that a busy program pushed aside just then
+    would keep the caller waiting. Threads that start later stay ordinary.
+    """
+    if not sys.platform.startswith("linux") or _policy(0) != os.SCHED_FIFO:
+        return
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it has ended
+            if _policy(int(task.name)) == os.SCHED_OTHER:
+                _set_real_time(int(task.name), _HELPERS_PRIORITY)
+
+
 def _sentence(given: list[str], refused: list[str]) -> str:
     if not refused:
         return f"The system grants {' and '.join(given)}."
@@ -64,10 +80,18 @@ def _sentence(given: list[str], refused: list[str]) -> str:
 def _real_time() -> bool:
     """Ask for SCHED_FIFO for this thread alone: helpers and threads that it starts stay ordinary."""
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(_PRIORITY))
+        _set_real_time(0, _PRIORITY)
     except OSError:
         return False
     return True
+
+
+def _set_real_time(thread: int, priority: int) -> None:
+    os.sched_setscheduler(thread, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+
+
+def _policy(thread: int) -> int:
+    return os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK
 
 
 def _lock_memory() -> bool:

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from livebach import take
-from livebach.clock import Clock, freeze, make_timely
+from livebach.clock import Clock, freeze, lift_helpers, make_timely
 from livebach.config import Config, Midi
 from livebach.controls import Controls
 from livebach.daemon import Daemon
@@ -149,6 +149,7 @@ def _opened(
     hotkeys = stack.enter_context(closing(open_hotkeys(daemon.command)))
     if isinstance(hotkeys, Hotkeys):
         display.say(HELP)
+    lift_helpers()
     return daemon
 
 

@@ -94,6 +94,21 @@ def test_what_is_asked_of_linux_is_borne() -> None:
     assert done.stdout.endswith("ran\n")
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
+def test_helpers_are_lifted_with_the_caller_and_not_above_it() -> None:
+    """Where real-time priority is granted, other threads get some too, less of it; where it is not, none do."""
+    code = (
+        "import os, threading; from livebach import clock; hold = threading.Event();"
+        "t = threading.Thread(target=hold.wait, daemon=True); t.start(); granted = clock._real_time();"
+        "clock.lift_helpers(); me, it = (os.sched_getparam(n).sched_priority for n in (0, t.native_id));"
+        "new = threading.Thread(target=hold.wait, daemon=True); new.start();"
+        "late = os.sched_getparam(new.native_id).sched_priority;"
+        "assert (me > it > late == 0) if granted else (me == it == late == 0), (granted, me, it, late)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def test_freezing_leaves_the_collector_nothing_to_do() -> None:
     """What is there at the start is not looked at again."""
     clock.freeze()
