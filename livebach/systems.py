@@ -31,6 +31,7 @@ _SEQUENCER = Path("/dev/snd/seq")
 _SETTLE_S = 0.03  # a callback that has begun gets Python's lock within this, and ends
 _DELIVERY_S = 0.03  # what is sent just after a port was opened, or just before it is closed, may be lost,
 _DELIVERY_PERIODS = 4  # on JACK for some periods
+_TRIES, _RETRY_S = 5, 0.002
 
 
 class Line(Protocol):
@@ -191,7 +192,7 @@ class RtMidiSystem:
         period_s = self._jack.period_s if self._jack is not None else 0.0
         delivery_s = 0.0 if self.api == "alsa" else max(_DELIVERY_S, _DELIVERY_PERIODS * period_s)
         time.sleep(delivery_s)
-        return _OutputWire(port, self._liveness(), delivery_s)
+        return _OutputWire(port, self._liveness(), delivery_s, self._rt.RtMidiError)
 
     def _liveness(self) -> Callable[[], bool]:
         jack = self._jack
@@ -259,16 +260,31 @@ class _InputLine(_RtLine):
 class _OutputWire(_RtLine):
     """A port that is sent to."""
 
-    def __init__(self, port: Any, liveness: Callable[[], bool], delivery_s: float) -> None:
+    def __init__(self, port: Any, liveness: Callable[[], bool], delivery_s: float, refusal: type[Exception]) -> None:
         super().__init__(port, liveness)
         self._delivery_s = delivery_s
+        self._refusal = refusal
+        self._refused = False
         self._sent_s = float("-inf")
+
+    @property
+    def alive(self) -> bool:
+        """Whether its server runs, and it has taken all that was sent: else what sounds is no longer known."""
+        return self._liveness() and not self._refused
 
     def send(self, data: bytes) -> None:
         """Send, unless the server is dead: rtmidi would fill its buffer, and then wait for ever."""
-        if self._port is not None and self._liveness():
-            self._port.send_message(data)
-            self._sent_s = time.perf_counter()
+        if self._port is None or not self._liveness():
+            return
+        for _ in range(_TRIES):
+            try:
+                self._port.send_message(data)
+            except self._refusal:  # ALSA's buffers are full: whoever reads there is slow, or stopped
+                time.sleep(_RETRY_S)
+            else:
+                self._sent_s = time.perf_counter()
+                return
+        self._refused = True
 
     def _quiet(self, port: Any) -> None:
         # rtmidi waits until JACK has taken what was sent, but not until it is where it should go.
