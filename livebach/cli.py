@@ -13,10 +13,10 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import NoReturn, Protocol
 
+from livebach import __version__
 from livebach.errors import UserError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -66,13 +66,6 @@ def _help() -> str:
     return "\n".join([usage, "", *lines, "", "livebach COMMAND --help says more."])
 
 
-def _version() -> str:
-    try:
-        return version("livebach")
-    except PackageNotFoundError:
-        return "not installed"
-
-
 def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
     """The command and its own arguments; flags without a command are for `play`."""
     if argv[0].startswith("-"):
@@ -119,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_help())
         return 0
     if argv[0] in ("-V", "--version"):
-        print(f"livebach {_version()}")
+        print(f"livebach {__version__}")
         return 0
     try:
         return _run(*_split(argv))

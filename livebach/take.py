@@ -5,11 +5,10 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from livebach import checkpoint
+from livebach import __version__, checkpoint
 from livebach.config import Config, to_dict, with_value
 from livebach.engine import Engine
 from livebach.errors import UserError
@@ -57,13 +56,6 @@ def _engine(fast: bool) -> type[Engine]:
     return FastEngine
 
 
-def _version() -> str:
-    try:
-        return version("livebach")
-    except PackageNotFoundError:
-        return ""
-
-
 def header(config: Config, network: Loaded, start_s: float) -> Header:
     """What a take starts from."""
     assert config.sampling.seed is not None
@@ -74,7 +66,7 @@ def header(config: Config, network: Loaded, start_s: float) -> Header:
         checkpoint=network.name,
         sha256=network.sha256,
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
-        livebach=_version(),
+        livebach=__version__,
     )
 
 
