@@ -45,13 +45,20 @@ def freeze() -> None:
     gc.freeze()
 
 
+def make_prompt() -> bool:
+    """Have the calling thread wake on time, and before others if that is permitted; whether it was."""
+    if not sys.platform.startswith("linux"):
+        return False
+    _fine_timers()
+    return _real_time()
+
+
 def make_timely() -> str:
     """Ask the system for all it permits, for the calling thread and this process; a sentence says what that was."""
     sys.setswitchinterval(_SWITCH_S)
     if not sys.platform.startswith("linux"):
         return "Real-time priority and locked memory are not asked for on this system."
-    _fine_timers()
-    granted = {"real-time priority": _real_time(), "locked memory": _lock_memory()}
+    granted = {"real-time priority": make_prompt(), "locked memory": _lock_memory()}
     return _sentence([name for name, yes in granted.items() if yes], [name for name, yes in granted.items() if not yes])
 
 

@@ -1,13 +1,10 @@
 """The MIDI systems of this machine, over python-rtmidi: what ports they have, and lines to and from them.
 
-The only module that knows rtmidi, and its habits: it keeps Python's lock in every call, so a call that waits for a
-thread that waits for Python never ends. Knows nothing of notes.
+Loads rtmidi only when it is asked for a real port. Knows nothing of notes.
 """
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import os
 import time
 from collections.abc import Callable
@@ -18,8 +15,7 @@ from typing import Any, Protocol
 
 from livebach.jack import JackServer
 from livebach.portnames import CLIENT, LINK, PortError, others
-
-Received = Callable[[bytes], None]
+from livebach.rtlines import CalledLine, PolledLine, Received, SentWire, call_back
 
 APIS = {
     "alsa": "API_LINUX_ALSA",
@@ -28,10 +24,9 @@ APIS = {
     "winmm": "API_WINDOWS_MM",
 }
 _SEQUENCER = Path("/dev/snd/seq")
-_SETTLE_S = 0.03  # a callback that has begun gets Python's lock within this, and ends
 _DELIVERY_S = 0.03  # what is sent just after a port was opened, or just before it is closed, may be lost,
 _DELIVERY_PERIODS = 4  # on JACK for some periods
-_TRIES, _RETRY_S = 5, 0.002
+_QUEUE = 16384  # messages that rtmidi keeps for us
 
 
 class Line(Protocol):
@@ -123,29 +118,25 @@ class RtMidiSystem:
 
     def open_input(self, name: str, received: Received) -> Line:
         """Hear a port; MIDI clock comes through, system exclusive and active sensing do not."""
-        port = self._input(received)
-        self._try(port, lambda: port.open_port(_place(port, name), name=LINK), name)
-        return _InputLine(port, self._liveness())
+        port = self._input()
+        return self._heard(port, lambda: port.open_port(_place(port, name), name=LINK), name, received)
 
     def virtual_input(self, title: str, received: Received) -> Line:
         """Make a port that others may send to."""
         self._check_virtual()
-        port = self._input(received)
-        self._try(port, lambda: port.open_virtual_port(title), title)
-        return _InputLine(port, self._liveness())
+        port = self._input()
+        return self._heard(port, lambda: port.open_virtual_port(title), title, received)
 
     def open_output(self, name: str) -> Wire:
         """Send to a port."""
         port = self._new(self._rt.MidiOut)
-        self._try(port, lambda: port.open_port(_place(port, name), name=LINK), name)
-        return self._wire(port)
+        return self._wire(port, lambda: port.open_port(_place(port, name), name=LINK), name)
 
     def virtual_output(self, title: str) -> Wire:
         """Make a port that others may hear."""
         self._check_virtual()
         port = self._new(self._rt.MidiOut)
-        self._try(port, lambda: port.open_virtual_port(title), title)
-        return self._wire(port)
+        return self._wire(port, lambda: port.open_virtual_port(title), title)
 
     def _all(self, inputs: bool) -> list[str]:
         self._check_here()
@@ -168,18 +159,33 @@ class RtMidiSystem:
         if self.api == "winmm":
             raise PortError("Windows has no virtual MIDI ports; a program like loopMIDI makes them")
 
-    def _new(self, kind: Any) -> Any:
+    def _new(self, kind: Any, **more: Any) -> Any:
         self._all(True) if self._jack is not None else self._check_here()  # the clear errors, before rtmidi's own
         try:
-            return kind(self._id, name=CLIENT)
+            return kind(self._id, name=CLIENT, **more)
         except (self._rt.RtMidiError, RuntimeError) as error:
             raise PortError(f"{self.api} refuses a connection: {error}") from None
 
-    def _input(self, received: Received) -> Any:
-        port = self._new(self._rt.MidiIn)
+    def _input(self) -> Any:
+        port = self._new(self._rt.MidiIn, queue_size_limit=_QUEUE)
         port.ignore_types(sysex=True, timing=False, active_sense=True)
-        _hear(port, lambda message, _: received(bytes(message[0])))
         return port
+
+    def _heard(self, port: Any, open_it: Callable[[], object], name: str, received: Received) -> Line:
+        """Open an input; on JACK it is asked for what came, elsewhere it calls back."""
+        polled = self._jack is not None
+        if not polled:
+            call_back(port, received)
+        self._try(port, open_it, name)
+        return PolledLine(port, self._liveness(), received) if polled else CalledLine(port, self._liveness())
+
+    def _wire(self, port: Any, open_it: Callable[[], object], name: str) -> Wire:
+        """Open an output, and let the connection settle."""
+        self._try(port, open_it, name)
+        period_s = self._jack.period_s if self._jack is not None else 0.0
+        delivery_s = 0.0 if self.api == "alsa" else max(_DELIVERY_S, _DELIVERY_PERIODS * period_s)
+        time.sleep(delivery_s)
+        return SentWire(port, self._liveness(), delivery_s, self._rt.RtMidiError)
 
     def _try(self, port: Any, open_it: Callable[[], object], name: str) -> None:
         try:
@@ -187,12 +193,6 @@ class RtMidiSystem:
         except (self._rt.RtMidiError, RuntimeError, ValueError, OSError) as error:
             port.delete()
             raise PortError(f"{self.api} port {name!r} cannot be opened: {error}") from None
-
-    def _wire(self, port: Any) -> _OutputWire:
-        period_s = self._jack.period_s if self._jack is not None else 0.0
-        delivery_s = 0.0 if self.api == "alsa" else max(_DELIVERY_S, _DELIVERY_PERIODS * period_s)
-        time.sleep(delivery_s)
-        return _OutputWire(port, self._liveness(), delivery_s, self._rt.RtMidiError)
 
     def _liveness(self) -> Callable[[], bool]:
         jack = self._jack
@@ -202,90 +202,8 @@ class RtMidiSystem:
         return lambda: jack.alive and jack.generation == born
 
 
-def _hear(port: Any, callback: Callable[[tuple[list[int], float], object], None]) -> None:
-    """Set rtmidi's callback, and keep its record of it for ever.
-
-    Cancelling frees that record while rtmidi's thread may be waiting for Python's lock with it in hand.
-    """
-    port.set_callback(callback)
-    for holder in gc.get_referrers(callback):
-        if isinstance(holder, tuple):
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(holder))
-
-
 def _place(port: Any, name: str) -> int:
     names: list[str] = port.get_ports()
     if name not in names:
         raise ValueError("it has just gone")
     return names.index(name)
-
-
-class _RtLine:
-    """What inputs and outputs of rtmidi have in common."""
-
-    def __init__(self, port: Any, liveness: Callable[[], bool]) -> None:
-        self._port: Any = port
-        self._liveness = liveness
-
-    @property
-    def alive(self) -> bool:
-        """Whether the JACK server it was opened on still runs; other systems outlive us."""
-        return self._liveness()
-
-    def close(self) -> None:
-        """End the connection, or leave it be where its server is dead: there rtmidi waits, and libjack frees twice."""
-        port, self._port = self._port, None
-        if port is None:
-            return
-        if not self._liveness():
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(port))
-            return
-        self._quiet(port)
-        port.close_port()
-        port.delete()
-
-    def _quiet(self, port: Any) -> None:
-        """Prepare for the end."""
-
-
-class _InputLine(_RtLine):
-    """A port that is heard."""
-
-    def _quiet(self, port: Any) -> None:
-        # close_port waits for rtmidi's thread with Python's lock held: no callback may be waiting for that lock then.
-        port.cancel_callback()
-        time.sleep(_SETTLE_S)
-
-
-class _OutputWire(_RtLine):
-    """A port that is sent to."""
-
-    def __init__(self, port: Any, liveness: Callable[[], bool], delivery_s: float, refusal: type[Exception]) -> None:
-        super().__init__(port, liveness)
-        self._delivery_s = delivery_s
-        self._refusal = refusal
-        self._refused = False
-        self._sent_s = float("-inf")
-
-    @property
-    def alive(self) -> bool:
-        """Whether its server runs, and it has taken all that was sent: else what sounds is no longer known."""
-        return self._liveness() and not self._refused
-
-    def send(self, data: bytes) -> None:
-        """Send, unless the server is dead: rtmidi would fill its buffer, and then wait for ever."""
-        if self._port is None or not self._liveness():
-            return
-        for _ in range(_TRIES):
-            try:
-                self._port.send_message(data)
-            except self._refusal:  # ALSA's buffers are full: whoever reads there is slow, or stopped
-                time.sleep(_RETRY_S)
-            else:
-                self._sent_s = time.perf_counter()
-                return
-        self._refused = True
-
-    def _quiet(self, port: Any) -> None:
-        # rtmidi waits until JACK has taken what was sent, but not until it is where it should go.
-        time.sleep(max(0.0, self._sent_s + self._delivery_s - time.perf_counter()))

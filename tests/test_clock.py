@@ -61,8 +61,7 @@ def test_what_was_granted_is_one_sentence(
     """The start banner says what the system permits."""
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(sys, "setswitchinterval", lambda _: None)
-    monkeypatch.setattr(clock, "_fine_timers", lambda: None)
-    monkeypatch.setattr(clock, "_real_time", lambda: real_time)
+    monkeypatch.setattr(clock, "make_prompt", lambda: real_time)
     monkeypatch.setattr(clock, "_lock_memory", lambda: memory)
     assert make_timely() == sentence
 
