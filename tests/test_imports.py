@@ -19,8 +19,8 @@ LAYERS = {
     " fast reference grid click listener follow voice memory governor improviser modes cadence status touch"
     " taps clockfollow expression performer musician",
     "files": "midifile session take options phrases",
-    "live": "portnames sounding systems rtlines jack ports loops clock inbox watcher guard recorder display logs notify screen"
-    " sound fakes rehearsal daemon hotkeys learn play panic ports_cli replay demo bench benchplay doctor",
+    "live": "portnames sounding systems rtlines jack ports loops clock inbox watcher guard recorder display logs"
+    " notify screen sound fakes rehearsal daemon hotkeys learn play panic ports_cli replay demo bench benchplay doctor",
     "offline": "corpus batches model training train rollout generate frames plots"
     " copied rollstats rolltrial rollreport evaluation evaluate",
     "doubles": "testing",
