@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="every MIDI file below it is read")
     parser.add_argument("--out", type=Path, default=Path("runs/livebach"), metavar="DIR", help="the run's folder")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
-    parser.add_argument("--from", dest="start", type=Path, metavar="FILE", help="start from a checkpoint's weights")
+    start = "start from a checkpoint's weights; --set may make the network larger"
+    parser.add_argument("--from", dest="start", type=Path, metavar="FILE", help=start)
     parser.add_argument("--minutes", type=float, metavar="N", help="stop after so long, saved; --resume goes on")
     parser.add_argument("--updates", type=int, metavar="N", help="length of the whole run")
     parser.add_argument("--seed", type=int, metavar="N")
@@ -75,7 +76,11 @@ def _take_up(args: argparse.Namespace, trainer: Any) -> None:
     if args.resume:
         trainer.resume()
     elif args.start is not None:
-        trainer.start_from(checkpoints.load(args.start))
+        weights = checkpoints.load(args.start)
+        try:
+            trainer.start_from(weights)
+        except ValueError as error:
+            raise UserError(f"--from {args.start}: {error}") from error
 
 
 def _train(args: argparse.Namespace, trainer: Any, training: Any) -> bool:

@@ -25,7 +25,8 @@ from torch.optim.swa_utils import AveragedModel
 from livebach.batches import UNKNOWN_TEXTURE, Augment, Batch, Sampler, before, condition_rows
 from livebach.checkpoint import Checkpoint
 from livebach.corpus import Corpus, Piece
-from livebach.model import TwoAxisWaveNet, from_checkpoint
+from livebach.growth import grown
+from livebach.model import TwoAxisWaveNet
 from livebach.roll import KEYS, UNKNOWN
 from livebach.spec import NetworkSpec
 
@@ -202,9 +203,10 @@ class Trainer:
         return self.valid
 
     def start_from(self, checkpoint: Checkpoint) -> None:
-        """Begin with a checkpoint's weights instead of random ones."""
+        """Begin with a checkpoint's weights instead of random ones, grown where the run's network is larger."""
+        weights = grown(checkpoint, self.spec).state_dict()
         for model in (self.model, self.averaged):
-            model.load_state_dict(from_checkpoint(checkpoint).state_dict())
+            model.load_state_dict(weights)
 
     def best_model(self) -> TwoAxisWaveNet:
         """The averaged weights that validated best; before any validation those of now."""

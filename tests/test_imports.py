@@ -21,7 +21,7 @@ LAYERS = {
     "files": "midifile session take options phrases",
     "live": "portnames sounding systems rtlines jack ports loops clock inbox watcher guard recorder display logs"
     " notify screen sound fakes rehearsal daemon hotkeys learn play panic ports_cli replay demo bench benchplay doctor",
-    "offline": "corpus batches model training train rollout generate frames plots"
+    "offline": "corpus batches model growth training train rollout generate frames plots"
     " copied rollstats rolltrial rollreport evaluation evaluate",
     "doubles": "testing",
     "top": "__init__ __main__ cli",

@@ -90,6 +90,20 @@ def test_from_starts_with_a_checkpoint(data: Path, tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path / "b" / "checkpoint.safetensors").spec == checkpoint.load(start).spec
 
 
+def test_from_may_grow(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--set with --from makes the network larger; smaller is refused in one line."""
+    assert train(data, tmp_path / "a", "--updates", "1") == 0
+    start = tmp_path / "a" / "checkpoint.safetensors"
+    command = ["train", "--data", str(data), "--out", str(tmp_path / "b"), "--from", str(start), "--updates", "1"]
+    rest = [word for pair in SMALL[10:] for word in ("--set", pair)]
+    assert main([*command, *rest, "--set", "key_channels=9"]) == 0
+    assert checkpoint.load(tmp_path / "b" / "checkpoint.safetensors").spec.key_channels == 9
+    capsys.readouterr()
+    command[4] = str(tmp_path / "c")
+    assert main([*command, *rest, "--set", "key_channels=1"]) == 2
+    assert "key_channels cannot shrink" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
