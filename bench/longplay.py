@@ -1,9 +1,13 @@
-"""A day of musical time on a clock that is moved by hand: memory, deadlines, drift.
+"""Long play: whether memory grows, the grid drifts, or a deadline is lost.
 
-    python bench/longplay.py [--hours 24]
+    python bench/longplay.py day [--hours 24]        # musical time, on a clock that is moved by hand
+    python bench/longplay.py hour [--minutes 60]     # real time, on JACK, as a person runs it
 
-A player plays a phrase every minute; in between livebach goes on. The real engine, the real loop, ports inside the
-process. Memory is the process's own; a deadline that is not met at its very moment is counted.
+A player plays a phrase every minute; in between livebach goes on. `day`: the real engine and loop, ports inside the
+process; memory is the process's own; a deadline that is not met at its very moment is counted. `hour`: keyboard,
+livebach (with click, display, guard and recorder) and listener are processes of their own; memory is that of all of
+livebach's processes. Its click gives the grid to hold the log and the wire against: tick n is due at the start and n
+times the tick, by the machine's monotonic clock.
 """
 
 from __future__ import annotations
@@ -11,12 +15,17 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import time
 from collections.abc import Iterator, Sequence
-from time import perf_counter
 from typing import Any
 
-from livebach import take
-from livebach.bench import load_average, machine
+import numpy as np
+from live import newest_take
+from numpy.typing import NDArray
+from rig import Livebach, Rig, rig
+
+from livebach import session, take
+from livebach.bench import load_average, machine, summary
 from livebach.benchplay import Silence, resident_mb
 from livebach.clock import freeze
 from livebach.config import Config
@@ -28,12 +37,22 @@ from livebach.rehearsal import Score, rehearse
 from livebach.status import Status
 
 MINUTE_S, HOUR_S = 60.0, 3600.0
+PHRASE_S = 20.0
+BPM = 120
+TICK_S = 60 / BPM / 4
+BEAT_TICKS = 4
+CLICK_ON = 0x99
+SAME_S = 1e-6
+"""Two times that are as near as this are the same moment."""
 
 
 def phrases(hours: float) -> Iterator[tuple[float, bytes]]:
     """What the player plays, all day: each phrase in turn, one a minute."""
     for number, phrase in zip(range(int(hours * 60)), itertools.cycle(PHRASES.values())):
-        yield from ((t, data) for t, data in phrase.score(number * MINUTE_S) if t < number * MINUTE_S + 20)
+        yield from ((t, data) for t, data in phrase.score(number * MINUTE_S) if t < number * MINUTE_S + PHRASE_S)
+
+
+# --- a day on a clock that is moved by hand --------------------------------------------------------------------------
 
 
 class Watch:
@@ -55,20 +74,20 @@ class Watch:
             self.memory_mb.append(round(resident_mb(), 2))
 
 
-def day(hours: float) -> dict[str, Any]:
-    """Play so long; what it took."""
+def day(args: argparse.Namespace) -> dict[str, Any]:
+    """Play so many hours; what it took."""
     config, clock, output = take.seeded(Config()), ManualClock(), Silence()
     network = take.load_network(config.engine.checkpoint)
     watch = Watch(clock)
     daemon = Daemon(take.musician(network, config, 0.0), clock, output, watch=watch)
     freeze()
-    started_s = perf_counter()
-    score: Score = phrases(hours)
-    rehearse(daemon, clock, score, hours * HOUR_S)
+    started_s = time.perf_counter()
+    score: Score = phrases(args.hours)
+    rehearse(daemon, clock, score, args.hours * HOUR_S)
     daemon.finish()
     return {
-        "hours": hours,
-        "took_s": perf_counter() - started_s,
+        "hours": args.hours,
+        "took_s": time.perf_counter() - started_s,
         "turns": watch.turns,
         "notes": output.events,
         "deadlines_missed": watch.missed,
@@ -78,13 +97,109 @@ def day(hours: float) -> dict[str, Any]:
     }
 
 
+# --- an hour of real time on JACK ------------------------------------------------------------------------------------
+
+
+def hour(args: argparse.Namespace) -> dict[str, Any]:
+    """Play so many minutes; memory by the minute, the grid on the log and on the wire."""
+    with rig() as here:
+        with here.livebach("--bpm", str(BPM), "--click", "--folder", "takes") as program:
+            memory = [minute(here, program, phrase) for phrase in rounds(args.minutes)]
+        log = session.read(newest_take(here.folder))
+        heard = [t for t, data in here.wire.heard() if data[0] == CLICK_ON and data[2]]
+    first = memory[0]
+    return {
+        "minutes": args.minutes,
+        "memory_by_the_minute_mb": memory,
+        "grew_after_the_first_minute_mb": {
+            name: round(max(found[name] for found in memory) - first[name], 2) for name in first
+        },
+        "grid": on_the_grid(log),
+        "clicks_on_the_wire": on_the_wire(np.array(heard) - log.header.start_s),
+        "remarks": log.remarks,
+    }
+
+
+def rounds(minutes: int) -> Iterator[list[tuple[float, bytes]]]:
+    """What is played in each minute."""
+    for phrase in itertools.islice(itertools.cycle(PHRASES.values()), minutes):
+        yield [(t, data) for t, data in phrase.score(0.0) if t < PHRASE_S]
+
+
+def minute(here: Rig, program: Livebach, phrase: Sequence[tuple[float, bytes]]) -> dict[str, float]:
+    """Play a phrase in, let it go on; the memory at the end of the minute."""
+    start_s = here.keyboard.play(phrase)
+    here.keyboard.sent(len(phrase))
+    time.sleep(max(0.0, start_s + MINUTE_S - time.perf_counter()))
+    return program.memory_mb()
+
+
+def on_the_grid(log: session.Log) -> dict[str, Any]:
+    """Account for every deadline: each tick has its end, each beat its click; by how much what was due is off the grid.
+
+    A deadline is met by the call that was made for it, or dealt with in one that was made for an earlier one and came
+    late; else it is lost.
+    """
+    timed = [call for call in log.calls if call.do == "advance" and call.due is not None]
+    due = np.array([call.due for call in timed]) - log.header.start_s
+    at = np.array([call.t for call in timed]) - log.header.start_s
+    ticks = np.arange(int((at[-1] - TICK_S) / TICK_S))
+    half = TICK_S / 2
+    off_grid = np.abs(due - np.round(due / half) * half)
+    on_grid = off_grid < 0.001  # the others are for choosing a frame, ahead of its tick
+    return {
+        "deadlines": len(timed),
+        "lateness": summary(at - due),
+        "ends_of_ticks": accounted((ticks + 0.5) * TICK_S, due, at),
+        "clicks": accounted(ticks[::BEAT_TICKS] * TICK_S, due, at),
+        "planned_off_the_grid_ms": {"most": float(off_grid[on_grid].max() * 1000), "of": int(on_grid.sum())},
+        "lateness_median_drift_ms": drift_ms(due, at - due),
+    }
+
+
+def accounted(moments: NDArray[np.float64], due: NDArray[np.float64], at: NDArray[np.float64]) -> dict[str, int]:
+    """How many of these moments had a call of their own, were dealt with in an earlier one's, or were lost."""
+    before = np.maximum(np.searchsorted(due, moments + SAME_S, side="right") - 1, 0)
+    own = np.abs(due[before] - moments) < SAME_S
+    late = ~own & (at[before] >= moments)
+    return {
+        "all": len(moments),
+        "own_call": int(own.sum()),
+        "with_another": int(late.sum()),
+        "lost": int((~own & ~late).sum()),
+    }
+
+
+def on_the_wire(heard_s: NDArray[np.float64]) -> dict[str, Any]:
+    """When the clicks arrived, after the beats they belong to."""
+    beat_s = BEAT_TICKS * TICK_S
+    beats = np.floor(heard_s / beat_s)
+    delay_s = heard_s - beats * beat_s
+    return {
+        "beats": int(beats[-1] - beats[0] + 1),
+        "clicks": len(np.unique(beats)),
+        "delay": summary(delay_s),
+        "median_drift_ms": drift_ms(heard_s, delay_s),
+    }
+
+
+def drift_ms(time_s: NDArray[np.float64], delay_s: NDArray[np.float64]) -> float:
+    """The median of the last minute's delays, less that of the first's."""
+    first, last = delay_s[time_s < time_s[0] + MINUTE_S], delay_s[time_s > time_s[-1] - MINUTE_S]
+    return float(np.median(last) - np.median(first)) * 1000
+
+
 def main() -> None:
     """Play, and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["day", "hour"])
     parser.add_argument("--hours", type=float, default=24)
+    parser.add_argument("--minutes", type=int, default=60)
     args = parser.parse_args()
-    found = {"longplay": day(args.hours), "machine": machine(), "load_after": load_average()}
-    print(json.dumps(found, indent=1))
+    before = load_average()
+    found = {"day": day, "hour": hour}[args.what](args)
+    load = {"load_before": before, "load_after": load_average()}
+    print(json.dumps({args.what: found, "machine": machine(), **load}, indent=1))
 
 
 if __name__ == "__main__":
