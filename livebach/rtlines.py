@@ -10,7 +10,7 @@ import ctypes
 import gc
 import time
 from collections.abc import Callable
-from threading import Thread, current_thread
+from threading import Lock, Thread, current_thread
 from typing import Any
 
 from livebach.clock import make_prompt
@@ -19,8 +19,24 @@ Received = Callable[[bytes], None]
 
 _SETTLE_S = 0.03  # a callback that has begun gets Python's lock within this, and ends
 _TRIES, _RETRY_S = 5, 0.002
-_PAUSE_S, _LONG_PAUSE_S = 0.0005, 0.004  # between two questions: while there is playing, and when nobody plays
-_QUIET_S = 5.0
+_PAUSE_S, _LONG_PAUSE_S = 0.0005, 0.012  # between two questions: while anyone plays, and when nobody does
+_QUIET_S = 10.0
+
+
+class Activity:
+    """When anything last came in or went out on a MIDI system."""
+
+    def __init__(self) -> None:
+        self._last_s = float("-inf")
+
+    def note(self) -> None:
+        """Something did just now."""
+        self._last_s = time.perf_counter()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody has played for a while."""
+        return time.perf_counter() - self._last_s > _QUIET_S
 
 
 def call_back(port: Any, received: Received) -> None:
@@ -79,26 +95,27 @@ class PolledLine(_Line):
     """A port that is asked again and again for what it has heard.
 
     For JACK: a callback would run in JACK's own thread and wait there for Python's lock; JACK goes on without a client
-    that is late, and what came meanwhile is lost. rtmidi's queue needs no lock and loses nothing.
+    that is late, and what came meanwhile is lost. rtmidi's queue needs no lock and loses nothing. Each question wakes
+    the processor: so it is asked less often while nobody plays, when no tick waits for the answer.
     """
 
-    def __init__(self, port: Any, liveness: Callable[[], bool], received: Received) -> None:
+    def __init__(self, port: Any, liveness: Callable[[], bool], received: Received, activity: Activity) -> None:
         super().__init__(port, liveness)
         self._received = received
+        self._activity = activity
         self._ended = False
         self._thread = Thread(target=self._run, args=(port,), name="livebach-input", daemon=True)
         self._thread.start()
 
     def _run(self, port: Any) -> None:
         make_prompt()
-        heard_s = time.perf_counter()
         while not self._ended:
             message = port.get_message()
             if message is not None:
                 self._received(bytes(message[0]))
-                heard_s = time.perf_counter()
+                self._activity.note()
             else:
-                time.sleep(_PAUSE_S if time.perf_counter() - heard_s < _QUIET_S else _LONG_PAUSE_S)
+                time.sleep(_LONG_PAUSE_S if self._activity.quiet else _PAUSE_S)
 
     def close(self) -> None:
         """Stop asking, then end the connection."""
@@ -109,13 +126,19 @@ class PolledLine(_Line):
 
 
 class SentWire(_Line):
-    """A port that is sent to."""
+    """A port that is sent to, by one user or by several that share it, each of which closes it once."""
 
-    def __init__(self, port: Any, liveness: Callable[[], bool], delivery_s: float, refusal: type[Exception]) -> None:
+    def __init__(
+        self, port: Any, liveness: Callable[[], bool], delivery_s: float, refusal: type[Exception], activity: Activity
+    ) -> None:
         super().__init__(port, liveness)
         self._delivery_s = delivery_s
         self._refusal = refusal
+        self._activity = activity
         self._refused = False
+        self._sending = Lock()
+        self._users, self._joinable = 1, True
+        self._ready_s = time.perf_counter() + delivery_s  # what is sent just after it was opened may be lost
         self._sent_s = float("-inf")
 
     @property
@@ -123,10 +146,30 @@ class SentWire(_Line):
         """Whether its server runs, and it has taken all that was sent: else what sounds is no longer known."""
         return self._liveness() and not self._refused
 
+    def join(self) -> bool:
+        """Share it with one user more; not where one has left already, perhaps as the port had gone."""
+        with self._sending:
+            if self._joinable and self.alive:
+                self._users += 1
+                return True
+        return False
+
     def send(self, data: bytes) -> None:
         """Send, unless the server is dead: rtmidi would fill its buffer, and then wait for ever."""
-        if self._port is None or not self._liveness():
-            return
+        with self._sending:
+            if self._port is None or not self._liveness():
+                return
+            _sleep_until(self._ready_s)
+            self._refused |= not self._sent(data)
+
+    def close(self) -> None:
+        """Leave it; the last one ends the connection."""
+        with self._sending:
+            self._users, self._joinable = self._users - 1, False
+            if not self._users:
+                super().close()
+
+    def _sent(self, data: bytes) -> bool:
         for _ in range(_TRIES):
             try:
                 self._port.send_message(data)
@@ -134,9 +177,16 @@ class SentWire(_Line):
                 time.sleep(_RETRY_S)
             else:
                 self._sent_s = time.perf_counter()
-                return
-        self._refused = True
+                self._activity.note()
+                return True
+        return False
 
     def _quiet(self, port: Any) -> None:
         # rtmidi waits until JACK has taken what was sent, but not until it is where it should go.
-        time.sleep(max(0.0, self._sent_s + self._delivery_s - time.perf_counter()))
+        _sleep_until(self._sent_s + self._delivery_s)
+
+
+def _sleep_until(time_s: float) -> None:
+    rest_s = time_s - time.perf_counter()
+    if rest_s > 0:
+        time.sleep(rest_s)

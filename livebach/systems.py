@@ -6,7 +6,6 @@ Loads rtmidi only when it is asked for a real port. Knows nothing of notes.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Protocol
 
 from livebach.jack import JackServer
 from livebach.portnames import CLIENT, LINK, PortError, others
-from livebach.rtlines import CalledLine, PolledLine, Received, SentWire, call_back
+from livebach.rtlines import Activity, CalledLine, PolledLine, Received, SentWire, call_back
 
 APIS = {
     "alsa": "API_LINUX_ALSA",
@@ -111,6 +110,8 @@ class RtMidiSystem:
         self._id = getattr(self._rt, APIS[api])
         self._jack = JackServer() if api == "jack" else None
         self._listers: dict[bool, Any] = {}
+        self._wires: dict[str, SentWire] = {}
+        self._activity = Activity()
 
     def names(self, inputs: bool) -> list[str]:
         """Return the ports, without the ends of our own connections."""
@@ -128,9 +129,15 @@ class RtMidiSystem:
         return self._heard(port, lambda: port.open_virtual_port(title), title, received)
 
     def open_output(self, name: str) -> Wire:
-        """Send to a port."""
+        """Send to a port. On JACK, where a connection takes time in every period, all who do so share one."""
+        shared = self._wires.get(name)
+        if shared is not None and shared.join():
+            return shared
         port = self._new(self._rt.MidiOut)
-        return self._wire(port, lambda: port.open_port(_place(port, name), name=LINK), name)
+        wire = self._wire(port, lambda: port.open_port(_place(port, name), name=LINK), name)
+        if self._jack is not None:
+            self._wires[name] = wire
+        return wire
 
     def virtual_output(self, title: str) -> Wire:
         """Make a port that others may hear."""
@@ -177,15 +184,14 @@ class RtMidiSystem:
         if not polled:
             call_back(port, received)
         self._try(port, open_it, name)
-        return PolledLine(port, self._liveness(), received) if polled else CalledLine(port, self._liveness())
+        live = self._liveness()
+        return PolledLine(port, live, received, self._activity) if polled else CalledLine(port, live)
 
-    def _wire(self, port: Any, open_it: Callable[[], object], name: str) -> Wire:
-        """Open an output, and let the connection settle."""
+    def _wire(self, port: Any, open_it: Callable[[], object], name: str) -> SentWire:
         self._try(port, open_it, name)
         period_s = self._jack.period_s if self._jack is not None else 0.0
         delivery_s = 0.0 if self.api == "alsa" else max(_DELIVERY_S, _DELIVERY_PERIODS * period_s)
-        time.sleep(delivery_s)
-        return SentWire(port, self._liveness(), delivery_s, self._rt.RtMidiError)
+        return SentWire(port, self._liveness(), delivery_s, self._rt.RtMidiError, self._activity)
 
     def _try(self, port: Any, open_it: Callable[[], object], name: str) -> None:
         try:

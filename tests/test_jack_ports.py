@@ -118,11 +118,12 @@ def test_virtual_ports(jack: Jack) -> None:
 
 
 def test_thru_is_byte_for_byte_and_lets_go(jack: Jack) -> None:
-    """What is played goes through from the callback over a connection of its own; held keys end when it closes."""
+    """What is played goes through, over the client that is there already; held keys end when it closes."""
     player, listener = jack.player(), jack.listener()
     output = OutputPort.open(listener.port, "jack")
     twin = output.twin()
     assert twin is not output
+    assert len(jack.connections(listener.port)) == 1
     thru = Thru(twin)
     played = [
         b"\x93\x3c\x01",
