@@ -3,7 +3,8 @@
 Pure: is told what is sent and what is heard, and when; sends and hears nothing itself.
 
 What returns within 30 ms as it was sent is ours, once for each time it was sent: a second one is the player's. A loop
-that takes longer looks like a player at first. It gives itself away by its evenness, and a note is held back to see: if
+that takes longer looks like a player at first. It gives itself away by its evenness, or never tires, and a note is held
+back to see: if
 the notes go on although nothing was sent, they are the player's after all; if they stop, it was a loop, and is broken.
 A loop found twice has the window widened over it, for as long as things keep coming back.
 """
@@ -19,6 +20,7 @@ WINDOW_S = 0.030
 LONGEST_S = 0.250  # a longer way round is not told from playing
 EVEN_S = 0.004  # how evenly a loop returns, and a hand does not
 ROUNDS = 3
+UNEVEN_ROUNDS = 8  # on a busy machine a loop is uneven too, but does not tire
 QUIET_S = 10.0  # without anything coming back, the loop is over
 TRUST_S = 60.0  # a player found to be so even is not suspected again
 
@@ -79,17 +81,24 @@ class _Chain:
         self.time_s = time_s
         self.interval_s = 0.0
         self.rounds = 0
+        self.even_rounds = 0
 
     def heard(self, time_s: float) -> None:
-        """Count one more; unevenness begins the count anew."""
+        """Count one more; unevenness begins one count anew, slowness the other."""
         interval_s = time_s - self.time_s
-        self.rounds = self.rounds + 1 if abs(interval_s - self.interval_s) <= EVEN_S else 1
+        self.even_rounds = self.even_rounds + 1 if abs(interval_s - self.interval_s) <= EVEN_S else 1
+        self.rounds = self.rounds + 1 if interval_s <= LONGEST_S else 0
         self.time_s, self.interval_s = time_s, interval_s
 
     @property
     def suspect(self) -> bool:
-        """Whether it is as even, and as fast, as a loop."""
-        return self.rounds >= ROUNDS and self.interval_s <= LONGEST_S
+        """Whether it is as fast as a loop, and as even or as tireless."""
+        return self.interval_s <= LONGEST_S and (self.even_rounds >= ROUNDS or self.rounds >= UNEVEN_ROUNDS)
+
+    @property
+    def over_s(self) -> float:
+        """By when it would have come again, if it came from a player."""
+        return self.time_s + (self.interval_s + 2 * EVEN_S if self.even_rounds >= ROUNDS else LONGEST_S)
 
 
 class LoopFilter:
@@ -98,6 +107,7 @@ class LoopFilter:
     def __init__(self) -> None:
         self._lock = Lock()
         self._sent = _Sent()
+        self._down: set[bytes] = set()  # the player's keys, by their note-off
         self._owed: Counter[bytes] = Counter()  # note-ons taken for echoes, whose note-off will come
         self._chains: dict[bytes, _Chain] = {}
         self._held_back: dict[bytes, _Chain] = {}
@@ -120,8 +130,8 @@ class LoopFilter:
             if ends_note(data):
                 return self._is_end_of_echo(data, time_s)
             echo = self._is_return(data, time_s) or self._goes_round(data, time_s)
-            if echo and starts_note(data):
-                self._owed[_key(bytes((0x80 | data[0] & 0x0F, data[1], 0)))] += 1
+            if starts_note(data):
+                self._begins(_key(bytes((0x80 | data[0] & 0x0F, data[1], 0))), echo)
             return echo
 
     def news(self) -> list[str]:
@@ -141,14 +151,23 @@ class LoopFilter:
             self._news.append(_told(delay_s))
         return True
 
+    def _begins(self, end: bytes, echo: bool) -> None:
+        """Expect the end of a note: of ours come back, or of a key that the player has struck."""
+        if echo:
+            self._owed[end] += 1
+        else:
+            self._down.add(end)
+            self._owed.pop(end, None)  # what has not come back by now does not come
+
     def _is_end_of_echo(self, data: bytes, time_s: float) -> bool:
-        """A note-off is ours only if its note-on was: the player's own key must never seem to stay down."""
-        key = _key(data)
-        if not self._owed[key]:
-            return False
-        self._owed[key] -= 1
-        ours = self._sent.returned(key, time_s, max(self._window_s, LONGEST_S), keep=False)
-        return ours is not None
+        """Whether a note-off was sent by us. In doubt it was not: a player's key must never seem to stay down."""
+        end = _key(data)
+        returned = self._sent.returned(end, time_s, max(self._window_s, LONGEST_S), keep=False) is not None
+        if returned and (end not in self._down or self._owed[end]):
+            self._owed[end] = max(0, self._owed[end] - 1)
+            return True
+        self._down.discard(end)
+        return False
 
     def _goes_round(self, data: bytes, time_s: float) -> bool:
         """Follow what was taken for the player's, in case it is a loop that takes longer."""
@@ -173,7 +192,7 @@ class LoopFilter:
     def _calm(self, time_s: float) -> None:
         """Conclude what time itself decides: a chain that stopped was a loop, and a long quiet is its end."""
         for data, chain in tuple(self._held_back.items()):
-            if time_s > chain.time_s + chain.interval_s + 2 * EVEN_S:
+            if time_s > chain.over_s:
                 del self._held_back[data]
                 self._found(chain.interval_s, time_s)
         if time_s > self._last_echo_s + QUIET_S:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import mido
 import pytest
+from noise import BYTES, cut, damaged, noise, parsed
 from stand_in import no_network
 from test_checkpoint import made
 from test_daemon import Rig, sounding
@@ -29,44 +29,10 @@ from livebach.loops import LoopFilter
 from livebach.play import Stage
 from livebach.ports import InputPort
 
-BYTES = int(os.environ.get("LIVEBACH_FUZZ_BYTES", "1000000"))
 EVENTS_PER_S = 50_000
 SEED = 20_260_101
 
 # --- bytes on the wire -----------------------------------------------------------------------------------------------
-
-
-def noise(rng: random.Random) -> Iterator[bytes]:
-    """Random bytes in pieces of any length, as a raw port gives them that has lost its place."""
-    while True:
-        yield rng.randbytes(rng.choice((0, 1, 1, 2, 2, 3, 3, 3, 3, 4, 7, 40)))
-
-
-def damaged(rng: random.Random) -> Iterator[bytes]:
-    """A player's messages, of which some have a byte changed, left out, doubled or put in."""
-    while True:
-        status = rng.choice((0x90, 0x90, 0x90, 0x80, 0x80, 0xB0, 0xC0, 0xE0, 0xF0, 0xF8)) | rng.choice((0, 0, 0, 1, 9))
-        data = bytearray((status, rng.choice((64, 123, rng.randrange(128))), rng.randrange(128)))
-        for _ in range(rng.choice((0, 0, 0, 1, 1, 2))):
-            at = rng.randrange(len(data) + 1)
-            data[at : at + rng.randrange(2)] = rng.randbytes(rng.randrange(3))
-        yield bytes(data)
-
-
-def parsed(rng: random.Random) -> Iterator[bytes]:
-    """Either kind as one stream of bytes, cut into messages by mido's parser."""
-    parser = mido.Parser()
-    for noisy, played in zip(noise(rng), damaged(rng), strict=False):
-        parser.feed(noisy if rng.random() < 0.3 else played)
-        yield from (bytes(message.bytes()) for message in parser)
-
-
-def cut(stream: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """As many of its messages as have that many bytes."""
-    while size > 0:
-        data = next(stream)
-        size -= len(data)
-        yield data
 
 
 STREAMS = {"noise": noise, "damaged": damaged, "parsed": parsed}

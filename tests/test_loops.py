@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.loops import LONGEST_S, QUIET_S, WINDOW_S, LoopFilter
+from livebach.loops import LONGEST_S, QUIET_S, UNEVEN_ROUNDS, WINDOW_S, LoopFilter
 
 ON, OTHER, OFF = b"\x91\x3c\x40", b"\x91\x3c\x41", b"\x81\x3c\x00"
 OFF_AS_ON = b"\x91\x3c\x00"
@@ -68,6 +71,35 @@ def test_the_players_own_key_comes_up() -> None:
     assert not taken.is_echo(OFF, 1.001)
 
 
+@pytest.mark.parametrize("plugged_in_s", [0.0, 1.1])
+@pytest.mark.parametrize("delay_s", [0.001, 0.003, 0.029])
+def test_a_players_note_goes_through_a_cable_once(delay_s: float, plugged_in_s: float) -> None:
+    """Struck and let go, with out wired to in: one note-on and one note-off are passed on, and nothing goes round.
+
+    Also where the cable is plugged in while the key is down.
+    """
+    taken, passed = LoopFilter(), []
+    coming = [(1.0, ON), (1.2, OFF)]
+    while coming and len(passed) < 50:
+        time_s, data = coming.pop(0)
+        if not taken.is_echo(data, time_s):
+            passed.append(data)
+            taken.sent(data, time_s)
+            if time_s >= plugged_in_s:
+                coming = sorted([*coming, (time_s + delay_s, data)])
+    assert passed == [ON, OFF]
+
+
+def test_a_key_struck_again_after_the_cable_was_pulled_comes_up() -> None:
+    """The end of an echo never came back: the player's next note-off is not taken for it."""
+    taken = LoopFilter()
+    for time_s, data, echo in [(1.0, ON, False), (1.003, ON, True), (1.1, OFF, False), (1.15, ON, False)]:
+        assert taken.is_echo(data, time_s) is echo
+        if not echo:
+            taken.sent(data, time_s)
+    assert not taken.is_echo(OFF, 1.2)
+
+
 def test_a_controller_does_not_go_round() -> None:
     """The pedal that was passed on and comes back is not passed on again."""
     assert loop(LoopFilter(), DOWN, 0.003, until_s=1.0) == 1
@@ -91,6 +123,32 @@ def test_a_slow_loop_is_broken_within_a_beat() -> None:
         assert rounds * delay_s < 60 / 90
         assert not taken.is_echo(OTHER, 10.0)
         assert len(taken.news()) == 1
+
+
+def test_an_uneven_loop_is_broken_too() -> None:
+    """On a busy machine it takes now longer, now shorter: after eight rounds it is."""
+    taken, rng, time_s, rounds = LoopFilter(), random.Random(1), 1.0, 0
+    while rounds < 50 and not taken.is_echo(ON, time_s):
+        taken.sent(ON, time_s)
+        time_s += rng.uniform(WINDOW_S + 0.01, LONGEST_S - 0.01)
+        rounds += 1
+    assert 4 <= rounds <= UNEVEN_ROUNDS
+    assert not taken.is_echo(OTHER, time_s + LONGEST_S + 0.1)
+    assert len(taken.news()) == 1
+
+
+def test_a_player_who_repeats_a_note_loses_one_at_most() -> None:
+    """Fast, uneven and always as loud: one is held back, as a loop is not told from it, and no other."""
+    taken, rng, time_s, lost = LoopFilter(), random.Random(1), 1.0, 0
+    for _ in range(100):
+        for data, after_s in ((ON, 0.0), (OFF, 0.03)):
+            if taken.is_echo(data, time_s + after_s):
+                lost += data == ON
+            else:
+                taken.sent(data, time_s + after_s)
+        time_s += rng.uniform(0.1, 0.2)
+    assert lost == 1
+    assert taken.news() == []
 
 
 def test_a_slow_loop_found_twice_goes_round_no_more() -> None:

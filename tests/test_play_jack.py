@@ -187,3 +187,24 @@ def test_it_ends_in_silence_while_it_plays(
     assert livebach.end(number) < END_S
     time.sleep(0.1)
     assert wire.sounding() == set()
+
+
+def test_its_own_notes_come_back_by_a_cable(
+    jack: Jack, synth: Synth, keyboard: Player, livebach: Livebach, wire: Listener
+) -> None:
+    """Out is wired to in: that is told, its music goes on over it, and the player's keys pass just once."""
+    (hearing,) = jack.connections(keyboard.port)
+    for source in jack.connections(synth.port):
+        jack.connect(source, hearing)
+    phrase = prelude(0.0)[:16]
+    keyboard.play(phrase)
+    keyboard.sent(len(phrase))
+    until(lambda: own(wire.heard()), "a note of its own", 10 * BAR_S)
+    before = len(own(wire.heard()))
+    livebach.wait_for("comes back in")
+    time.sleep(2 * BAR_S)
+    assert len(own(wire.heard())) > before + 4
+    assert [data[:2] for _, data in wire.heard() if data[0] & 0x0F == 0] == [data[:2] for _, data in phrase]
+    _yield_s(keyboard, wire)
+    assert livebach.end(signal.SIGTERM) < END_S
+    assert wire.sounding() == set()

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alsarig import Raw, until
+from alsarig import Heard, Raw, until
+from noise import both, cut
+
+from livebach.events import NoteOff, NoteOn
+from livebach.ports import InputPort, OutputPort
 
 BEAT_S = 60 / 40
 READY = "Play, and pause"
+BYTES = int(os.environ.get("LIVEBACH_FUZZ_BYTES", "20000"))
+"""How many are tried: a million takes half an hour in the virtual machine."""
 
 
 class Livebach:
     """`livebach` as a process, between two raw devices, and what it prints."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, source: str = "VirMIDI 0-0", sink: str = "VirMIDI 0-1") -> None:
         self.log = folder / "printed.txt"
-        command = [sys.executable, "-m", "livebach", "--in", "VirMIDI 0-0", "--out", "VirMIDI 0-1"]
+        command = [sys.executable, "-m", "livebach", "--in", source, "--out", sink]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -50,8 +58,18 @@ def cables() -> Iterator[tuple[Raw, Raw]]:
 
 @pytest.fixture
 def livebach(tmp_path: Path, cables: tuple[Raw, Raw]) -> Iterator[Livebach]:
-    """The program, ready to listen."""
-    program = Livebach(tmp_path)
+    """The program between the cables, ready to listen."""
+    yield from running(Livebach(tmp_path))
+
+
+@pytest.fixture
+def through(tmp_path: Path) -> Iterator[Livebach]:
+    """The program with Midi Through at either side: what it sends there, it hears."""
+    yield from running(Livebach(tmp_path, "Midi Through", "Midi Through"))
+
+
+def running(program: Livebach) -> Iterator[Livebach]:
+    """A program that has started, until it is not needed any more."""
     try:
         until(program.ready, "ready")
         yield program
@@ -117,6 +135,26 @@ def test_it_goes_on_yields_and_ends(livebach: Livebach, cables: tuple[Raw, Raw])
     assert "The take is in" in livebach.log.read_text()
 
 
+def test_noise_on_the_cable(livebach: Livebach, cables: tuple[Raw, Raw]) -> None:
+    """Random bytes and damaged messages down a cable: it lives, plays a note on afterwards, and ends in silence."""
+    source, sink = cables
+    for number, data in enumerate(cut(both(random.Random(1)), BYTES)):
+        source.write(data)
+        if number % 64 == 0:
+            sink.read()
+    source.write(b"\xf7" + b"".join(bytes((0xB0 | channel, 123, 0)) for channel in range(16)))
+
+    def passed_on() -> bool:
+        source.write(b"\x9f\x01\x02\x8f\x01\x00")
+        return b"\x9f\x01\x02" in sink.read()[-200:]
+
+    until(passed_on, "a note of the player's")
+    livebach.process.send_signal(signal.SIGTERM)
+    until(lambda: (sink.read(), livebach.process.poll() is not None)[1], "an end")
+    assert livebach.process.returncode == 0, livebach.log.read_text()[-2000:]
+    until(lambda: not sounding(sink.read()), "silence")
+
+
 def test_killed_in_the_middle_of_a_note(livebach: Livebach, cables: tuple[Raw, Raw]) -> None:
     """SIGKILL while the player's key is down: the guard ends it."""
     source, sink = cables
@@ -125,3 +163,32 @@ def test_killed_in_the_middle_of_a_note(livebach: Livebach, cables: tuple[Raw, R
     livebach.process.kill()
     until(lambda: not sounding(sink.read()), "silence")
     until(lambda: b"\x7b\x00" in sink.read(), "all notes off")
+
+
+def test_what_comes_back_through_midi_through(through: Livebach) -> None:
+    """All it sends it hears: that is told, the player's notes do not go round for ever, and in the end all is silent.
+
+    That it plays on over them is tested on JACK: here what comes back may take too long to be told from a player.
+    """
+    heard = Heard()
+    with (
+        closing(OutputPort.open("Midi Through", "alsa")) as keyboard,
+        closing(InputPort.open("Midi Through", "alsa", heard)),
+    ):
+        for key in (60, 64, 67, 72):
+            keyboard.send(NoteOn(key, 80))
+            time.sleep(BEAT_S / 4)
+            keyboard.send(NoteOff(key))
+        until(lambda: "comes back in" in through.log.read_text(), "a word about it")
+        until(lambda: unchanged_for_a_beat(heard), "an end of the player's notes")
+        through.process.send_signal(signal.SIGTERM)
+        until(lambda: through.process.poll() is not None, "an end")
+        until(lambda: not sounding(b"".join(heard.data)), "silence")
+    assert through.process.returncode == 0
+
+
+def unchanged_for_a_beat(heard: Heard) -> bool:
+    """Whether none of the player's notes, those on channel 1, begins or ends."""
+    before = [data for data in heard.data if data[0] in (0x80, 0x90)]
+    time.sleep(BEAT_S)
+    return before == [data for data in heard.data if data[0] in (0x80, 0x90)]
