@@ -80,6 +80,7 @@ class Time(_Section):
     bpm: float = _setting(90.0, rules.number(20, 400))
     metre: Metre = _setting(Metre(4, 4), rules.metre())  # noqa: RUF009 - immutable
     clock: str = _setting("internal", rules.one_of("internal", "external"))
+    send_clock: bool = _setting(False, rules.switch())
     count_in_bars: int = _setting(0, rules.number(0, 8, int))
     click: bool = _setting(False, rules.switch())
     click_channel: int = _setting(10, _CHANNEL)
@@ -196,6 +197,8 @@ class Config:
                 f"sound.voices must leave midi.output_channel + voices - 1 in 1..16, got {self.sound.voices} and "
                 f"midi.output_channel {self.midi.output_channel}"
             )
+        if self.time.send_clock and self.time.clock == "external":
+            raise ConfigError("time.send_clock must be off where time.clock is external: there is a clock already")
 
 
 _SECTIONS: dict[str, type[Any]] = {

@@ -134,6 +134,8 @@ class Controls:
                 kind = "cc"
             case Program(number):
                 kind = "program"
+            case _:
+                return []
         bound = self._bound.get((kind, number), [])
         return [(name, binding) for name, binding in bound if binding.channel in (None, event.channel)]
 

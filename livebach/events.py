@@ -12,6 +12,8 @@ MAX_DATA = 127
 SUSTAIN = 64
 ALL_SOUND_OFF = 120
 ALL_NOTES_OFF = 123
+PULSE, START, CONTINUE, STOP = 0xF8, 0xFA, 0xFB, 0xFC
+"""Of a MIDI clock."""
 
 
 def _check(name: str, value: int, high: int) -> None:
@@ -75,11 +77,22 @@ class Program:
         _check("channel", self.channel, CHANNELS - 1)
 
 
-Event = NoteOn | NoteOff | Control | Program
+@dataclass(frozen=True, slots=True)
+class Realtime:
+    """A message of a MIDI clock that is sent: a pulse, or what whoever follows is to do."""
+
+    status: int
+
+    def __post_init__(self) -> None:
+        if self.status not in (PULSE, START, CONTINUE, STOP):
+            raise ValueError(f"status must be a pulse, start, continue or stop of a MIDI clock, got {self.status!r}")
+
+
+Event = NoteOn | NoteOff | Control | Program | Realtime
 
 
 def from_bytes(data: bytes | list[int]) -> Event | None:
-    """Read one whole MIDI message; None where it is none of ours (clock, sysex, bend, …) or malformed."""
+    """Read one whole channel message; None where it is none of ours (clock, sysex, bend, …) or malformed."""
     if len(data) < 2 or not 0x80 <= data[0] <= 0xEF or any(b > MAX_DATA for b in data[1:]):
         return None
     kind, channel = data[0] & 0xF0, data[0] & 0x0F
@@ -107,3 +120,10 @@ def to_bytes(event: Event) -> bytes:
             return bytes((0xB0 | channel, control, value))
         case Program(program, channel):
             return bytes((0xC0 | channel, program))
+        case Realtime(status):
+            return bytes((status,))
+
+
+def realtime(data: bytes) -> Realtime | None:
+    """Read a message of a MIDI clock that has one byte; None where it is another one."""
+    return Realtime(data[0]) if len(data) == 1 and data[0] in (PULSE, START, CONTINUE, STOP) else None

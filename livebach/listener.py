@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.events import ALL_NOTES_OFF, ALL_SOUND_OFF, MAX_DATA, SUSTAIN, Control, Event, NoteOff, NoteOn
+from livebach.events import ALL_NOTES_OFF, ALL_SOUND_OFF, MAX_DATA, SUSTAIN, Control, Event, NoteOff, NoteOn, Realtime
 from livebach.roll import HIGH_KEY, HOLD, KEYS, LOW_KEY, OFF, ONSET, Frame
 
 RESET_CONTROLLERS = 121
@@ -49,7 +49,7 @@ class Listener:
 
     def take(self, event: Event, now_s: float) -> bool:
         """Take in an event; True where it is a key of the 88 being struck."""
-        if self._channel is not None and event.channel != self._channel:
+        if isinstance(event, Realtime) or self._channel not in (None, event.channel):
             return False
         match event:
             case NoteOn(key, velocity, channel) if LOW_KEY <= key <= HIGH_KEY:

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from livebach.clockfollow import PULSES, ClockFollower, Transport
+from livebach.clocksend import ClockSender
 from livebach.config import Config, ConfigError, override
 from livebach.controls import DIALS, Command, Controls, takes
 from livebach.events import ALL_NOTES_OFF, ALL_SOUND_OFF, CHANNELS, SUSTAIN, Control, Event
@@ -40,6 +41,7 @@ class Musician(Performer):
         self._taps = Taps()
         self._clock, self._transport = ClockFollower(), Transport()
         self._tick_pulses = PULSES / engine.spec.steps_per_quarter
+        self._sender = ClockSender(engine.spec.steps_per_quarter, start_s) if settings.time.send_clock else None
         self._pace()
 
     def feed(self, event: Event, now_s: float) -> list[Event]:
@@ -53,20 +55,30 @@ class Musician(Performer):
         return [] if self._stopped else self._sent(self._do(command, now_s), now_s)
 
     def advance(self, now_s: float) -> list[Event]:
-        """Do what is due; returns what is to be sent now."""
+        """Do what is due; returns what is to be sent now. A pulse of the clock waits for no work on the network."""
+        if self._sender is not None and (pulse := self._sender.pulse(self._grid, now_s)):
+            return pulse
         gone = self._halt(now_s) if self._transport.running and self._clock.lost(now_s) else []
         return self._sent([*gone, *super().advance(now_s)], now_s)
 
     def stop(self, now_s: float) -> list[Event]:
         """End everything that sounds; what has not begun never does."""
-        return self._sent(super().stop(now_s), now_s)
+        out = self._sent(super().stop(now_s), now_s)
+        return out if self._sender is None else [*out, *self._sender.stop()]
 
     def deadline_s(self) -> float:
         """When `advance` should be called next; infinity where only an event can change anything."""
-        return math.inf if self._stopped else min(self._next_s(), self._spread.deadline_s())
+        if self._stopped:
+            return math.inf
+        pulse_s = math.inf if self._sender is None else self._sender.deadline_s(self._grid)
+        return min(self._next_s(), self._spread.deadline_s(), pulse_s)
 
     def _sent(self, events: list[Event], now_s: float) -> list[Event]:
-        return self._spread.sent(events if self._voices is None else self._voices.sent(events), now_s)
+        """What goes out of these events now, and of the clock where the grid has changed."""
+        out = self._spread.sent(events if self._voices is None else self._voices.sent(events), now_s)
+        if self._sender is None:
+            return out
+        return [*out, *self._sender.changed(self._grid, self._tick, self._running, now_s)]
 
     def _do(self, command: Command, now_s: float) -> list[Event]:
         if command.name in DIALS:

@@ -262,6 +262,9 @@ class OutputPort(_Port):
         """Send while nobody else does; the guard hears of a note before it sounds, and of its end after."""
         if self._line is None:
             return
+        if not is_channel_message(data):  # a clock's: nothing sounds by it, and it is nobody's echo
+            self._line.send(data)
+            return
         if self.before is not None:
             self.before(data)
         last = ends_note(data)

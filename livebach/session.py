@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from livebach.config import Config, from_dict
 from livebach.controls import Command, Controls
 from livebach.errors import UserError
-from livebach.events import Event, NoteOn, from_bytes, to_bytes
+from livebach.events import Event, NoteOn, Realtime, from_bytes, realtime, to_bytes
 from livebach.midifile import Ruler, Track, joined, write_new
 
 FORMAT = 1
@@ -96,7 +96,8 @@ def remark_line(text: str, t: float) -> str:
 
 
 def _event(text: Any) -> Event:
-    event = from_bytes(bytes.fromhex(text)) if isinstance(text, str) else None
+    data = bytes.fromhex(text) if isinstance(text, str) else b""
+    event = from_bytes(data) or realtime(data)
     if event is None:
         raise ValueError(f"not a MIDI message: {text!r}")
     return event
@@ -226,7 +227,8 @@ class Score:
         if call.event is not None and not self._controls.claims(call.event):
             you.add(call.t, call.event)
         for event in call.out:
-            own.add(call.t, event)
+            if not isinstance(event, Realtime):  # which no MIDI file may hold
+                own.add(call.t, event)
 
     def midi(self) -> bytes:
         """The whole as a MIDI file; the end."""

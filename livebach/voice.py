@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from livebach.events import ALL_NOTES_OFF, ALL_SOUND_OFF, MAX_DATA, Control, Event, NoteOff, NoteOn
+from livebach.events import ALL_NOTES_OFF, ALL_SOUND_OFF, MAX_DATA, Control, Event, NoteOff, NoteOn, Realtime
 from livebach.roll import HIGH_KEY, HOLD, KEYS, LOW_KEY, ONSET, Frame
 
 
@@ -50,7 +50,7 @@ class Voice:
 
     def make_way(self, event: Event) -> list[Event]:
         """Note what the player does on this channel; returns note-offs that are due by it."""
-        if not self._shared or event.channel != self._channel:
+        if isinstance(event, Realtime) or not self._shared or event.channel != self._channel:
             return []
         match event:
             case NoteOn(key) if LOW_KEY <= key <= HIGH_KEY:

@@ -17,9 +17,9 @@ PACKAGE = Path(__file__).parent.parent / "livebach"
 LAYERS = {
     "core": "errors events roll tonality controls rules spec data config checkpoint engine sampling"
     " fast reference grid click listener follow voice memory governor improviser modes cadence status touch"
-    " taps clockfollow expression performer musician",
+    " taps clockfollow clocksend expression performer musician",
     "files": "midifile session take options phrases",
-    "live": "portnames sounding systems rtlines jack ports loops clock inbox watcher guard recorder display logs"
+    "live": "portnames sounding systems rtlines jack ports loops clock inbox watcher ward guard recorder display logs"
     " notify screen sound fakes rehearsal daemon hotkeys learn play panic ports_cli replay demo bench benchplay doctor",
     "offline": "corpus batches model growth training train rollout generate frames plots"
     " copied rollstats rolltrial rollreport evaluation evaluate",
