@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from livebach.events import Control, NoteOff, NoteOn
 from livebach.fakes import FakePort
-from livebach.guard import Guard, Ward
+from livebach.guard import Guard
 from livebach.sounding import Sounding
+from livebach.ward import Ward
 
 GOODBYE = b"\x00\x00\x00"
 
@@ -121,17 +122,19 @@ def test_only_what_sounds_is_fed(port: FakePort, guard: Guard, monkeypatch: pyte
     assert fed == [b"\xb0\x40\x7f"]
 
 
-def test_it_loads_no_numpy() -> None:
-    """The guard is light."""
-    code = "import sys, livebach.guard; print(*sys.modules)"
+def test_its_process_loads_next_to_nothing() -> None:
+    """It is there all the time: of livebach it has what it learns with, and of Python nothing large."""
+    code = "import sys; before = set(sys.modules); import livebach.ward; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert not {"numpy", "yaml", "torch", "rtmidi", "rich"} & set(done.stdout.split())
+    loaded = set(done.stdout.split())
+    assert {name for name in loaded if name.startswith("livebach.")} == {"livebach.sounding", "livebach.ward"}
+    assert not {"numpy", "typing", "dataclasses", "pathlib", "subprocess", "ctypes"} & loaded
 
 
 def test_without_a_port_to_reach_it_says_so() -> None:
     """Where the output cannot be had any more, one line is left behind."""
     done = subprocess.run(
-        [sys.executable, "-m", "livebach.guard", "synth", "synth"],
+        [sys.executable, "-m", "livebach.ward", "synth", "synth"],
         input=b"\x90\x3c\x40",
         capture_output=True,
         timeout=60,
