@@ -208,3 +208,24 @@ def test_its_own_notes_come_back_by_a_cable(
     _yield_s(keyboard, wire)
     assert livebach.end(signal.SIGTERM) < END_S
     assert wire.sounding() == set()
+
+
+def test_headless_it_waits_for_a_keyboard_and_a_synth(jack: Jack, tmp_path: Path) -> None:
+    """As a service starts it: nothing is plugged in yet; when both are there, now or later, it plays."""
+    program = Livebach(
+        *("play", "--in", "USB Keyboard", "--out", "synth", "--api", "jack", "--wait", "--log", "plain"), cwd=tmp_path
+    )
+    try:
+        program.wait_for("Play, and pause")
+        synth = jack.listener("synth")
+        program.wait_for("synth")
+        keyboard = jack.player("USB Keyboard")
+        program.wait_for("USB Keyboard")
+        keyboard.play([(0.0, b"\x90\x3c\x50"), (0.2, b"\x80\x3c\x00")])
+        assert [data for _, data in synth.wait(2)] == [b"\x90\x3c\x50", b"\x80\x3c\x00"]
+        until(lambda: own(synth.heard()), "a note of its own", 10 * BAR_S)
+        program.end(signal.SIGTERM)
+        assert program.process.returncode == 0
+        assert synth.sounding() == set()
+    finally:
+        program.close()
