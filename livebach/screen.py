@@ -1,7 +1,8 @@
 """The live roll, in a process of its own: sights come in as lines of JSON, the terminal shows the newest.
 
 A row is a tick and a column a key, low keys left; the newest row is at the bottom, above the keyboard. Ends when its
-input does. Knows neither MIDI ports nor the daemon.
+input does. Knows neither MIDI ports nor the daemon. It draws by escape sequences of its own, and imports little: a
+process that is there all the time should be small.
 """
 
 from __future__ import annotations
@@ -12,17 +13,21 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.text import Text
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TextIO
+
+    Seen = Mapping[str, Any]
+    Cells = dict[int, tuple[str, str]]  # key -> (sign, colour)
 
 LOW_KEY, KEYS = 21, 88
 BLACK = frozenset({1, 3, 6, 8, 10})
-PLAYER, OWN, FAINT = "bright_cyan", "bright_yellow", "grey37"
+PLAYER, OWN, FAINT, ALARM, BLACK_KEY, WHITE_KEY = "player", "own", "faint", "alarm", "black key", "white key"
+FEW_COLOURS = {PLAYER: "96", OWN: "93", FAINT: "90", ALARM: "31", BLACK_KEY: "90", WHITE_KEY: "97"}
+MANY_COLOURS = FEW_COLOURS | {FAINT: "38;5;59", BLACK_KEY: "38;5;239", WHITE_KEY: "38;5;253"}
+"""What a terminal is told (Select Graphic Rendition) of 16 colours, and where it has 256."""
 STRUCK, HELD = "█", "┃"
 FRAMES_A_SECOND = 15
 MOST_ROWS = 200
@@ -30,23 +35,23 @@ TEXTS = 3
 WORDS = {"idle": "waiting for you", "listening": "listening", "playing": "playing"}
 
 
-@dataclass
 class Row:
-    """One tick: its place and what each key does, by MIDI key."""
+    """One tick: its place (bar, beat, tick) and what each key does, by MIDI key."""
 
-    place: tuple[int, int, int]
-    cells: dict[int, tuple[str, str]] = field(default_factory=dict)  # key -> (sign, colour)
+    def __init__(self, place: tuple[int, int, int]) -> None:
+        self.place = place
+        self.cells: Cells = {}
 
 
-@dataclass
 class Roll:
     """All that is on the screen."""
 
-    rows: deque[Row] = field(default_factory=lambda: deque(maxlen=MOST_ROWS))
-    texts: deque[str] = field(default_factory=lambda: deque(maxlen=TEXTS))
-    head: dict[str, Any] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.rows: deque[Row] = deque(maxlen=MOST_ROWS)
+        self.texts: deque[str] = deque(maxlen=TEXTS)
+        self.head: Seen = {}
 
-    def take(self, seen: dict[str, Any]) -> None:
+    def take(self, seen: Seen) -> None:
         """Take in one sight."""
         if seen["text"]:
             self.texts.extend(seen["text"].splitlines())
@@ -59,12 +64,40 @@ class Roll:
             self.rows.append(Row(place))
         self._fill(self.rows[-1].cells, seen)
 
-    def _fill(self, cells: dict[int, tuple[str, str]], seen: dict[str, Any]) -> None:
-        for who, colour in (("own", OWN), ("player", PLAYER)):
+    def _fill(self, cells: Cells, seen: Seen) -> None:
+        for who in (OWN, PLAYER):
             for key in seen[f"{who}_keys"]:
-                cells.setdefault(key, (HELD, colour))
+                cells.setdefault(key, (HELD, who))
             for key in seen[f"{who}_struck"]:
-                cells[key] = (STRUCK, colour)
+                cells[key] = (STRUCK, who)
+
+
+# --- the picture -----------------------------------------------------------------------------------------------------
+
+
+class Line:
+    """A line of text in several colours."""
+
+    def __init__(self, text: str = "", colour: str = "") -> None:
+        self.parts: list[tuple[str, str]] = []
+        self.add(text, colour)
+
+    def add(self, text: str, colour: str = "") -> Line:
+        """Put more behind it."""
+        self.parts.append((text, colour))
+        return self
+
+    def shown(self, width: int, codes: Mapping[str, str]) -> str:
+        """As it is written to the terminal, cut at its edge; plain where no codes are known."""
+        out, current = [], ""
+        for text, colour in self.parts:
+            code = codes.get(colour, "")
+            if code != current and text:
+                out.append(f"\x1b[{code or 0}m")
+                current = code
+            out.append(text[:width])
+            width -= len(text[:width])
+        return "".join(out) + ("\x1b[0m" if current else "")
 
 
 def key_range(width: int) -> range:
@@ -74,54 +107,130 @@ def key_range(width: int) -> range:
     return range(low, low + fit)
 
 
-def row_text(row: Row, before: Row | None, keys: Sequence[int]) -> Text:
+def row_line(row: Row, before: Row | None, keys: Sequence[int]) -> Line:
     """One tick as a line; a bar begins with its number, a beat with a mark."""
     new_bar = before is None or before.place[0] != row.place[0]
     new_beat = new_bar or (before is not None and before.place[1] != row.place[1])
-    margin = f"{row.place[0]:4} ┈ " if new_bar else "     ┊ " if new_beat else "       "
-    line = Text(margin, style=FAINT)
+    line = Line(f"{row.place[0]:4} ┈ " if new_bar else "     ┊ " if new_beat else "       ", FAINT)
     for key in keys:
-        sign, colour = row.cells.get(key, ("┈" if new_bar else "┊" if key % 12 == 0 else " ", FAINT))
-        line.append(sign, colour)
+        line.add(*row.cells.get(key, ("┈" if new_bar else "┊" if key % 12 == 0 else " ", FAINT)))
     return line
 
 
-def keyboard_text(head: dict[str, Any], keys: Sequence[int]) -> Text:
+def keyboard_line(head: Seen, keys: Sequence[int]) -> Line:
     """The keyboard, with the keys that are down now in their player's colour."""
-    line = Text("       ")
+    line = Line("       ")
     for key in keys:
+        black = key % 12 in BLACK
         down = PLAYER if key in head.get("player_keys", ()) else OWN if key in head.get("own_keys", ()) else ""
-        line.append("▀" if key % 12 in BLACK else "█", down or ("grey30" if key % 12 in BLACK else "grey85"))
+        line.add("▀" if black else "█", down or (BLACK_KEY if black else WHITE_KEY))
     return line
 
 
-def head_text(head: dict[str, Any]) -> Text:
+def head_line(head: Seen) -> Line:
     """Tempo, place, mode, whose turn it is, and the deadlines that were missed."""
-    line = Text(" ")
+    line = Line(" ")
     if head:
         state = head["state"]
-        colour = OWN if state == "playing" else PLAYER if state == "listening" else FAINT
-        line.append(f"{WORDS.get(state, state):16}", colour)
-        line.append(f"{head['bpm']:g} bpm  {head['metre']}  bar {head['bar']}:{head['beat']}  {head['mode']}  ")
-        line.append(f"missed {head['missed']}", "red" if head["missed"] else FAINT)
+        line.add(f"{WORDS.get(state, state):16}", {"playing": OWN, "listening": PLAYER}.get(state, FAINT))
+        line.add(f"{head['bpm']:g} bpm  {head['metre']}  bar {head['bar']}:{head['beat']}  {head['mode']}  ")
+        line.add(f"missed {head['missed']}", ALARM if head["missed"] else FAINT)
     return line
 
 
-def legend() -> Text:
+def text_line(text: str, width: int) -> Line:
+    """A text, shortened where it is too long; a port's name may hold anything, but moves no cursor."""
+    text = "".join(sign if sign.isprintable() else "?" for sign in text)
+    return Line(f" {text}" if len(text) < width else f" {text[: max(0, width - 2)]}…", FAINT)
+
+
+def legend() -> Line:
     """Which colour is whose."""
-    return Text.assemble(" ", ("█ you", PLAYER), "   ", ("█ livebach", OWN), "   Ctrl-C ends")
+    return Line(" ").add("█ you", PLAYER).add("   ").add("█ livebach", OWN).add("   Ctrl-C ends")
 
 
-def picture(roll: Roll, width: int, height: int) -> RenderableType:
+def picture(roll: Roll, width: int, height: int) -> Iterator[Line]:
     """The whole screen."""
     keys = key_range(width)
     rows = list(roll.rows)[-max(1, height - len(roll.texts) - 5) :]
-    lines = [row_text(row, before, keys) for before, row in zip([None, *rows], rows, strict=False)]
-    texts = [Text(f" {text}", FAINT, no_wrap=True, overflow="ellipsis") for text in roll.texts]
-    return Group(*texts, head_text(roll.head), *lines, keyboard_text(roll.head, keys), legend())
+    yield from (text_line(text, width) for text in roll.texts)
+    yield head_line(roll.head)
+    yield from (row_line(row, before, keys) for before, row in zip([None, *rows], rows, strict=False))
+    yield keyboard_line(roll.head, keys)
+    yield legend()
 
 
-def run(stream: TextIO, console: Console) -> None:
+# --- the terminal ----------------------------------------------------------------------------------------------------
+
+
+def no_terminal() -> tuple[int, int]:
+    """Width and height where nobody says."""
+    return 80, 24
+
+
+class Screen:
+    """Where the picture is drawn, again and again in the same place; or, where that cannot be, once at the end."""
+
+    def __init__(
+        self, stream: TextIO, size: Callable[[], tuple[int, int]], codes: Mapping[str, str], live: bool
+    ) -> None:
+        self._stream, self._size, self._codes, self._live = stream, size, codes, live
+        self._drawn = 0  # lines
+        self._drawn_at = (0, 0)
+
+    def __enter__(self) -> Screen:
+        """Hide the cursor."""
+        if self._live:
+            self._stream.write("\x1b[?25l")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Show it again."""
+        if self._live:
+            self._stream.write("\x1b[?25h")
+        self._stream.flush()
+
+    def draw(self, roll: Roll, last: bool) -> None:
+        """Draw over what was drawn before; on a terminal that changed its size, from the top."""
+        if not (self._live or last):
+            return
+        width, height = self._size()
+        lines = [line.shown(width - 1, self._codes) for line in picture(roll, width, height)]
+        begin, end_line, end = "", "\n", ""
+        if self._live:
+            begin = f"\x1b[{self._drawn}F" if self._drawn else ""
+            if self._drawn and self._drawn_at != (width, height):
+                begin = "\x1b[2J\x1b[H"
+            end_line, end = "\x1b[K\n", "\x1b[J"
+        self._stream.write(begin + "".join(line + end_line for line in lines) + end)
+        self._stream.flush()
+        self._drawn, self._drawn_at = len(lines), (width, height)
+
+
+def screen_of(stream: TextIO, environment: Mapping[str, str]) -> Screen:
+    """What a stream can show: nothing live where it is no terminal, no colours where they are not wanted."""
+    live = stream.isatty() and environment.get("TERM") != "dumb" and _understands_escapes()
+    many = "256" in environment.get("TERM", "") or "COLORTERM" in environment
+    codes = {} if not live or environment.get("NO_COLOR") else MANY_COLOURS if many else FEW_COLOURS
+
+    def size() -> tuple[int, int]:
+        width, height = os.get_terminal_size(stream.fileno())
+        return width or 80, height or 24  # a terminal may not know
+
+    return Screen(stream, size if live else no_terminal, codes, live)
+
+
+def _understands_escapes() -> bool:
+    """Whether escape sequences are obeyed; Windows has to be asked to."""
+    if sys.platform != "win32":
+        return True
+    import ctypes
+
+    console = ctypes.windll.kernel32
+    return bool(console.SetConsoleMode(console.GetStdHandle(-11), 7))  # processed, wrapped, virtual terminal
+
+
+def run(stream: TextIO, screen: Screen) -> None:
     """Show what comes on the stream until it ends."""
     roll, changed, ended, lock = Roll(), threading.Event(), threading.Event(), threading.Lock()
 
@@ -134,15 +243,14 @@ def run(stream: TextIO, console: Console) -> None:
         changed.set()
 
     threading.Thread(target=read, daemon=True).start()
-    with Live(console=console, auto_refresh=False, transient=False) as live:
+    with screen:
         last = False
         while not last:
             changed.wait()
             changed.clear()
             last = ended.is_set()
             with lock:
-                shown = picture(roll, console.width, console.height)
-            live.update(shown, refresh=True)
+                screen.draw(roll, last)
             ended.wait(1 / FRAMES_A_SECOND)
 
 
@@ -153,7 +261,9 @@ def main() -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(5)
-    run(sys.stdin, Console())
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # whatever the terminal cannot write
+    run(sys.stdin, screen_of(sys.stdout, os.environ))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from livebach.display import Display, Lines, PlainSink, Sight, key_name, open_display
 from livebach.events import NoteOff, NoteOn
-from livebach.screen import Roll, key_range, picture
+from livebach.screen import FEW_COLOURS, Line, Roll, Screen, key_range, picture, screen_of
 from livebach.status import Status
 
 REPO = Path(__file__).parent.parent
@@ -112,10 +111,7 @@ def test_a_terminal_that_is_gone_is_no_error() -> None:
 
 def drawn(roll: Roll, width: int = 100, height: int = 30) -> list[str]:
     """The screen as lines of text."""
-    console = Console(width=width, height=height, file=io.StringIO(), color_system=None)
-    with console.capture() as capture:
-        console.print(picture(roll, width, height))
-    return capture.get().splitlines()
+    return [line.shown(width, {}) for line in picture(roll, width, height)]
 
 
 def test_the_roll_has_a_column_for_each_key() -> None:
@@ -143,10 +139,82 @@ def test_the_screen_is_never_too_large(width: int, height: int) -> None:
         roll.take(asdict(Sight(state="playing", bar=bar, beat=beat, tick=tick % 16, own_struck=[60])))
     roll.take(asdict(Sight(text="a\nb\nc\nd " + "long " * 50)))
     lines = drawn(roll, width, height)
-    if width >= 60:
-        assert len(lines) <= max(height, 9)
+    assert len(lines) <= max(height - 1, 8)  # the cursor stands on the line below
+    assert all(len(line) <= width for line in lines)
     assert len(key_range(width)) <= 88
     assert 60 in key_range(width)
+
+
+def test_a_port_may_be_called_anything() -> None:
+    """What is said moves no cursor and takes one line."""
+    roll = Roll()
+    roll.take(asdict(Sight(text="in: \x1b[2Jpiano\t")))
+    assert drawn(roll)[0] == " in: ?[2Jpiano?"
+
+
+def test_a_line_in_colours_is_cut_at_the_edge() -> None:
+    """Codes take no room, a colour is named once for all that follows in it, and the line ends without one."""
+    line = Line("ab", "own").add("cd", "own").add("ef").add("gh", "player")
+    assert line.shown(7, {"own": "93", "player": "96"}) == "\x1b[93mabcd\x1b[0mef\x1b[96mg\x1b[0m"
+    assert line.shown(3, {}) == "abc"
+
+
+class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        """It is."""
+        return True
+
+
+def test_the_screen_is_drawn_over_itself() -> None:
+    """Each picture begins where the one before began; on another size all is drawn anew; the cursor comes back."""
+    roll, stream, size = Roll(), Terminal(), [(80, 24)]
+    with Screen(stream, lambda: size[0], FEW_COLOURS, live=True) as screen:
+        for _ in range(2):
+            screen.draw(roll, last=False)
+        size[0] = (60, 20)
+        screen.draw(roll, last=True)
+    shown = stream.getvalue()
+    assert shown.startswith("\x1b[?25l")
+    assert shown.count("\x1b[3F") == 1  # three lines without rows and texts
+    assert shown.count("\x1b[2J\x1b[H") == 1
+    assert shown.endswith("\x1b[?25h")
+
+
+def test_without_a_terminal_the_last_picture_is_all_there_is() -> None:
+    """No escape sequences in a file."""
+    roll, stream = Roll(), io.StringIO()
+    with screen_of(stream, {"TERM": "xterm"}) as screen:
+        screen.draw(roll, last=False)
+        assert not stream.getvalue()
+        screen.draw(roll, last=True)
+    assert "livebach" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("environment", "live", "grey"),
+    [
+        ({"TERM": "xterm-256color"}, True, "\x1b[38;5;59m"),
+        ({"TERM": "xterm"}, True, "\x1b[90m"),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, True, None),
+        ({"TERM": "dumb"}, False, None),
+    ],
+)
+def test_a_terminal_gets_what_it_understands(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], live: bool, grey: str | None
+) -> None:
+    """As many colours as it has, none where they are not wanted, and no moving about where it cannot."""
+    monkeypatch.setattr(Terminal, "fileno", lambda _self: 1)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _number: (0, 0))
+    stream, roll = Terminal(), Roll()
+    roll.take(asdict(Sight(text="hello")))
+    screen_of(stream, environment).draw(roll, last=True)
+    shown = stream.getvalue()
+    assert "hello" in shown
+    assert ("\x1b[K" in shown) == live
+    assert (grey in shown) if grey else ("m hello" not in shown)
 
 
 def test_the_screen_ends_with_its_input() -> None:
@@ -156,3 +224,12 @@ def test_the_screen_ends_with_its_input() -> None:
     done = subprocess.run(command, input=seen + "\n", capture_output=True, text=True, cwd=REPO, timeout=20)
     assert done.returncode == 0, done.stderr
     assert "hello" in done.stdout
+
+
+def test_the_process_that_draws_is_small() -> None:
+    """It is there all the time: nothing large of Python's, nothing of livebach's, nothing of others'."""
+    code = "import sys; before = set(sys.modules); import livebach.screen; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=REPO)
+    loaded = set(done.stdout.split())
+    assert {name for name in loaded if name.startswith("livebach.")} == {"livebach.screen"}
+    assert not {"numpy", "rich", "typing", "dataclasses", "subprocess"} & loaded
