@@ -19,7 +19,7 @@ from livebach.roll import (
     Frames,
     legalise,
     metre_features,
-    texture_of,
+    texture_bins,
 )
 from livebach.spec import CONDITION_FEATURES
 
@@ -85,10 +85,8 @@ def texture_track(frames: Frames, window: int = TEXTURE_WINDOW) -> NDArray[np.in
     sums = [np.concatenate([[0], np.cumsum(x)]) for x in ((frames == ONSET).sum(axis=1), down, down > 0)]
     stop = np.minimum(np.arange(t) + window, t)
     onsets, keys, sounding = (s[stop] - s[np.arange(t)] for s in sums)
-    levels = [
-        texture_of(o / n, k / max(1, s)) for o, k, s, n in zip(onsets, keys, sounding, stop - np.arange(t), strict=True)
-    ]
-    return np.array([(x.density, x.polyphony) for x in levels], np.int8).reshape(t, 2)
+    density, polyphony = texture_bins(onsets / (stop - np.arange(t)), keys / np.maximum(1, sounding))
+    return np.stack([density, polyphony], axis=1).astype(np.int8)
 
 
 class Sampler:
@@ -100,12 +98,12 @@ class Sampler:
             raise ValueError("there is no piece to train on")
         lengths = np.array([len(p.frames) for p in self.pieces], float)
         self.odds = lengths / lengths.sum()
-        self.textures = [texture_track(p.frames) for p in self.pieces]
 
-    def draw(self, rng: Generator) -> Batch:
-        """The next batch."""
+    def draw(self, rng: Generator, share: slice = slice(None)) -> Batch:
+        """The next batch, or a share of its crops: each has a generator of its own, whoever draws it."""
         chosen = rng.choice(len(self.pieces), self.batch, p=self.odds)
-        crops = [self._crop(int(i), rng) for i in chosen]
+        own = zip(chosen[share], rng.spawn(self.batch)[share], strict=True)
+        crops = [self._crop(int(i), crop_rng) for i, crop_rng in own]
         return Batch(*(np.stack(parts) for parts in zip(*crops, strict=True)))
 
     def _crop(self, index: int, rng: Generator) -> tuple[Frames, NDArray[np.float32], Frames, Frames]:
@@ -136,9 +134,12 @@ class Sampler:
         parts, total = [], 0
         while total < length:
             piece = self.pieces[index]
-            parts.append((piece.frames[start:], piece.places[start:], self.textures[index][start:]))
+            stop = start + length - total
+            texture = texture_track(piece.frames[start : stop + TEXTURE_WINDOW])
+            parts.append((piece.frames[start:stop], piece.places[start:stop], texture[: length - total]))
             index, start = int(rng.choice(len(self.pieces), p=self.odds)), 0
-            parts.append(self._pause(piece.places[-1], self.textures[index][0], rng))
+            coming = texture_track(self.pieces[index].frames[:TEXTURE_WINDOW])[0]
+            parts.append(self._pause(piece.places[-1], coming, rng))
             total += len(parts[-1][0]) + len(parts[-2][0])
         frames, places, texture = (np.concatenate(column)[:length] for column in zip(*parts, strict=True))
         return frames, places, texture

@@ -19,6 +19,7 @@ import numpy as np
 from mido.midifiles.meta import KeySignatureError
 from numpy.typing import NDArray
 
+from livebach.framecache import FrameCache
 from livebach.roll import HIGH_KEY, LOW_KEY, ONSET, Frames, Metre, Note, frames_from_notes, metre_track
 
 SPLITS = ("train", "valid", "test")
@@ -222,15 +223,23 @@ def _wtc_number(name: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def load_corpus(folder: Path, steps_per_quarter: int = 4, report: Callable[[str], None] = lambda _: None) -> Corpus:
-    """Read a folder and split it by piece; `report` hears of each file that is left out."""
-    pieces, left_out = [], []
-    for path in midi_files(folder):
-        name = str(path.relative_to(folder))
-        try:
-            pieces.append(piece_of(name, read_score(path, steps_per_quarter)))
-        except CorpusError as error:
-            left_out.append((name, str(error)))
+DRAWING = 1
+"""Counts the ways that frames have been drawn: a cache of another one is not used."""
+
+
+def load_corpus(
+    folder: Path, steps_per_quarter: int = 4, report: Callable[[str], None] = lambda _: None, cache: Path | None = None
+) -> Corpus:
+    """Read a folder and split it by piece; `report` hears of each file that is left out.
+
+    With a `cache` folder the frames are kept there, and the pieces are memory-mapped: they need not fit into memory.
+    """
+    try:
+        found = _read_all(folder, steps_per_quarter) if cache is None else _mapped(folder, steps_per_quarter, cache)
+    except OSError as error:
+        raise CorpusError(f"{error.filename or folder}: {error.strerror or error}") from error
+    pieces = [piece for piece in found if isinstance(piece, Piece)]
+    left_out = [entry for entry in found if not isinstance(entry, Piece)]
     if not pieces:
         raise CorpusError(f"{folder}: none of its {len(left_out)} MIDI files can be read")
     corpus = split_pieces(pieces)
@@ -242,21 +251,68 @@ def load_corpus(folder: Path, steps_per_quarter: int = 4, report: Callable[[str]
     return corpus
 
 
+LeftOut = tuple[str, str]
+
+
+def _read_all(folder: Path, steps: int) -> list[Piece | LeftOut]:
+    """Every piece of a folder in memory, and for what is no piece its name and why."""
+    found: list[Piece | LeftOut] = []
+    for path in midi_files(folder):
+        name = str(path.relative_to(folder))
+        try:
+            found.append(piece_of(name, read_score(path, steps)))
+        except CorpusError as error:
+            found.append((name, str(error)))
+    return found
+
+
+def _mapped(folder: Path, steps: int, cache: Path) -> list[Piece | LeftOut]:
+    """The same by way of a cache: a file whose contents it has is not drawn again."""
+    kept, keys, found = FrameCache(cache), {}, list[Piece | LeftOut]()
+    try:
+        for path in midi_files(folder):
+            name = str(path.relative_to(folder))
+            try:
+                keys[name] = _keep(kept, path, steps)
+            except CorpusError as error:
+                found.append((name, str(error)))
+        kept.finish()
+    finally:
+        kept.discard()
+    return found + [Piece(name, *kept.arrays(key)) for name, key in keys.items()]
+
+
+def _keep(cache: FrameCache, path: Path, steps: int) -> str:
+    """Have a file's frames in the cache; the key that they have there tells its contents and how it was drawn."""
+    try:
+        with path.open("rb") as handle:
+            key = f"{DRAWING} {steps} {hashlib.file_digest(handle, 'sha256').hexdigest()}"
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if key not in cache:
+        piece = piece_of(path.name, read_score(path, steps))
+        cache.add(key, piece.frames, piece.places)
+    return key
+
+
 def split_pieces(pieces: Sequence[Piece]) -> Corpus:
-    """Split by piece; near-duplicates of a held-out piece are left out, so that none is on two sides."""
+    """Split by piece; near-duplicates of a held-out piece are left out, so that none is on two sides.
+
+    Fingerprints are kept of the held-out pieces alone: there may be more music to train on than fits into memory.
+    """
     sides = _sides([p.name for p in pieces])
     corpus = Corpus({name: [] for name in SPLITS})
-    prints = {p.name: fingerprint(p.frames) for p in pieces}
+    held_out: list[tuple[Piece, frozenset[int]]] = []
     kept: list[Piece] = []
     for piece in sorted(pieces, key=lambda p: (-SPLITS.index(sides[p.name]), p.name)):
-        twin = next(
-            (k.name for k in kept if sides[k.name] != sides[piece.name] and alike(prints[k.name], prints[piece.name])),
-            None,
-        )
+        side, own = sides[piece.name], fingerprint(piece.frames)
+        twin = next((k.name for k, other in held_out if sides[k.name] != side and alike(other, own)), None)
         if twin:
             corpus.left_out.append((piece.name, f"near-duplicate of {twin} ({sides[twin]})"))
-        else:
-            kept.append(piece)
+            continue
+        kept.append(piece)
+        if side != "train":
+            held_out.append((piece, own))
     for piece in sorted(kept, key=lambda p: p.name):
         corpus.splits[sides[piece.name]].append(piece)
     return corpus

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 KEYS = 88
 LOW_KEY = 21
@@ -189,9 +189,17 @@ class Texture:
 
 def texture_of(onsets_per_tick: float, keys_per_sounding_tick: float) -> Texture:
     """The texture that such a density and polyphony belong to."""
-    return Texture(
-        int(np.searchsorted(_DENSITY_EDGES, onsets_per_tick)),
-        int(np.searchsorted(_POLYPHONY_EDGES, keys_per_sounding_tick)),
+    density, polyphony = texture_bins(onsets_per_tick, keys_per_sounding_tick)
+    return Texture(int(density), int(polyphony))
+
+
+def texture_bins(
+    onsets_per_tick: ArrayLike, keys_per_sounding_tick: ArrayLike
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The levels of density and of polyphony of many ticks at once."""
+    return (
+        np.asarray(np.searchsorted(_DENSITY_EDGES, onsets_per_tick)),
+        np.asarray(np.searchsorted(_POLYPHONY_EDGES, keys_per_sounding_tick)),
     )
 
 

@@ -9,15 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from livebach import checkpoint as checkpoints
-from livebach.corpus import Corpus, CorpusError, load_corpus
+from livebach.corpus import Corpus, CorpusError, load_corpus, midi_files
 from livebach.errors import UserError
 from livebach.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from livebach.ranks import Ranks
+    from livebach.runfile import TrainConfig
+    from livebach.training import Trainer
 
 ERRORS = (CorpusError, checkpoints.CheckpointError)
 NEEDS_TORCH = "training needs PyTorch: pip install 'livebach[train]'"
@@ -30,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
     start = "start from a checkpoint's weights; --set may make the network larger"
     parser.add_argument("--from", dest="start", type=Path, metavar="FILE", help=start)
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="of drawn frames, for several runs (OUT/frames)")
     parser.add_argument("--minutes", type=float, metavar="N", help="stop after so long, saved; --resume goes on")
     parser.add_argument("--updates", type=int, metavar="N", help="length of the whole run")
     parser.add_argument("--seed", type=int, metavar="N")
@@ -44,35 +50,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; 0 when finished or stopped by --minutes, 130 after Ctrl-C. Both leave a run that --resume goes on with."""
     try:
-        from livebach import training
+        from livebach import ranks, runfile, training
     except ImportError as error:
         raise UserError(f"{NEEDS_TORCH} ({error})") from error
     try:
-        return _run(args, training)
-    except training.TrainingError as error:
+        spec, config = _settings(args)
+        with ranks.joined(config.device) as joined:
+            return _run(args, spec, config, joined)
+    except training.RankLost as error:
+        print(f"livebach train: {error}", file=sys.stderr)
+        return 1
+    except runfile.TrainingError as error:
         raise UserError(str(error)) from error
 
 
-def _run(args: argparse.Namespace, training: Any) -> int:
-    spec, config = _settings(args, training)
+def _run(args: argparse.Namespace, spec: NetworkSpec, config: TrainConfig, ranks: Ranks) -> int:
+    from livebach.runfile import STATE_FILE
+    from livebach.training import Trainer
+
     if args.minutes is not None and not args.minutes > 0:
         raise UserError(f"--minutes must be more than 0, got {args.minutes}")
-    state = args.out / training.STATE_FILE
-    if state.exists() and not args.resume:
+    if (args.out / STATE_FILE).exists() and not args.resume:
         raise UserError(f"{args.out}: holds a run already: --resume goes on with it, another --out starts a new one")
-    corpus = load_corpus(args.data, spec.steps_per_quarter, report=print)
-    print(corpus.summary().split("\nleft out")[0], flush=True)
-    args.out.mkdir(parents=True, exist_ok=True)
-    trainer = training.Trainer(spec, config, corpus, args.out)
+    say = print if ranks.first else _nothing
+    with ranks.first_goes_first():
+        corpus = _corpus(args, spec, say)
+    trainer = Trainer(spec, config, corpus, args.out, ranks)
     _take_up(args, trainer)
-    interrupted = _train(args, trainer, training)
-    path = _export(args, trainer, corpus, training)
-    done = f"update {trainer.update} of {config.updates}; best validation {trainer.best:.4f} nats per frame"
-    print(f"{done}; wrote {path}")
+    interrupted = _train(args, trainer)
+    if ranks.first:
+        path = _export(args, trainer, corpus)
+        done = f"update {trainer.update} of {config.updates}; best validation {trainer.best:.4f} nats per frame"
+        say(f"{done}; wrote {path}")
+        if trainer.pace.moved:
+            say(str(trainer.pace))
     return 130 if interrupted else 0
 
 
-def _take_up(args: argparse.Namespace, trainer: Any) -> None:
+def _nothing(_: str) -> None:
+    """What the other processes say."""
+
+
+def _corpus(args: argparse.Namespace, spec: NetworkSpec, say: Callable[[str], None]) -> Corpus:
+    """The pieces, memory-mapped from a cache, which is made in the run's folder if there is no other."""
+    midi_files(args.data)  # where there is none, nothing is written
+    cache = args.cache or args.out / "frames"
+    corpus = load_corpus(args.data, spec.steps_per_quarter, report=say, cache=cache)
+    args.out.mkdir(parents=True, exist_ok=True)
+    say(corpus.summary().split("\nleft out")[0])
+    return corpus
+
+
+def _take_up(args: argparse.Namespace, trainer: Trainer) -> None:
     if args.resume:
         trainer.resume()
     elif args.start is not None:
@@ -83,19 +112,27 @@ def _take_up(args: argparse.Namespace, trainer: Any) -> None:
             raise UserError(f"--from {args.start}: {error}") from error
 
 
-def _train(args: argparse.Namespace, trainer: Any, training: Any) -> bool:
+def _train(args: argparse.Namespace, trainer: Trainer) -> bool:
+    """Whether it was interrupted, in whichever process."""
+    from livebach import training
+
+    def show_all(progress: Any) -> None:
+        for listen in listeners:
+            listen(progress)
+
     with _interruptible() as stop, _bar(trainer) as show:
         listeners = [show] + ([_tensorboard(args.out)] if args.tensorboard else [])
-        training.run(trainer, lambda p: [listen(p) for listen in listeners], stop, args.minutes)
-        return stop()
+        return training.run(trainer, show_all if trainer.ranks.first else lambda _: None, stop, args.minutes)
 
 
-def _settings(args: argparse.Namespace, training: Any) -> tuple[NetworkSpec, Any]:
+def _settings(args: argparse.Namespace) -> tuple[NetworkSpec, TrainConfig]:
     """Defaults, then what --resume or --from bring, then flags and --set."""
-    spec, config = NetworkSpec(), training.TrainConfig()
+    from livebach import runfile
+
+    spec, config = NetworkSpec(), runfile.TrainConfig()
     if args.resume:
-        header = training.read_state_header(args.out / training.STATE_FILE)
-        spec, config = NetworkSpec.from_dict(header["spec"]), training.TrainConfig(**header["config"])
+        header = runfile.read_state_header(args.out / runfile.STATE_FILE)
+        spec, config = NetworkSpec.from_dict(header["spec"]), runfile.TrainConfig(**header["config"])
     elif args.start is not None:
         spec = checkpoints.load(args.start).spec
     flags = {k: v for k in ("updates", "seed", "device") if (v := getattr(args, k)) is not None}
@@ -151,9 +188,9 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _bar(trainer: Any) -> Iterator[Callable[[Any], None]]:
+def _bar(trainer: Trainer) -> Iterator[Callable[[Any], None]]:
     """A progress bar on a terminal; elsewhere a line whenever there is a new validation."""
-    if not sys.stdout.isatty():
+    if not sys.stdout.isatty() or not trainer.ranks.first:
         yield _line_printer(trainer)
         return
     count = TextColumn("{task.completed}/{task.total}")
@@ -166,7 +203,7 @@ def _words(p: Any) -> str:
     return f"loss {p.loss:.3f}  validation {p.valid:.3f} (best {p.best:.3f})  {p.frames_per_s:.0f} frames/s"
 
 
-def _line_printer(trainer: Any) -> Callable[[Any], None]:
+def _line_printer(trainer: Trainer) -> Callable[[Any], None]:
     def show(p: Any) -> None:
         if p.update % trainer.config.validate_every == 0 or p.update == p.updates:
             print(f"update {p.update}/{p.updates}  {_words(p)}  {p.seconds_left / 60:.0f} min left", flush=True)
@@ -190,16 +227,17 @@ def _tensorboard(folder: Path) -> Callable[[Any], None]:
     return show
 
 
-def _export(args: argparse.Namespace, trainer: Any, corpus: Corpus, training: Any) -> Path:
+def _export(args: argparse.Namespace, trainer: Trainer, corpus: Corpus) -> Path:
     """The best weights so far as a checkpoint that the daemon plays."""
     from livebach.model import to_checkpoint
+    from livebach.runfile import CHECKPOINT_FILE
 
-    path: Path = args.out / training.CHECKPOINT_FILE
+    path: Path = args.out / CHECKPOINT_FILE
     checkpoints.save(path, to_checkpoint(trainer.best_model(), _meta(args, trainer, corpus)))
     return path
 
 
-def _meta(args: argparse.Namespace, trainer: Any, corpus: Corpus) -> dict[str, Any]:
+def _meta(args: argparse.Namespace, trainer: Trainer, corpus: Corpus) -> dict[str, Any]:
     return {
         "data": {k: {"pieces": len(v), "frames": sum(len(p.frames) for p in v)} for k, v in corpus.splits.items()},
         "licence": args.licence,

@@ -1,5 +1,6 @@
 """The training loop: updates, validation, an average of the weights, saving and exact resumption.
 
+Every draw of an update comes from the run's seed and the number of the update: there is no random state to save.
 Knows the network and the pieces; where they come from and how progress is shown is the caller's.
 """
 
@@ -17,67 +18,30 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from livebach.batches import UNKNOWN_TEXTURE, Augment, Batch, Sampler, before, condition_rows
+from livebach.batches import UNKNOWN_TEXTURE, Batch, Sampler, before, condition_rows
 from livebach.checkpoint import Checkpoint
 from livebach.corpus import Corpus, Piece
+from livebach.efficiency import matmul_peak, training_flops
 from livebach.growth import grown
 from livebach.model import TwoAxisWaveNet
+from livebach.ranks import Ranks
 from livebach.roll import KEYS, UNKNOWN
+from livebach.runfile import (
+    BEST_FILE,
+    LOG_FILE,
+    STATE_FILE,
+    TrainConfig,
+    TrainingError,
+    read_state_header,
+    under,
+    write_tensors,
+)
 from livebach.spec import NetworkSpec
-
-STATE_FILE = "state.safetensors"
-BEST_FILE = "best.safetensors"
-CHECKPOINT_FILE = "checkpoint.safetensors"
-LOG_FILE = "log.jsonl"
-
-
-class TrainingError(ValueError):
-    """A run that cannot start or go on, in one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """Everything a run depends on besides the data; goes into the checkpoint."""
-
-    updates: int = 2400
-    batch: int = 4
-    crop: int = 512
-    """Frames of a crop."""
-    rate: float = 4e-3
-    """Learning rate after `warmup` updates, falling to nothing by a cosine."""
-    warmup: int = 60
-    weight_decay: float = 0.05
-    dropout: float = 0.15
-    average: float = 0.996
-    """Decay of the exponential average of the weights, per update."""
-    validate_every: int = 100
-    seed: int = 1
-    transpose: int = 6
-    given: float = 0.5
-    gap: float = 0.1
-    texture_dropped: float = 0.4
-    texture_noise: float = 0.3
-    device: str = "auto"
-    """cpu, cuda, mps, or auto: the best there is."""
-    bf16: bool = True
-    compile: bool = True
-
-    @property
-    def augment(self) -> Augment:
-        """The part of it that varies crops."""
-        return Augment(self.transpose, self.given, self.gap, self.texture_dropped, self.texture_noise)
-
-    def rate_at(self, update: int) -> float:
-        """The learning rate of an update, counted from 0."""
-        if update < self.warmup:
-            return self.rate * (update + 1) / self.warmup
-        done = (update - self.warmup) / max(1, self.updates - self.warmup)
-        return self.rate * 0.5 * (1 + float(np.cos(np.pi * min(1.0, done))))
 
 
 @dataclass(slots=True)
@@ -93,8 +57,12 @@ class Progress:
     seconds_left: float
 
 
-def pick_device(name: str) -> torch.device:
-    """The device to train on. Raises TrainingError for one that is not there."""
+class RankLost(TrainingError):
+    """Another process of the run is gone, or its device has failed: nothing more can be done together."""
+
+
+def pick_device(name: str, local: int | None = None) -> torch.device:
+    """The device to train on, of several that of process `local`. Raises TrainingError for one that is not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -102,13 +70,13 @@ def pick_device(name: str) -> torch.device:
         raise TrainingError(f"device must be one of auto, {', '.join(there)}, got {name!r}")
     if not there[name]:
         raise TrainingError(f"device {name} is not available on this machine")
-    return torch.device(name)
+    return torch.device(name, local) if name == "cuda" and local is not None else torch.device(name)
 
 
 def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The arrays of a batch as tensors, in the order of the model's `forward`."""
     arrays = (batch.frames, batch.condition, batch.coming, batch.given)
-    tensors = [torch.from_numpy(np.ascontiguousarray(a)).to(device, non_blocking=True) for a in arrays]
+    tensors = [torch.from_numpy(np.array(a, order="C")).to(device, non_blocking=True) for a in arrays]
     return tensors[0], tensors[1], tensors[2], tensors[3]
 
 
@@ -120,7 +88,7 @@ def whole_piece(piece: Piece) -> Batch:
     return Batch(inputs[None], condition[None], piece.frames[None], np.full_like(inputs, UNKNOWN)[None])
 
 
-def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Any], None]:
+def averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Any], None]:
     """An exponential average that forgets the random weights it began with: its decay rises to `decay`."""
 
     @torch.no_grad()
@@ -148,22 +116,35 @@ def worthwhile(config: TrainConfig, device: torch.device) -> tuple[bool, bool]:
     return config.compile and compiler and headers, config.bf16 and wide
 
 
-class Trainer:
-    """A run: model, optimizer, averages and random state. `step` until `finished`, `save` at any time."""
+def seed_of(*numbers: int) -> int:
+    """One seed for torch of several numbers: another for each of their combinations."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
-    def __init__(self, spec: NetworkSpec, config: TrainConfig, corpus: Corpus, folder: Path) -> None:
-        self.spec, self.config, self.folder = spec, config, folder
-        self.device = pick_device(config.device)
+
+class Trainer:
+    """A run: model, optimizer and averages. `step` until `finished`, `save` at any time.
+
+    Of several processes each takes its share of the crops of an update, and all come to the same weights.
+    """
+
+    def __init__(
+        self, spec: NetworkSpec, config: TrainConfig, corpus: Corpus, folder: Path, ranks: Ranks | None = None
+    ) -> None:
+        self.spec, self.config, self.folder, self.ranks = spec, config, folder, ranks or Ranks()
+        if config.batch % self.ranks.size:
+            raise TrainingError(f"batch must be a multiple of the {self.ranks.size} processes, got {config.batch}")
+        self.device = pick_device(config.device, None if self.ranks.size == 1 else self.ranks.local)
         torch.manual_seed(config.seed)
-        self.rng = np.random.Generator(np.random.PCG64(config.seed))
         self.model = TwoAxisWaveNet(spec).to(self.device)
-        self.average = AveragedModel(self.model, multi_avg_fn=_averaging(config.average))
+        self._parallel = self.ranks.parallel(self.model)
+        self.average = AveragedModel(self.model, multi_avg_fn=averaging(config.average))
         self.averaged: TwoAxisWaveNet = cast(TwoAxisWaveNet, self.average.module)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.rate, weight_decay=config.weight_decay)
         self.sampler = Sampler(corpus.splits["train"], config.crop, config.batch, config.augment)
         self.held_out = corpus.splits["valid"]
         self.update, self.best, self.valid, self.seconds = 0, float("inf"), float("nan"), 0.0
         compiled, self.bf16 = worthwhile(config, self.device)
+        self.pace = Pace(self)
         self._loss: Callable[..., Tensor] = torch.compile(self._forward) if compiled else self._forward
 
     @property
@@ -171,10 +152,9 @@ class Trainer:
         """Whether every update has been made."""
         return self.update >= self.config.updates
 
-    def _forward(self, frames: Tensor, condition: Tensor, coming: Tensor, given: Tensor) -> Tensor:
+    def _forward(self, frames: Tensor, condition: Tensor, coming: Tensor, given: Tensor, counted: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            nats = self.model(frames, condition, coming, given, self.config.dropout)
-        counted = (given == UNKNOWN).any(dim=-1).sum().clamp(min=1)
+            nats = self._parallel(frames, condition, coming, given, self.config.dropout)
         loss: Tensor = nats.sum() / counted
         return loss
 
@@ -184,22 +164,28 @@ class Trainer:
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate_at(self.update)
-        loss = self._loss(*on_device(self.sampler.draw(self.rng), self.device))
+        rng = np.random.default_rng((self.config.seed, self.update))
+        torch.manual_seed(seed_of(self.config.seed, self.update, self.ranks.rank))
+        batch = on_device(self.sampler.draw(rng, self.ranks.share(self.config.batch)), self.device)
+        counted = self.ranks.total((batch[3] == UNKNOWN).any(dim=-1).sum()).clamp(min=1)
+        loss = self._loss(*batch, counted / self.ranks.size)  # the gradients of all processes are averaged
         torch.autograd.backward(loss)
+        total = self.ranks.total(loss.detach()) / self.ranks.size
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.average.update_parameters(self.model)
         self.update += 1
         self.seconds += time.monotonic() - started
-        return float(loss.detach())
+        return float(total)
 
     def validate(self) -> float:
         """Nats per frame of the averaged weights over the validation pieces, pooled; keeps the best weights."""
-        self.valid = likelihood(self.averaged, self.held_out, self.device)
+        self.valid = likelihood(self.averaged, self.held_out, self.device, self.ranks)
         if self.valid < self.best:
             self.best = self.valid
-            _write(self.folder / BEST_FILE, dict(self.averaged.state_dict()), {})
+            if self.ranks.first:
+                write_tensors(self.folder / BEST_FILE, dict(self.averaged.state_dict()), {})
         return self.valid
 
     def start_from(self, checkpoint: Checkpoint) -> None:
@@ -218,22 +204,19 @@ class Trainer:
     # -- saving and going on ------------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write the whole state of the run, or nothing: the file before stays until the new one is complete."""
+        """Write the whole state of the run, or nothing: the file before stays until the new one is complete.
+
+        Every process has the same; the first one writes it.
+        """
+        if not self.ranks.first:
+            return
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for i, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
-        tensors["random.torch"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state()
         numbers = {"update": self.update, "best": self.best, "valid": self.valid, "seconds": self.seconds}
-        header = {
-            **numbers,
-            "numpy": self.rng.bit_generator.state,
-            "spec": self.spec.to_dict(),
-            "config": asdict(self.config),
-        }
-        _write(self.folder / STATE_FILE, tensors, {"state": json.dumps(header)})
+        header = {**numbers, "spec": self.spec.to_dict(), "config": asdict(self.config)}
+        write_tensors(self.folder / STATE_FILE, tensors, {"state": json.dumps(header)})
 
     def resume(self) -> None:
         """Take up what `save` wrote. Raises TrainingError where it is missing, damaged or of another network."""
@@ -252,14 +235,11 @@ class Trainer:
             raise TrainingError(f"{path}: is of a network of another shape; give the same options or another --out")
 
     def _take_up(self, header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        self.model.load_state_dict(_under(tensors, "model."))
-        self.average.load_state_dict(_under(tensors, "average."))
-        self._resume_optimizer(_under(tensors, "optimizer."))
-        torch.set_rng_state(tensors["random.torch"])
-        if self.device.type == "cuda" and "random.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random.cuda"])
-        self.rng.bit_generator.state = header["numpy"]
+        self.model.load_state_dict(under(tensors, "model."))
+        self.average.load_state_dict(under(tensors, "average."))
+        self._resume_optimizer(under(tensors, "optimizer."))
         self.update, self.best, self.valid, self.seconds = (header[k] for k in ("update", "best", "valid", "seconds"))
+        self.pace = Pace(self)
 
     def _resume_optimizer(self, moments: dict[str, Tensor]) -> None:
         state: dict[int, dict[str, Tensor]] = {}
@@ -271,40 +251,19 @@ class Trainer:
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
 
 
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    part = path.with_name(path.name + ".part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata)
-    with part.open("rb") as handle:
-        os.fsync(handle.fileno())
-    part.replace(path)
-
-
-def read_state_header(path: Path) -> dict[str, Any]:
-    """What a saved run says of itself. Raises TrainingError."""
-    try:
-        with safe_open(path, "pt") as handle:
-            header: dict[str, Any] = dict(json.loads((handle.metadata() or {})["state"]))
-            NetworkSpec.from_dict(header["spec"]), TrainConfig(**header["config"])
-    except OSError as error:
-        raise TrainingError(f"{path}: no saved run to resume: {error.strerror or error}") from error
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise TrainingError(f"{path}: not a whole saved run: {error}") from error
-    return header
-
-
 @torch.no_grad()
-def likelihood(model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.device) -> float:
+def likelihood(
+    model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.device, ranks: Ranks | None = None
+) -> float:
     """Nats per frame, pooled over whole pieces; texture dropped, nothing given; float32. Of no piece it is nan."""
     model.eval()
-    total, frames = 0.0, 0
-    for piece in pieces:
-        total += float(model(*on_device(whole_piece(piece), device)).double().sum())
-        frames += len(piece.frames)
-    return total / frames if frames else float("nan")
+    ranks = ranks or Ranks()
+    found = torch.zeros(2, dtype=torch.float64, device=device)  # nats, frames
+    for piece in pieces[ranks.rank :: ranks.size]:
+        found[0] += model(*on_device(whole_piece(piece), device)).double().sum()
+        found[1] += len(piece.frames)
+    nats, frames = ranks.total(found).tolist()
+    return nats / frames if frames else float("nan")
 
 
 def run(
@@ -312,37 +271,99 @@ def run(
     show: Callable[[Progress], None],
     stop: Callable[[], bool] = lambda: False,
     minutes: float | None = None,
-) -> None:
-    """Train until finished, `stop()` or the minutes are over; validates, logs and saves as it goes and at the end."""
-    began, smooth = time.monotonic(), float("nan")
-    start_update, start_seconds = trainer.update, trainer.seconds
-    while not trainer.finished and not stop() and (minutes is None or time.monotonic() - began < minutes * 60):
+) -> bool:
+    """Train until finished, `stop()` or the minutes are over; validates, logs and saves as it goes and at the end.
+
+    Whether `stop` has ended it. Of several processes all stop where one is asked to; where one is lost, what was done
+    is saved and RankLost raised.
+    """
+    try:
+        return _run(trainer, show, stop, minutes)
+    except RuntimeError as error:
+        if trainer.ranks.size == 1:
+            raise
+        trainer.save()
+        why = " ".join(str(error).split())[:200]
+        raise RankLost(f"another process is lost; saved at update {trainer.update}, --resume goes on: {why}") from error
+
+
+def _run(trainer: Trainer, show: Callable[[Progress], None], stop: Callable[[], bool], minutes: float | None) -> bool:
+    began, smooth, pace = time.monotonic(), float("nan"), trainer.pace
+    if not trainer.update:
+        trainer.save()  # whatever happens from here on, there is a run to go on with
+
+    def asked_to_end() -> tuple[bool, bool]:
+        """By a person, by the minutes: of any process."""
+        over = minutes is not None and time.monotonic() - began >= minutes * 60
+        asked = trainer.ranks.total(torch.tensor([stop(), over], dtype=torch.float32, device=trainer.device))
+        return bool(asked[0]), bool(asked[1])
+
+    asked = asked_to_end()
+    while not trainer.finished and not any(asked):
         loss = trainer.step()
         smooth = loss if smooth != smooth else 0.95 * smooth + 0.05 * loss
         if trainer.update % trainer.config.validate_every == 0 or trainer.finished:
             trainer.validate()
             trainer.save()
-            _log(trainer, smooth)
-        per_update = (trainer.seconds - start_seconds) / (trainer.update - start_update)
-        left = (trainer.config.updates - trainer.update) * per_update
+            _log(trainer, smooth, pace)
+        left = (trainer.config.updates - trainer.update) / pace.updates_per_s
         left = left if minutes is None else min(left, minutes * 60 - (time.monotonic() - began))
-        speed = trainer.config.batch * trainer.config.crop / per_update
-        show(
-            Progress(trainer.update, trainer.config.updates, smooth, trainer.valid, trainer.best, speed, max(0.0, left))
-        )
-    if trainer.update % trainer.config.validate_every and not trainer.finished and not stop():
+        numbers = trainer.valid, trainer.best, pace.frames_per_s, max(0.0, left)
+        show(Progress(trainer.update, trainer.config.updates, smooth, *numbers))
+        asked = asked_to_end()
+    if trainer.update % trainer.config.validate_every and not trainer.finished and not asked[0]:
         trainer.validate()  # the last updates count too; Ctrl-C does not wait for it
-        _log(trainer, smooth)
+        _log(trainer, smooth, pace)
     trainer.save()
+    return asked[0]
 
 
-def _log(trainer: Trainer, loss: float) -> None:
+class Pace:
+    """How fast a run has been since it was begun or resumed; validation does not count."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer, self.update, self.seconds = trainer, trainer.update, trainer.seconds
+        self._peak: float | None = None
+
+    @property
+    def updates_per_s(self) -> float:
+        """After at least one update."""
+        return (self.trainer.update - self.update) / (self.trainer.seconds - self.seconds)
+
+    @property
+    def moved(self) -> bool:
+        """Whether there has been an update, and there is anything to say."""
+        return self.trainer.update > self.update
+
+    @property
+    def frames_per_s(self) -> float:
+        """Of all processes together."""
+        return self.updates_per_s * self.trainer.config.batch * self.trainer.config.crop
+
+    @property
+    def share_of_peak(self) -> float:
+        """The arithmetic that the model needs for the frames of one device, over the best that the device does."""
+        if self._peak is None:
+            self._peak = matmul_peak(self.trainer.device, torch.bfloat16 if self.trainer.bf16 else torch.float32)
+        return self.frames_per_s / self.trainer.ranks.size * training_flops(self.trainer.spec) / self._peak
+
+    def __str__(self) -> str:
+        size, kind = self.trainer.ranks.size, self.trainer.device.type
+        return f"{self.frames_per_s / size:.0f} frames/s on each {kind} of {size}, {self.share_of_peak:.1%} of its peak"
+
+
+def _log(trainer: Trainer, loss: float, pace: Pace) -> None:
+    if not trainer.ranks.first:
+        return
     row = {
         "update": trainer.update,
         "loss": round(loss, 4),
         "valid": round(trainer.valid, 4),
         "best": round(trainer.best, 4),
         "seconds": round(trainer.seconds, 1),
+        "devices": trainer.ranks.size,
+        "frames_per_s_and_device": round(pace.frames_per_s / trainer.ranks.size, 1),
+        "share_of_peak": round(pace.share_of_peak, 4),
     }
     with (trainer.folder / LOG_FILE).open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(row) + "\n")

@@ -21,8 +21,8 @@ LAYERS = {
     "files": "midifile session take options phrases",
     "live": "portnames sounding systems rtlines jack ports loops clock inbox watcher ward guard recorder display logs"
     " notify screen sound fakes rehearsal daemon hotkeys learn play panic ports_cli replay demo bench benchplay doctor",
-    "offline": "corpus batches model growth training train rollout generate frames plots"
-    " copied rollstats rolltrial rollreport evaluation evaluate",
+    "offline": "framecache corpus batches model growth efficiency ranks runfile training train rollout generate frames"
+    " plots copied rollstats rolltrial rollreport evaluation evaluate",
     "doubles": "testing",
     "top": "__init__ __main__ cli",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import mido
@@ -61,7 +62,10 @@ def test_train_writes_a_checkpoint(data: Path, tmp_path: Path, capsys: pytest.Ca
     assert saved.spec.time_channels == 8
     assert saved.meta["licence"] == "CC0-1.0"
     assert saved.meta["config"]["updates"] == 4
-    assert [json.loads(row)["update"] for row in (tmp_path / "log.jsonl").read_text().splitlines()] == [2, 4]
+    rows = [json.loads(row) for row in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["update"] for row in rows] == [2, 4]
+    assert all(0 < row["share_of_peak"] < 1 < row["frames_per_s_and_device"] for row in rows)
+    assert re.search(r"\d+ frames/s on each cpu of 1, \d+\.\d% of its peak", out)
 
 
 def test_a_second_run_needs_resume(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

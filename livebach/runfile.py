@@ -1,0 +1,94 @@
+"""The files of a training run: its settings, its state as it is saved, and the errors of reading it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from livebach.batches import Augment
+from livebach.spec import NetworkSpec
+
+STATE_FILE = "state.safetensors"
+BEST_FILE = "best.safetensors"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+LOG_FILE = "log.jsonl"
+
+
+class TrainingError(ValueError):
+    """A run that cannot start or go on, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Everything a run depends on besides the data; goes into the checkpoint."""
+
+    updates: int = 2400
+    batch: int = 4
+    """Crops of an update, of all processes together."""
+    crop: int = 512
+    """Frames of a crop."""
+    rate: float = 4e-3
+    """Learning rate after `warmup` updates, falling to nothing by a cosine."""
+    warmup: int = 60
+    weight_decay: float = 0.05
+    dropout: float = 0.15
+    average: float = 0.996
+    """Decay of the exponential average of the weights, per update."""
+    validate_every: int = 100
+    seed: int = 1
+    transpose: int = 6
+    given: float = 0.5
+    gap: float = 0.1
+    texture_dropped: float = 0.4
+    texture_noise: float = 0.3
+    device: str = "auto"
+    """cpu, cuda, mps, or auto: the best there is."""
+    bf16: bool = True
+    compile: bool = True
+
+    @property
+    def augment(self) -> Augment:
+        """The part of it that varies crops."""
+        return Augment(self.transpose, self.given, self.gap, self.texture_dropped, self.texture_noise)
+
+    def rate_at(self, update: int) -> float:
+        """The learning rate of an update, counted from 0."""
+        if update < self.warmup:
+            return self.rate * (update + 1) / self.warmup
+        done = (update - self.warmup) / max(1, self.updates - self.warmup)
+        return self.rate * 0.5 * (1 + float(np.cos(np.pi * min(1.0, done))))
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata)
+    with part.open("rb") as handle:
+        os.fsync(handle.fileno())
+    part.replace(path)
+
+
+def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def read_state_header(path: Path) -> dict[str, Any]:
+    """What a saved run says of itself. Raises TrainingError."""
+    try:
+        with safe_open(path, "pt") as handle:
+            header: dict[str, Any] = dict(json.loads((handle.metadata() or {})["state"]))
+            NetworkSpec.from_dict(header["spec"]), TrainConfig(**header["config"])
+    except OSError as error:
+        raise TrainingError(f"{path}: no saved run to resume: {error.strerror or error}") from error
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise TrainingError(f"{path}: not a whole saved run: {error}") from error
+    return header

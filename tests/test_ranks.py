@@ -1,0 +1,151 @@
+"""Training in several processes: two of them on the processor, joined by gloo, started by torchrun."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pieces import OPENINGS, transposed
+from test_train_cli import SMALL, write_midi
+
+from livebach.cli import main
+
+torch = pytest.importorskip("torch", reason="training needs the extra `train`")
+
+from safetensors.torch import load_file  # noqa: E402
+
+from livebach.efficiency import matmul_peak, training_flops  # noqa: E402
+from livebach.ranks import Ranks  # noqa: E402
+from livebach.reference import REFERENCE, multiply_adds  # noqa: E402
+from livebach.runfile import LOG_FILE, STATE_FILE, TrainConfig, TrainingError, read_state_header  # noqa: E402
+
+TOP = Path(__file__).parent.parent
+LIMIT_S = 120
+posix = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds a process by its environment")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of openings in several keys."""
+    folder = tmp_path_factory.mktemp("data")
+    for number, notes in enumerate(OPENINGS.values()):
+        for by in (0, 5):
+            write_midi(folder / f"{number}-{by}.mid", transposed(notes, by))
+    return folder
+
+
+def arguments(data: Path, out: Path, updates: int) -> list[str]:
+    """Of a small run without dropout: its draws are each process's own."""
+    words = [word for pair in (*SMALL, "dropout=0.0", "batch=4") for word in ("--set", pair)]
+    return ["train", "--data", str(data), "--out", str(out), "--device", "cpu", "--updates", str(updates), *words]
+
+
+def torchrun(command: list[str]) -> subprocess.Popen[str]:
+    """Two processes of a command."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "livebach"]
+    return subprocess.Popen(
+        [*start, *command], cwd=TOP, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_with_the_joint_batch(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights, their average, the validation and the log are those of a single process, up to rounding."""
+    joint = torchrun(arguments(data, tmp_path / "two", 4))
+    said, _ = joint.communicate(timeout=LIMIT_S)
+    assert joint.returncode == 0, said
+    assert main(arguments(data, tmp_path / "one", 4)) == 0
+    assert (
+        re.search(r"update 4 of 4; .*", said).group()
+        == re.search(  # type: ignore[union-attr]
+            r"update 4 of 4; .*", capsys.readouterr().out.replace("/one/", "/two/")
+        ).group()
+    )  # type: ignore[union-attr]
+    one, two = (load_file(tmp_path / name / STATE_FILE) for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        assert torch.allclose(value.double(), two[name].double(), rtol=1e-4, atol=1e-5), name
+    logs = [[json.loads(row) for row in (tmp_path / n / LOG_FILE).read_text().splitlines()] for n in ("one", "two")]
+    assert [row["devices"] for row in logs[1]] == [2, 2]
+    for a, b in zip(*logs, strict=True):
+        assert (a["update"], a["loss"], a["valid"]) == pytest.approx((b["update"], b["loss"], b["valid"]), abs=1e-3)
+
+
+def process_of(rank: int, out: Path) -> int:
+    """The process that is this rank of the run in a folder."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words, variables = (process.joinpath(n).read_bytes().split(b"\0") for n in ("cmdline", "environ"))
+        except OSError:
+            continue
+        if str(out).encode() in words and b"RANK=%d" % rank in variables and b"WORLD_SIZE=2" in variables:
+            return int(process.name)
+    raise LookupError(f"no process {rank} of the run in {out}")
+
+
+def wait_for_updates(out: Path, joint: subprocess.Popen[str]) -> None:
+    """Until the run has validated, and so saved, once."""
+    end = time.monotonic() + LIMIT_S
+    while not (out / LOG_FILE).exists():
+        assert joint.poll() is None, joint.communicate()[0]
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_ends_the_run_and_it_resumes(
+    data: Path, tmp_path: Path, rank: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody waits for it; what was saved goes on, here in one process instead of two."""
+    out = tmp_path / "run"
+    joint = torchrun(arguments(data, out, 10**6))
+    try:
+        wait_for_updates(out, joint)
+        os.kill(process_of(rank, out), signal.SIGKILL)
+        said, _ = joint.communicate(timeout=LIMIT_S)
+    finally:
+        joint.kill()
+    assert joint.returncode == 1, said
+    reached = read_state_header(out / STATE_FILE)["update"]
+    assert reached >= 2
+    if rank == 1:
+        assert f"saved at update {reached}" in said
+    command = ["train", "--data", str(data), "--out", str(out), "--resume", "--updates", str(reached + 2)]
+    assert main(command) == 0
+    assert f"update {reached + 2} of {reached + 2}" in capsys.readouterr().out
+
+
+def test_shares_are_the_whole() -> None:
+    """Every crop is one process's; alone, all are."""
+    crops = list(range(12))
+    assert [i for rank in range(3) for i in crops[Ranks(rank, 3).share(12)]] == crops
+    assert crops[Ranks().share(12)] == crops
+
+
+def test_a_batch_that_does_not_divide(tmp_path: Path) -> None:
+    """One line, before anything is done."""
+    from small import SMALL as SPEC
+    from small import corpus
+
+    from livebach.training import Trainer
+
+    with pytest.raises(TrainingError, match="batch must be a multiple of the 3 processes, got 4"):
+        Trainer(SPEC, TrainConfig(batch=4, device="cpu"), corpus(), tmp_path, Ranks(0, 3))
+
+
+def test_the_arithmetic_is_counted() -> None:
+    """Six operations for each multiply-add of a frame; a device does at least a million a second."""
+    assert training_flops(REFERENCE) == 6 * multiply_adds(REFERENCE)
+    assert 1e6 < matmul_peak(torch.device("cpu"), torch.float32, seconds=0.01) < 1e15
