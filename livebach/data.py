@@ -6,12 +6,11 @@ contents.
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 
 def data_path(name: str) -> Path:
     """The path of a packaged file: «config.yaml», «checkpoints/…». Need not exist: whoever opens it says so."""
-    package = Path(str(files("livebach")))
+    package = Path(__file__).parent
     installed = package / "_data" / name
     return installed if installed.exists() else package.parent / name

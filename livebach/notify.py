@@ -6,10 +6,13 @@ A datagram to a socket of this machine, never waited for. The only module that k
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from socket import socket
 
 PERIOD_S = 1.0
 """How often it is said, at most, that the loop turns."""
@@ -47,10 +50,15 @@ class Notifier:
                 self._socket.sendto(text.encode(), self._address)
 
 
-def _socket() -> socket.socket | None:
-    if not hasattr(socket, "AF_UNIX"):
+def _socket() -> socket | None:
+    """Where to tell from; loaded only where somebody wants to be told."""
+    from socket import SOCK_DGRAM, socket
+
+    try:
+        from socket import AF_UNIX
+    except ImportError:  # not on Windows
         return None
-    sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sender = socket(AF_UNIX, SOCK_DGRAM)
     sender.setblocking(False)
     return sender
 
