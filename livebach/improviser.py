@@ -1,8 +1,8 @@
 """What the network plays on a tick: draws, and the urge to begin and to go on.
 
 After a rest of the player's the network is likely to rest too, as in Bach. So from the takeover on OFF is made rarer,
-more from tick to tick, and on the beat's last tick until something is struck. Later, when it plays alone, the governor
-keeps it as busy as it should be. Knows no time but ticks.
+more from tick to tick, and on the beat's last tick until something is struck. Later the governor keeps it, or both
+players together, as busy as they should be. Knows no time but ticks.
 """
 
 from __future__ import annotations
@@ -38,16 +38,18 @@ class Improviser:
         self._beat_ticks = beat_ticks
         self._governor = Governor(bar_ticks)
         self._still_ticks = 0  # since the takeover, or since it struck a key
-        self._alone = False  # whether it has the word, and must go on
         self.begun = True
         self.texture = Texture()
-        """What it keeps to when it plays alone."""
+        """What it keeps to: alone, or together with the player."""
 
     def begin(self) -> None:
         """From here on it must strike something within a beat."""
-        self._alone = True
         self.begun = False
         self._still_ticks = 0
+        self._governor.restart()
+
+    def join(self) -> None:
+        """From here on it plays beside the player, and need not strike anything."""
         self._governor.restart()
 
     def draw(self, given: Frame, policy: Policy, sounding: Frame, fallback: int | None, own: Frame = FREE) -> Frame:
@@ -93,15 +95,15 @@ class Improviser:
             urge = FIRST_URGE + (LAST_URGE - FIRST_URGE) * self._still_ticks / self._beat_ticks
             yield replace(policy, off_bias=policy.off_bias - urge)
         else:
-            yield self._governor.steer(policy, self.texture) if self._alone else policy
+            yield self._governor.steer(policy, self.texture)
 
     @property
     def _must_begin(self) -> bool:
         return not self.begun and self._still_ticks >= self._beat_ticks - 1
 
-    def played(self, part: Frame) -> None:
-        """Take note of what sounded of its own on a tick."""
+    def played(self, part: Frame, heard: Frame) -> None:
+        """Take note of what sounded on a tick: its own part, and what it is to keep as busy as it is asked."""
         struck = bool((part == ONSET).any())
-        self._governor.hear(part)
+        self._governor.hear(heard)
         self.begun |= struck
         self._still_ticks = 0 if struck else self._still_ticks + 1

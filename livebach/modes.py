@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.roll import KEYS, OFF, ONSET, UNKNOWN, Frame
+from livebach.roll import KEYS, OFF, UNKNOWN, Frame, Texture
 from livebach.sampling import Policy
 
 if TYPE_CHECKING:
     from livebach.config import Config
 
-THINNING = 1.0
-"""Taken off the logit of ONSET for each key that the player strikes per tick."""
-MOST_THINNING = 1.5
+OCTAVE = 12
+TOGETHER = Texture(density=5)
+"""What both play in a duet, where nothing is set: as many notes as Bach's keyboard music has in all its voices."""
+SEMITONE = np.float32(-1.5)
+"""Added to the logit of ONSET, on a beat, of keys a semitone from one of the player's, in any octave: so is one pair
+of Bach's in thirty, and two of a network's that plays with lines which it did not write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,10 @@ class Mode:
         """How to sample this tick."""
         return policy
 
+    def texture(self, followed: Texture) -> Texture:
+        """How busy and full it is to be, where turning to the player's own texture would say `followed`."""
+        return followed
+
 
 class Continue(Mode):
     """Call and answer: when the player has been silent for a while, or asks for it, the network goes on.
@@ -81,7 +88,8 @@ class Duet(Mode):
     """It plays with the player all the time, around the player's keys.
 
     The player's register, from the lowest to the highest key of the last bar and a settable distance beyond, is given:
-    what is down there is the player's, and the rest of it stays free.
+    what is down there is the player's, and the rest of it stays free. How many notes there are is meant of both
+    together: the more the player strikes, the less is left to the network.
     """
 
     def plays(self, scene: Scene) -> bool:
@@ -95,10 +103,16 @@ class Duet(Mode):
         return np.where(scene.player == OFF, given, scene.player).astype(np.uint8)
 
     def policy(self, policy: Policy, scene: Scene) -> Policy:
-        """Strike nothing in the player's register, and less where the player strikes much."""
-        onsets = sum(int((frame == ONSET).sum()) for frame in scene.recent)
-        thinner = min(MOST_THINNING, THINNING * onsets / max(1, len(scene.recent)))
-        return replace(policy, forbidden=self._register(scene), onset_bias=policy.onset_bias - thinner)
+        """Strike nothing in the player's register, and on a beat seldom a semitone from a key of the player's."""
+        bias = np.zeros(KEYS, np.float32) if policy.key_bias is None else policy.key_bias
+        if scene.on_beat:
+            bias = bias + np.where(_semitone_from(scene.player), SEMITONE, np.float32(0))
+        return replace(policy, forbidden=self._register(scene), key_bias=bias)
+
+    def texture(self, followed: Texture) -> Texture:
+        """What is set, of both together."""
+        following = self._settings.sampling.density == "follow"
+        return replace(followed, density=TOGETHER.density) if following else followed
 
     def _register(self, scene: Scene) -> NDArray[np.bool_]:
         register = np.zeros(KEYS, np.bool_)
@@ -107,6 +121,12 @@ class Duet(Mode):
             distance = self._settings.turns.distance
             register[max(0, keys[0] - distance) : keys[-1] + distance + 1] = True
         return register
+
+
+def _semitone_from(frame: Frame) -> NDArray[np.bool_]:
+    """The keys, in all octaves, that are a semitone from one that is down."""
+    pitches = np.flatnonzero(frame) % OCTAVE
+    return np.isin(np.arange(KEYS) % OCTAVE, [*(pitches + 1) % OCTAVE, *(pitches - 1) % OCTAVE])
 
 
 class Accompany(Duet):

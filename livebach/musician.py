@@ -104,6 +104,11 @@ class Musician(Performer):
                 self._align()
         return out
 
+    @property
+    def _behind_s(self) -> float:
+        """Among machines that share a clock, its notes are on the tick."""
+        return 0.0 if self._transport.running else super()._behind_s
+
     def _take_seat(self, now_s: float) -> list[Event]:
         """Take this pulse for the first: the open tick, or one soon after it, stands where the sender is in the bar."""
         out = self._fall_silent(now_s)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 MOST_AHEAD = 0.45
 """No tick is drawn or sent earlier than this part of a tick before it sounds: the one before must be closed."""
+MOST_BEHIND = 0.25
+"""No tick of a duet is drawn or sent later than this part of a tick after its time."""
 
 
 class Performer:
@@ -70,6 +72,7 @@ class Performer:
         self._playing = False  # whether the network plays on the open tick
         self._drawn: Frame | None = None
         self._sounded = False  # whether the moment of the open tick has passed
+        self._clicked = False  # whether its click has sounded
         self._own: Frame = np.zeros(KEYS, np.uint8)  # what the network sounded on it
         self._recent: deque[Frame] = deque(maxlen=grid.bar_ticks)  # the player's part of the last bar
         self._last_key: int | None = None  # the player's highest key of the last frame that had any
@@ -108,16 +111,17 @@ class Performer:
         """When there is something to do next; infinity where only an event can change anything."""
         if self._stopped or not self._running:
             return math.inf
-        if not self._audible or self._sounded:
-            return self._grid.close_s(self._tick)
-        return self._draw_s if self._playing and self._drawn is None else self._sound_s
+        due_s = self._due_s
+        return min(due_s, self._click_s) if self._click_waits else due_s
 
     def advance(self, now_s: float) -> list[Event]:
         """Do what is due; returns what is to be sent now."""
         out: list[Event] = []
         self._skip_to(now_s)
         while self._next_s() <= now_s:
-            if not self._audible or self._sounded:
+            if self._click_waits and self._click_s <= self._due_s:
+                out += self._strike_click(now_s)
+            elif not self._audible or self._sounded:
                 out += self._close(now_s)
             elif self._playing and self._drawn is None and not self._too_late(now_s):
                 out += self._draw()
@@ -155,18 +159,38 @@ class Performer:
         return self._playing or bool(self._voice.sounding) or self._click.falls_on(self._tick)
 
     @property
-    def _sound_s(self) -> float:
+    def _due_s(self) -> float:
+        """When the open tick is to be drawn, sounded or closed."""
+        if not self._audible or self._sounded:
+            return self._grid.close_s(self._tick)
+        return self._draw_s if self._playing and self._drawn is None else self._sound_s
+
+    @property
+    def _click_waits(self) -> bool:
+        return not self._clicked and self._click.falls_on(self._tick)
+
+    @property
+    def _click_s(self) -> float:
         return self._grid.time_s(self._tick) - self._early_s
+
+    @property
+    def _behind_s(self) -> float:
+        """Playing together, it sounds a little after the tick: what the player strikes on it is known by then."""
+        return 0.0 if self._mode.yields else min(self._settings.turns.behind_ms / 1000, MOST_BEHIND * self._grid.tick_s)
+
+    @property
+    def _sound_s(self) -> float:
+        return self._grid.time_s(self._tick) - self._early_s + self._behind_s
 
     @property
     def _draw_s(self) -> float:
         """A takeover may need several draws, and the player is silent anyway: it takes all the time there is."""
         ahead = self._early_s + max(self._lead_s, self._gap_s) if self._improviser.begun else math.inf
-        return self._grid.time_s(self._tick) - min(ahead, MOST_AHEAD * self._grid.tick_s)
+        return self._grid.time_s(self._tick) - min(ahead, MOST_AHEAD * self._grid.tick_s) + self._behind_s
 
     def _too_late(self, now_s: float) -> bool:
         """Whether it is no use sounding the open tick any more."""
-        return now_s > self._sound_s + 0.5 * self._grid.tick_s
+        return now_s > self._grid.close_s(self._tick) - self._early_s
 
     def _scene(self) -> Scene:
         return Scene(
@@ -209,7 +233,11 @@ class Performer:
         self._own = np.zeros(KEYS, np.uint8) if self._drawn is None else self._drawn
         self._own[self._listener.held + self._voice.barred] = OFF
         loudness = velocity(self._settings.sound.velocity, self._listener.touch, self._grid, self._tick)
-        return [*self._click.strike(self._tick), *self._voice.play(self._own, loudness)]
+        return self._voice.play(self._own, loudness)
+
+    def _strike_click(self, now_s: float) -> list[Event]:
+        self._clicked = True
+        return [] if self._too_late(now_s) else self._click.strike(self._tick)
 
     def _close(self, now_s: float) -> list[Event]:
         """The end of the open tick: its frame is final, and the mode decides about the next."""
@@ -232,14 +260,14 @@ class Performer:
             self._last_key = int(np.flatnonzero(player)[-1])
         self._silent_ticks = self._silent_ticks + 1 if self._listener.at_rest and not player.any() else 0
         if self._playing:
-            self._improviser.played(self._own)
+            self._improviser.played(self._own, self._own if self._mode.yields else frame)
         if self._mode.yields and not self._playing:  # in a duet the frames are both players': theirs is not the goal
             self._follower.hear(player)
         self._memory.note(frame, self._grid.place(self._tick), hold_back=not self._playing)
 
     def _open(self, tick: int) -> None:
         self._tick = tick
-        self._drawn, self._sounded = None, False
+        self._drawn, self._sounded, self._clicked = None, False, False
         self._own = np.zeros(KEYS, np.uint8)
 
     def _decide(self) -> None:
@@ -250,8 +278,8 @@ class Performer:
         if self._playing and not was:
             self._take_up()
         if self._playing:
-            self._memory.make_ready(self._grid.place(self._tick), self._follower.texture)
-            self._improviser.texture = self._follower.texture
+            self._improviser.texture = self._mode.texture(self._follower.texture)
+            self._memory.make_ready(self._grid.place(self._tick), self._improviser.texture)
         else:
             self._memory.settle(self._follower.texture)
             self._running = not self._may_rest()
@@ -274,6 +302,8 @@ class Performer:
             self._improviser.begin()
             bars = self._settings.turns.bars
             self._leave = None if bars is None else self._grid.next_downbeat(self._tick) + bars * self._grid.bar_ticks
+        else:
+            self._improviser.join()
 
     def _plan_cadence(self, due: int) -> None:
         """End with a chord on this tick, a downbeat, if that is near, and it is known in which key."""

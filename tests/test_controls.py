@@ -136,7 +136,7 @@ def test_a_value_that_cannot_be_is_left() -> None:
 
 def test_the_mode_is_changed() -> None:
     """To one that plays along; back in turns it falls silent at once."""
-    take = Take(ONE_NOTE)
+    take = Take(ONE_NOTE, "turns.behind_ms=0")
     take.feed(0, NoteOn(60))
     take.command(2.2, "mode", "duet")
     assert take.run(8).onsets == [(3, 72), (7, 72)]

@@ -12,6 +12,7 @@ from livebach.testing import Script
 
 DUET = "turns.mode=duet"
 ACCOMPANY = "turns.mode=accompany"
+ON_TIME = "turns.behind_ms=0"
 BASS = ({40: ONSET}, {40: HOLD})
 
 
@@ -22,8 +23,8 @@ def given_of(take: Take, draw: int = -1) -> dict[int, int]:
 
 
 def duet(script: Script = BASS, *assignments: str) -> Take:
-    """A duet in which the player holds middle C from tick 0 on."""
-    take = Take(script, DUET, *assignments)
+    """A duet, on the tick, in which the player holds middle C from tick 0 on."""
+    take = Take(script, DUET, ON_TIME, *assignments)
     take.feed(0, NoteOn(60))
     return take
 
@@ -116,36 +117,58 @@ def test_both_parts_are_remembered() -> None:
 
 
 def test_it_thins_out_when_the_player_is_dense() -> None:
-    """Onsets are made rarer by how much the player strikes."""
-    sparse, dense = duet().run(16), Take(BASS, DUET).play([60, 62] * 8).run(16)
+    """How many notes there are is meant of both: onsets are made rarer by those of the player."""
+    sparse, dense = duet().run(16), Take(BASS, DUET, ON_TIME).play([60, 62] * 8).run(16)
     biases = [take.engine.draws[-1][2].onset_bias for take in (sparse, dense)]
-    assert 0 >= biases[0] > biases[1]
+    assert biases[0] > 0 > biases[1]
 
 
-def test_nothing_is_urged_in_a_duet() -> None:
-    """Its silence is as good as its notes."""
+def test_in_a_duet_it_need_not_begin() -> None:
+    """Its silence is as good as its notes: nothing but the number of notes is looked after."""
     take = duet([{}]).run(60)
     assert {policy.off_bias for _, _, policy in take.engine.draws} == {0}
-    assert max(policy.onset_bias for _, _, policy in take.engine.draws) <= 0
 
 
-def test_in_a_duet_the_texture_is_open_unless_it_is_set() -> None:
-    """The player's own texture is not that of both."""
+def test_in_a_duet_the_texture_is_that_of_both() -> None:
+    """The player's own is not it; what is set is meant of both, and off is off."""
     take = Take(BASS, DUET).play([60] * 40)
-    assert {texture for *_, texture in take.engine.states[0].pushed} == {Texture()}
+    assert {texture for *_, texture in take.engine.states[0].pushed} == {Texture(5)}
     take = Take(BASS, DUET, "sampling.density=3").play([60] * 4)
     assert {texture for *_, texture in take.engine.states[0].pushed} == {Texture(3)}
+    take = Take(BASS, DUET, "sampling.density=off").play([60] * 4)
+    assert {texture for *_, texture in take.engine.states[0].pushed} == {Texture()}
+
+
+def test_on_a_beat_a_semitone_from_the_player_is_rare() -> None:
+    """In every octave; between the beats it is a passing note."""
+    take = duet().run(4.5)
+    (*_, between), (*_, on_beat) = take.engine.draws[-2:]
+    lower = {key + LOW_KEY for key in np.flatnonzero(on_beat.key_bias < between.key_bias)}
+    assert lower == {key for key in range(21, 109) if key % 12 in (11, 1)}
+
+
+def test_in_a_duet_it_hears_the_player_first() -> None:
+    """Its notes come a little after the tick: a key struck with it is given, and a click is on time."""
+    take = Take(BASS, DUET, "time.click=true", start_tick=0)
+    take.feed(2.7, NoteOn(60))
+    take.feed(4, NoteOn(64))
+    take.run(4.5)
+    assert given_of(take)[64] == ONSET
+    own = [at for at, event in take.sent if isinstance(event, NoteOn) and event.channel == OWN]
+    clicks = [at for at, event in take.sent if isinstance(event, NoteOn) and event.channel != OWN]
+    assert own == pytest.approx([4.16])
+    assert clicks == [0, 4]
 
 
 def test_a_duet_waits_for_the_count_in() -> None:
     """Whatever the player tries during it."""
-    take = Take(BASS, DUET, "time.count_in_bars=1", start_tick=0).play([60], at=3).run(30)
+    take = Take(BASS, DUET, ON_TIME, "time.count_in_bars=1", start_tick=0).play([60], at=3).run(30)
     assert min(at for at, key in take.onsets if key == 40) == 16
 
 
 def test_accompany_falls_silent_with_the_player() -> None:
     """After the set silence, on the grid; its last frame waits for what follows, and no rest is remembered."""
-    take = Take([{40: ONSET}, *[{40: HOLD}] * 30], ACCOMPANY).play([60, 62])
+    take = Take([{40: ONSET}, *[{40: HOLD}] * 30], ACCOMPANY, ON_TIME).play([60, 62])
     take.run(60)
     assert [(at, event.__class__) for at, event in take.sent] == [(1, NoteOn), (6, NoteOff)]
     assert take.pushed == [{60: ONSET}, {62: ONSET, 40: ONSET}, *[{40: HOLD}] * 3]
@@ -154,7 +177,7 @@ def test_accompany_falls_silent_with_the_player() -> None:
 
 def test_accompany_goes_on_with_the_player() -> None:
     """After a rest the player's onset is a new downbeat, with at most a bar of rests before it."""
-    take = Take([{40: ONSET}], ACCOMPANY).play([60]).run(60)
+    take = Take([{40: ONSET}], ACCOMPANY, ON_TIME).play([60]).run(60)
     before = len(take.onsets)
     take.feed(60.3, NoteOn(62))
     take.run(61.9)

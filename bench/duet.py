@@ -1,0 +1,312 @@
+"""How a duet fits: minor seconds and tritones on strong beats, while the top voice of real pieces is played live.
+
+    python bench/duet.py --data DIR [--takes 4] [--split valid] [--noise-ms 15] [--behind-ms 20]
+
+Each note of a held-out piece that has none above it as it is struck is played to the real loop and network in duet
+mode, on a clock that is moved by hand, each onset early or late by chance. On each strong beat (the downbeat, and half
+a bar where the beats are even), every pair of a note of livebach's and one of the player's that sound together is
+counted, and those that are a minor second (or ninth) or a tritone apart. Beside it:
+
+- Bach: the lower voices of the piece itself, against the same top voice;
+- blind: the same network with nothing given and no look at the player's keys; the same register is left alone, the
+  sampling is the same, and what the player played is remembered;
+- deaf: blind, and only its own notes are remembered.
+
+Ratios have an interval of 95 %: a bootstrap over stretches of eight bars, the same for both sides. Also told: keys that
+were doubled or cut, notes struck inside the player's register, and how busy livebach is where the player is not or is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach import take
+from livebach.bench import load_average, machine
+from livebach.config import Config, override
+from livebach.corpus import load_corpus, piece_of, read_score
+from livebach.daemon import Daemon
+from livebach.events import Event, NoteOff, NoteOn, to_bytes
+from livebach.fakes import ManualClock
+from livebach.grid import Grid, Place
+from livebach.modes import MODES, Duet, Scene
+from livebach.rehearsal import Score, rehearse
+from livebach.roll import (
+    KEYS,
+    LOW_KEY,
+    OFF,
+    ONSET,
+    UNKNOWN,
+    Frame,
+    Frames,
+    Metre,
+    Note,
+    Texture,
+    frames_from_notes,
+    notes_from_frames,
+)
+from livebach.sampling import Policy
+
+QUARTERS = 90
+"""Quarter notes a minute."""
+EARLY_S = 0.02
+"""How long before its end on paper a key is let go, as hands do, where there is noise at all."""
+STRETCH_BARS = 8
+RESAMPLED = 2000
+STEPS = 4
+"""Ticks in a quarter note."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece for two players: the top voice, what lies below it, and its bars. An upbeat begins within bar 0."""
+
+    name: str
+    top: list[Note]
+    lower: Frames
+    metre: Metre
+    upbeat: int
+
+    @classmethod
+    def read(cls, path: Path) -> Part:
+        """Split a file's notes; a note is the top voice's if none sounds above it as it is struck."""
+        score = read_score(path, STEPS)
+        piece = piece_of(path.name, score)
+        notes = notes_from_frames(piece.frames)
+        highest = [LOW_KEY + KEYS - 1 - int(np.argmax(frame[::-1] != OFF)) for frame in piece.frames]
+        top = [note for note in notes if note.key == highest[note.start]]
+        lower = frames_from_notes([note for note in notes if note.key != highest[note.start]], len(piece.frames))
+        return cls(path.name, top, lower, score.metres[0][1], int(piece.places[0, 0]))
+
+    @property
+    def played(self) -> Frames:
+        """The top voice as frames."""
+        return frames_from_notes(self.top, len(self.lower))
+
+    @property
+    def bar(self) -> int:
+        """Ticks in a bar."""
+        return self.metre.bar_ticks(STEPS)
+
+    @property
+    def strong_ticks(self) -> Iterator[int]:
+        """The ticks on strong beats."""
+        beats = self.bar // self.metre.beat_ticks(STEPS)
+        step = self.bar // 2 if beats % 2 == 0 and beats >= 4 else self.bar
+        return (tick for tick in range(len(self.lower)) if (tick + self.upbeat) % self.bar % step == 0)
+
+
+# --- those who play --------------------------------------------------------------------------------------------------
+
+
+class Blind(Duet):
+    """A duet in which the network is told nothing of the player's keys, but for the register to leave alone."""
+
+    def given(self, scene: Scene) -> Frame:
+        """Nothing."""
+        return np.full(KEYS, UNKNOWN, np.uint8)
+
+    def policy(self, policy: Policy, scene: Scene) -> Policy:
+        """Strike nothing in the player's register."""
+        return replace(policy, forbidden=super().policy(policy, scene).forbidden)
+
+
+class Deaf:
+    """A network that remembers only its own notes; `played` is what the player plays, from the first onset on."""
+
+    def __init__(self, engine: Any, played: Frames) -> None:
+        self._engine = engine
+        self._players = iter(played[int(np.argmax(played.any(axis=1))) :])
+        self.spec, self.new_state, self.draw = engine.spec, engine.new_state, engine.draw
+
+    def push(self, state: Any, frame: Frame, place: Place, next_place: Place, texture: Texture) -> None:
+        """Remember the frame without the player's keys."""
+        own = np.where(next(self._players) == OFF, frame, OFF).astype(np.uint8)
+        self._engine.push(state, own, place, next_place, texture)
+
+
+@dataclass
+class Heard:
+    """What livebach sends, with the times."""
+
+    clock: ManualClock
+    sent: list[tuple[float, Event]] = field(default_factory=list)
+
+    def send(self, event: Event) -> None:
+        """Keep it."""
+        self.sent.append((self.clock.now(), event))
+
+
+def hands(part: Part, grid: Grid, noise_s: float, seed: int) -> Score:
+    """The top voice as it is played: nearly on time, each key let go a little before its end."""
+    chance = np.random.default_rng(seed)
+    late = np.clip(chance.normal(0, 1, (len(part.top), 2)), -2, 2) * noise_s
+    early_s = EARLY_S if noise_s else 0.0
+    events: list[tuple[float, int, Event]] = []
+    for note, (on_s, off_s) in zip(part.top, late.tolist(), strict=True):
+        start_s = grid.time_s(note.start + part.upbeat) + on_s
+        end_s = max(start_s + 0.01, grid.time_s(note.end + part.upbeat) - early_s + off_s)
+        events += [(start_s, 1, NoteOn(note.key, 70, 0)), (end_s, 0, NoteOff(note.key, 0, 0))]
+    return [(time_s, to_bytes(event)) for time_s, _, event in sorted(events, key=lambda item: item[:2])]
+
+
+def perform(part: Part, network: take.Loaded, config: Config, noise_s: float, seed: int) -> list[Note]:
+    """Play the top voice live; what livebach adds, on the grid of the piece."""
+    bpm = QUARTERS * STEPS / part.metre.beat_ticks(STEPS)
+    config = override(config, f"sampling.seed={seed}")
+    config = replace(config, time=replace(config.time, metre=part.metre, bpm=bpm, count_in_bars=1))
+    clock = ManualClock()
+    output = Heard(clock)
+    grid = Grid.of(bpm, part.metre, STEPS).moved(-part.bar, 0.0)
+    daemon = Daemon(take.musician(network, config, 0.0), clock, output)
+    rehearse(daemon, clock, hands(part, grid, noise_s, seed), grid.close_s(len(part.lower) - 1 + part.upbeat))
+    daemon.finish()
+    channel = config.midi.output_channel - 1
+    return on_grid([(at, event) for at, event in output.sent if event.channel == channel], grid, part.upbeat)
+
+
+def on_grid(sent: list[tuple[float, Event]], grid: Grid, upbeat: int) -> list[Note]:
+    """Notes by their ticks; one that is ended within its tick has length 0."""
+    notes: list[Note] = []
+    begun: dict[int, int] = {}
+    for time_s, event in sent:
+        tick = grid.nearest(time_s) - upbeat
+        if isinstance(event, NoteOn):
+            begun[event.key] = tick
+        elif isinstance(event, NoteOff):
+            notes.append(Note(event.key, begun.pop(event.key), tick))
+    return notes
+
+
+# --- what is counted -------------------------------------------------------------------------------------------------
+
+
+def clashes(part: Part, other: Frames) -> NDArray[np.int64]:
+    """[stretches, 3]: pairs that sound together on strong beats, minor seconds among them, and tritones."""
+    found = np.zeros((len(part.lower) // (STRETCH_BARS * part.bar) + 2, 3), np.int64)
+    player = part.played
+    for tick in part.strong_ticks:
+        steps = np.abs(np.flatnonzero(other[tick])[:, None] - np.flatnonzero(player[tick]))
+        steps = steps[steps > 0] % 12
+        stretch = (tick + part.upbeat) // (STRETCH_BARS * part.bar)
+        found[stretch] += (len(steps), int((steps == 1).sum()), int((steps == 6).sum()))
+    return found
+
+
+def rates(found: NDArray[np.int64]) -> dict[str, float]:
+    """Of [stretches, 3]: how many pairs, and the shares."""
+    pairs, seconds, tritones = found.sum(axis=0).tolist()
+    return {
+        "pairs": pairs,
+        "minor_seconds": seconds / pairs,
+        "tritones": tritones / pairs,
+        "both": (seconds + tritones) / pairs,
+    }
+
+
+def ratio(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> dict[str, float]:
+    """The rate of both intervals over that of others [takes, stretches, 3]; with the bounds of its interval."""
+
+    def of(chosen: NDArray[np.int64] | slice) -> float:
+        (a, b, c), (d, e, f) = (side[:, chosen].sum(axis=(0, 1)).tolist() for side in (ours, theirs))
+        return float((b + c) / a / ((e + f) / d))
+
+    chance = np.random.default_rng(0)
+    again = [of(chance.integers(0, ours.shape[1], ours.shape[1])) for _ in range(RESAMPLED)]
+    low, high = np.percentile(again, [2.5, 97.5]).tolist()
+    return {"ratio": of(slice(None)), "low": low, "high": high}
+
+
+def manners(part: Part, notes: list[Note], distance: int) -> NDArray[np.int64]:
+    """Of a take: notes struck, those on a key that the player holds, those in the player's register of the last bar."""
+    player = part.played
+    doubled = inside = 0
+    for note in notes:
+        recent = np.flatnonzero(player[max(0, note.start - part.bar) : note.start].any(axis=0)) + LOW_KEY
+        doubled += note.end > note.start and bool(player[note.start, note.key - LOW_KEY])
+        inside += len(recent) > 0 and recent[0] - distance <= note.key <= recent[-1] + distance
+    return np.array([len(notes), doubled, inside])
+
+
+def by_density(parts: list[Part], takes: list[list[Frames]]) -> list[dict[str, float]]:
+    """Onsets a tick of both, by how busy the player is, in thirds of all bars."""
+    bars: list[list[float]] = []
+    for part, several in zip(parts, takes, strict=True):
+        player = (part.played == ONSET).sum(axis=1)
+        own = np.mean([(frames == ONSET).sum(axis=1) for frames in several], axis=0)
+        lower = (part.lower == ONSET).sum(axis=1)
+        starts = range(part.bar, len(player) - part.bar, part.bar)
+        bars += [[float(x[at : at + part.bar].mean()) for x in (player, own, lower)] for at in starts]
+    thirds = np.array_split(np.array(sorted(bars)), 3)
+    return [dict(zip(("player", "livebach", "bach"), third.mean(axis=0).tolist(), strict=True)) for third in thirds]
+
+
+# --- all of it -------------------------------------------------------------------------------------------------------
+
+
+def measure(parts: list[Part], network: take.Loaded, config: Config, takes: int, noise_s: float) -> dict[str, Any]:
+    """Play everything so many times, in all three ways."""
+    played: dict[str, list[list[list[Note]]]] = {"duet": [], "blind": [], "deaf": []}
+    for part in parts:
+        for way, several in played.items():
+            mode = Duet if way == "duet" else Blind
+            with patch.dict(MODES, duet=mode):
+                several.append(
+                    [perform(part, _heard(network, part, way), config, noise_s, seed) for seed in range(takes)]
+                )
+    frames = {
+        way: [[frames_from_notes(n, len(p.lower)) for n in t] for p, t in zip(parts, several, strict=True)]
+        for way, several in played.items()
+    }
+    counted = {
+        way: np.stack(
+            [np.concatenate([clashes(p, f[n]) for p, f in zip(parts, several, strict=True)]) for n in range(takes)]
+        )
+        for way, several in frames.items()
+    }
+    counted["bach"] = np.concatenate([clashes(part, part.lower) for part in parts])[None]
+    distance = config.turns.distance
+    struck, doubled, inside = sum(
+        (manners(p, n, distance) for p, t in zip(parts, played["duet"], strict=True) for n in t), np.zeros(3, np.int64)
+    ).tolist()
+    return {
+        "noise_ms": noise_s * 1000,
+        "behind_ms": config.turns.behind_ms,
+        "rates": {way: rates(each.sum(axis=0)) for way, each in counted.items()},
+        "duet_to": {way: ratio(counted["duet"], counted[way]) for way in ("bach", "blind", "deaf")},
+        "notes": {"struck": struck, "on_keys_the_player_holds": doubled, "in_the_players_register": inside},
+        "onsets_a_tick_by_the_players": by_density(parts, frames["duet"]),
+    }
+
+
+def _heard(network: take.Loaded, part: Part, way: str) -> take.Loaded:
+    return replace(network, engine=Deaf(network.engine, part.played)) if way == "deaf" else network  # type: ignore[arg-type]
+
+
+def main() -> None:
+    """Measure, and print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--split", choices=("valid", "test", "train"), default="valid")
+    parser.add_argument("--takes", type=int, default=4, metavar="N", help="of each piece, each with a seed of its own")
+    parser.add_argument("--noise-ms", type=float, default=15.0, help="standard deviation of the player's onsets")
+    parser.add_argument("--behind-ms", type=float, default=Config().turns.behind_ms, help="turns.behind_ms")
+    parser.add_argument("--checkpoint", default=take.DEFAULT, help="another network than the shipped one")
+    args = parser.parse_args()
+    pieces = load_corpus(args.data, STEPS).splits[args.split]
+    parts = [Part.read(args.data / piece.name) for piece in pieces]
+    config = override(override(Config(), "turns.mode=duet"), f"turns.behind_ms={args.behind_ms}")
+    found = measure(parts, take.load_network(args.checkpoint), config, args.takes, args.noise_ms / 1000)
+    print(json.dumps({"duet": found, "machine": machine(), "load_after": load_average()}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
