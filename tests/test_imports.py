@@ -22,7 +22,7 @@ LAYERS = {
     "live": "portnames sounding systems rtlines jack ports loops clock inbox watcher ward guard recorder display logs"
     " notify screen sound fakes rehearsal daemon hotkeys learn play panic ports_cli replay demo bench benchplay doctor",
     "offline": "framecache corpus batches model growth efficiency ranks runfile training train rollout generate frames"
-    " plots copied rollstats rolltrial rollreport evaluation evaluate",
+    " collection survey engraved sources corpora plots copied rollstats rolltrial rollreport evaluation evaluate",
     "doubles": "testing",
     "top": "__init__ __main__ cli",
 }
