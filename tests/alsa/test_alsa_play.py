@@ -21,6 +21,7 @@ from livebach.ports import InputPort, OutputPort
 
 BEAT_S = 60 / 40
 READY = "Play, and pause"
+START_S = 240.0
 BYTES = int(os.environ.get("LIVEBACH_FUZZ_BYTES", "20000"))
 """How many are tried: a million takes half an hour in the virtual machine."""
 
@@ -71,7 +72,7 @@ def through(tmp_path: Path) -> Iterator[Livebach]:
 def running(program: Livebach) -> Iterator[Livebach]:
     """A program that has started, until it is not needed any more."""
     try:
-        until(program.ready, "ready")
+        until(program.ready, "ready", START_S)
         yield program
     finally:
         if program.process.poll() is None:
