@@ -34,7 +34,7 @@ PAIR_TOLERANCE = 1e-3
 class State:
     """What the network remembers: ring buffers of past features, the last frame, and the context for the coming one."""
 
-    rings: Array  # [sum of dilations, C, 88]
+    rings: NDArray[np.floating]  # [sum of dilations, C, 88]
     tick: int
     frame: Frame
     context: Array  # [K, 88]: what the key pass adds its own to
@@ -43,8 +43,12 @@ class State:
         """An independent snapshot."""
         return State(self.rings.copy(), self.tick, self.frame.copy(), self.context.copy())
 
+    def sketch(self) -> State:
+        """A snapshot of half the size, its features rounded to half precision: to be gone back to, not played on."""
+        return State(self.rings.astype(np.float16), self.tick, self.frame.copy(), self.context.copy())
+
     def copy_from(self, other: State) -> None:
-        """Become equal to a snapshot, without allocating."""
+        """Become equal to a snapshot, as near as this one's precision allows; without allocating."""
         np.copyto(self.rings, other.rings)
         np.copyto(self.frame, other.frame)
         np.copyto(self.context, other.context)

@@ -48,6 +48,8 @@ class ScriptedState:
         """An independent snapshot."""
         return ScriptedState(self.pushed.copy(), self.first_draw)
 
+    sketch = copy
+
     def copy_from(self, other: ScriptedState) -> None:
         """Become equal to a snapshot."""
         self.pushed, self.first_draw = other.pushed.copy(), other.first_draw
