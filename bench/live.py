@@ -31,6 +31,10 @@ from livebach.bench import load_average, machine, summary
 BPM = 120
 TICK_S = 60 / BPM / 4
 OWN_OFF, OWN_ON = 0x81, 0x91
+QUIET_S = 12
+"""For so long nobody plays before it is idle: up to 10 s after the last message livebach listens more closely."""
+FULL_S = 25
+"""After so long of playing it keeps all the snapshots of its memory that it ever will."""
 KEYS = (60, 64, 67, 72)
 PHRASE = sorted(
     [(2 * i * TICK_S, bytes((0x90, key, 80))) for i, key in enumerate(KEYS)]
@@ -42,9 +46,10 @@ def light(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
     """From the command to the first note that gets through; memory and processor of all its processes."""
     ready = [first_note_through(here) for _ in range(args.starts)]
     with here.livebach("--bpm", str(BPM), "--save", "off") as program:
-        time.sleep(3)
+        time.sleep(QUIET_S)
         idle, memory_idle = program.share(args.seconds), program.memory_mb()
         start_playing(here)
+        time.sleep(FULL_S)
         playing, memory_playing = program.share(args.seconds), program.memory_mb()
     return {
         "ready_s": sorted(round(x, 3) for x in ready),
