@@ -57,7 +57,7 @@ def scores(path: Path) -> Iterator[tuple[str, bytes, Origin]]:
 
 def _licence(score: Any) -> str:
     rights = str(getattr(score.metadata, "copyright", None) or "")
-    return " ".join(rights.split()) or LICENCE
+    return " ".join(rights.split())[:80] or LICENCE
 
 
 def midi_of(score: Any) -> bytes:

