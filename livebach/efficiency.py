@@ -18,7 +18,7 @@ def training_flops(spec: NetworkSpec) -> int:
     return 6 * multiply_adds(spec)
 
 
-def matmul_peak(device: torch.device, dtype: torch.dtype, seconds: float = 0.5) -> float:
+def matmul_peak(device: torch.device, dtype: torch.dtype, seconds: float = 0.2) -> float:
     """Operations per second of products of large matrices: the best of those that fit into the time."""
     side = SIDES[device.type]
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))

@@ -12,6 +12,7 @@ import shutil
 import sysconfig
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -141,6 +142,8 @@ class Trainer:
         self.averaged: TwoAxisWaveNet = cast(TwoAxisWaveNet, self.average.module)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.rate, weight_decay=config.weight_decay)
         self.sampler = Sampler(corpus.splits["train"], config.crop, config.batch, config.augment)
+        self._drawer = ThreadPoolExecutor(1)
+        self._ahead: tuple[int, Future[Batch] | None] = 0, None
         self.held_out = corpus.splits["valid"]
         self.update, self.best, self.valid, self.seconds = 0, float("inf"), float("nan"), 0.0
         compiled, self.bf16 = worthwhile(config, self.device)
@@ -164,9 +167,8 @@ class Trainer:
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate_at(self.update)
-        rng = np.random.default_rng((self.config.seed, self.update))
         torch.manual_seed(seed_of(self.config.seed, self.update, self.ranks.rank))
-        batch = on_device(self.sampler.draw(rng, self.ranks.share(self.config.batch)), self.device)
+        batch = on_device(self._batch(), self.device)
         counted = self.ranks.total((batch[3] == UNKNOWN).any(dim=-1).sum()).clamp(min=1)
         loss = self._loss(*batch, counted / self.ranks.size)  # the gradients of all processes are averaged
         torch.autograd.backward(loss)
@@ -178,6 +180,17 @@ class Trainer:
         self.update += 1
         self.seconds += time.monotonic() - started
         return float(total)
+
+    def _batch(self) -> Batch:
+        """The share of the update's batch; that of the next update is drawn while the device computes."""
+        (number, ahead), coming = self._ahead, self.update + 1
+        batch = ahead.result() if ahead is not None and number == self.update else self._draw(self.update)
+        self._ahead = coming, self._drawer.submit(self._draw, coming)
+        return batch
+
+    def _draw(self, update: int) -> Batch:
+        rng = np.random.default_rng((self.config.seed, update))
+        return self.sampler.draw(rng, self.ranks.share(self.config.batch))
 
     def validate(self) -> float:
         """Nats per frame of the averaged weights over the validation pieces, pooled; keeps the best weights."""
