@@ -159,6 +159,7 @@ class Control(_Section):
     back: str | None = _bound("back")
     reset: str | None = _bound("reset")
     panic: str | None = _bound("panic")
+    swap: str | None = _bound("swap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,7 @@ class Engine(_Section):
     checkpoint: str = _setting("default", rules.text())
     lead_ms: float = _setting(4.0, rules.number(0, 100))
     fast: bool = _setting(False, rules.switch())
+    watch: bool = _setting(True, rules.switch())
 
 
 @dataclass(frozen=True, slots=True)

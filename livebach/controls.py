@@ -54,7 +54,7 @@ DIALS = {
     "mode": Dial("turns.mode", MODES),
 }
 SWITCHES = ("mute", "hold")
-ACTS = ("takeover", "finish", "tap", "back", "reset", "panic")
+ACTS = ("takeover", "finish", "tap", "back", "reset", "panic", "swap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def takes(name: str, value: str) -> bool:
     """Whether a switch or an act can be told this."""
     if name in SWITCHES:
         return value in ("", "on", "off")
-    return not value or (name == "back" and value.isdecimal() and 1 <= int(value) <= MOST_BACK)
+    return not value or name == "swap" or (name == "back" and value.isdecimal() and 1 <= int(value) <= MOST_BACK)
 
 
 class Controls:

@@ -14,13 +14,16 @@ from livebach.clockfollow import clock_command
 from livebach.controls import Command
 from livebach.events import Event, from_bytes, to_bytes
 from livebach.inbox import Heard, Inbox, Task
+from livebach.memory import Network, Past, Told
 from livebach.recorder import NoRecorder, Recorder
-from livebach.session import Call
+from livebach.session import Call, Swap
 from livebach.sounding import Sounding
 from livebach.status import Status
 
 IDLE_S = 0.2
 """The longest wait: a signal that another thread takes, or any on Windows, is noticed only when a wait ends."""
+CALM_S = 0.008
+"""How long before anything is due networks may be exchanged."""
 EVENTS_A_TURN = 64
 """Events taken in between two looks at the deadline, so that a flood of them holds up no tick."""
 
@@ -45,6 +48,12 @@ class Player(Protocol):
 
     def status(self) -> Status:
         """The state of affairs."""
+
+    def told(self) -> Told:
+        """What its network was told, as far as that is kept."""
+
+    def exchange(self, network: Network, past: Past) -> bool:
+        """Play on with another network, if it was told the same."""
 
 
 class Output(Protocol):
@@ -209,6 +218,18 @@ class Daemon:
             self._hold_the_rest()
             for data in self._held.release():
                 self._thru(data)
+
+    def told(self) -> Told:
+        """What the network was told, as far as that is kept."""
+        return self._musician.told()
+
+    def exchange(self, network: Network, past: Past, swap: Swap) -> bool:
+        """Play on with another network; False where something is due soon, or it was not told the same."""
+        now_s = self._clock.now()
+        if self._musician.deadline_s() - now_s < CALM_S or not self._musician.exchange(network, past):
+            return False
+        self._recorder.call(Call("swap", now_s, swap=swap))
+        return True
 
     # --- its parts ---------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from livebach.recorder import SessionRecorder, open_recorder
 from livebach.rehearsal import rehearse
 from livebach.session import MIDI
 from livebach.status import Status
+from livebach.swap import Swapper
 
 FLAGS = ("--seed", "--mode", "--checkpoint", "--temperature", "--min-p", "--key", "--bpm", "--program", "--folder")
 FIRST_S = 0.5
@@ -132,14 +133,18 @@ class Show:
             self.midi = recorder.folder / MIDI
         bars = Bars(self.bars, self.phrase.bars + PATIENCE_BARS, None if self._answers else 1)
 
+        swapper = stack.enter_context(closing(Swapper(network, config)))
+
         def watch(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
             self.display.show(status, heard, sent)
+            swapper.hear(heard)
             if bars.over(status):
                 daemon.end()
 
         musician = take.musician(network, config, start_s)
         daemon = Daemon(musician, clock, synth, thru=Thru(synth), recorder=recorder, watch=watch, say=self.display.say)
-        stage.daemon = daemon
+        stage.daemon, stage.swapper = daemon, swapper
+        swapper.start(daemon)
         for program in take.programs(config):
             synth.send(program)
         self.display.say(self._announcement())

@@ -27,6 +27,7 @@ KEYS = {
     "r": Command("reset"),
     "p": Command("panic"),
     "n": Command("mode"),
+    "c": Command("swap"),
     "t": Command("tap"),
     "<": Command("tempo", "down"),
     ">": Command("tempo", "up"),
@@ -39,6 +40,7 @@ KEYS = {
 }
 HELP = (
     "Keys: space it plays, f finish, m mute, h hold, b back a bar, r forget all, p panic, n next mode, t tap,"
+    " c the checkpoint anew,"
     " </> tempo, -/+ temperature, d/D density, v/V voices"
 )
 POLL_S = 0.2

@@ -8,6 +8,7 @@ merely stopped are kept out, as in Bach a long rest is an ending.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ from livebach.roll import KEYS, Frame, Texture
 from livebach.sampling import Policy
 
 BARS_APART = 4
-"""Bars between two snapshots of the state: each is 4 MB, and a bar that is told again takes 10 ms."""
+"""Bars between two snapshots of the state: each is 2 MB, and a bar that is told again takes 10 ms."""
 Pushed = tuple[Frame, Place, Place, Texture]
 """What the network was told: a frame, its place, the next one's, and the texture asked for."""
 
@@ -49,18 +50,96 @@ class Network(Protocol):
         """Sample the coming frame; changes nothing that is remembered."""
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a network was told, from the frame number `first` on, as far as that is kept."""
+
+    first: int
+    pushed: tuple[Pushed, ...]
+
+
+class Past:
+    """What one network was told, from the frame number `first` on: its state, and the way back."""
+
+    def __init__(self, network: Network, first: int = 0) -> None:
+        self._network = network
+        self._state = network.new_state()
+        self._pushed: deque[Pushed] = deque()  # since the oldest snapshot
+        self._snapshots: deque[tuple[int, Any]] = deque()  # how many frames had been pushed, the state then
+        self.first = first
+        self.count = first
+
+    @property
+    def told(self) -> Told:
+        """What is kept of what it was told."""
+        return Told(self.count - len(self._pushed), tuple(self._pushed))
+
+    @property
+    def newest(self) -> Frame:
+        """The last frame that it was told."""
+        return self._pushed[-1][0] if self._pushed else np.zeros(KEYS, np.uint8)
+
+    def catch_up(self, told: Told) -> bool:
+        """Take what another was told since; False where that other has forgotten something since, or gone back."""
+        since = self.first - told.first
+        mine, theirs = self.told, told.pushed[since:]
+        if since < 0 or self.count > told.first + len(told.pushed):
+            return False
+        if any(a is not b for a, b in zip(mine.pushed, theirs[mine.first - self.first :], strict=False)):
+            return False
+        for pushed in theirs[self.count - self.first :]:
+            self.push(pushed)
+        return True
+
+    def push(self, pushed: Pushed) -> None:
+        """Tell it one frame more."""
+        if not self._snapshots or self.count % (BARS_APART * pushed[1][2]) == 0:
+            self._snap()
+        self._network.push(self._state, *pushed)
+        self._pushed.append(pushed)
+        self.count += 1
+
+    def _snap(self) -> None:
+        """Keep the state as it is now; the oldest snapshot makes room."""
+        if len(self._snapshots) <= MOST_BACK // BARS_APART:
+            self._snapshots.append((self.count, self._state.sketch()))
+            return
+        _, oldest = self._snapshots.popleft()
+        oldest.copy_from(self._state)
+        self._snapshots.append((self.count, oldest))
+        while self.count - len(self._pushed) < self._snapshots[0][0]:
+            self._pushed.popleft()
+
+    def back(self, frames: int) -> None:
+        """Forget the newest frames, as many as are kept at most: the snapshot before, and what followed it again."""
+        if frames <= 0 or not self._snapshots:
+            return
+        count = max(self._snapshots[0][0], self.count - frames)
+        while self._snapshots[-1][0] > count:
+            self._snapshots.pop()
+        while self.count > count:
+            self._pushed.pop()
+            self.count -= 1
+        start, state = self._snapshots[-1]
+        self._state.copy_from(state)
+        first = len(self._pushed) - (count - start)
+        for i in range(first, len(self._pushed)):
+            self._network.push(self._state, *self._pushed[i])
+
+    def draw(self, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
+        """A sample of the coming frame, the caller's to change."""
+        return self._network.draw(self._state, given, uniforms, policy).copy()
+
+
 class Memory:
-    """The network's state and the frames on their way into it."""
+    """A network's past, and the frames on their way into it."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._state = network.new_state()
+        self._past = Past(network)
         self._waiting: list[tuple[Frame, Place]] = []
         self._rests = 0
         self._blank = True
-        self._pushed: deque[Pushed] = deque()  # since the oldest snapshot
-        self._snapshots: deque[tuple[int, Any]] = deque()  # how many frames had been pushed, the state then
-        self._count = 0
         self.last: Frame = np.zeros(KEYS, np.uint8)
         """The newest frame that is remembered or about to be."""
 
@@ -83,69 +162,43 @@ class Memory:
         """Hand over every frame of which the following one is known."""
         while len(self._waiting) > 1:
             frame, place = self._waiting.pop(0)
-            self._push(frame, place, self._waiting[0][1], texture)
+            self._past.push((frame, place, self._waiting[0][1], texture))
 
     def make_ready(self, place: Place, texture: Texture) -> None:
         """Hand over everything, so that the frame at `place` can be drawn; rests held back are dropped."""
         self._rests = 0
         self.settle(texture)
         for frame, at in self._waiting:
-            self._push(frame, at, place, texture)
+            self._past.push((frame, at, place, texture))
         self._waiting.clear()
 
-    def _push(self, *pushed: *Pushed) -> None:
-        if self._count % (BARS_APART * pushed[1][2]) == 0:
-            self._snap()
-        self._network.push(self._state, *pushed)
-        self._pushed.append(pushed)
-        self._count += 1
-
-    def _snap(self) -> None:
-        """Keep the state as it is now; the oldest snapshot makes room."""
-        if len(self._snapshots) <= MOST_BACK // BARS_APART:
-            self._snapshots.append((self._count, self._state.copy()))
-            return
-        _, oldest = self._snapshots.popleft()
-        oldest.copy_from(self._state)
-        self._snapshots.append((self._count, oldest))
-        while self._count - len(self._pushed) < self._snapshots[0][0]:
-            self._pushed.popleft()
-
     def back(self, frames: int) -> None:
-        """Forget the newest frames, as many as are kept at most: the snapshot before, and what followed it again."""
+        """Forget the newest frames, as many as are kept at most."""
         drop = min(frames, len(self._waiting))
         del self._waiting[len(self._waiting) - drop :]
         self._rests = 0
-        if frames > drop and self._snapshots:
-            self._rewind(max(self._snapshots[0][0], self._count - frames + drop))
-        self.last = self._newest()
-
-    def _rewind(self, count: int) -> None:
-        while self._snapshots[-1][0] > count:
-            self._snapshots.pop()
-        while self._count > count:
-            self._pushed.pop()
-            self._count -= 1
-        start, state = self._snapshots[-1]
-        self._state.copy_from(state)
-        first = len(self._pushed) - (count - start)
-        for i in range(first, len(self._pushed)):
-            self._network.push(self._state, *self._pushed[i])
-
-    def _newest(self) -> Frame:
-        if self._waiting:
-            return self._waiting[-1][0]
-        return self._pushed[-1][0] if self._pushed else np.zeros(KEYS, np.uint8)
+        self._past.back(frames - drop)
+        self.last = self._waiting[-1][0] if self._waiting else self._past.newest
 
     def forget(self) -> None:
         """Begin as if nothing had been played."""
-        self._state = self._network.new_state()
+        self._past = Past(self._network)
         self._waiting.clear()
-        self._pushed.clear()
-        self._snapshots.clear()
-        self._rests, self._blank, self._count = 0, True, 0
-        self.last = self._newest()
+        self._rests, self._blank = 0, True
+        self.last = self._past.newest
+
+    @property
+    def told(self) -> Told:
+        """What is kept of what the network was told."""
+        return self._past.told
+
+    def exchange(self, network: Network, past: Past) -> bool:
+        """Go on with another network, which was told the same; False, and nothing changed, where it was not."""
+        if not past.catch_up(self.told):
+            return False
+        self._network, self._past = network, past
+        return True
 
     def draw(self, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
         """A sample of the coming frame, the caller's to change."""
-        return self._network.draw(self._state, given, uniforms, policy).copy()
+        return self._past.draw(given, uniforms, policy)

@@ -22,7 +22,7 @@ from livebach.follow import KeyLock, TextureFollower
 from livebach.grid import Grid
 from livebach.improviser import Improviser
 from livebach.listener import Listener
-from livebach.memory import Memory, Network
+from livebach.memory import Memory, Network, Past, Told
 from livebach.modes import Scene, mode_of
 from livebach.roll import KEYS, LOW_KEY, OFF, ONSET, Frame
 from livebach.sampling import Policy
@@ -132,6 +132,14 @@ class Performer:
     def stop(self, now_s: float) -> list[Event]:
         """End everything that sounds. What comes after is ignored."""
         self._stopped = True
+    def told(self) -> Told:
+        """What the network was told, as far as that is kept."""
+        return self._memory.told
+
+    def exchange(self, network: Network, past: Past) -> bool:
+        """Play on with another network, which was told the same; False, and nothing changed, where it was not."""
+        return self._memory.exchange(network, past)
+
         return [*self._click.end(), *self._voice.close()]
 
     def status(self) -> Status:

@@ -28,9 +28,12 @@ from livebach.notify import Notifier, open_notifier
 from livebach.options import add_settings, settings
 from livebach.ports import InputPort, OutputPort, Thru, list_inputs, list_outputs
 from livebach.recorder import Recorder, open_recorder
+from livebach.swap import Swapper, watching
 from livebach.watcher import Watched, Watcher
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+SWAP = "SIGUSR1"
+"""Has the checkpoint's file taken up anew."""
 READY_S = 0.1
 """From the musician's making to the first tick of a count-in: time to begin listening."""
 
@@ -80,6 +83,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.daemon: Daemon | None = None
+        self.swapper: Swapper | None = None
         self.loops = LoopFilter()
 
     def hear(self, data: bytes, time_s: float) -> None:
@@ -92,11 +96,18 @@ class Stage:
         """While this lasts, Ctrl-C and the like end the loop, also twice; afterwards they do what they did before."""
         numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
         before = [signal.signal(number, self._end) for number in numbers]
+        if hasattr(signal, SWAP):
+            numbers.append(getattr(signal, SWAP))
+            before.append(signal.signal(numbers[-1], self._swap))
         try:
             yield
         finally:
             for number, handler in zip(numbers, before, strict=True):
                 signal.signal(number, handler)
+
+    def _swap(self, _number: int, _frame: Any) -> None:
+        if self.swapper is not None:
+            self.swapper.ask()
 
     def _end(self, _number: int, _frame: Any) -> None:
         if self.daemon is None:
@@ -125,6 +136,7 @@ def _opened(
     assert midi.input is not None
     heard = stack.enter_context(closing(InputPort.open(midi.input, midi.api, stage.hear, wait=midi.wait)))
     musician = take.musician(network, config, start_s)
+    swapper = stack.enter_context(closing(Swapper(network, config)))
     daemon = Daemon(
         musician,
         clock,
@@ -133,20 +145,21 @@ def _opened(
         claims=Controls(asdict(config.control)).claims,
         follow_clock=config.time.clock == "external",
         recorder=recorder,
-        watch=display.show,
+        watch=watching(display.show, swapper),
         say=display.warn,
         alive=notifier.alive,
     )
-    watched: list[Watched] = [heard, output, thru.output, *guards, LoopNews(stage.loops)]
+    watched: list[Watched] = [heard, output, thru.output, *guards, LoopNews(stage.loops), swapper]
     watcher = stack.enter_context(closing(Watcher(watched, daemon.tell)))
     for program in take.programs(config):
         output.send(program)
     display.say(make_timely())
     freeze()
-    stage.daemon = daemon
+    stage.daemon, stage.swapper = daemon, swapper
     display.say(_banner(config, heard, output))  # it says «play»: from here on nothing is missed
     watcher.start()
-    hotkeys = stack.enter_context(closing(open_hotkeys(daemon.command)))
+    swapper.start(daemon)
+    hotkeys = stack.enter_context(closing(open_hotkeys(lambda command: swapper.command(command, daemon.command))))
     if isinstance(hotkeys, Hotkeys):
         display.say(HELP)
     lift_helpers()

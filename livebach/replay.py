@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from livebach import session, take
 from livebach.daemon import Player
 from livebach.errors import UserError
 from livebach.events import Event, NoteOn
-from livebach.session import Call, Log
+from livebach.memory import Past
+from livebach.session import Call, Log, Swap
 
 MOST_SHOWN = 5
 
@@ -25,39 +26,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("session", type=Path, metavar="SESSION", help="the take's folder, or its session.jsonl")
     parser.add_argument("-o", "--out", type=Path, metavar="OUT.mid", help="write what is played again to a MIDI file")
-    parser.add_argument("--checkpoint", metavar="FILE", help="the network, where it is not where it was")
+    parser.add_argument(
+        "--checkpoint", action="append", default=[], metavar="FILE", help="a network that is not where it was; again"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Replay; what is the same and what is not."""
     log = session.read(args.session)
-    network = _network(log, args.checkpoint)
+    networks = Networks(args.checkpoint, log.config.engine.fast)
+    network = networks.find(log.header.checkpoint, log.header.sha256)
     musician = take.musician(network, log.config, log.header.start_s)
-    again = list(play_again(musician, log.calls))
+    again = list(play_again(musician, log.calls, networks))
     if args.out is not None:
         sys.stdout.write(f"{session.write_midi(Log(log.header, again), args.out)}\n")
     return _compare(log.calls, again)
 
 
-def _network(log: Log, given: str | None) -> take.Loaded:
-    """The network of the take; UserError where the file is another one now."""
-    header = log.header
-    network = take.load_network(given or header.checkpoint, log.config.engine.fast)
-    if network.sha256 != header.sha256:
+@dataclass(frozen=True)
+class Networks:
+    """The networks of takes: where they were, or in the files given."""
+
+    given: Sequence[str] = ()
+    fast: bool = False
+
+    def find(self, name: str, sha256: str) -> take.Loaded:
+        """The network of that SHA-256; UserError where the file is another one now."""
+        for network in (take.load_network(each, self.fast) for each in (*self.given, name)):
+            if network.sha256 == sha256:
+                return network
         raise UserError(
-            f"checkpoint {network.name} is not the one of this take: its SHA-256 must be {header.sha256[:12]}…, "
+            f"checkpoint {network.name} is not the one of this take: its SHA-256 must be {sha256[:12]}…, "
             f"got {network.sha256[:12]}…; --checkpoint names another file"
         )
-    return network
 
 
-def play_again(musician: Player, calls: Iterable[Call]) -> Iterator[Call]:
+def play_again(musician: Player, calls: Iterable[Call], networks: Networks | None = None) -> Iterator[Call]:
     """Make the calls of a take again; each with what it answers now."""
     for call in calls:
+        if call.swap is not None:
+            _swap(musician, call.swap, networks or Networks())
         yield replace(call, out=tuple(_answer(musician, call)))
 
 
+def _swap(musician: Player, swap: Swap, networks: Networks) -> None:
+    network = networks.find(swap.checkpoint, swap.sha256).engine
+    if not musician.exchange(network, Past(network, swap.since)):
+        raise UserError(f"this take goes on with {swap.checkpoint} from a frame that is not kept: {swap.since}")
+
+
 def _answer(musician: Player, call: Call) -> list[Event]:
+    if call.swap is not None:
+        return []
     if call.event is not None:
         return musician.feed(call.event, call.t)
     if call.command is not None:

@@ -21,7 +21,7 @@ from livebach.midifile import Ruler, Track, joined, write_new
 
 FORMAT = 1
 LOG, MIDI = "session.jsonl", "session.mid"
-CALLS = ("feed", "advance", "command", "stop")
+CALLS = ("feed", "advance", "command", "swap", "stop")
 MOST_S = 1e9
 """A clock that counts from the machine's start stays below this for thirty years."""
 MOST_WAITING = 1000
@@ -43,6 +43,15 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
+class Swap:
+    """Another network: its checkpoint, and the number of the first frame that it was told."""
+
+    checkpoint: str
+    sha256: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One call of the musician: `do` with the time it was given, what it answered, and when it was due."""
 
@@ -52,6 +61,7 @@ class Call:
     event: Event | None = None
     due: float | None = None
     command: Command | None = None
+    swap: Swap | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,8 @@ def call_line(call: Call) -> str:
         line["in"] = to_bytes(call.event).hex()
     if call.command is not None:
         line["name"], line["value"] = call.command.name, call.command.value
+    if call.swap is not None:
+        line |= asdict(call.swap)
     if call.out:
         line["out"] = [to_bytes(event).hex() for event in call.out]
     return json.dumps(line, separators=(",", ":"))
@@ -109,8 +121,22 @@ def _call(line: dict[str, Any]) -> Call:
         raise ValueError(f"no such call: {do!r}")
     heard = _event(line["in"]) if do == "feed" else None
     asked = Command(str(line["name"]), str(line["value"])) if do == "command" else None
+    swap = _swap(line) if do == "swap" else None
     out = tuple(_event(text) for text in line.get("out", ()))
-    return Call(do, _time(line["t"]), out, heard, None if due is None else _time(due), asked)
+    return Call(do, _time(line["t"]), out, heard, None if due is None else _time(due), asked, swap)
+
+
+def _swap(line: dict[str, Any]) -> Swap:
+    swap = Swap(line["checkpoint"], line["sha256"], line["since"])
+    _check_named(swap.checkpoint, swap.sha256)
+    if not isinstance(swap.since, int):
+        raise TypeError(f"not a frame's number: {swap.since!r}")
+    return swap
+
+
+def _check_named(name: Any, sha256: Any) -> None:
+    if not isinstance(name, str) or not isinstance(sha256, str) or "\0" in name:
+        raise ValueError("not the name and SHA-256 of a checkpoint")
 
 
 def _time(value: Any) -> float:
@@ -128,8 +154,7 @@ def _header(text: str) -> Header:
         raise ValueError("its settings have no seed")
     if not isinstance(header.seed, int):
         raise TypeError(f"not a seed: {header.seed!r}")
-    if not isinstance(header.checkpoint, str) or not isinstance(header.sha256, str) or "\0" in header.checkpoint:
-        raise ValueError("not the name and SHA-256 of a checkpoint")
+    _check_named(header.checkpoint, header.sha256)
     _time(header.start_s)
     return header
 

@@ -20,7 +20,8 @@ LAYERS = {
     " taps clockfollow clocksend beatpatterns beatfollow expression performer musician",
     "files": "midifile session take options phrases",
     "live": "portnames sounding systems rtlines jack ports loops clock inbox watcher ward guard recorder display logs"
-    " notify screen sound fakes rehearsal daemon hotkeys learn play panic ports_cli replay demo bench benchplay doctor",
+    " notify screen sound fakes rehearsal daemon swap hotkeys learn play panic ports_cli replay demo bench benchplay"
+    " doctor",
     "offline": "framecache corpus batches model growth efficiency ranks runfile training train rollout generate frames"
     " collection survey engraved sources corpora plots copied rollstats rolltrial rollreport evaluation evaluate",
     "doubles": "testing",

@@ -1,0 +1,287 @@
+"""Another network is taken up while it plays: between two ticks, without a gap, and the take replays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import SMALL
+
+from livebach import checkpoint, session, take
+from livebach.cli import main
+from livebach.config import Config, override
+from livebach.controls import Command
+from livebach.daemon import CALM_S, Daemon
+from livebach.engine import Engine
+from livebach.events import Control, NoteOff, NoteOn, to_bytes
+from livebach.fakes import FakePort, ManualClock
+from livebach.memory import Past
+from livebach.recorder import open_recorder
+from livebach.reference import random_checkpoint
+from livebach.rehearsal import rehearse
+from livebach.roll import KEYS, UNKNOWN, Texture
+from livebach.sampling import Policy
+from livebach.spec import CONDITION_FEATURES, NetworkSpec
+from livebach.swap import Swapper, watching
+
+LIMIT_S = 20.0
+TICK_S = 0.125
+
+
+def write_checkpoint(path: Path, seed: int, spec: NetworkSpec = SMALL) -> Path:
+    """A small network of random weights, with its stored pair."""
+    blank = random_checkpoint(spec, seed)
+    pair = {
+        "pair.frames": np.zeros((1, KEYS), np.uint8),
+        "pair.condition": np.zeros((1, CONDITION_FEATURES), np.float32),
+        "pair.given": np.full((1, KEYS), UNKNOWN, np.uint8),
+        "pair.coming": np.zeros((1, KEYS), np.uint8),
+    }
+    engine = Engine(blank)
+    state = engine._blank()
+    engine._push(state, pair["pair.frames"][0], pair["pair.condition"][0])
+    pair["pair.logits"] = engine.logits(state, pair["pair.coming"][0], pair["pair.given"][0])[None]
+    checkpoint.save(path, replace(blank, pair=pair))
+    return path
+
+
+@dataclass
+class Stage:
+    """A daemon on a clock of our own, recorded, with a swapper."""
+
+    daemon: Daemon
+    clock: ManualClock
+    swapper: Swapper
+    synth: FakePort
+    said: list[str]
+    recorder: object
+    folder: Path
+
+    def until(self, text: str) -> str:
+        """Turn, on a clock that stands still between two ticks, until it has said something like this."""
+        end_s = time.monotonic() + LIMIT_S
+        while not any(text in line for line in self.said):
+            assert time.monotonic() < end_s, self.said
+            self.daemon.turn()
+            time.sleep(0.001)
+        return next(line for line in self.said if text in line)
+
+    def play(self, ticks: float) -> None:
+        """Go on for so many ticks."""
+        rehearse(self.daemon, self.clock, [], self.clock.now() + ticks * TICK_S)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Callable[..., Stage]]:
+    """Makes a stage on which the network of seed 1 plays; settings may be given."""
+    made: list[Stage] = []
+
+    def make(*settings: str) -> Stage:
+        config = Config()
+        for setting in ("time.bpm=120", "sampling.seed=5", "turns.behind_ms=0", *settings):
+            config = override(config, setting)
+        network = take.load_network(str(write_checkpoint(tmp_path / "one.safetensors", 1)))
+        clock, said = ManualClock(), []
+        synth = FakePort("synth", now=clock.now)
+        recorder = open_recorder(True, tmp_path / "takes", take.header(config, network, 0.0), said.append)
+        swapper = Swapper(network, config)
+        daemon = Daemon(
+            take.musician(network, config, 0.0),
+            clock,
+            synth,
+            recorder=recorder,
+            watch=watching(lambda status, heard, sent: None, swapper),
+            say=said.append,
+        )
+        swapper.start(daemon)
+        made.append(Stage(daemon, clock, swapper, synth, said, recorder, tmp_path))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.swapper.close()
+
+
+def playing(stage: Stage) -> Stage:
+    """A phrase is played, and it goes on; the clock stands between two ticks."""
+    score = [(n * TICK_S, to_bytes(NoteOn(60 + n))) for n in range(8)]
+    score += [((n + 0.9) * TICK_S, to_bytes(NoteOff(60 + n))) for n in range(8)]
+    rehearse(stage.daemon, stage.clock, sorted(score), 40.75 * TICK_S)
+    assert stage.synth.sent
+    return stage
+
+
+def test_another_network_plays_on_and_the_take_replays(
+    stage: Callable[..., Stage], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What sounds is not cut, no tick is missed, other notes come from then on, and all of it is in the log."""
+    two = write_checkpoint(tmp_path / "two.safetensors", 2)
+    here, there = playing(stage()), len(list(tmp_path.glob("takes/*")))
+    sent = len(here.synth.sent)
+    here.swapper.ask(str(two))
+    assert two.name in here.until("From here on")
+    assert len(here.synth.sent) == sent
+    here.play(60)
+    here.daemon.finish()
+    folder = here.recorder.close()  # type: ignore[attr-defined]
+    log = session.read(folder)
+    (swap,) = [call.swap for call in log.calls if call.swap is not None]
+    assert (swap.checkpoint, swap.since) == (str(two), 0)
+    assert not [line for line in here.said if "missed" in line]
+    assert there == 1
+    assert main(["replay", str(folder)]) == 0
+    assert "the same in" in capsys.readouterr().out
+
+
+def test_it_makes_a_difference(stage: Callable[..., Stage], tmp_path: Path) -> None:
+    """Without the swap the same playing has other notes."""
+    two = write_checkpoint(tmp_path / "two.safetensors", 2)
+    one, other = playing(stage()), playing(stage())
+    other.swapper.ask(str(two))
+    other.until("From here on")
+    one.play(60)
+    other.play(60)
+    assert one.synth.sent != other.synth.sent
+
+
+def test_the_file_has_changed(stage: Callable[..., Stage], tmp_path: Path) -> None:
+    """It is taken up when it has been left alone for two looks; again only when it changes again."""
+    here = playing(stage())
+    here.swapper.check()
+    write_checkpoint(tmp_path / "one.safetensors", 3)
+    here.swapper.check()
+    here.swapper.check()
+    here.until("From here on")
+    here.swapper.check()
+    here.swapper.check()
+    assert here.swapper._wanted.empty()
+
+
+def test_a_file_is_not_watched_where_that_is_off(stage: Callable[..., Stage], tmp_path: Path) -> None:
+    """Then a command is needed: without a name it is the same file, as it is now."""
+    here = playing(stage("engine.watch=off"))
+    write_checkpoint(tmp_path / "one.safetensors", 3)
+    here.swapper.check()
+    here.swapper.check()
+    assert here.swapper._wanted.empty()
+    here.swapper.command(Command("swap"), here.daemon.command)
+    here.until("From here on")
+
+
+def test_a_controller_asks_for_it(stage: Callable[..., Stage], tmp_path: Path) -> None:
+    """As it is bound, with the file's name; and it is not played."""
+    two = write_checkpoint(tmp_path / "two.safetensors", 2)
+    here = playing(stage(f"control.swap=cc 20 = {two}"))
+    here.daemon.hear(to_bytes(Control(20, 127)), here.clock.now())
+    here.until("From here on")
+
+
+def test_other_commands_are_the_others() -> None:
+    """A swapper takes only what is its own."""
+    network = take.Loaded(Engine(random_checkpoint(SMALL)), "nowhere", "")
+    others: list[Command] = []
+    Swapper(network, Config()).command(Command("mute"), others.append)
+    assert others == [Command("mute")]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "not a whole safetensors file"),
+        (lambda path: path.write_text("no network"), "not a whole safetensors file"),
+        (lambda path: path.unlink(), "cannot be read"),
+        (lambda path: write_checkpoint(path, 1, replace(SMALL, steps_per_quarter=6)), "6 ticks in a quarter note"),
+    ],
+)
+def test_what_does_not_fit_is_told_and_the_old_one_plays_on(
+    stage: Callable[..., Stage], tmp_path: Path, spoil: Callable[[Path], object], told: str
+) -> None:
+    """In one line that names the file; the notes are those without it."""
+    bad = write_checkpoint(tmp_path / "bad.safetensors", 2)
+    spoil(bad)
+    alone, here = playing(stage()), playing(stage())
+    here.swapper.ask(str(bad))
+    line = here.until("the network plays on as it was")
+    assert told in line
+    assert bad.name in line
+    assert "\n" not in line
+    alone.play(30)
+    here.play(30)
+    assert here.synth.sent == alone.synth.sent
+
+
+def test_the_same_file_is_left_alone(stage: Callable[..., Stage]) -> None:
+    """There is nothing to exchange."""
+    here = playing(stage())
+    here.swapper.ask()
+    here.until("this very network plays already")
+
+
+def test_nothing_is_exchanged_just_before_a_tick(stage: Callable[..., Stage], tmp_path: Path) -> None:
+    """The loop has its hands free then."""
+    here = playing(stage())
+    network = take.load_network(str(write_checkpoint(tmp_path / "two.safetensors", 2)))
+    past, swap = Past(network.engine), session.Swap(network.name, network.sha256, 0)
+    due_s = here.daemon.deadline_s()
+    here.clock.sleep_until(due_s - CALM_S / 2)
+    assert not here.daemon.exchange(network.engine, past, swap)
+
+
+# --- what the new network is told ------------------------------------------------------------------------------------
+
+
+def told_so_far(past: Past, count: int) -> None:
+    """Tell a past so many frames, all different."""
+    for n in range(past.count, past.count + count):
+        frame = np.zeros(KEYS, np.uint8)
+        frame[n % KEYS] = 1
+        past.push((frame, (n % 16, 4, 16), ((n + 1) % 16, 4, 16), Texture()))
+
+
+@pytest.fixture
+def engine() -> Engine:
+    """A small network."""
+    return Engine(random_checkpoint(SMALL, 7))
+
+
+def test_who_was_told_the_same_draws_the_same(engine: Engine) -> None:
+    """In one go or in two."""
+    old, new = Past(engine), Past(engine)
+    told_so_far(old, 50)
+    assert new.catch_up(old.told)
+    told_so_far(old, 20)
+    assert new.catch_up(old.told)
+    given, uniforms = np.full(KEYS, UNKNOWN, np.uint8), np.random.default_rng(1).random(KEYS)
+    draws = [past.draw(given, uniforms, Policy()) for past in (old, new)]
+    assert new.count == old.count == 70
+    np.testing.assert_array_equal(*draws)
+
+
+def test_bars_can_be_taken_back_as_before(engine: Engine) -> None:
+    """The new network has the same way back."""
+    old, new = Past(engine), Past(engine)
+    told_so_far(old, 150)
+    assert new.catch_up(old.told)
+    old.back(40)
+    new.back(40)
+    assert new.count == old.count == 110
+    np.testing.assert_array_equal(old.newest, new.newest)
+
+
+def test_who_was_told_otherwise_is_refused(engine: Engine) -> None:
+    """Bars were taken back meanwhile, and others played; or so much came that the beginning is no longer kept."""
+    old, new = Past(engine), Past(engine)
+    told_so_far(old, 50)
+    assert new.catch_up(old.told)
+    old.back(20)
+    assert not new.catch_up(old.told)
+    told_so_far(old, 30)
+    assert not new.catch_up(old.told)
+    late = Past(engine)
+    told_so_far(old, 600)
+    assert not late.catch_up(old.told)
+    assert Past(engine, old.told.first).catch_up(old.told)
