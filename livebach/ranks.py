@@ -74,8 +74,11 @@ def joined(device: str) -> Iterator[Ranks]:
         yield Ranks()
         return
     cuda = device in ("auto", "cuda") and torch.cuda.is_available()
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if cuda:
+        torch.cuda.set_device(local)
     dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
     try:
-        yield Ranks(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+        yield Ranks(dist.get_rank(), dist.get_world_size(), local)
     finally:
         dist.destroy_process_group()

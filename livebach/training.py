@@ -135,6 +135,8 @@ class Trainer:
         if config.batch % self.ranks.size:
             raise TrainingError(f"batch must be a multiple of the {self.ranks.size} processes, got {config.batch}")
         self.device = pick_device(config.device, None if self.ranks.size == 1 else self.ranks.local)
+        if self.ranks.size > 1 and self.device.type == "mps":
+            raise TrainingError("several processes train on cpu or cuda, not on mps: give --device cpu")
         torch.manual_seed(config.seed)
         self.model = TwoAxisWaveNet(spec).to(self.device)
         self._parallel = self.ranks.parallel(self.model)
