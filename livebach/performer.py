@@ -115,7 +115,10 @@ class Performer:
         return min(due_s, self._click_s) if self._click_waits else due_s
 
     def advance(self, now_s: float) -> list[Event]:
-        """Do what is due; returns what is to be sent now."""
+        """Do what is due; returns what is to be sent now.
+
+        Choosing a frame ends it, as that takes time: whether the frame comes too late is for the next call to say.
+        """
         out: list[Event] = []
         self._skip_to(now_s)
         while self._next_s() <= now_s:
@@ -124,7 +127,7 @@ class Performer:
             elif not self._audible or self._sounded:
                 out += self._close(now_s)
             elif self._playing and self._drawn is None and not self._too_late(now_s):
-                out += self._draw()
+                return out + self._draw()
             else:
                 out += self._sound(now_s)
         return out

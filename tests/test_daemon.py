@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from livebach.ports import Thru
 from livebach.rehearsal import rehearse
 from livebach.roll import HOLD, ONSET
 from livebach.session import Call
-from livebach.testing import FakePort, ManualClock, ScriptedEngine
+from livebach.testing import FakePort, ManualClock, ScriptedEngine, frame_of
 
 SCRIPT = [{72: ONSET}, {72: HOLD}, {76: ONSET}, {76: HOLD}]
 CONFIG = Config(time=Time(bpm=120), sampling=Sampling(seed=1))
@@ -239,6 +240,43 @@ def test_missed_deadlines_are_counted_and_told() -> None:
     late = [time_s for time_s, event in rig.own() if isinstance(event, NoteOn) and time_s > 13.5 * TICK_S]
     assert late
     assert all(time_s / TICK_S == pytest.approx(round(time_s / TICK_S)) for time_s in late)
+
+
+class SlowEngine(ScriptedEngine):
+    """A network that holds one key for ever and strikes another on each tick; some draws take so many ticks."""
+
+    def __init__(self, clock: ManualClock, ticks: Mapping[int, float]) -> None:
+        super().__init__(
+            lambda number, _uniforms, _policy: frame_of({72: HOLD if number else ONSET, 30 + number: ONSET})
+        )
+        self._clock, self._ticks = clock, ticks
+
+    def draw(self, *args: Any) -> Any:
+        """Draw, while time passes."""
+        self._clock.advance(self._ticks.get(len(self.draws), 0.0) * TICK_S)
+        return super().draw(*args)
+
+
+def test_a_network_that_is_too_slow() -> None:
+    """Deadlines are missed, told and kept; what sounds stays, nothing bursts; then it goes on, on the grid it had."""
+    clock = ManualClock(START_S)
+    engine = SlowEngine(clock, {3: 2.5, 4: 1.2, 5: 0.3, 6: 7.0})
+    rig = Rig(musician=Musician(engine, CONFIG, 1, clock.now()), clock=clock)
+    rig.play(*QUARTER, until=40.4 * TICK_S)
+    ons = [(time_s / TICK_S, event.key) for time_s, event in rig.own() if isinstance(event, NoteOn)]
+    offs = [event.key for _, event in rig.own() if isinstance(event, NoteOff)]
+    struck = [at for at, key in ons if key != 72]
+    ticks = [math.floor(at + 1e-6) for at in struck]
+
+    missed = rig.musician.status().missed
+    assert missed == 40 - 8 + 1 - len(struck)  # from the takeover on, a tick was played or is counted
+    assert f"{missed} so far" in rig.said[-1]
+    assert rig.memo.remarks == rig.said
+    assert [key for _, key in ons].count(72) == 1
+    assert 72 not in offs
+    assert ticks == sorted(set(ticks))  # never two at once
+    assert all(at - tick < 0.5 for at, tick in zip(struck, ticks, strict=True))  # late a little, or not at all
+    assert struck[-15:] == pytest.approx(range(26, 41))  # on time again, on the same grid
 
 
 def test_each_call_is_kept_in_order_with_its_times() -> None:
