@@ -79,7 +79,7 @@ class Time(_Section):
 
     bpm: float = _setting(90.0, rules.number(20, 400))
     metre: Metre = _setting(Metre(4, 4), rules.metre())  # noqa: RUF009 - immutable
-    clock: str = _setting("internal", rules.one_of("internal", "external"))
+    clock: str = _setting("internal", rules.one_of("internal", "external", "player"))
     send_clock: bool = _setting(False, rules.switch())
     count_in_bars: int = _setting(0, rules.number(0, 8, int))
     click: bool = _setting(False, rules.switch())

@@ -49,7 +49,7 @@ class Listener:
 
     def take(self, event: Event, now_s: float) -> bool:
         """Take in an event; True where it is a key of the 88 being struck."""
-        if isinstance(event, Realtime) or self._channel not in (None, event.channel):
+        if not self._on_channel(event):
             return False
         match event:
             case NoteOn(key, velocity, channel) if LOW_KEY <= key <= HIGH_KEY:
@@ -60,6 +60,13 @@ class Listener:
             case Control(control, value, channel):
                 self._control(control, value, channel, now_s)
         return False
+
+    def hears(self, event: Event) -> bool:
+        """Whether an event is one of its keys, struck or released."""
+        return isinstance(event, NoteOn | NoteOff) and LOW_KEY <= event.key <= HIGH_KEY and self._on_channel(event)
+
+    def _on_channel(self, event: Event) -> bool:
+        return not isinstance(event, Realtime) and self._channel in (None, event.channel)
 
     def _press(self, channel: int, key: int, velocity: int, now_s: float) -> None:
         self._touch += (velocity - self._touch) * (TOUCH_WEIGHT if self._heard else 1.0)

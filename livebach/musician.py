@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from livebach.beatgrid import BeatGrid
 from livebach.clockfollow import PULSES, ClockFollower, Transport
 from livebach.clocksend import ClockSender
 from livebach.config import Config, ConfigError, override
 from livebach.controls import DIALS, Command, Controls, takes
 from livebach.events import ALL_NOTES_OFF, ALL_SOUND_OFF, CHANNELS, SUSTAIN, Control, Event
 from livebach.expression import Spread, VoiceChannels
+from livebach.grid import Grid
 from livebach.modes import mode_of
 from livebach.performer import Performer
 from livebach.taps import Taps
@@ -41,13 +43,18 @@ class Musician(Performer):
         self._taps = Taps()
         self._clock, self._transport = ClockFollower(), Transport()
         self._tick_pulses = PULSES / engine.spec.steps_per_quarter
-        self._sender = ClockSender(engine.spec.steps_per_quarter, start_s) if settings.time.send_clock else None
+        time, steps = settings.time, engine.spec.steps_per_quarter
+        self._sender = ClockSender(steps, start_s) if time.send_clock else None
+        self._beat_grid = BeatGrid(time.metre, steps, self._grid) if time.clock == "player" else None
         self._pace()
 
     def feed(self, event: Event, now_s: float) -> list[Event]:
         """Take in an event of the player's, be it music or a control; returns what must be sent at once."""
         if not self._controls.claims(event):
-            return self._sent(super().feed(event, now_s), now_s)
+            out = super().feed(event, now_s)
+            if self._beat_grid is not None and self._listener.hears(event):
+                self._beat_grid.hear(event, now_s)
+            return self._sent(out, now_s)
         return [out for command in self._controls.read(event) for out in self.command(command, now_s)]
 
     def command(self, command: Command, now_s: float) -> list[Event]:
@@ -125,8 +132,7 @@ class Musician(Performer):
     def _align(self) -> None:
         """Have the grid's ticks fall on the clock's pulses, evenly."""
         tick_s, (count, tick) = self._clock.pulse_s * self._tick_pulses, self._transport.seat
-        self._grid = replace(self._grid, tick_s=tick_s).moved(tick, self._clock.time_s(count))
-        self._set_pace(tick_s)
+        self._go_at(replace(self._grid, tick_s=tick_s).moved(tick, self._clock.time_s(count)))
 
     def _halt(self, now_s: float) -> list[Event]:
         """The clock has stopped, or is lost: silence, until the player begins, or it does."""
@@ -135,27 +141,54 @@ class Musician(Performer):
         self._running, self._fixed = False, self._settings.time.click
         return out
 
+    # --- the player's beat -------------------------------------------------------------------------------------------
+
+    def _start(self, now_s: float) -> None:
+        super()._start(now_s)
+        self._begin_beats()
+
+    def _yield(self, now_s: float) -> list[Event]:
+        out = super()._yield(now_s)
+        self._begin_beats()
+        return out
+
+    def _begin_beats(self) -> None:
+        if self._beat_grid is not None:
+            self._beat_grid.begin(self._grid)
+
+    def _decide(self) -> None:
+        """A tick has closed: where the player's beat is followed, the next ones are laid towards it."""
+        if self._beat_grid is not None:
+            self._go_at(self._beat_grid.laid(self._grid, self._tick))
+        super()._decide()
+
     # --- dials -------------------------------------------------------------------------------------------------------
 
     def _turn(self, command: Command, now_s: float) -> list[Event]:
         dial = DIALS[command.name]
         section, _, name = dial.setting.partition(".")
-        before = getattr(getattr(self._settings, section), name)
+        before = self._bpm if name == "bpm" else getattr(getattr(self._settings, section), name)
         try:
             turned = dial.turned(f"{before:g}" if isinstance(before, float) else str(before), command.value)
             self._settings = override(self._settings, f"{dial.setting}={turned}")
         except ConfigError:
             return []
         self._follower.set(self._settings)
-        self._pace()
+        if name == "bpm":
+            self._pace()
         mode_before, self._mode = self._mode, mode_of(self._settings)
         return [] if type(mode_before) is type(self._mode) else self._change_turns(now_s)
 
     def _pace(self) -> None:
         """Go at the tempo that is set, from the open tick on."""
-        self._grid = self._grid.at_tempo(self._settings.time.bpm, self._tick)
-        self._set_pace(self._grid.tick_s)
-        self._spread.most_s = min(self._settings.sound.spread_ms / 1000, MOST_SPREAD * self._grid.tick_s)
+        self._go_at(self._grid.at_tempo(self._settings.time.bpm, self._tick))
+        self._begin_beats()
+
+    def _go_at(self, grid: Grid) -> None:
+        """Go on by this grid, and with all that is a part of a tick."""
+        self._grid = grid
+        self._set_pace(grid.tick_s)
+        self._spread.most_s = min(self._settings.sound.spread_ms / 1000, MOST_SPREAD * grid.tick_s)
 
     def _change_turns(self, now_s: float) -> list[Event]:
         """Another mode begins with its own decision, from the next tick on; what sounds and goes on is not cut."""

@@ -132,9 +132,6 @@ class Performer:
                 out += self._sound(now_s)
         return out
 
-    def stop(self, now_s: float) -> list[Event]:
-        """End everything that sounds. What comes after is ignored."""
-        self._stopped = True
     def told(self) -> Told:
         """What the network was told, as far as that is kept."""
         return self._memory.told
@@ -143,6 +140,9 @@ class Performer:
         """Play on with another network, which was told the same; False, and nothing changed, where it was not."""
         return self._memory.exchange(network, past)
 
+    def stop(self, now_s: float) -> list[Event]:
+        """End everything that sounds. What comes after is ignored."""
+        self._stopped = True
         return [*self._click.end(), *self._voice.close()]
 
     def status(self) -> Status:
@@ -152,7 +152,7 @@ class Performer:
         return Status(
             state="idle" if not self._running else "playing" if self._playing else "listening",
             mode=self._settings.turns.mode + (", mute" if self._muted else "") + (", hold" if self._holding else ""),
-            bpm=self._settings.time.bpm,
+            bpm=self._bpm,
             metre=str(self._settings.time.metre),
             bar=bar,
             beat=beat,
@@ -161,6 +161,11 @@ class Performer:
             own_keys=tuple(key + LOW_KEY for key in self._voice.sounding),
             missed=self._missed,
         )
+
+    @property
+    def _bpm(self) -> float:
+        """Beats a minute, as the grid goes."""
+        return round(60 / (self._grid.tick_s * self._grid.beat_ticks), 3)
 
     # --- a tick: drawn, sounded, closed ------------------------------------------------------------------------------
 

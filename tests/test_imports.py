@@ -17,14 +17,14 @@ PACKAGE = Path(__file__).parent.parent / "livebach"
 LAYERS = {
     "core": "errors events roll tonality controls rules spec data config checkpoint engine sampling"
     " fast reference grid click listener follow voice memory governor improviser modes cadence status touch"
-    " taps clockfollow clocksend beatpatterns beatfollow expression performer musician",
+    " taps clockfollow clocksend beatpatterns beatfollow beatgrid expression performer musician",
     "files": "midifile session take options phrases",
     "live": "portnames sounding systems rtlines jack ports loops clock inbox watcher ward guard recorder display logs"
     " notify screen sound fakes rehearsal daemon swap hotkeys learn play panic ports_cli replay demo bench benchplay"
     " doctor",
     "offline": "framecache corpus batches model growth efficiency ranks runfile training train rollout generate frames"
     " collection survey engraved sources corpora plots copied rollstats rolltrial rollreport evaluation evaluate",
-    "doubles": "testing",
+    "doubles": "testing hands",
     "top": "__init__ __main__ cli",
 }
 MAY_USE = {
