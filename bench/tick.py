@@ -1,20 +1,25 @@
 """Which tick answers a key: presses from 60 ms before a tick to 60 ms after it, real engine, real ports on JACK.
 
-    python bench/tick.py [--presses 240] [--busy 1]
+    python bench/tick.py [--presses 240] [--behind 0] [--busy 1]
 
-livebach plays a duet. Afterwards its log is replayed with an engine that notes what it was given: a press counts as
-heard by a tick when that tick's frame was chosen with the key given as struck, and as answered when another frame would
-have been chosen without it. Times of presses are those at the input's callback; what the wire adds is told apart.
+livebach plays a duet, its notes so many ms behind the tick (turns.behind_ms; without --behind, as it is set by
+default). Afterwards its log is replayed with an engine that notes what it was given. A press is answered
+by the first tick whose frame was chosen with that key given, as struck or as held on; it made a difference where
+another frame would have been chosen without it, with the same random numbers. Times of presses are those at the
+input's callback. Delays: at the callback, from there to the answering tick's notes being sent; on the wire, from the
+keyboard's sending the key to the first of these notes' arriving, with JACK's two ways of about two periods each.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import time
-from collections import defaultdict
+from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,117 +30,164 @@ from rig import Rig, rig
 
 from livebach import session, take
 from livebach.bench import load_average, machine, summary
+from livebach.config import Config
 from livebach.events import NoteOn
 from livebach.replay import play_again
-from livebach.roll import LOW_KEY, OFF, ONSET, Frame
+from livebach.roll import HOLD, LOW_KEY, OFF, ONSET, Frame
 from livebach.sampling import Policy
 
 BPM = 90
 TICK_S = 60 / BPM / 4
-WIDEST_MS, BIN_MS = 60, 5
+WIDEST_MS, NARROW_MS = 60, 3
+EDGES_MS = (-60, -40, -20, -10, -5, 0, 20, 40, 60)
+WAY_MS = 1.5
+"""About what a press takes from the keyboard to the callback."""
 OWN_ON = 0x91
 
 
 class Spy:
-    """The engine, noting every draw: the keys that were given as struck, and whether that made a difference."""
+    """The engine, noting of its last draw the keys that were given as down, and whether each made a difference."""
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
         self.spec, self.new_state, self.push = engine.spec, engine.new_state, engine.push
-        self.struck: dict[int, bool] = {}
+        self.down: dict[int, bool] = {}
 
     def draw(self, state: Any, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
-        """Draw as the engine does; and once more as if each struck key were up."""
-        frame: Frame = self._engine.draw(state, given, uniforms, policy)
-        for key in np.flatnonzero(given == ONSET):
+        """Draw as the engine does; and once more for each key that is down, as if it were up."""
+        frame: Frame = self._engine.draw(state, given, uniforms, policy).copy()
+        for key in np.flatnonzero((given == ONSET) | (given == HOLD)):
             without = given.copy()
             without[key] = OFF
             other = self._engine.draw(state, without, uniforms, policy)
-            self.struck[int(key)] = bool((np.delete(other, key) != np.delete(frame, key)).any())
+            self.down[int(key)] = bool((np.delete(other, key) != np.delete(frame, key)).any())
         return frame
 
 
 @dataclass
 class Press:
-    """One press: when its tick was, how far off it came, and what became of it."""
+    """One press: the tick nearest to it, how far off it came, and what became of it."""
 
     key: int
+    at_s: float
     tick_s: float
-    late_s: float
-    heard: bool = False
-    answered: bool = False
+    chosen_s: float | None = None  # when the frame that answers was chosen
+    ticks_later: int = 0  # of the tick that answered, counted from the nearest
+    changed: bool = False
+    callback_s: float | None = None
+    wire_s: float | None = None
+
+    @property
+    def late_ms(self) -> float:
+        """How much it came after its tick."""
+        return (self.at_s - self.tick_s) * 1000
 
 
-def perform(here: Rig, presses: int) -> session.Log:
-    """Play a duet with presses all around the ticks; the take's log."""
-    offsets = [random.uniform(-WIDEST_MS, WIDEST_MS) / 1000 for _ in range(presses)]
+def perform(here: Rig, presses: int, chosen_ms: float) -> tuple[session.Log, list[float]]:
+    """Play a duet with presses all around the ticks, half of them just before or after the frame is chosen.
+
+    The take's log, and when each press was sent.
+    """
+    low, high = chosen_ms - NARROW_MS - WAY_MS, chosen_ms + NARROW_MS - WAY_MS
+    near = [random.uniform(low, high) / 1000 for _ in range(presses // 2)]
+    offsets = near + [random.uniform(-WIDEST_MS, WIDEST_MS) / 1000 for _ in range(presses - len(near))]
+    random.shuffle(offsets)
     events = [(0.0, bytes((0x90, 60, 70))), (2 * TICK_S, bytes((0x80, 60, 0)))]
     for i, offset_s in enumerate(offsets):
         at_s, key = (8 + 3 * i) * TICK_S + offset_s, random.randint(60, 76)
         events += [(at_s, bytes((0x90, key, 70))), (at_s + 1.4 * TICK_S, bytes((0x80, key, 0)))]
     with here.livebach("--bpm", str(BPM), "--mode", "duet", "--folder", "takes"):
         here.keyboard.play(events, time.perf_counter() + 0.2)
-        here.keyboard.sent(len(events))
+        sent_s = here.keyboard.sent(len(events))[2::2]
         time.sleep(4 * TICK_S)
-    return session.read(newest_take(here.folder))
+    return session.read(newest_take(here.folder)), sent_s
 
 
-def follow(log: session.Log) -> tuple[list[Press], float]:
-    """Replay a take; every press with its fate, and the time of a tick."""
+def follow(log: session.Log) -> list[Press]:
+    """Replay a take; every press with the tick that answered it. The first one only sets the grid."""
     loaded = take.load_network(log.header.checkpoint)
     spy = Spy(loaded.engine)
     musician = take.musician(replace(loaded, engine=spy), log.config, log.header.start_s)  # type: ignore[arg-type]
     first_s = next(call.t for call in log.calls if isinstance(call.event, NoteOn))
-    lead_s = log.config.engine.lead_ms / 1000
+    lead_s, behind_s = log.config.engine.lead_ms / 1000, log.config.turns.behind_ms / 1000
     presses: list[Press] = []
     for call in log.calls:
-        spy.struck.clear()
+        spy.down.clear()
         list(play_again(musician, [call]))
         if isinstance(call.event, NoteOn):
             tick_s = first_s + round((call.t - first_s) / TICK_S) * TICK_S
-            presses.append(Press(call.event.key - LOW_KEY, tick_s, call.t - tick_s))
-        for key, answered in spy.struck.items():
-            assert call.due is not None
-            for press in presses[-3:]:
-                if press.key == key and abs(call.due + lead_s - press.tick_s) < TICK_S / 4:
-                    press.heard, press.answered = True, answered
-    return presses[1:], first_s
+            presses.append(Press(call.event.key - LOW_KEY, call.t, tick_s))
+        for press in presses[-2:]:
+            if press.chosen_s is None and press.key in spy.down:
+                assert call.due is not None
+                press.chosen_s, press.changed = call.due, spy.down[press.key]
+                press.ticks_later = round((call.due + lead_s - behind_s - press.tick_s) / TICK_S)
+    return presses[1:]
 
 
-def table(presses: list[Press]) -> list[dict[str, float]]:
-    """By how late they came: how many there were, and how many were heard and answered by their tick."""
-    bins: dict[int, list[Press]] = defaultdict(list)
-    for press in presses:
-        bins[int(np.floor(press.late_s * 1000 / BIN_MS)) * BIN_MS].append(press)
-    return [
-        {
-            "from_ms": low,
-            "to_ms": low + BIN_MS,
-            "presses": len(some),
-            "given_to_their_tick": sum(press.heard for press in some) / len(some),
-            "changed_it": sum(press.answered for press in some) / len(some),
-        }
-        for low, some in sorted(bins.items())
-    ]
+def measure_delays(
+    presses: list[Press], sent_s: list[float], log: session.Log, wire: list[tuple[float, bytes]]
+) -> None:
+    """Find the notes that each press was answered by, if any were struck: as they were sent, and as they arrived."""
+    struck = [call for call in log.calls if call.do == "advance" and any(isinstance(e, NoteOn) for e in call.out)]
+    arrived = [t for t, data in wire if data[0] == OWN_ON]
+    for press, pressed_s in zip(presses, sent_s, strict=True):
+        chosen_s = press.chosen_s or math.inf
+        call = next((call for call in struck if 0 <= (call.due or 0) - chosen_s < TICK_S / 4), None)
+        if call is not None:
+            press.callback_s = call.t - press.at_s
+            press.wire_s = next(t for t in arrived if t >= call.t) - pressed_s
+
+
+def table(presses: list[Press], chosen_ms: float) -> list[dict[str, Any]]:
+    """By how late they came: how many there were, which tick answered, what share made a difference, and the delays."""
+    found = []
+    for low, high in pairwise(sorted({*EDGES_MS, *(chosen_ms + n for n in (-2, -1, 0, 1, 2))})):
+        some = [press for press in presses if low <= press.late_ms < high]
+        answered = [press for press in some if press.chosen_s is not None]
+        if answered:
+            found.append(
+                {
+                    "from_ms": low,
+                    "to_ms": high,
+                    "presses": len(some),
+                    "answered_by": {str(n): c for n, c in sorted(Counter(p.ticks_later for p in answered).items())},
+                    "changed_it": round(sum(press.changed for press in answered) / len(answered), 2),
+                    "delay_at_the_callback_ms": spread([p.callback_s for p in answered if p.callback_s is not None]),
+                    "delay_on_the_wire_ms": spread([p.wire_s for p in answered if p.wire_s is not None]),
+                }
+            )
+    return found
+
+
+def spread(delays_s: list[float]) -> list[float]:
+    """Least and most, in ms."""
+    return [round(delay * 1000, 1) for delay in (min(delays_s), max(delays_s))] if delays_s else []
 
 
 def main() -> None:
     """Perform, follow, print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--presses", type=int, default=240)
+    parser.add_argument("--behind", type=float, default=Config().turns.behind_ms)
     parser.add_argument("--busy", type=int, default=0)
     parser.add_argument("--checkpoint", type=Path, help="another network than the shipped one")
     args = parser.parse_args()
     settings = ["--checkpoint", str(args.checkpoint.resolve())] if args.checkpoint else []
+    settings += ["--set", f"turns.behind_ms={args.behind:g}"]
+    chosen_ms = args.behind - Config().engine.lead_ms
     before = load_average()
     with rig(*settings) as here, busy(args.busy):
-        log = perform(here, args.presses)
+        log, sent_s = perform(here, args.presses, chosen_ms)
         wire = here.wire.heard()
-    presses, first_s = follow(log)
-    own = [(t - first_s) % TICK_S for t, data in wire if data[0] == OWN_ON]
+    presses = follow(log)
+    measure_delays(presses, sent_s, log, wire)
+    origin_s = presses[0].tick_s
+    own = [(t - origin_s) % TICK_S for t, data in wire if data[0] == OWN_ON]
     found = {
-        "lead_ms": log.config.engine.lead_ms,
-        "presses": table(presses),
+        "frame_chosen_after_the_tick_ms": chosen_ms,
+        "presses": table(presses, chosen_ms),
+        "not_answered": sum(press.chosen_s is None for press in presses),
         "own_notes_after_their_tick_on_the_wire": {"count": len(own), **summary(own)},
     }
     load = {"load_before": before, "load_after": load_average(), "busy_processes": args.busy}
