@@ -1,6 +1,6 @@
 """livebach on JACK, as a person runs it: start-up, memory, processor; lateness; what thru and yielding take.
 
-    python bench/live.py light
+    python bench/live.py light [--period 1024]
     python bench/live.py jitter [--minutes 10] [--busy 1]
     python bench/live.py thru [--notes 1000] [--busy 1]
     python bench/live.py yields [--times 60] [--busy 1]
@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rig import Livebach, Rig, rig, until
+from rig import PERIOD, Livebach, Rig, rig, until
 
 from livebach import session
 from livebach.bench import load_average, machine, summary
@@ -191,13 +191,14 @@ def main() -> None:
     parser.add_argument("--notes", type=int, default=1000)
     parser.add_argument("--times", type=int, default=60)
     parser.add_argument("--busy", type=int, default=0)
+    parser.add_argument("--period", type=int, default=PERIOD, help="JACK's period, in frames at 48 kHz")
     parser.add_argument("--checkpoint", type=Path, help="another network than the shipped one")
     args = parser.parse_args()
     before = load_average()
     settings = ["--checkpoint", str(args.checkpoint.resolve())] if args.checkpoint else []
-    with rig(*settings) as here, busy(args.busy):
+    with rig(*settings, period=args.period) as here, busy(args.busy):
         found = {"light": light, "jitter": jitter, "thru": thru, "yields": yields}[args.what](here, args)
-    load = {"load_before": before, "load_after": load_average(), "busy_processes": args.busy}
+    load = {"load_before": before, "load_after": load_average(), "busy_processes": args.busy, "period": args.period}
     print(json.dumps({args.what: found, "machine": machine(), **load}, indent=1))
 
 

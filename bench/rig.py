@@ -17,7 +17,7 @@ from pathlib import Path
 TOP = Path(__file__).parent.parent
 sys.path.insert(0, str(TOP / "tests"))
 
-from jackrig import Jack, Listener, Player, server_name, until  # noqa: E402 - it lies with the tests
+from jackrig import PERIOD, Jack, Listener, Player, server_name, until  # noqa: E402 - it lies with the tests
 
 KEYBOARD, WIRE = "keyboard", "wire"
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
@@ -149,12 +149,12 @@ class Rig:
 
 
 @contextlib.contextmanager
-def rig(*settings: str) -> Iterator[Rig]:
-    """Everything started, and ended afterwards."""
+def rig(*settings: str, period: int = PERIOD) -> Iterator[Rig]:
+    """Everything started, and ended afterwards; `period` in frames of 1/48 ms."""
     with tempfile.TemporaryDirectory() as folder, server_name() as name:
         os.environ |= {"JACK_DEFAULT_SERVER": name, "JACK_NO_START_SERVER": "1"}
         for _ in range(TRIES):
-            with contextlib.closing(Jack(Path(folder), name)) as jack:
+            with contextlib.closing(Jack(Path(folder), name, period)) as jack:
                 jack.start()
                 here = Rig(jack, Path(folder), settings)
                 if here.whole():
