@@ -86,9 +86,12 @@ def keyboard(jack: Jack) -> Player:
 
 
 @pytest.fixture
-def livebach(jack: Jack, synth: Synth, keyboard: Player, tmp_path: Path) -> Iterator[Livebach]:
-    """The README's play command, running and ready."""
-    settings = ["--bpm", str(BPM), "--seed", "1", "--folder", "takes"]
+def livebach(
+    request: pytest.FixtureRequest, jack: Jack, synth: Synth, keyboard: Player, tmp_path: Path
+) -> Iterator[Livebach]:
+    """The README's play command, running and ready; in the mode that a test asks for."""
+    mode = getattr(request, "param", "continue")
+    settings = ["--bpm", str(BPM), "--seed", "1", "--folder", "takes", "--mode", mode]
     program = Livebach("--in", "USB Keyboard", "--out", "FluidSynth", "--api", "jack", *settings, cwd=tmp_path)
     try:
         program.wait_for("Play, and pause")
@@ -113,6 +116,13 @@ def wire(jack: Jack, synth: Synth, livebach: Livebach) -> Listener:
 def prelude(start_s: float) -> list[tuple[float, bytes]]:
     """The first four bars of the first prelude of the Well-Tempered Clavier, in time."""
     return replace(PHRASES["prelude"], bpm=BPM).score(start_s)
+
+
+def melody() -> list[tuple[float, bytes]]:
+    """Two bars of quarter notes, in time."""
+    keys = (76, 74, 72, 79, 77, 76, 74, 72)
+    struck = [(4 * TICK_S * i, bytes((0x90, key, 80))) for i, key in enumerate(keys)]
+    return sorted(struck + [(4 * TICK_S * (i + 0.9), bytes((0x80, key, 0))) for i, key in enumerate(keys)])
 
 
 def own(heard: list[tuple[float, bytes]]) -> list[tuple[float, bytes]]:
@@ -146,7 +156,7 @@ def test_it_goes_on_from_what_is_played(
     assert livebach.end(signal.SIGINT) < END_S
     assert livebach.process.returncode in (0, 130)
     assert wire.sounding() == set()
-    _check_take(tmp_path, phrase, own(wire.heard()))
+    _check_take(tmp_path, phrase + 3 * [(0.0, bytes((0x90, 60, 80)))], own(wire.heard()))
 
 
 def _yield_s(keyboard: Player, wire: Listener) -> float:
@@ -165,7 +175,7 @@ def _check_take(folder: Path, phrase: list[tuple[float, bytes]], played: list[tu
     (take,) = (folder / "takes").iterdir()
     file = mido.MidiFile(take / "session.mid")
     tracks = {track.name: [m.note for m in track if m.type == "note_on"] for track in file.tracks}
-    assert tracks["you"] == [data[1] for _, data in phrase if data[0] == 0x90] + 3 * [60]
+    assert tracks["you"] == [data[1] for _, data in phrase if data[0] == 0x90]
     assert tracks["livebach"] == [data[1] for _, data in played]
     done = subprocess.run(
         [sys.executable, "-m", "livebach", "replay", str(take)],
@@ -174,6 +184,29 @@ def _check_take(folder: Path, phrase: list[tuple[float, bytes]], played: list[tu
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("livebach", "together", "afterwards"),
+    [("duet", True, True), ("accompany", True, False), ("listen", False, False)],
+    indirect=["livebach"],
+)
+def test_the_other_modes(
+    together: bool, afterwards: bool, keyboard: Player, livebach: Livebach, wire: Listener, tmp_path: Path
+) -> None:
+    """A duet goes on all the time, an accompaniment ends with the player, and who listens plays nothing."""
+    phrase = melody()
+    start_s = keyboard.play(phrase, time.perf_counter() + 0.2)
+    last_off_s = keyboard.sent(len(phrase))[-1]
+    time.sleep(1.5 * BAR_S)
+    played = [time_s for time_s, _ in own(wire.heard())]
+    assert bool(played) == together
+    assert not played or start_s < played[0] < last_off_s
+    assert any(time_s > last_off_s + BAR_S / 2 for time_s in played) == afterwards
+    assert afterwards or wire.sounding() == set()
+    assert livebach.end(signal.SIGINT) < END_S
+    assert wire.sounding() == set()
+    _check_take(tmp_path, phrase, own(wire.heard()))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
