@@ -19,6 +19,7 @@ from livebach.recorder import NoRecorder, Recorder
 from livebach.session import Call, Swap
 from livebach.sounding import Sounding
 from livebach.status import Status
+from livebach.tickload import TickLoad
 
 IDLE_S = 0.2
 """The longest wait: a signal that another thread takes, or any on Windows, is noticed only when a wait ends."""
@@ -123,6 +124,7 @@ class Daemon:
         self._alive = alive
         self._inbox = Inbox()
         self._held = Sounding()  # what the player holds, as the musician has heard it
+        self._load = TickLoad()
         self._missed = 0
         self._ending = False
         self._finished = False
@@ -267,13 +269,14 @@ class Daemon:
         if now_s < due_s:
             return
         out = self._musician.advance(now_s)
+        spent_s = self._clock.now() - now_s
         self._send(out)
         self._recorder.call(Call("advance", now_s, tuple(out), None, due_s))
         status = self._musician.status()
         if status.missed > self._missed:
             self.tell(f"deadline missed in bar {status.bar}, beat {status.beat}: {status.missed} so far")
         self._missed = status.missed
-        self._watch(status, (), out)
+        self._watch(self._load.shown(status, spent_s), (), out)
 
     def _send(self, events: Sequence[Event]) -> None:
         for event in events:

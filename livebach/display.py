@@ -36,12 +36,14 @@ class Sight:
     beat: int = 0
     tick: int = 0
     missed: int = 0
+    load: float | None = None
     player_keys: Sequence[int] = ()
     own_keys: Sequence[int] = ()
     player_struck: Sequence[int] = ()
     own_struck: Sequence[int] = ()
     text: str = ""
     level: str = "info"
+    ports: Sequence[tuple[str, bool]] = ()  # nothing but that: their names, and whether they are connected
 
 
 def sight(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> Sight:
@@ -53,7 +55,7 @@ def sight(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> Sigh
     )
 
 
-_SHARED = ("state", "mode", "bpm", "metre", "bar", "beat", "tick", "missed", "player_keys", "own_keys")
+_SHARED = ("state", "mode", "bpm", "metre", "bar", "beat", "tick", "missed", "load", "player_keys", "own_keys")
 
 
 def key_name(key: int) -> str:
@@ -82,7 +84,9 @@ class Lines:
     struck: dict[str, list[int]] = field(default_factory=lambda: {"you": [], "livebach": []})
 
     def read(self, seen: Sight) -> list[str]:
-        """The lines that this sight completes."""
+        """The lines that this sight completes. That ports came and went is said as a text."""
+        if seen.ports:
+            return []
         if seen.text:
             return [*self._beat(), *seen.text.splitlines()]
         lines = self._beat() if (seen.bar, seen.beat) != (self.last.bar, self.last.beat) else []
@@ -184,6 +188,10 @@ class Display:
     def warn(self, text: str) -> None:
         """Show a text that asks for something to be done."""
         self._queue.put(Sight(text=text, level="warning"))
+
+    def show_ports(self, ports: Sequence[tuple[str, bool]]) -> None:
+        """Show which ports there are, and whether they are connected."""
+        self._queue.put(Sight(ports=ports))
 
     def close(self) -> None:
         """Show what is left, as long as that takes no time; again does nothing."""

@@ -160,6 +160,7 @@ class Performer:
             player_keys=tuple(key + LOW_KEY for key in self._listener.held),
             own_keys=tuple(key + LOW_KEY for key in self._voice.sounding),
             missed=self._missed,
+            tick_s=self._grid.tick_s,
         )
 
     @property

@@ -78,6 +78,22 @@ class LoopNews:
         return " ".join(self._loops.news()) or None
 
 
+class PortLights:
+    """Shows whether the ports are connected, on the watcher's round."""
+
+    def __init__(self, display: Display, heard: InputPort, output: OutputPort) -> None:
+        self._display, self._heard, self._output = display, heard, output
+        self._last: list[tuple[str, bool]] = []
+
+    def check(self) -> None:
+        """Show them when something has changed."""
+        ports = (("in", self._heard), ("out", self._output))
+        now = [(f"{way}: {port.name}", port.connected) for way, port in ports]
+        if now != self._last:
+            self._last = now
+            self._display.show_ports(now)
+
+
 class Stage:
     """Where the input's callback and the signals find the daemon, once there is one."""
 
@@ -149,7 +165,8 @@ def _opened(
         say=display.warn,
         alive=notifier.alive,
     )
-    watched: list[Watched] = [heard, output, thru.output, *guards, LoopNews(stage.loops), swapper]
+    lights = PortLights(display, heard, output)
+    watched: list[Watched] = [heard, output, thru.output, *guards, LoopNews(stage.loops), swapper, lights]
     watcher = stack.enter_context(closing(Watcher(watched, daemon.tell)))
     for program in take.programs(config):
         output.send(program)

@@ -32,6 +32,8 @@ STRUCK, HELD = "█", "┃"
 FRAMES_A_SECOND = 15
 MOST_ROWS = 200
 TEXTS = 3
+HEAVY = 0.5
+"""From this share of a tick on, its work is too much."""
 WORDS = {"idle": "waiting for you", "listening": "listening", "playing": "playing"}
 
 
@@ -50,13 +52,19 @@ class Roll:
         self.rows: deque[Row] = deque(maxlen=MOST_ROWS)
         self.texts: deque[str] = deque(maxlen=TEXTS)
         self.head: Seen = {}
+        self.load = 0.0
+        self.ports: Sequence[tuple[str, bool]] = ()
 
     def take(self, seen: Seen) -> None:
         """Take in one sight."""
         if seen["text"]:
             self.texts.extend(seen["text"].splitlines())
             return
+        if seen["ports"]:
+            self.ports = seen["ports"]
+            return
         self.head = seen
+        self.load = self.load if seen["load"] is None else seen["load"]
         if seen["bar"] == 0 and seen["state"] == "idle":
             return
         place = (seen["bar"], seen["beat"], seen["tick"])
@@ -127,26 +135,35 @@ def keyboard_line(head: Seen, keys: Sequence[int]) -> Line:
     return line
 
 
-def head_line(head: Seen) -> Line:
-    """Tempo, place, mode, whose turn it is, and the deadlines that were missed."""
+def head_line(head: Seen, load: float) -> Line:
+    """Tempo, place, mode, whose turn it is, what share of a tick the work takes, and the deadlines that were missed."""
     line = Line(" ")
     if head:
         state = head["state"]
         line.add(f"{WORDS.get(state, state):16}", {"playing": OWN, "listening": PLAYER}.get(state, FAINT))
         line.add(f"{head['bpm']:g} bpm  {head['metre']}  bar {head['bar']}:{head['beat']}  {head['mode']}  ")
+        line.add(f"load {load:.0%}  ", ALARM if load > HEAVY else FAINT)
         line.add(f"missed {head['missed']}", ALARM if head["missed"] else FAINT)
     return line
 
 
+def printable(text: str) -> str:
+    """A port's name may hold anything, but moves no cursor."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
 def text_line(text: str, width: int) -> Line:
-    """A text, shortened where it is too long; a port's name may hold anything, but moves no cursor."""
-    text = "".join(sign if sign.isprintable() else "?" for sign in text)
+    """A text, shortened where it is too long."""
+    text = printable(text)
     return Line(f" {text}" if len(text) < width else f" {text[: max(0, width - 2)]}…", FAINT)
 
 
-def legend() -> Line:
-    """Which colour is whose."""
-    return Line(" ").add("█ you", PLAYER).add("   ").add("█ livebach", OWN).add("   Ctrl-C ends")
+def legend(ports: Sequence[tuple[str, bool]]) -> Line:
+    """Which colour is whose; the ports, and those that are gone."""
+    line = Line(" ").add("█ you", PLAYER).add("   ").add("█ livebach", OWN).add("   Ctrl-C ends")
+    for name, connected in ports:
+        line.add(f"   {printable(name)}", FAINT) if connected else line.add(f"   {printable(name)}: gone", ALARM)
+    return line
 
 
 def picture(roll: Roll, width: int, height: int) -> Iterator[Line]:
@@ -154,10 +171,10 @@ def picture(roll: Roll, width: int, height: int) -> Iterator[Line]:
     keys = key_range(width)
     rows = list(roll.rows)[-max(1, height - len(roll.texts) - 5) :]
     yield from (text_line(text, width) for text in roll.texts)
-    yield head_line(roll.head)
+    yield head_line(roll.head, roll.load)
     yield from (row_line(row, before, keys) for before, row in zip([None, *rows], rows, strict=False))
     yield keyboard_line(roll.head, keys)
-    yield legend()
+    yield legend(roll.ports)
 
 
 # --- the terminal ----------------------------------------------------------------------------------------------------

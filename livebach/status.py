@@ -19,3 +19,5 @@ class Status:
     player_keys: tuple[int, ...]  # MIDI keys
     own_keys: tuple[int, ...]
     missed: int
+    tick_s: float = 0.0  # how long a tick is
+    load: float | None = None  # of the last tick, the share that its work took; None where nobody has measured it

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from livebach.display import Display, Lines, PlainSink, Sight, key_name, open_di
 from livebach.events import NoteOff, NoteOn
 from livebach.screen import FEW_COLOURS, Line, Roll, Screen, key_range, picture, screen_of
 from livebach.status import Status
+from livebach.tickload import TickLoad
 
 REPO = Path(__file__).parent.parent
 STATUS = Status("playing", "continue", 90.0, "4/4", 3, 2, 5, (60,), (67, 72), 1)
@@ -143,6 +144,32 @@ def test_the_screen_is_never_too_large(width: int, height: int) -> None:
     assert all(len(line) <= width for line in lines)
     assert len(key_range(width)) <= 88
     assert 60 in key_range(width)
+
+
+def test_the_load_and_the_ports_are_shown() -> None:
+    """The load stays until it is measured again; a port that is gone is named as such."""
+    roll = Roll()
+    roll.take(asdict(Sight(ports=[("in: piano", True), ("out: synth", False)])))
+    roll.take(asdict(Sight(state="playing", bar=1, load=0.07)))
+    roll.take(asdict(Sight(state="playing", bar=1)))
+    lines = drawn(roll)
+    assert "load 7%" in lines[0]
+    assert lines[-1].endswith("in: piano   out: synth: gone")
+
+
+def test_plain_lines_leave_the_ports_state_to_the_texts() -> None:
+    """What came and went is said by the watcher."""
+    assert Lines().read(Sight(ports=[("in: piano", False)])) == []
+
+
+def test_the_load_is_that_of_the_last_whole_tick() -> None:
+    """All that was spent on it, of the time it had."""
+    load, status = TickLoad(), replace(STATUS, tick_s=0.1)
+    assert load.shown(status, 0.002).load == pytest.approx(0.02)
+    assert load.shown(status, 0.003).load == pytest.approx(0.02)
+    later = replace(status, tick=6)
+    assert load.shown(later, 0.004).load == pytest.approx(0.07)
+    assert load.shown(later, 0.005).load == pytest.approx(0.07)
 
 
 def test_a_port_may_be_called_anything() -> None:

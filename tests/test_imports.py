@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "livebach"
 # Each module, by layer. A module may import modules of its own layer and of the others that MAY_USE names.
 LAYERS = {
     "core": "errors events roll tonality controls rules spec data config checkpoint engine sampling"
-    " fast reference grid click listener follow voice memory governor improviser modes cadence status touch"
+    " fast reference grid click listener follow voice memory governor improviser modes cadence status tickload touch"
     " taps clockfollow clocksend beatpatterns beatfollow beatgrid expression performer musician",
     "files": "midifile session take options phrases",
     "live": "portnames sounding systems rtlines jack ports loops clock inbox watcher ward guard recorder display logs"
