@@ -110,9 +110,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
     parser.add_argument("--told", type=float, default=1.0, help="the tempo it is set to, times the player's")
-    parser.add_argument("--drift", type=float, default=Hands.drift)
-    parser.add_argument("--noise-ms", type=float, default=Hands.noise_s * 1000)
-    parser.add_argument("--slowing", type=float, default=Hands.slowing)
+    parser.add_argument("--drift", type=float, default=Hands().drift)
+    parser.add_argument("--noise-ms", type=float, default=Hands().noise_s * 1000)
+    parser.add_argument("--slowing", type=float, default=Hands().slowing)
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     hands, rows = Hands(args.drift, args.noise_ms / 1000, args.slowing), []

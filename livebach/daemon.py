@@ -13,6 +13,7 @@ from livebach.clock import SPIN_S
 from livebach.clockfollow import clock_command
 from livebach.controls import Command
 from livebach.events import Event, from_bytes, to_bytes
+from livebach.grid import Mark
 from livebach.inbox import Heard, Inbox, Task
 from livebach.memory import Network, Past, Told
 from livebach.recorder import NoRecorder, Recorder
@@ -126,6 +127,7 @@ class Daemon:
         self._held = Sounding()  # what the player holds, as the musician has heard it
         self._load = TickLoad()
         self._missed = 0
+        self._mark: Mark | None = None
         self._ending = False
         self._finished = False
 
@@ -245,8 +247,9 @@ class Daemon:
         self._hold(event)
         out = self._musician.feed(event, time_s)
         self._send(out)
-        self._recorder.call(Call("feed", time_s, tuple(out), event))
-        self._watch(self._musician.status(), (event,), out)
+        status = self._musician.status()
+        self._recorder.call(Call("feed", time_s, tuple(out), event, mark=self._new_mark(status)))
+        self._watch(status, (event,), out)
 
     def _hold(self, event: Event) -> None:
         if not self._claims(event):
@@ -261,8 +264,9 @@ class Daemon:
     def _command(self, command: Command, now_s: float) -> None:
         out = self._musician.command(command, now_s)
         self._send(out)
-        self._recorder.call(Call("command", now_s, tuple(out), command=command))
-        self._watch(self._musician.status(), (), out)
+        status = self._musician.status()
+        self._recorder.call(Call("command", now_s, tuple(out), command=command, mark=self._new_mark(status)))
+        self._watch(status, (), out)
 
     def _advance(self) -> None:
         due_s, now_s = self._musician.deadline_s(), self._clock.now()
@@ -271,12 +275,17 @@ class Daemon:
         out = self._musician.advance(now_s)
         spent_s = self._clock.now() - now_s
         self._send(out)
-        self._recorder.call(Call("advance", now_s, tuple(out), None, due_s))
         status = self._musician.status()
+        self._recorder.call(Call("advance", now_s, tuple(out), None, due_s, mark=self._new_mark(status)))
         if status.missed > self._missed:
             self.tell(f"deadline missed in bar {status.bar}, beat {status.beat}: {status.missed} so far")
         self._missed = status.missed
         self._watch(self._load.shown(status, spent_s), (), out)
+
+    def _new_mark(self, status: Status) -> Mark | None:
+        """The beat that is over, where it was not told yet."""
+        new, self._mark = status.mark != self._mark, status.mark
+        return self._mark if new else None
 
     def _send(self, events: Sequence[Event]) -> None:
         for event in events:

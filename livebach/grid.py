@@ -16,6 +16,15 @@ Place = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A tick that was played by: its place, in quarter notes from the first downbeat on, its time, and a quarter's."""
+
+    quarters: float
+    time_s: float
+    quarter_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Grid:
     """Ticks of equal length from an origin on; tick 0 is a downbeat, ticks before it are negative."""
 

@@ -47,30 +47,41 @@ class Ruler:
 
 
 class Track:
-    """One named track, written to a file as its events come; times that go back are taken as the latest so far."""
+    """One named track, written to a file as its events come; ticks that go back are taken as the latest so far."""
 
-    def __init__(self, out: BinaryIO, name: str, ruler: Ruler, leads: bool = False) -> None:
+    def __init__(self, out: BinaryIO, name: str) -> None:
         self._out = out
-        self._ruler = ruler
         self._tick = 0
         self._sounding: dict[tuple[int, int], None] = {}
-        out.write(_meta(0x03, name.encode()) + (_tempo_and_metre(ruler) if leads else b""))
+        out.write(_meta(0, 0x03, name.encode()))
 
-    def add(self, time_s: float, event: Event) -> None:
+    def add(self, tick: int, event: Event) -> None:
         """Write one event."""
         if isinstance(event, NoteOn):
             self._sounding[event.channel, event.key] = None
         elif isinstance(event, NoteOff):
             self._sounding.pop((event.channel, event.key), None)
-        tick = max(self._tick, self._ruler.tick(time_s))
-        self._out.write(_varlen(tick - self._tick) + to_bytes(event))
-        self._tick = tick
+        self._out.write(_varlen(self._since(tick)) + to_bytes(event))
+
+    def tempo(self, tick: int, quarter_us: int) -> None:
+        """Write a tempo, in microseconds a quarter note."""
+        self._out.write(_meta(self._since(tick), 0x51, quarter_us.to_bytes(3, "big")))
+
+    def signature(self, tick: int, numerator: int, denominator: int) -> None:
+        """Write a time signature."""
+        data = bytes((numerator, denominator.bit_length() - 1, 24, 8))
+        self._out.write(_meta(self._since(tick), 0x58, data))
 
     def close(self) -> None:
         """Write a note-off for each note that was left on, and the end of the track."""
         for channel, key in self._sounding:
             self._out.write(_varlen(0) + to_bytes(NoteOff(key, 0, channel)))
-        self._out.write(_meta(0x2F, b""))
+        self._out.write(_meta(0, 0x2F, b""))
+
+    def _since(self, tick: int) -> int:
+        """Ticks since the event before."""
+        before, self._tick = self._tick, max(self._tick, tick)
+        return self._tick - before
 
 
 def _varlen(number: int) -> bytes:
@@ -81,14 +92,8 @@ def _varlen(number: int) -> bytes:
     return bytes(reversed(groups))
 
 
-def _meta(kind: int, data: bytes) -> bytes:
-    return _varlen(0) + bytes((0xFF, kind)) + _varlen(len(data)) + data
-
-
-def _tempo_and_metre(ruler: Ruler) -> bytes:
-    metre = ruler.metre
-    signature = bytes((metre.numerator, metre.denominator.bit_length() - 1, 24, 8))
-    return _meta(0x51, ruler.quarter_us.to_bytes(3, "big")) + _meta(0x58, signature)
+def _meta(since: int, kind: int, data: bytes) -> bytes:
+    return _varlen(since) + bytes((0xFF, kind)) + _varlen(len(data)) + data
 
 
 def joined(tracks: Sequence[bytes]) -> bytes:
@@ -104,9 +109,12 @@ def to_midi(tracks: Sequence[tuple[str, Sequence[Timed]]], ruler: Ruler) -> byte
     written = []
     for number, (name, events) in enumerate(ordered):
         out = BytesIO()
-        track = Track(out, name, ruler, leads=number == 0)
+        track = Track(out, name)
+        if number == 0:
+            track.tempo(0, ruler.quarter_us)
+            track.signature(0, ruler.metre.numerator, ruler.metre.denominator)
         for time_s, event in events:
-            track.add(time_s, event)
+            track.add(ruler.tick(time_s), event)
         track.close()
         written.append(out.getvalue())
     return joined(written)

@@ -19,7 +19,7 @@ from livebach.cadence import Cadence
 from livebach.click import Click
 from livebach.events import Event, NoteOn
 from livebach.follow import KeyLock, TextureFollower
-from livebach.grid import Grid
+from livebach.grid import Grid, Mark
 from livebach.improviser import Improviser
 from livebach.listener import Listener
 from livebach.memory import Memory, Network, Past, Told
@@ -78,6 +78,8 @@ class Performer:
         self._last_key: int | None = None  # the player's highest key of the last frame that had any
         self._silent_ticks = 0
         self._missed = 0
+        self._steps = engine.spec.steps_per_quarter
+        self._mark: Mark | None = None  # the newest beat that is over, or tick from which on the tempo is another
         self._muted = False
         self._holding = False
         self._asked = False  # to play
@@ -161,6 +163,7 @@ class Performer:
             own_keys=tuple(key + LOW_KEY for key in self._voice.sounding),
             missed=self._missed,
             tick_s=self._grid.tick_s,
+            mark=self._mark,
         )
 
     @property
@@ -268,6 +271,9 @@ class Performer:
         """Note the open tick's frame, in which the player's keys win; no work on the network."""
         if not self._sounded:
             self._own = self._voice.held_frame
+        quarter_s = self._steps * self._grid.tick_s
+        if self._grid.on_beat(self._tick) or self._mark is None or self._mark.quarter_s != quarter_s:
+            self._mark = Mark(self._tick / self._steps, self._grid.time_s(self._tick), quarter_s)
         player = self._listener.frame(until_s)
         frame = np.where(player == OFF, self._own, player)
         self._lock.hear(player)

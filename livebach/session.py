@@ -7,8 +7,8 @@ order in which they happened; `replay` makes the same calls again. Knows no thre
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +17,9 @@ from livebach.config import Config, from_dict
 from livebach.controls import Command, Controls
 from livebach.errors import UserError
 from livebach.events import Event, NoteOn, Realtime, from_bytes, realtime, to_bytes
-from livebach.midifile import Ruler, Track, joined, write_new
+from livebach.grid import Mark
+from livebach.midifile import PPQ, Ruler, Track, joined, write_new
+from livebach.tempomap import Stretch, TempoMap
 
 FORMAT = 1
 LOG, MIDI = "session.jsonl", "session.mid"
@@ -25,7 +27,11 @@ CALLS = ("feed", "advance", "command", "swap", "stop")
 MOST_S = 1e9
 """A clock that counts from the machine's start stays below this for thirty years."""
 MOST_WAITING = 1000
-"""Calls without an onset after which the MIDI file's bars are laid all the same."""
+"""Calls without a beat after which the MIDI file's bars are laid all the same."""
+QUICKEST_S, SLOWEST_S = 0.01, 100.0
+"""A quarter note at the most extreme tempi and metres."""
+SAME_US = 5
+"""Tempi that differ by less are one, in microseconds a quarter note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,7 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of the musician: `do` with the time it was given, what it answered, and when it was due."""
+    """One call of the musician: `do` with its time, what it answered, when it was due; a beat that is over by it."""
 
     do: str
     t: float
@@ -62,6 +68,7 @@ class Call:
     due: float | None = None
     command: Command | None = None
     swap: Swap | None = None
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,8 @@ def call_line(call: Call) -> str:
         line["name"], line["value"] = call.command.name, call.command.value
     if call.swap is not None:
         line |= asdict(call.swap)
+    if call.mark is not None:
+        line["beat"] = [call.mark.quarters, call.mark.time_s, call.mark.quarter_s]
     if call.out:
         line["out"] = [to_bytes(event).hex() for event in call.out]
     return json.dumps(line, separators=(",", ":"))
@@ -123,7 +132,17 @@ def _call(line: dict[str, Any]) -> Call:
     asked = Command(str(line["name"]), str(line["value"])) if do == "command" else None
     swap = _swap(line) if do == "swap" else None
     out = tuple(_event(text) for text in line.get("out", ()))
-    return Call(do, _time(line["t"]), out, heard, None if due is None else _time(due), asked, swap)
+    due = None if due is None else _time(due)
+    return Call(do, _time(line["t"]), out, heard, due, asked, swap, _mark(line.get("beat")))
+
+
+def _mark(beat: Any) -> Mark | None:
+    if beat is None:
+        return None
+    quarters, time_s, quarter_s = map(_time, beat)
+    if not QUICKEST_S <= quarter_s <= SLOWEST_S:
+        raise ValueError(f"not a quarter note's length: {quarter_s!r}")
+    return Mark(quarters, time_s, quarter_s)
 
 
 def _swap(line: dict[str, Any]) -> Swap:
@@ -213,54 +232,80 @@ def _read_line(log: Log, line: dict[str, Any]) -> None:
 
 
 class Score:
-    """A take's tracks, «you» and «livebach», written to two files call by call.
+    """A take's tracks, «you» and «livebach», written to two files bar by bar, as the beats say.
 
-    The first onset is a downbeat, unless a count-in or a click came before; until it is there, calls wait.
+    Until the next bar begins, calls wait. A take without beats (an older one, or in which nothing was played) goes by
+    the tempo that was set, from the first onset on.
     """
 
     def __init__(self, header: Header, you: BinaryIO, own: BinaryIO) -> None:
         config = from_dict(header.config)
         self._files = you, own
-        self._ruler = Ruler(config.time.bpm, config.time.metre, header.start_s)
-        self._tracks: list[Track] = []
-        self._waiting: list[Call] | None = []
-        self._controls = Controls(asdict(config.control))
+        self._metre = config.time.metre
+        self._quarter_s = Ruler(config.time.bpm, config.time.metre).quarter_us / 1e6
+        self._start_s = header.start_s
         self._counted = config.time.count_in_bars > 0 or config.time.click
+        self._controls = Controls(asdict(config.control))
+        self._you, self._own = Track(you, "you"), Track(own, "livebach")
+        self._map: TempoMap | None = None
+        self._waiting: list[Call] = []
+        self._quarter_us, self._signature = 0, (0, 0)
 
     def add(self, call: Call) -> None:
-        """Write what was played in one call."""
-        if self._waiting is None:
-            self._write(call)
-            return
+        """Take one call, and write what is over."""
         self._waiting.append(call)
-        if self._counted or isinstance(call.event, NoteOn) or len(self._waiting) >= MOST_WAITING:
-            self._begin()
+        if call.mark is not None:
+            if self._map is None:
+                self._map = self._begun(call.mark)
+            self._write(self._map.add(call.mark))
+        elif len(self._waiting) % MOST_WAITING == 0:
+            self._go_on()
 
-    def _begin(self) -> None:
-        """Lay the bars, and write what has waited."""
-        waiting, self._waiting = self._waiting or [], None
-        if waiting and not self._counted:
-            self._ruler = replace(self._ruler, origin_s=waiting[-1].t)
-        ruler = self._ruler.from_bar_before(min((call.t for call in waiting), default=self._ruler.origin_s))
-        names = zip(("you", "livebach"), self._files, strict=True)
-        self._tracks = [Track(file, name, ruler, leads=name == "you") for name, file in names]
-        for call in waiting:
-            self._write(call)
+    def _begun(self, mark: Mark) -> TempoMap:
+        return TempoMap(self._metre, mark, min((call.t for call in self._waiting), default=mark.time_s))
 
-    def _write(self, call: Call) -> None:
-        you, own = self._tracks
+    def _go_on(self, beyond: int = 0) -> None:
+        """Nothing says where the beats are: they go on as they were."""
+        if self._map is None:
+            self._map = self._begun(Mark(0.0, self._first_s, self._quarter_s))
+        self._write(self._map.until(max((call.t for call in self._waiting), default=self._start_s), beyond))
+
+    @property
+    def _first_s(self) -> float:
+        """The first downbeat, where no beat was told."""
+        onsets = (call.t for call in self._waiting if isinstance(call.event, NoteOn))
+        return self._start_s if self._counted else next(onsets, self._start_s)
+
+    def _write(self, stretches: Iterable[Stretch]) -> None:
+        for stretch in stretches:
+            self._lay(stretch)
+            over = [call for call in self._waiting if call.t < stretch.until_s]
+            self._waiting = [call for call in self._waiting if call.t >= stretch.until_s]
+            for call in over:
+                self._play(call, stretch.tick(call.t))
+
+    def _lay(self, stretch: Stretch) -> None:
+        """Write the tempo and the signature, where they change."""
+        tick = round(stretch.quarter * PPQ)
+        if abs(stretch.quarter_us - self._quarter_us) > SAME_US:
+            self._quarter_us = stretch.quarter_us
+            self._you.tempo(tick, self._quarter_us)
+        if stretch.signature is not None and stretch.signature != self._signature:
+            self._signature = stretch.signature
+            self._you.signature(tick, *self._signature)
+
+    def _play(self, call: Call, tick: int) -> None:
         if call.event is not None and not self._controls.claims(call.event):
-            you.add(call.t, call.event)
+            self._you.add(tick, call.event)
         for event in call.out:
             if not isinstance(event, Realtime):  # which no MIDI file may hold
-                own.add(call.t, event)
+                self._own.add(tick, event)
 
     def midi(self) -> bytes:
         """The whole as a MIDI file; the end."""
-        if self._waiting is not None:
-            self._begin()
-        for track in self._tracks:
-            track.close()
+        self._go_on(beyond=1)
+        self._you.close()
+        self._own.close()
         return joined([_whole(file) for file in self._files])
 
 

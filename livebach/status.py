@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from livebach.grid import Mark
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -21,3 +23,4 @@ class Status:
     missed: int
     tick_s: float = 0.0  # how long a tick is
     load: float | None = None  # of the last tick, the share that its work took; None where nobody has measured it
+    mark: Mark | None = None  # the newest beat that is over, or tick from which on the tempo is another

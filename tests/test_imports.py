@@ -18,7 +18,7 @@ LAYERS = {
     "core": "errors events roll tonality controls rules spec data config checkpoint engine sampling"
     " fast reference grid click listener follow voice memory governor improviser modes cadence status tickload touch"
     " taps clockfollow clocksend beatpatterns beatfollow beatgrid expression performer musician",
-    "files": "midifile session take options phrases",
+    "files": "midifile tempomap session take options phrases",
     "live": "portnames sounding systems rtlines jack ports loops clock inbox watcher ward guard recorder display logs"
     " notify screen sound fakes rehearsal daemon swap hotkeys learn play panic ports_cli replay demo bench benchplay"
     " doctor",
