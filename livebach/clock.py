@@ -102,15 +102,10 @@ def _policy(thread: int) -> int:
 
 
 def _lock_memory() -> bool:
-    """Keep in memory what is once used, if there is no limit to that: at a limit, allocation itself would fail.
-
-    What starting took and needs no more is given back before: locked, it could not be.
-    """
+    """Keep in memory what is once used, if there is no limit to that: at a limit, allocation itself would fail."""
     if not _may_lock_all():
         return False
     libc = ctypes.CDLL(None, use_errno=True)
-    with suppress(AttributeError):  # the C library is not GNU's
-        libc.malloc_trim(0)
     return int(libc.mlockall(_LOCK_CURRENT | _LOCK_FUTURE | _LOCK_ON_FAULT)) == 0
 
 
