@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 OCTAVE = 12
 TOGETHER = Texture(density=5)
 """What both play in a duet, where nothing is set: as many notes as Bach's keyboard music has in all its voices."""
-SEMITONE = np.float32(-1.5)
+SEMITONE = np.float32(-2.5)
 """Added to the logit of ONSET, on a beat, of keys a semitone from one of the player's, in any octave: so is one pair
 of Bach's in thirty, and two of a network's that plays with lines which it did not write."""
 
