@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -30,7 +31,7 @@ from livebach.benchplay import Silence, resident_mb
 from livebach.clock import freeze
 from livebach.config import Config
 from livebach.daemon import Daemon
-from livebach.events import Event
+from livebach.events import Event, NoteOn
 from livebach.fakes import ManualClock
 from livebach.phrases import PHRASES
 from livebach.rehearsal import Score, rehearse
@@ -131,7 +132,9 @@ def minute(here: Rig, program: Livebach, phrase: Sequence[tuple[float, bytes]]) 
     start_s = here.keyboard.play(phrase)
     here.keyboard.sent(len(phrase))
     time.sleep(max(0.0, start_s + MINUTE_S - time.perf_counter()))
-    return program.memory_mb()
+    memory = program.memory_mb()
+    print(memory, file=sys.stderr)
+    return memory
 
 
 def on_the_grid(log: session.Log) -> dict[str, Any]:
@@ -152,9 +155,15 @@ def on_the_grid(log: session.Log) -> dict[str, Any]:
         "lateness": summary(at - due),
         "ends_of_ticks": accounted((ticks + 0.5) * TICK_S, due, at),
         "clicks": accounted(ticks[::BEAT_TICKS] * TICK_S, due, at),
+        "clicks_sent": sum(is_click(event) for call in log.calls for event in call.out),
         "planned_off_the_grid_ms": {"most": float(off_grid[on_grid].max() * 1000), "of": int(on_grid.sum())},
         "lateness_median_drift_ms": drift_ms(due, at - due),
     }
+
+
+def is_click(event: Event) -> bool:
+    """Whether this is a click of the metronome's."""
+    return isinstance(event, NoteOn) and event.channel == CLICK_ON & 0x0F
 
 
 def accounted(moments: NDArray[np.float64], due: NDArray[np.float64], at: NDArray[np.float64]) -> dict[str, int]:
@@ -176,8 +185,7 @@ def on_the_wire(heard_s: NDArray[np.float64]) -> dict[str, Any]:
     beats = np.floor(heard_s / beat_s)
     delay_s = heard_s - beats * beat_s
     return {
-        "beats": int(beats[-1] - beats[0] + 1),
-        "clicks": len(np.unique(beats)),
+        "clicks": len(heard_s),
         "delay": summary(delay_s),
         "median_drift_ms": drift_ms(heard_s, delay_s),
     }

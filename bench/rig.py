@@ -71,18 +71,15 @@ class Livebach:
     def memory_mb(self) -> dict[str, float]:
         """Resident memory of all its processes, in MB.
 
-        `rss`: as each counts it. `pss`: a page that several processes share is parted among them. Both without the
-        server's memory, which JACK maps into every client: `jack` is that, as each client counts it.
+        `rss`: as each counts it; `player`: of that, the process that plays. `pss`: a page that several processes share
+        is parted among them. All without the server's memory, which JACK maps into every client: `jack` is that, as
+        each client counts it.
         """
-        kb: dict[str, int] = {}
-        for pid in self.tree():
-            for file in ("status", "smaps_rollup"):
-                for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
-                    name, _, rest = line.partition(":")
-                    if rest.endswith(" kB"):
-                        kb[name] = kb.get(name, 0) + int(rest.split()[0])
+        each = [_memory_kb(pid) for pid in self.tree()]
         sums = {"rss": ("RssAnon", "RssFile"), "pss": ("Pss_Anon", "Pss_File"), "jack": ("RssShmem",)}
-        return {name: round(sum(kb[part] for part in parts) / 1024, 1) for name, parts in sums.items()}
+        found = {name: sum(kb[part] for kb in each for part in parts) for name, parts in sums.items()}
+        found["player"] = sum(each[0][part] for part in sums["rss"])
+        return {name: round(kb / 1024, 2) for name, kb in found.items()}
 
     def share(self, seconds: float) -> float:
         """What its processes together take of one core, over some seconds."""
@@ -96,6 +93,15 @@ class Livebach:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             used += int(fields[11]) + int(fields[12])
         return used / TICKS_A_SECOND
+
+
+def _memory_kb(pid: int) -> dict[str, int]:
+    """What Linux says of a process's memory."""
+    lines = [
+        line for file in ("status", "smaps_rollup") for line in Path(f"/proc/{pid}/{file}").read_text().splitlines()
+    ]
+    parts = (line.partition(":") for line in lines)
+    return {name: int(rest.split()[0]) for name, _, rest in parts if rest.endswith(" kB")}
 
 
 def _as_urgent_as_we_are(pid: int) -> None:
