@@ -20,19 +20,22 @@ MOST = 16 * PULSES
 NEWEST = 12
 STRAYED_S = 0.006
 """The newest pulses are on average so far off only if the tempo has changed."""
-BRIDGED = 2 * PULSES
-"""More pulses than these missing, and the clock is lost."""
+BRIDGED_BEATS = 2
+"""More than these missing, and the clock is lost."""
 SETTLED = 2 * PULSES
 GAP, UNSETTLED_GAP = 1.55, 3.0
 """After so many pulses' time some are missing: once the line has settled, and before."""
+UNEVEN_S = 0.0068
+"""A pulse that is late by no more is only uneven, however fast they come."""
 FEWEST = 7
 """Pulses after which there is a tempo."""
 
 
 class ClockFollower:
-    """Takes pulses, and says when each pulse is, was or will be, evenly."""
+    """Takes pulses, and says when each pulse is, was or will be, evenly. A beat is a quarter note, or longer."""
 
-    def __init__(self) -> None:
+    def __init__(self, beat_pulses: int = PULSES) -> None:
+        self._bridged = BRIDGED_BEATS * max(PULSES, beat_pulses)
         self._pulses: deque[tuple[int, float]] = deque(maxlen=MOST)
         self._slope_s = 0.0  # seconds a pulse
         self._newest_s = 0.0  # when the newest pulse should have been
@@ -51,11 +54,13 @@ class ClockFollower:
         if not self.known:
             return 1
         by_line, by_last = ((time_s - since_s) / self._slope_s for since_s in (self._newest_s, self._pulses[-1][1]))
-        if by_line > BRIDGED + 0.5:
+        if by_line > self._bridged + 0.5:
             self._pulses.clear()
             return 1
         least = GAP if len(self._pulses) >= SETTLED else UNSETTLED_GAP
-        gap = min(by_line, by_last) >= least  # both, for neither unevenness nor a new tempo is a gap
+        gap = min(by_line, by_last) >= max(
+            least, 1 + UNEVEN_S / self._slope_s
+        )  # both, for neither unevenness nor a new tempo is a gap
         return max(1, round(by_line)) if gap else 1
 
     def _lay(self) -> None:
@@ -85,7 +90,7 @@ class ClockFollower:
 
     def lost(self, now_s: float) -> bool:
         """Whether it has been away for so long that it is not bridged."""
-        return self.known and now_s > self.time_s(self.count + BRIDGED)
+        return self.known and now_s > self.time_s(self.count + self._bridged)
 
 
 @dataclass(slots=True)

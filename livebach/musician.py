@@ -41,8 +41,9 @@ class Musician(Performer):
         self._voices = None if sound.voices is None else VoiceChannels(first, sound.voices)
         self._spread = Spread(seed, range(first, first + (sound.voices or 1)))
         self._taps = Taps()
-        self._clock, self._transport = ClockFollower(), Transport()
         self._tick_pulses = PULSES / engine.spec.steps_per_quarter
+        self._clock = ClockFollower(round(self._grid.beat_ticks * self._tick_pulses))
+        self._transport = Transport()
         time, steps = settings.time, engine.spec.steps_per_quarter
         self._sender = ClockSender(steps, start_s) if time.send_clock else None
         self._beat_grid = BeatGrid(time.metre, steps, self._grid) if time.clock == "player" else None

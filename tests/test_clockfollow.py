@@ -33,7 +33,7 @@ def followed(times: list[float], jitter_s: float = JITTER_S, seed: int = 1) -> C
     return follower
 
 
-@pytest.mark.parametrize("bpm", [60, 120, 200])
+@pytest.mark.parametrize("bpm", [60, 120, 200, 300])
 def test_pulses_five_milliseconds_off_give_ticks_within_one(bpm: float) -> None:
     """In 99 of 100 cases: where each tick is expected, a pulse before it is."""
     pulse_s, random, follower, off = 60 / bpm / PULSES, np.random.default_rng(7), ClockFollower(), []
@@ -60,6 +60,21 @@ def test_a_clock_that_is_away_for_longer_is_lost() -> None:
     assert follower.lost((99 + 2 * PULSES + 1) * PULSE)
     follower.pulse(99 * PULSE + 10)
     assert not follower.known
+
+
+@pytest.mark.parametrize(("metre", "pulses"), [("4/4", 48), ("6/8", 72), ("2/2", 96), ("3/8", 48)])
+def test_two_beats_are_bridged_in_each_metre(metre: str, pulses: int) -> None:
+    """A beat is what the metre says, and a quarter at least."""
+    take = Take(EACH, "turns.mode=duet", f"time.metre={metre}")
+    take.command(-0.1, "clock", "start")
+    times = [n / 6 for n in range(30)]
+    for at in times:
+        take.command(at, "clock", "pulse")
+    take.feed(4.95, NoteOn(40))
+    take.run(times[-1] + pulses / 6 - 0.6)
+    assert take.state == "playing"
+    take.run(times[-1] + pulses / 6 + 2)
+    assert take.state == "idle"
 
 
 def test_a_change_of_tempo_is_followed_within_a_beat() -> None:
