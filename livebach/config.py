@@ -108,6 +108,7 @@ class Sampling(_Section):
     min_p: float = _setting(0.005, rules.number(0, 0.5))
     density: str | int = _setting("follow", _TEXTURE)
     polyphony: str | int = _setting("follow", _TEXTURE)
+    register: str | int = _setting("off", rules.either(rules.one_of("off"), rules.number(36, 84, int)))
     key: str | None = _setting(None, rules.optional(rules.either(rules.one_of("auto"), rules.key())))
     seed: int | None = _setting(None, rules.optional(rules.number(0, 2**32 - 1, int)))
 
@@ -150,6 +151,7 @@ class Control(_Section):
     temperature: str | None = _bound("temperature")
     density: str | None = _bound("density")
     polyphony: str | None = _bound("polyphony")
+    register: str | None = _bound("register")
     distance: str | None = _bound("distance")
     mode: str | None = _bound("mode")
     mute: str | None = _bound("mute")

@@ -50,6 +50,7 @@ DIALS = {
     "temperature": Dial("sampling.temperature", tuple(f"{n / 20:g}" for n in range(10, 31))),
     "density": Dial("sampling.density", ("follow", *"01234567")),
     "polyphony": Dial("sampling.polyphony", ("follow", *"01234567")),
+    "register": Dial("sampling.register", ("off", *map(str, range(36, 85, 4)))),
     "distance": Dial("turns.distance", tuple(map(str, range(25)))),
     "mode": Dial("turns.mode", MODES),
 }

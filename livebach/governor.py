@@ -41,6 +41,11 @@ FREE_REGISTER = 6
 TILT = 0.012
 """Nats for each semitone of a key's distance from the middle, for each semitone that the music lies too low or high."""
 REGISTER_BARS = 4.0
+ASKED_FREE_REGISTER = 2
+ASKED_TILT = 0.04
+ASKED_BARS = 1.0
+"""The same three for a register that is asked for: there it should be soon, and stay."""
+MOST_TOO_FAR = 12.0
 
 
 MOST_AT_ONCE = 8
@@ -106,32 +111,37 @@ class Governor:
         self._onsets = Controller(MEMORY_BARS * bar_ticks)
         self._keys = Controller(MEMORY_BARS * bar_ticks)
         self._register = Average(REGISTER_BARS * bar_ticks)
+        self._own_register = Average(ASKED_BARS * bar_ticks)
         self._still_ticks = 0
 
-    def hear(self, frame: Frame) -> None:
-        """Take in what it played on a tick."""
+    def hear(self, frame: Frame, part: Frame | None = None) -> None:
+        """Take in what sounded on a tick that it looks after, and its own part, where that is not all."""
+        part = frame if part is None else part
         struck, down = int((frame == ONSET).sum()), int((frame != OFF).sum())
         self._still_ticks = 0 if struck else self._still_ticks + 1
         self._onsets.hear(struck)
         if down:  # polyphony is that of the ticks on which something sounds
             self._keys.hear(down)
             self._register.hear(LOW_KEY + float(np.flatnonzero(frame).mean()))
+        if part.any():
+            self._own_register.hear(LOW_KEY + float(np.flatnonzero(part).mean()))
 
     def restart(self) -> None:
         """A new turn begins: what came before it does not count."""
         self._onsets.restart()
         self._keys.restart()
-        self._register.value = None
+        self._register.value = self._own_register.value = None
         self._still_ticks = 0
 
-    def steer(self, policy: Policy, texture: Texture) -> Policy:
-        """The policy for the coming tick."""
+    def steer(self, policy: Policy, texture: Texture, register: int | None = None) -> Policy:
+        """The policy for the coming tick; `register` is the MIDI key that it is to play around, if any."""
         onset_bias, hold_bias = policy.onset_bias + self._urge(), policy.hold_bias
         if texture.density is not None:
             onset_bias += self._onsets.correction(DENSITY_CENTRES[texture.density])
         if texture.polyphony is not None:
             hold_bias += self._keys.correction(POLYPHONY_CENTRES[texture.polyphony])
-        key_bias = self._key_bias() if policy.key_bias is None else policy.key_bias + self._key_bias()
+        tilt = self._key_bias() if register is None else self._asked_bias(register)
+        key_bias = tilt if policy.key_bias is None else policy.key_bias + tilt
         return replace(policy, onset_bias=onset_bias, hold_bias=hold_bias, key_bias=key_bias)
 
     def _key_bias(self) -> NDArray[np.float32]:
@@ -140,6 +150,13 @@ class Governor:
         off = 0.0 if middle is None else middle - MIDDLE_REGISTER
         too_far = math.copysign(max(0.0, abs(off) - FREE_REGISTER), off)
         return COMPASS_BIAS - np.float32(TILT * too_far) * FROM_MIDDLE if too_far else COMPASS_BIAS
+
+    def _asked_bias(self, register: int) -> NDArray[np.float32]:
+        """[88], for ONSET: the compass, and a tilt towards the key that is asked for."""
+        middle = MIDDLE_REGISTER if self._own_register.value is None else self._own_register.value
+        off = middle - register
+        too_far = math.copysign(min(MOST_TOO_FAR, max(0.0, abs(off) - ASKED_FREE_REGISTER)), off)
+        return COMPASS_BIAS - np.float32(ASKED_TILT * too_far) * FROM_MIDDLE
 
     def _urge(self) -> float:
         """In Bach a rest of more than a bar is an ending, and a network that has come to one would stay there."""

@@ -37,11 +37,16 @@ KEYS = {
     "D": Command("density", "up"),
     "v": Command("polyphony", "down"),
     "V": Command("polyphony", "up"),
+    "u": Command("register", "down"),
+    "U": Command("register", "up"),
+    "x": Command("distance", "down"),
+    "X": Command("distance", "up"),
 }
 HELP = (
     "Keys: space it plays, f finish, m mute, h hold, b back a bar, r forget all, p panic, n next mode, t tap,"
     " c the checkpoint anew,"
-    " </> tempo, -/+ temperature, d/D density, v/V voices"
+    " </> tempo, -/+ temperature, d/D density, v/V voices,"
+    " u/U register, x/X distance"
 )
 POLL_S = 0.2
 

@@ -41,6 +41,8 @@ class Improviser:
         self.begun = True
         self.texture = Texture()
         """What it keeps to: alone, or together with the player."""
+        self.register: int | None = None
+        """The MIDI key that it is to play around."""
 
     def begin(self) -> None:
         """From here on it must strike something within a beat."""
@@ -95,7 +97,7 @@ class Improviser:
             urge = FIRST_URGE + (LAST_URGE - FIRST_URGE) * self._still_ticks / self._beat_ticks
             yield replace(policy, off_bias=policy.off_bias - urge)
         else:
-            yield self._governor.steer(policy, self.texture)
+            yield self._governor.steer(policy, self.texture, self.register)
 
     @property
     def _must_begin(self) -> bool:
@@ -104,6 +106,6 @@ class Improviser:
     def played(self, part: Frame, heard: Frame) -> None:
         """Take note of what sounded on a tick: its own part, and what it is to keep as busy as it is asked."""
         struck = bool((part == ONSET).any())
-        self._governor.hear(heard)
+        self._governor.hear(heard, part)
         self.begun |= struck
         self._still_ticks = 0 if struck else self._still_ticks + 1

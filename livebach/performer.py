@@ -302,6 +302,8 @@ class Performer:
             self._take_up()
         if self._playing:
             self._improviser.texture = self._mode.texture(self._follower.texture)
+            register = self._settings.sampling.register
+            self._improviser.register = register if isinstance(register, int) else None
             self._memory.make_ready(self._grid.place(self._tick), self._improviser.texture)
         else:
             self._memory.settle(self._follower.texture)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from livebach.governor import MOST_BIAS, MOST_STILL_URGE, STILL_URGE, Governor, within_reach
+from livebach.governor import COMPASS_BIAS, MOST_BIAS, MOST_STILL_URGE, STILL_URGE, Governor, within_reach
 from livebach.roll import (
     DENSITY_CENTRES,
     HOLD,
@@ -134,3 +134,23 @@ def test_a_chord_is_within_reach() -> None:
     asked.clear()
     assert (within_reach(draw, Policy(onset_bias=-2.5)) == ONSET).sum() == 7
     assert asked == [-2.5]
+
+
+def keys_down(*keys: int) -> Frame:
+    """These MIDI keys, held."""
+    out = np.zeros(KEYS, np.uint8)
+    out[np.array(keys) - LOW_KEY] = HOLD
+    return out
+
+
+@pytest.mark.parametrize(("asked", "sign"), [(40, -1), (80, 1)])
+def test_a_register_that_is_asked_for(asked: int, sign: int) -> None:
+    """Its own part is drawn there, whatever the player's keys are; once there it is left alone."""
+    governor, there = Governor(BAR), Governor(BAR)
+    for _ in range(BAR):
+        governor.hear(keys_down(60, asked), keys_down(60))
+        there.hear(keys_down(60, asked), keys_down(asked))
+    bias = governor.steer(Policy(), Texture(), asked).key_bias
+    assert bias is not None
+    assert np.sign(bias[76 - LOW_KEY] - bias[50 - LOW_KEY]) == sign
+    np.testing.assert_array_equal(there.steer(Policy(), Texture(), asked).key_bias, COMPASS_BIAS)
