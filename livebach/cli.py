@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "panic": ("livebach.panic", "silence a synth"),
     "learn": ("livebach.learn", "bind a controller, key or program to what you do while playing"),
     "replay": ("livebach.replay", "play a saved session again, note for note"),
+    "plot": ("livebach.plot", "draw a saved session"),
     "generate": ("livebach.generate", "write music to a MIDI file, offline"),
     "doctor": ("livebach.doctor", "measure this machine and its ports, and say what to change"),
     "bench": ("livebach.bench", "time the network"),

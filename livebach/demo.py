@@ -35,6 +35,8 @@ from livebach.swap import Swapper
 FLAGS = ("--seed", "--mode", "--checkpoint", "--temperature", "--min-p", "--key", "--bpm", "--program", "--folder")
 FIRST_S = 0.5
 """From the start to the first note."""
+PAUSE_BARS = 2
+"""Between two times that somebody plays who is accompanied: then it should be silent too."""
 PATIENCE_BARS = 8
 """If it has not begun so long after the phrase, the demo ends."""
 
@@ -71,8 +73,8 @@ def _prepared(args: argparse.Namespace) -> tuple[Config, Phrase]:
         raise UserError(f"--bars must be in 1..1000, got {args.bars}")
     if args.wav is not None and args.wav.exists():
         raise UserError(f"{args.wav}: there is such a file already, and nothing is overwritten")
-    phrase = PHRASES[args.phrase]
     config = take.seeded(settings(args))
+    phrase = PHRASES[args.phrase] if config.turns.mode == "continue" else PHRASES[args.phrase].upper()
     bpm = phrase.bpm if getattr(args, "time.bpm") is None else config.time.bpm
     time = replace(config.time, bpm=bpm, metre=phrase.metre, count_in_bars=0)
     return with_value(replace(config, time=time), "session.save", True), replace(phrase, bpm=bpm)
@@ -156,9 +158,11 @@ class Show:
         return self.config.turns.mode == "continue"
 
     def _score(self, start_s: float) -> list[tuple[float, bytes]]:
-        """What is played in: the phrase, again and again where the network plays along."""
-        times = 1 if self._answers else -(-self.bars // self.phrase.bars)
-        starts_s = (start_s + n * self.phrase.length_s for n in range(times))
+        """What is played in: the phrase; where the network plays along again and again, or after a pause."""
+        pause = PAUSE_BARS if self.config.turns.mode == "accompany" else 0
+        times = 1 if self._answers else -(-self.bars // (self.phrase.bars + pause))
+        apart_s = self.phrase.length_s * (1 + pause / self.phrase.bars)
+        starts_s = (start_s + n * apart_s for n in range(times))
         return [message for at_s in starts_s for message in self.phrase.score(at_s)]
 
     def _announcement(self) -> str:

@@ -7,7 +7,7 @@ sixteenth. Bach's notes belong to everybody.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from livebach.events import NoteOff, NoteOn, to_bytes
 from livebach.roll import Metre, Note
@@ -31,6 +31,11 @@ class Phrase:
         """The notes of all voices, in order, a little louder on the beats."""
         found = [note for voice in self.voices for note in _voice(voice, self._velocity)]
         return sorted(found, key=lambda note: (note.start, note.key))
+
+    def upper(self) -> Phrase:
+        """Its highest voice alone: for one hand, which leaves room for another player."""
+        highest = max(self.voices, key=lambda voice: max(note.key for note in _voice(voice, self._velocity)))
+        return replace(self, title=f"{self.title}, the upper voice", voices=(highest,))
 
     def _velocity(self, tick: int) -> int:
         bar, beat = self.metre.bar_ticks(STEPS_PER_QUARTER), self.metre.beat_ticks(STEPS_PER_QUARTER)

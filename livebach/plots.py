@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +19,9 @@ OWN_COLOUR = "#b5432a"
 REAL_COLOUR = "#3f6d8e"
 _BLACK = (1, 3, 6, 8, 10)
 _MOST_TICKS_A_ROW = 512
+_SECONDS_A_ROW = 45
+_SHORTEST_S = 0.03
+"""A note that was shorter is drawn as long as this, to be seen."""
 MOST_DRAWN = 4096
 """Ticks of a roll-out that are worth a picture."""
 
@@ -69,8 +74,7 @@ def _span(frames: Frames) -> tuple[int, int]:
 
 
 def _draw_row(axes: Any, frames: Frames, row: range, bars: Sequence[int], primed: int) -> None:
-    black = [k for k in range(LOW_KEY, LOW_KEY + KEYS) if k % 12 in _BLACK]
-    _boxes(axes, [(row.start, row.start + _MOST_TICKS_A_ROW, key, 1.0) for key in black], "#f1f2f4", 0)
+    _keyboard(axes, row.start, row.start + _MOST_TICKS_A_ROW)
     notes = _bars_of_notes(frames[: row.stop], row.start)
     given = [(start, min(end, primed), key) for start, end, key in notes]
     own = [(max(start, primed), end, key) for start, end, key in notes]
@@ -80,18 +84,16 @@ def _draw_row(axes: Any, frames: Frames, row: range, bars: Sequence[int], primed
     axes.vlines(inside, LOW_KEY - 1, LOW_KEY + KEYS, color="#c5c9d0", linewidth=0.7, zorder=0.5)
     numbered = [(tick, str(i + 1)) for i, tick in enumerate(bars) if tick in row and i % 4 == 0]
     axes.set_xticks([tick for tick, _ in numbered], [number for _, number in numbered])
-    octaves = range(LOW_KEY // 12 * 12 + 12, LOW_KEY + KEYS, 12)
-    axes.set_yticks(octaves, [f"C{key // 12 - 1}" for key in octaves])
-    axes.tick_params(length=0, labelsize=8)
-    axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _boxes(axes: Any, boxes: Sequence[tuple[float, float, int, float]], colour: str, above: float) -> None:
+def _boxes(
+    axes: Any, boxes: Sequence[tuple[float, float, int, float]], colour: str, above: float, label: str | None = None
+) -> None:
     """Boxes from a tick to a tick, around a key, so many keys tall; one object for all is drawn fast."""
     from matplotlib.collections import PolyCollection
 
     corners = [[(a, k - h / 2), (b, k - h / 2), (b, k + h / 2), (a, k + h / 2)] for a, b, k, h in boxes]
-    axes.add_collection(PolyCollection(corners, facecolors=colour, linewidths=0, zorder=above))
+    axes.add_collection(PolyCollection(corners, facecolors=colour, linewidths=0, zorder=above, label=label))
 
 
 def _bars_of_notes(frames: Frames, first: int) -> list[tuple[int, int, int]]:
@@ -102,6 +104,48 @@ def _bars_of_notes(frames: Frames, first: int) -> list[tuple[int, int, int]]:
     tall = len(frames) + 1
     spans = zip(starts % tall, starts % tall + stops - starts, starts // tall + LOW_KEY, strict=True)
     return [(max(int(s), first), int(e), int(k)) for s, e, k in spans if e > first]
+
+
+# -- a take -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sounding:
+    """A note as it was in time: MIDI key, seconds, and whether livebach played it."""
+
+    key: int
+    start_s: float
+    end_s: float
+    own: bool
+
+
+def take_figure(notes: Sequence[Sounding], start_s: float, end_s: float) -> Any:
+    """A figure of a take between two times: the player's notes blue, livebach's red; long takes go on below."""
+    low = min(note.key for note in notes) // 12 * 12
+    high = max(note.key for note in notes) // 12 * 12 + 12
+    rows = max(1, math.ceil((end_s - start_s) / _SECONDS_A_ROW - 1e-9))
+    length_s = (end_s - start_s) / rows
+    figure = figure_of(10, 0.4 + rows * (0.6 + 0.045 * (high - low)))
+    for row, axes in enumerate(figure.subplots(rows, 1, squeeze=False)[:, 0]):
+        first_s = start_s + row * length_s
+        _keyboard(axes, first_s, first_s + length_s)
+        for own, colour in ((False, REAL_COLOUR), (True, OWN_COLOUR)):
+            spans = [(n.start_s, max(n.start_s + _SHORTEST_S, n.end_s), n.key, 0.85) for n in notes if n.own == own]
+            _boxes(axes, spans, colour, 2, "livebach" if own else "you")
+        axes.set(xlim=(first_s, first_s + length_s), ylim=(low - 0.5, high + 0.5))
+    figure.axes[-1].set_xlabel("seconds", fontsize=8)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False)
+    return figure
+
+
+def _keyboard(axes: Any, start: float, stop: float) -> None:
+    """Black keys as grey lanes, octaves named."""
+    black = [k for k in range(LOW_KEY, LOW_KEY + KEYS) if k % 12 in _BLACK]
+    _boxes(axes, [(start, stop, key, 1.0) for key in black], "#f1f2f4", 0)
+    octaves = range(LOW_KEY // 12 * 12 + 12, LOW_KEY + KEYS, 12)
+    axes.set_yticks(octaves, [f"C{key // 12 - 1}" for key in octaves])
+    axes.tick_params(length=0, labelsize=8)
+    axes.spines[["top", "right", "left"]].set_visible(False)
 
 
 # -- figures of roll-outs ---------------------------------------------------------------------------------------------

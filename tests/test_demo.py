@@ -17,6 +17,7 @@ from stand_in import no_network
 from livebach import sound
 from livebach.cli import main
 from livebach.config import MODES
+from livebach.demo import PAUSE_BARS
 from livebach.errors import UserError
 from livebach.events import NoteOn, from_bytes
 from livebach.phrases import PHRASES
@@ -88,13 +89,14 @@ def test_the_seed_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
 def test_other_modes_play_along(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The phrase comes again and again for as many bars as are wanted, and the end is a bar line."""
+    """The upper voice comes again and again for as many bars as are wanted; who is accompanied pauses in between."""
     no_network(monkeypatch)
-    assert main(["demo", "--fast", "--bars", "6", "--mode", mode, "--seed", "1", "--folder", str(tmp_path)]) == 0
+    assert main(["demo", "--fast", "--bars", "7", "--mode", mode, "--seed", "1", "--folder", str(tmp_path)]) == 0
     file = saved(capsys.readouterr().out)
     starts = onsets(file.tracks[0], file.ticks_per_beat)
-    assert len(starts) > PHRASES["prelude"].bars * 16
-    assert 6 * 16 - 2 < starts[-1] < 6 * 16 + 1
+    again = PHRASES["prelude"].bars + (PAUSE_BARS if mode == "accompany" else 0)
+    assert starts[48] - starts[0] == again * 16
+    assert 7 * 16 - 4 < starts[-1] < 7 * 16 + 1
     assert bool(onsets(file.tracks[1], file.ticks_per_beat)) == (mode != "listen")
 
 

@@ -1,0 +1,100 @@
+"""`livebach plot`: a saved take as a picture, both players in their colours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from stand_in import no_network
+from test_plots import PNG, drawing
+
+from livebach import plots, sound
+from livebach.cli import main
+from livebach.config import Config, override, to_dict
+from livebach.events import Control, Event, NoteOff, NoteOn
+from livebach.plot import notes_of
+from livebach.plots import Sounding
+from livebach.session import Call, Header, Log
+
+
+@pytest.fixture
+def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A take of the demo's."""
+    no_network(monkeypatch)
+    monkeypatch.setattr(sound, "find", lambda: None)
+    assert main(["demo", "--fast", "--bars", "3", "--seed", "4", "--folder", str(tmp_path / "takes")]) == 0
+    return next((tmp_path / "takes").iterdir())
+
+
+def log_of(*calls: Call, settings: tuple[str, ...] = ()) -> Log:
+    """A take of these calls."""
+    config = override(Config(), "sampling.seed=1")
+    for setting in settings:
+        config = override(config, setting)
+    return Log(Header(to_dict(config), 1, 0.0, "default", ""), list(calls))
+
+
+def feed(t: float, event: Event, *out: Event) -> Call:
+    """What the player did, and what that brought about."""
+    return Call("feed", t, tuple(out), event)
+
+
+def test_notes_of_both_with_their_ends() -> None:
+    """A note that was left on ends with the take; clicks, controllers and what is bound are no notes."""
+    log = log_of(
+        feed(10, NoteOn(60)),
+        feed(10.5, NoteOn(21)),
+        Call("advance", 11, (NoteOn(76, 90, 9), NoteOn(48, 70, 1))),
+        feed(11.5, NoteOff(60)),
+        Call("advance", 12, (NoteOff(48, 0, 1), NoteOn(50, 70, 2))),
+        feed(12.5, Control(64, 127)),
+        Call("stop", 13, (NoteOff(50, 0, 2),)),
+        settings=("control.mute=note 21", "sound.voices=2"),
+    )
+    assert notes_of(log) == [Sounding(60, 0, 1.5, False), Sounding(48, 1, 2, True), Sounding(50, 2, 3, True)]
+
+
+def test_a_key_struck_again_ends_the_note_before() -> None:
+    """And the last of a take that was cut off lasts to the last thing that is known."""
+    log = log_of(feed(1, NoteOn(60)), feed(2, NoteOn(60)), feed(3, NoteOn(62)))
+    assert notes_of(log)[:2] == [Sounding(60, 0, 1, False), Sounding(60, 1, 2, False)]
+    assert notes_of(log_of()) == []
+
+
+@drawing
+def test_a_take_is_drawn(played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All of it or a part; nothing is overwritten."""
+    out = tmp_path / "take.png"
+    assert main(["plot", str(played), "-o", str(out)]) == 0
+    assert out.read_bytes().startswith(PNG)
+    assert main(["plot", str(played), "-o", str(tmp_path / "part.png"), "--from", "2", "--to", "5"]) == 0
+    assert main(["plot", str(played), "-o", str(out)]) == 2
+    assert "nothing is overwritten" in capsys.readouterr().err
+
+
+@drawing
+def test_both_colours_and_the_legend() -> None:
+    """Yours and livebach's; a long take goes on in the next row."""
+    notes = [Sounding(60, 0, 1, False), Sounding(48, 50, 51, True)]
+    figure = plots.take_figure(notes, 0, 60)
+    assert len(figure.axes) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["you", "livebach"]
+    assert figure.axes[1].get_xlim() == (30, 60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"), [(["--from", "5", "--to", "2"], "in order"), (["--from", "900"], "no note sounds")]
+)
+def test_what_cannot_be_drawn(
+    arguments: list[str], told: str, played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, exit 2, no file."""
+    assert main(["plot", str(played), "-o", str(tmp_path / "no.png"), *arguments]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "no.png").exists()
+
+
+def test_a_take_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Is told by its name."""
+    assert main(["plot", str(tmp_path / "none"), "-o", str(tmp_path / "no.png")]) == 2
+    assert "none: cannot be read" in capsys.readouterr().err
