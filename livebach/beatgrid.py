@@ -32,9 +32,11 @@ class BeatGrid:
         self._waiting: list[tuple[float, Event]] = []
         self._struck: dict[tuple[int, int], float] = {}  # (channel, key) that is down: since when
         self._last_s: float | None = None  # the newest note
+        self._placed = True
 
-    def begin(self, grid: Grid) -> None:
-        """Begin anew, in the grid's tempo; the next note is somewhere in a beat, most likely its first."""
+    def begin(self, grid: Grid, placed: bool) -> None:
+        """Begin anew, in the grid's tempo; the next note is where the grid says, or anywhere in a beat."""
+        self._placed = placed
         self._follower.begin(grid.tick_s * self._ticks)
         self._waiting.clear()
         self._struck.clear()
@@ -59,10 +61,10 @@ class BeatGrid:
 
     def _take(self, event: Event, time_s: float, grid: Grid) -> None:
         if isinstance(event, NoteOn):
-            if self._last_s is not None and time_s - self._last_s > ANEW * grid.tick_s * self._ticks:
-                self._follower.begin(
-                    grid.tick_s * self._ticks, (time_s - grid.origin_s) / grid.tick_s / self._ticks % 1
-                )
+            beat_s = grid.tick_s * self._ticks
+            silent = self._placed if self._last_s is None else time_s - self._last_s > ANEW * beat_s
+            if silent:
+                self._follower.begin(beat_s, (time_s - grid.origin_s) / beat_s % 1)
             self._follower.strike(time_s)
             self._struck[event.channel, event.key] = self._last_s = time_s
         elif isinstance(event, NoteOff) and (event.channel, event.key) in self._struck:

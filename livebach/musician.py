@@ -146,16 +146,16 @@ class Musician(Performer):
 
     def _start(self, now_s: float) -> None:
         super()._start(now_s)
-        self._begin_beats()
+        self._begin_beats(placed=False)
 
     def _yield(self, now_s: float) -> list[Event]:
         out = super()._yield(now_s)
-        self._begin_beats()
+        self._begin_beats(placed=False)
         return out
 
-    def _begin_beats(self) -> None:
+    def _begin_beats(self, placed: bool) -> None:
         if self._beat_grid is not None:
-            self._beat_grid.begin(self._grid)
+            self._beat_grid.begin(self._grid, placed)
 
     def _decide(self) -> None:
         """A tick has closed: where the player's beat is followed, the next ones are laid towards it."""
@@ -183,7 +183,7 @@ class Musician(Performer):
     def _pace(self) -> None:
         """Go at the tempo that is set, from the open tick on."""
         self._go_at(self._grid.at_tempo(self._settings.time.bpm, self._tick))
-        self._begin_beats()
+        self._begin_beats(placed=True)
 
     def _go_at(self, grid: Grid) -> None:
         """Go on by this grid, and with all that is a part of a tick."""

@@ -114,6 +114,23 @@ def test_a_beginning_off_the_beat_is_found_out() -> None:
     assert max(off[16:]) < 0.07
 
 
+def test_after_a_count_in_an_upbeat_is_one() -> None:
+    """The player begins an eighth before the downbeat that was counted in: the grid stays."""
+    phrase = PHRASES["little"]
+    notes = [replace(note, start=note.start + 2, end=note.end + 2) for note in again_and_again(phrase, 2)]
+    playing = STRICT.play([Note(67, 0, 2), *notes], phrase.metre, 120, seed=1)
+    take = Take(EACH, "time.metre=3/4", *FOLLOW, "time.count_in_bars=1", start_tick=0)
+    for time_s, event in playing.events:
+        take.feed(10 + time_s / TICK, event)
+        if time_s > 1:
+            assert take.musician.status().bpm == pytest.approx(120, rel=0.1)
+    take.run(10 + playing.beats[-1] / TICK)
+    assert take.places[:4] == [(10, 11), (11, 0), (0, 1), (1, 2)]
+    marks = take.musician.status().mark
+    assert marks is not None
+    assert marks.time_s == pytest.approx(START + marks.quarters * 0.5 + 12 * TICK, abs=0.05)
+
+
 def test_nothing_is_said_before_two_notes() -> None:
     """There is no beat in one note."""
     follower = BeatFollower(beats(Metre(4, 4)), 0.5)
