@@ -1,0 +1,81 @@
+"""What taking up another network while it plays costs, on JACK as a person runs it; with the live roll and without.
+
+    python bench/swap.py [--swaps 20] [--every 5] [--no-display]
+
+The checkpoint's file is written anew and the signal USR1 sent, again and again, while livebach plays. Counted on the
+log: how late each deadline was, those in the second after a signal apart from the others; how many were missed; how
+long it took from the signal until the new network played.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from live import BPM, newest_take, start_playing
+from rig import Rig, rig
+
+from livebach import checkpoint, session
+from livebach.bench import load_average, machine, summary
+
+AFTER_S = 1.0
+
+
+def swaps(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
+    """Play, and exchange the network again and again."""
+    network = checkpoint.load(checkpoint.default_path() if args.checkpoint is None else args.checkpoint)
+    path = here.folder / "network.safetensors"
+    checkpoint.save(path, network)
+    quiet = ["--log", "plain"] if args.no_display else []
+    asked_s: list[float] = []
+    with here.livebach("--bpm", str(BPM), "--folder", "takes", "--checkpoint", str(path), *quiet) as program:
+        start_playing(here)
+        for number in range(args.swaps):
+            time.sleep(args.every)
+            checkpoint.save(path, replace(network, meta={**network.meta, "copy": number}))
+            asked_s.append(time.perf_counter())
+            program.process.send_signal(signal.SIGUSR1)
+        time.sleep(args.every)
+    log = session.read(newest_take(here.folder))
+    return {"display": not args.no_display, **figures(log, asked_s)}
+
+
+def figures(log: session.Log, asked_s: list[float]) -> dict[str, Any]:
+    """How late deadlines were, and how long the exchanges took."""
+    timed = [(call.due, call.t - call.due) for call in log.calls if call.do == "advance" and call.due is not None]
+    near = [late for due, late in timed if any(0 <= due - at < AFTER_S for at in asked_s)]
+    others = [late for due, late in timed if not any(0 <= due - at < AFTER_S for at in asked_s)]
+    done_s = [call.t for call in log.calls if call.swap is not None]
+    took = [done - max(at for at in asked_s if at < done) for done in done_s]
+    return {
+        "swaps": len(done_s),
+        "took": summary(took),
+        "deadlines_in_the_second_after": {"count": len(near), **summary(near)},
+        "other_deadlines": {"count": len(others), **summary(others)},
+        "missed": [remark for remark in log.remarks if "missed" in remark],
+    }
+
+
+def main() -> None:
+    """Measure, and print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--swaps", type=int, default=20)
+    parser.add_argument("--every", type=float, default=5, metavar="S")
+    parser.add_argument("--no-display", action="store_true", help="plain lines instead of the live roll")
+    parser.add_argument("--checkpoint", type=Path, help="another network than the shipped one")
+    args = parser.parse_args()
+    before = load_average()
+    with rig() as here:
+        found = swaps(here, args)
+    print(
+        json.dumps({"swap": found, "machine": machine(), "load_before": before, "load_after": load_average()}, indent=1)
+    )
+
+
+if __name__ == "__main__":
+    main()
