@@ -19,7 +19,7 @@ Received = Callable[[bytes], None]
 
 _SETTLE_S = 0.03  # a callback that has begun gets Python's lock within this, and ends
 _TRIES, _RETRY_S = 5, 0.002
-_PAUSE_S, _LONG_PAUSE_S = 0.0005, 0.006  # between two questions: while anyone plays, and when nobody does
+_PAUSE_S, _LONG_PAUSE_S = 0.0005, 0.008  # between two questions: while anyone plays, and when nobody does
 _QUIET_S = 10.0
 
 
