@@ -10,19 +10,24 @@ from stand_in import no_network
 
 from livebach import session, sound, take
 from livebach.cli import main
+from livebach.config import MODES
 from livebach.testing import ScriptedEngine
 
 
 @pytest.fixture
-def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
-    """A take of the demo's."""
+def played(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Path:
+    """A take of the demo's, in the mode that a test asks for."""
     no_network(monkeypatch)
     monkeypatch.setattr(sound, "find", lambda: None)
-    assert main(["demo", "--fast", "--bars", "3", "--seed", "4", "--folder", str(tmp_path / "takes")]) == 0
+    wanted = ["--bars", "3", "--seed", "4", "--mode", getattr(request, "param", "continue")]
+    assert main(["demo", "--fast", *wanted, "--folder", str(tmp_path / "takes")]) == 0
     capsys.readouterr()
     return next((tmp_path / "takes").iterdir())
 
 
+@pytest.mark.parametrize("played", MODES, indirect=True)
 def test_the_same_notes(played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A take replays without a difference, and its MIDI file is the same to the last byte."""
     out = tmp_path / "again.mid"
