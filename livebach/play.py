@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -78,11 +78,15 @@ class LoopNews:
         return " ".join(self._loops.news()) or None
 
 
+Lights = Sequence[tuple[str, bool]]
+"""Ports' names, and whether they are connected."""
+
+
 class PortLights:
     """Shows whether the ports are connected, on the watcher's round."""
 
-    def __init__(self, display: Display, heard: InputPort, output: OutputPort) -> None:
-        self._display, self._heard, self._output = display, heard, output
+    def __init__(self, show: Callable[[Lights], None], heard: InputPort, output: OutputPort) -> None:
+        self._show, self._heard, self._output = show, heard, output
         self._last: list[tuple[str, bool]] = []
 
     def check(self) -> None:
@@ -91,7 +95,7 @@ class PortLights:
         now = [(f"{way}: {port.name}", port.connected) for way, port in ports]
         if now != self._last:
             self._last = now
-            self._display.show_ports(now)
+            self._show(now)
 
 
 class Stage:
@@ -165,7 +169,7 @@ def _opened(
         say=display.warn,
         alive=notifier.alive,
     )
-    lights = PortLights(display, heard, output)
+    lights = PortLights(display.show_ports, heard, output)
     watched: list[Watched] = [heard, output, thru.output, *guards, LoopNews(stage.loops), swapper, lights]
     watcher = stack.enter_context(closing(Watcher(watched, daemon.tell)))
     for program in take.programs(config):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,6 +17,9 @@ import pytest
 
 from livebach.display import Display, Lines, PlainSink, Sight, key_name, open_display
 from livebach.events import NoteOff, NoteOn
+from livebach.fakes import FakePort
+from livebach.play import PortLights
+from livebach.ports import InputPort
 from livebach.screen import FEW_COLOURS, Line, Roll, Screen, key_range, picture, screen_of
 from livebach.status import Status
 from livebach.tickload import TickLoad
@@ -160,6 +164,19 @@ def test_the_load_and_the_ports_are_shown() -> None:
 def test_plain_lines_leave_the_ports_state_to_the_texts() -> None:
     """What came and went is said by the watcher."""
     assert Lines().read(Sight(ports=[("in: piano", False)])) == []
+
+
+def test_ports_are_shown_when_they_come_and_go() -> None:
+    """Once each time, with what is connected."""
+    here = {name: FakePort(name) for name in ("piano", "synth")}
+    seen: list[Sequence[tuple[str, bool]]] = []
+    lights = PortLights(seen.append, InputPort("piano", lambda _data, _time_s: None), here["synth"])
+    lights.check()
+    lights.check()
+    here["synth"].close()
+    lights.check()
+    assert [dict(ports)["out: synth"] for ports in seen] == [True, False]
+    assert all("in: piano" in dict(ports) for ports in seen)
 
 
 def test_the_load_is_that_of_the_last_whole_tick() -> None:

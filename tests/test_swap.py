@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from small import SMALL
 
-from livebach import checkpoint, session, take
+from livebach import checkpoint, play, session, take
 from livebach.cli import main
 from livebach.config import Config, override
 from livebach.controls import Command
@@ -186,6 +188,19 @@ def test_other_commands_are_the_others() -> None:
     others: list[Command] = []
     Swapper(network, Config()).command(Command("mute"), others.append)
     assert others == [Command("mute")]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="there is no such signal here")
+def test_a_signal_asks_for_it() -> None:
+    """And is no harm before there is anybody to ask."""
+    network = take.Loaded(Engine(random_checkpoint(SMALL)), "nowhere", "")
+    here, swapper = play.Stage(), Swapper(network, Config())
+    with here.heeding_signals():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        here.swapper = swapper
+        os.kill(os.getpid(), signal.SIGUSR1)
+    assert swapper._wanted.get_nowait() == ""
+    assert swapper._wanted.empty()
 
 
 @pytest.mark.parametrize(
