@@ -1,7 +1,7 @@
 """livebach on JACK, as a person runs it: start-up, memory, processor; lateness; what thru and yielding take.
 
     python bench/live.py light [--period 1024]
-    python bench/live.py jitter [--minutes 10] [--busy 1]
+    python bench/live.py jitter [--minutes 10] [--busy 1] [--clock]
     python bench/live.py thru [--notes 1000] [--busy 1]
     python bench/live.py yields [--times 60] [--busy 1]
 
@@ -27,10 +27,12 @@ from rig import PERIOD, Livebach, Rig, rig, until
 
 from livebach import session
 from livebach.bench import load_average, machine, summary
+from livebach.events import PULSE, Realtime
 
 BPM = 120
 TICK_S = 60 / BPM / 4
 OWN_OFF, OWN_ON = 0x81, 0x91
+PULSED = Realtime(PULSE)
 QUIET_S = 12
 """For so long nobody plays before it is idle: up to 10 s after the last message livebach listens more closely."""
 FULL_S = 25
@@ -87,17 +89,19 @@ def newest_take(folder: Path) -> Path:
 
 def jitter(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
     """Let it play on; by how much what it does is late on the log, and what it sends comes late on the wire."""
-    with here.livebach("--bpm", str(BPM), "--folder", "takes"):
+    with here.livebach("--bpm", str(BPM), "--folder", "takes", "--set", f"time.send_clock={args.clock}".lower()):
         start_playing(here)
         time.sleep(args.minutes * 60)
     log = session.read(newest_take(here.folder))
     timed = [call for call in log.calls if call.do == "advance" and call.due is not None]
     late = [call.t - call.due for call in timed if call.due is not None]
-    sending = [call.t - call.due for call in timed if call.due is not None and call.out]
+    pulses = [call.t - call.due for call in timed if call.due is not None and PULSED in call.out]
+    sending = [call.t - call.due for call in timed if call.due is not None and call.out and PULSED not in call.out]
     return {
         "minutes": args.minutes,
         "all_deadlines": {"count": len(late), **summary(late)},
         "deadlines_with_notes": {"count": len(sending), **summary(sending)},
+        **({"pulses": {"count": len(pulses), **summary(pulses)}} if pulses else {}),
         "remarks": log.remarks,
     }
 
@@ -188,6 +192,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--clock", action="store_true", help="it sends a MIDI clock too")
     parser.add_argument("--notes", type=int, default=1000)
     parser.add_argument("--times", type=int, default=60)
     parser.add_argument("--busy", type=int, default=0)
