@@ -50,7 +50,7 @@ DIALS = {
     "temperature": Dial("sampling.temperature", tuple(f"{n / 20:g}" for n in range(10, 31))),
     "density": Dial("sampling.density", ("follow", *"01234567")),
     "polyphony": Dial("sampling.polyphony", ("follow", *"01234567")),
-    "register": Dial("sampling.register", ("off", *map(str, range(36, 85, 4)))),
+    "register": Dial("sampling.register", (*map(str, range(40, 61, 4)), "off", *map(str, range(64, 85, 4)))),
     "distance": Dial("turns.distance", tuple(map(str, range(25)))),
     "mode": Dial("turns.mode", MODES),
 }

@@ -22,6 +22,7 @@ from livebach.display import Display, open_display
 from livebach.errors import UserError
 from livebach.events import Event
 from livebach.fakes import FakePort, ManualClock
+from livebach.hotkeys import HELP, Hotkeys, open_hotkeys
 from livebach.options import add_settings, settings
 from livebach.phrases import PHRASES, Phrase
 from livebach.play import Stage
@@ -31,6 +32,7 @@ from livebach.rehearsal import rehearse
 from livebach.session import MIDI
 from livebach.status import Status
 from livebach.swap import Swapper
+from livebach.watcher import Watcher
 
 FLAGS = ("--seed", "--mode", "--checkpoint", "--temperature", "--min-p", "--key", "--bpm", "--program", "--folder")
 FIRST_S = 0.5
@@ -124,7 +126,18 @@ class Show:
             rehearse(daemon, clock, score)
             daemon.finish()
         else:
+            self._listen_to_the_terminal(daemon, stage, stack)
             _in_real_time(daemon, clock, keyboard, score)
+
+    def _listen_to_the_terminal(self, daemon: Daemon, stage: Stage, stack: ExitStack) -> None:
+        """Its keys are commands as in `play`; and the network's file is watched."""
+        swapper = stage.swapper
+        assert swapper is not None
+        watcher = stack.enter_context(closing(Watcher([swapper], daemon.tell)))
+        watcher.start()
+        hotkeys = stack.enter_context(closing(open_hotkeys(lambda command: swapper.command(command, daemon.command))))
+        if isinstance(hotkeys, Hotkeys):
+            self.display.say(HELP)
 
     def _daemon(self, network: take.Loaded, clock: Any, synth: FakePort, stage: Stage, stack: ExitStack) -> Daemon:
         config, start_s = self.config, clock.now()

@@ -296,3 +296,10 @@ def test_whatever_is_done_every_note_ends_and_equal_calls_are_equal(steps: Steps
     assert carry_out(second, steps) == sent
     for before, after in zip(first.pushed, first.pushed[1:], strict=False):
         assert not {key for key, state in after.items() if state == HOLD} - set(before)
+
+
+def test_a_register_is_left_alone_in_the_middle_of_its_dial() -> None:
+    """From there one step up is a little higher, one down a little lower."""
+    dial = DIALS["register"]
+    assert (dial.turned("off", "up"), dial.turned("off", "down")) == ("64", "60")
+    assert (dial.turned("84", "up"), dial.turned("38", "down")) == ("84", "40")
