@@ -20,7 +20,7 @@ from livebach.roll import KEYS, Frame, Texture
 from livebach.sampling import Policy
 
 BARS_APART = 4
-"""Bars between two snapshots of the state: each is 2 MB, and a bar that is told again takes 10 ms."""
+"""Bars between two snapshots of the state: each is 1 MB, and a bar that is told again takes 10 ms."""
 Pushed = tuple[Frame, Place, Place, Texture]
 """What the network was told: a frame, its place, the next one's, and the texture asked for."""
 

@@ -215,22 +215,24 @@ def test_saving_and_restoring_changes_nothing(engine: Engine) -> None:
     assert kept.tick == snapshot.tick - 20
 
 
-def test_a_sketch_takes_half_the_room_and_is_near_enough(engine: Engine) -> None:
-    """What is drawn after going back to one follows odds that differ by less than a hundredth of a nat."""
+def test_a_sketch_takes_a_quarter_of_the_room_and_is_near_enough(engine: Engine) -> None:
+    """Gone back to, all but the features is to the bit, and odds differ by a few percent; also of one used again."""
     state, same = played(engine, 30)
-    sketch, frame = state.sketch(), random_frames(1, 5)[0]
-    assert sketch.rings.nbytes * 2 == state.rings.nbytes
-    roll, where = random_frames(20, 8), places(21)
+    frame, roll, where = random_frames(1, 5)[0], random_frames(20, 8), places(21)
+    sketch = engine.new_state().sketch()
+    sketch.copy_from(state)
+    assert sketch.rings.nbytes * 4 == state.rings.nbytes
+    assert np.array_equal(sketch.rings, state.sketch().rings)
     for t in range(20):
         engine.push(state, roll[t], where[t], where[t + 1], Texture())
     state.copy_from(sketch)
-    assert state.rings.dtype == np.float32
     assert (state.tick, state.frame.tolist()) == (same.tick, same.frame.tolist())
+    assert np.array_equal(state.context, same.context)
     for again in (state, same):
         engine.push(again, roll[0], where[0], where[1], Texture())
     assert not np.array_equal(state.rings, same.rings)
     far = np.abs(engine.logits(state, frame, nothing()) - engine.logits(same, frame, nothing())).max()
-    assert far < 0.01
+    assert far < 0.05
 
 
 def test_states_do_not_touch(small: Engine) -> None:
