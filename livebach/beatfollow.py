@@ -23,9 +23,9 @@ WANDER_S = 0.004
 """How far a beat itself wanders, standard deviation, after one beat."""
 DRIFT = 0.03
 """How much longer or shorter a beat may be than the one before, standard deviation."""
-SLOWER, SLOWER_BY, SLOWER_SPREAD = 0.04, 1.08, 0.12
+SLOWER, SLOWER_BY, SLOWER_SPREAD = 0.06, 1.08, 0.12
 """How often a beat is suddenly another length, what it is then (times the one before), and its standard deviation."""
-RETURN, RETURN_SPREAD = 0.04, 0.05
+RETURN, RETURN_SPREAD = 0.1, 0.05
 """How often the tempo returns to what it was on the whole, and how exactly."""
 PULL = 0.1
 """A beat's length goes back by this part of the way with each beat."""
@@ -39,7 +39,7 @@ STRETCH, HASTE = 0.12, 0.08
 """How far a slower and a faster beat may be from the tempo on the whole, standard deviation."""
 LEAST, MOST = 0.78, 1.7
 """A beat is never shorter or longer than this, times what it is on the whole."""
-ODD = 0.02
+ODD = 0.007
 """How often a note is nowhere: an ornament, a slip."""
 LONG = 0.68
 """A note that sounds for more than this part of a beat is long."""

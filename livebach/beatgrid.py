@@ -14,7 +14,7 @@ from livebach.events import Event, NoteOff, NoteOn
 from livebach.grid import Grid
 from livebach.roll import Metre
 
-STEP = 0.25
+STEP = 0.35
 """The grid's place moves by so much of a tick at most with each tick."""
 RESTING = 2.0
 """So many beats after the player's last note the grid goes on by itself."""
