@@ -1,6 +1,6 @@
 """How a duet fits: minor seconds and tritones on strong beats, while the top voice of real pieces is played live.
 
-    python bench/duet.py --data DIR [--takes 4] [--split valid] [--noise-ms 15] [--behind-ms 20]
+    python bench/duet.py --data DIR [--takes 4] [--split valid] [--noise-ms 15] [--behind-ms 30]
 
 Each note of a held-out piece that has none above it as it is struck is played to the real loop and network in duet
 mode, on a clock that is moved by hand, each onset early or late by chance. On each strong beat (the downbeat, and half
@@ -112,6 +112,10 @@ class Blind(Duet):
 
     def given(self, scene: Scene) -> Frame:
         """Nothing."""
+        return np.full(KEYS, UNKNOWN, np.uint8)
+
+    def own(self, scene: Scene) -> Frame:
+        """Nothing is decided by the player's keys."""
         return np.full(KEYS, UNKNOWN, np.uint8)
 
     def policy(self, policy: Policy, scene: Scene) -> Policy:

@@ -94,7 +94,7 @@ class Turns(_Section):
     pedal_counts: bool = _setting(True, rules.switch())
     mode: str = _setting("continue", rules.one_of(*MODES))
     distance: int = _setting(3, rules.number(0, 24, int))
-    behind_ms: float = _setting(20.0, rules.number(0, 40))
+    behind_ms: float = _setting(30.0, rules.number(0, 40))
     takeover: str = _setting("silence", rules.one_of("silence", "control"))
     bars: int | None = _setting(None, rules.optional(rules.number(1, 64, int)))
     ending: str = _setting("cadence", rules.one_of("cadence", "cut"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.roll import KEYS, OFF, UNKNOWN, Frame, Texture
+from livebach.roll import KEYS, OFF, ONSET, UNKNOWN, Frame, Texture
 from livebach.sampling import Policy
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class Mode:
         """What is given of the coming frame: states, or UNKNOWN where the network is free."""
         return np.full(KEYS, UNKNOWN, np.uint8)
 
+    def own(self, scene: Scene) -> Frame:
+        """What is decided of the network's own part of the coming frame: states, or UNKNOWN where it is free."""
+        return np.full(KEYS, UNKNOWN, np.uint8)
+
     def policy(self, policy: Policy, scene: Scene) -> Policy:
         """How to sample this tick."""
         return policy
@@ -101,6 +105,14 @@ class Duet(Mode):
         given = np.full(KEYS, UNKNOWN, np.uint8)
         given[self._register(scene) & (scene.sounding == OFF)] = OFF
         return np.where(scene.player == OFF, given, scene.player).astype(np.uint8)
+
+    def own(self, scene: Scene) -> Frame:
+        """On a beat, what lies a semitone below a key that the player strikes, in any octave, is let go."""
+        own = super().own(scene)
+        if scene.on_beat:
+            struck = np.flatnonzero(scene.player == ONSET) % OCTAVE
+            own[(scene.sounding != OFF) & np.isin((np.arange(KEYS) + 1) % OCTAVE, struck)] = OFF
+        return own
 
     def policy(self, policy: Policy, scene: Scene) -> Policy:
         """Strike nothing in the player's register, and on a beat seldom a semitone from a key of the player's."""

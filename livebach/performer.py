@@ -233,7 +233,8 @@ class Performer:
         if self._holding:
             self._drawn = scene.sounding
         elif self._cadence is None:
-            self._drawn = self._improviser.draw(given, policy, scene.sounding, self._last_key)
+            own = self._mode.own(scene)
+            self._drawn = self._improviser.draw(given, policy, scene.sounding, self._last_key, own)
         else:
             self._drawn = self._draw_cadence(self._cadence, given, policy, scene.sounding)
         return self._voice.release_all_but(self._drawn) if self._gap_s else []
