@@ -195,7 +195,10 @@ class Performer:
 
     @property
     def _behind_s(self) -> float:
-        """Playing together, it sounds a little after the tick: what the player strikes on it is known by then."""
+        """Playing together, it sounds a little after the tick: what the player strikes on it is known by then.
+
+        The onsets of people who play together are 30 to 50 ms apart (Rasch, Acustica 43, 1979).
+        """
         return 0.0 if self._mode.yields else min(self._settings.turns.behind_ms / 1000, MOST_BEHIND * self._grid.tick_s)
 
     @property
