@@ -23,6 +23,7 @@ from livebach.midifile import PPQ
 from livebach.musician import Musician
 from livebach.recorder import NoRecorder
 from livebach.rehearsal import rehearse
+from livebach.replay import play_again
 from livebach.roll import ONSET, Metre
 from livebach.session import Call, Header, Log
 from livebach.tempomap import Stretch, TempoMap
@@ -193,9 +194,11 @@ def test_an_external_clock_is_in_the_file() -> None:
 
 
 def test_a_followed_player_is_in_the_file() -> None:
-    """Slower by a tenth than was told: the player's notes are on the 16ths, after some beats."""
-    log = taken(phrase(8, step=1.1, keys=96), 180, "time.clock=player", "turns.mode=listen")
+    """Slower by a tenth than was told: the player's notes are on the 16ths, after some beats. It replays."""
+    log = taken(phrase(8, step=1.1, keys=96), 180, "time.clock=player")
+    assert list(play_again(Musician(ScriptedEngine(EACH), log.config, 1, 0.0), log.calls)) == log.calls
     file = midi(log)
+    assert len(own_onsets(file)) > 20
     at = np.cumsum([message.time for message in file.tracks[0]])
     onsets = np.array([n / 240 for n, message in zip(at, file.tracks[0], strict=True) if message.type == "note_on"])
     assert onsets[32:] == pytest.approx(np.round(onsets[32:]), abs=0.1)
