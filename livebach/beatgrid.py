@@ -21,6 +21,9 @@ RESTING = 2.0
 ANEW = 4.0
 """After so many beats without a note, the player begins anew, near a beat of the grid."""
 
+MOST_A_TICK = 48
+"""Keys struck and released that are listened to in one tick: more are no playing, and would take too long."""
+
 
 class BeatGrid:
     """Hears the player, and lays the grid."""
@@ -44,7 +47,8 @@ class BeatGrid:
 
     def hear(self, event: Event, time_s: float) -> None:
         """Take a key of the player's, struck or released."""
-        self._waiting.append((time_s, event))
+        if len(self._waiting) < MOST_A_TICK:
+            self._waiting.append((time_s, event))
 
     def laid(self, grid: Grid, tick: int) -> Grid:
         """The grid from this tick on; the one before it has just closed."""

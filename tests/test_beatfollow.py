@@ -12,6 +12,7 @@ import pytest
 from driven import START, TICK, Take
 
 from livebach.beatfollow import BeatFollower
+from livebach.beatgrid import MOST_A_TICK
 from livebach.beatpatterns import FINE, beats, sixteenths_of
 from livebach.events import Event, NoteOff, NoteOn, Realtime
 from livebach.hands import Hands, Playing, f_measure
@@ -179,6 +180,17 @@ def test_ticks_keep_their_order() -> None:
     assert np.diff(closes).min() > 0.15 * length_s
     positions = [place for place, _ in take.places]
     assert all((after - before) % 6 == 1 for before, after in pairwise(positions))
+
+
+def test_a_flood_takes_no_longer_than_playing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thousands of notes in one tick a few are listened to."""
+    heard: list[float] = []
+    monkeypatch.setattr(BeatFollower, "strike", lambda _, time_s: heard.append(time_s))
+    take = Take(EACH, *FOLLOW)
+    for n in range(3000):
+        take.feed(n / 3000, NoteOn(40 + n % 40))
+    take.run(3)
+    assert 10 < len(heard) <= 2 * MOST_A_TICK
 
 
 def test_the_network_goes_on_in_the_last_tempo() -> None:
