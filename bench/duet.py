@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -59,6 +60,7 @@ QUARTERS = 90
 """Quarter notes a minute."""
 EARLY_S = 0.02
 """How long before its end on paper a key is let go, as hands do, where there is noise at all."""
+SHORTEST_UP_S = 0.005
 STRETCH_BARS = 8
 RESAMPLED = 2000
 STEPS = 4
@@ -155,9 +157,12 @@ def hands(part: Part, grid: Grid, noise_s: float, seed: int) -> Score:
     late = np.clip(chance.normal(0, 1, (len(part.top), 2)), -2, 2) * noise_s
     early_s = EARLY_S if noise_s else 0.0
     events: list[tuple[float, int, Event]] = []
-    for note, (on_s, off_s) in zip(part.top, late.tolist(), strict=True):
+    again_s: dict[int, float] = {}  # when a key is struck the next time: before that it has to come up
+    for note, (on_s, off_s) in reversed(list(zip(part.top, late.tolist(), strict=True))):
         start_s = grid.time_s(note.start + part.upbeat) + on_s
-        end_s = max(start_s + 0.01, grid.time_s(note.end + part.upbeat) - early_s + off_s)
+        end_s = grid.time_s(note.end + part.upbeat) - early_s + off_s
+        end_s = max(start_s + 0.01, min(end_s, again_s.get(note.key, math.inf) - SHORTEST_UP_S))
+        again_s[note.key] = start_s
         events += [(start_s, 1, NoteOn(note.key, 70, 0)), (end_s, 0, NoteOff(note.key, 0, 0))]
     return [(time_s, to_bytes(event)) for time_s, _, event in sorted(events, key=lambda item: item[:2])]
 
