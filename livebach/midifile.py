@@ -16,6 +16,8 @@ from livebach.roll import Metre
 
 PPQ = 960
 _LONGEST_QUARTER_US = 0xFFFFFF  # a tempo has three bytes
+LONGEST_PAUSE = 0x0FFFFFFF
+"""The most ticks between two events that a file can say, more than three days at 120: a longer pause is shortened."""
 
 Timed = tuple[float, Event]
 """An event and when it was, in seconds."""
@@ -81,7 +83,7 @@ class Track:
     def _since(self, tick: int) -> int:
         """Ticks since the event before."""
         before, self._tick = self._tick, max(self._tick, tick)
-        return self._tick - before
+        return min(self._tick - before, LONGEST_PAUSE)
 
 
 def _varlen(number: int) -> bytes:

@@ -22,7 +22,7 @@ from livebach import recorder, session
 from livebach.config import Config, Time, to_dict, with_value
 from livebach.errors import UserError
 from livebach.events import Control, Event, NoteOff, NoteOn, Program, from_bytes, to_bytes
-from livebach.midifile import PPQ, Ruler, to_midi, write_new
+from livebach.midifile import LONGEST_PAUSE, PPQ, Ruler, to_midi, write_new
 from livebach.roll import Metre
 from livebach.session import Call, Header, Log
 
@@ -248,6 +248,15 @@ def test_slow_tempo_keeps_its_times() -> None:
     ruler = Ruler(20, Metre(1, 32))
     file = parsed(to_midi([("you", [(0.0, NoteOn(60)), (3.0, NoteOff(60))])], ruler))
     assert file.length == pytest.approx(3.0, abs=0.02)
+
+
+def test_a_pause_of_days_is_shortened() -> None:
+    """A file's deltas end at 28 bits: what comes after a longer pause is still there, and the file can be read."""
+    events = [(0.0, NoteOn(60)), (1.0, NoteOff(60)), (1e8, NoteOn(62)), (1e8 + 1, NoteOff(62))]
+    file = mido.MidiFile(file=BytesIO(to_midi([("you", events)], Ruler(120, Metre(4, 4)))))
+    notes = [m for m in file.tracks[0] if not m.is_meta]
+    assert [m.note for m in notes] == [60, 60, 62, 62]
+    assert [m.time for m in notes] == [0, 2 * PPQ, LONGEST_PAUSE, 2 * PPQ]
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
