@@ -7,8 +7,6 @@ beside the network: `push` writes into it, `draw` and `logits` only read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -17,8 +15,8 @@ from livebach.checkpoint import Checkpoint, CheckpointError
 from livebach.roll import HOLD, KEYS, METRE_FEATURES, STATES, TEXTURE_LEVELS, UNKNOWN, Frame, Texture, metre_features
 from livebach.sampling import Lottery, Policy, with_given
 from livebach.spec import NetworkSpec
+from livebach.state import Array, State
 
-Array = NDArray[np.float32]
 Place = tuple[int, int, int]
 """Tick in the bar, beat length, bar length, in ticks."""
 
@@ -26,61 +24,8 @@ START: Place = (0, 4, 16)
 SPANS = (88, 80, 64, 48, 32, 16)
 """How many keys, from the top, a pass may run over: what a product of matrices likes, each with buffers of its own."""
 ONE = np.ones((), np.float32)
-TINY = 1e-30
-"""Divides nothing into nothing."""
 PAIR_TOLERANCE = 1e-3
 """How far logits may be from the stored ones at load: rounding differs between machines by less than a tenth of it."""
-
-
-@dataclass(slots=True)
-class State:
-    """What the network remembers: ring buffers of past features, the last frame, and the context for the coming one."""
-
-    rings: Array  # [sum of dilations, C, 88]
-    tick: int
-    frame: Frame
-    context: Array  # [K, 88]: what the key pass adds its own to
-
-    def copy(self) -> State:
-        """An independent snapshot."""
-        return State(self.rings.copy(), self.tick, self.frame.copy(), self.context.copy())
-
-    def sketch(self) -> Sketch:
-        """A snapshot in a quarter of the room: to be gone back to."""
-        rings, steps = np.zeros(self.rings.shape, np.int8), np.zeros(len(self.rings), np.float32)
-        sketch = Sketch(rings, steps, self.tick, self.frame.copy(), self.context.copy())
-        sketch.copy_from(self)
-        return sketch
-
-    def copy_from(self, other: State | Sketch) -> None:
-        """Become equal to a snapshot, or as near as a sketch is, without allocating."""
-        if isinstance(other, Sketch):
-            np.multiply(other.rings, other.steps[:, None, None], out=self.rings)
-        else:
-            np.copyto(self.rings, other.rings)
-        np.copyto(self.frame, other.frame)
-        np.copyto(self.context, other.context)
-        self.tick = other.tick
-
-
-@dataclass(slots=True)
-class Sketch:
-    """A state, each tick's features rounded to 127ths of the largest: it leads to odds that differ by a few percent."""
-
-    rings: NDArray[np.int8]  # [sum of dilations, C, 88]
-    steps: Array  # [sum of dilations]: what 1 stands for
-    tick: int
-    frame: Frame
-    context: Array  # [K, 88]
-
-    def copy_from(self, state: State) -> None:
-        """Sketch another state, or the same one later."""
-        for i, features in enumerate(state.rings):
-            self.steps[i] = max(float(np.abs(features).max()) / 127, TINY)
-            np.rint(features / self.steps[i], out=self.rings[i], casting="unsafe")
-        np.copyto(self.frame, state.frame)
-        np.copyto(self.context, state.context)
-        self.tick = state.tick
 
 
 def _folded(w: dict[str, Array], name: str, *more: Array) -> Array:
@@ -391,4 +336,4 @@ def condition_row(place: Place, coming: Place, texture: Texture) -> Array:
     return row
 
 
-__all__ = ["START", "Engine", "Place", "Sketch", "State", "condition_row"]
+__all__ = ["START", "Array", "Engine", "Place", "State", "condition_row"]
