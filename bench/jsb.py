@@ -60,7 +60,7 @@ BAR = 16
 class Config:
     """How it is trained, besides the shape of the network."""
 
-    updates: int = 1500
+    updates: int = 1000
     batch: int = 8
     crop: int = 64
     """Frames of a row; most pieces are no longer."""
@@ -68,6 +68,8 @@ class Config:
     warmup: int = 50
     weight_decay: float = 0.05
     dropout: float = 0.15
+    forgotten: float = 0.0
+    """Share of the past's notes that are hidden from the network, each frame anew."""
     average: float = 0.99
     validate_every: int = 60
     seed: int = 1
@@ -182,7 +184,9 @@ class Batches:
             parts = [part for piece in self.pieces for part in self._parts(piece)]
             self.waiting = [parts[i] for i in self.rng.permutation(len(parts))] + self.waiting
         drawn = [self.waiting.pop() for _ in range(self.config.batch)]
-        return rows(drawn, self.config.crop, self.keyboard)
+        row = rows(drawn, self.config.crop, self.keyboard)
+        kept = self.rng.random(row.before.shape, np.float32) >= self.config.forgotten
+        return replace(row, before=row.before * torch.from_numpy(kept))
 
     def _parts(self, piece: Frames) -> list[tuple[Frames, int, int]]:
         count = -(-len(piece) // self.config.crop)
