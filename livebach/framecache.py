@@ -31,8 +31,7 @@ class FrameCache:
     """Pieces by a key that tells their contents; `add` what is not in it, then `finish`, then `arrays`."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder  # made when there is something to keep
         self._pieces: dict[str, NDArray[np.void]] = {}
         self._new: _Shard | None = None
         self.damaged = sum(not self._open(path) for path in sorted(folder.glob("*.frames")))
@@ -44,6 +43,7 @@ class FrameCache:
     def add(self, key: str, frames: Frames, places: NDArray[np.int16]) -> None:
         """Keep a piece. It can be had after `finish`."""
         if self._new is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._new = _Shard(self.folder)
         ticks = np.zeros(len(frames), TICK)
         ticks["frame"], ticks["place"] = frames, places

@@ -253,7 +253,7 @@ def test_exit_statuses_are_documented() -> None:
 # --- the network -----------------------------------------------------------------------------------------------------
 
 NETWORK = {"socket", "socketserver", "http", "urllib", "ssl", "asyncio", "ftplib", "smtplib", "xmlrpc", "requests"}
-MAY_IMPORT = {"notify.py": {"socket"}, "corpora.py": {"urllib"}}  # corpora downloads when it is asked to
+MAY_IMPORT = {"notify.py": {"socket"}, "sources.py": {"requests"}}  # sources fetches when it is asked to
 LISTENING = {"bind", "listen", "accept", "create_server", "start_server"}
 
 
