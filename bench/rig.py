@@ -17,7 +17,8 @@ from pathlib import Path
 TOP = Path(__file__).parent.parent
 sys.path.insert(0, str(TOP / "tests"))
 
-from jackrig import PERIOD, Jack, Listener, Player, server_name, until  # noqa: E402 - it lies with the tests
+from jackrig import PERIOD, Jack, Listener, Player, server_name  # noqa: E402 - it lies with the tests
+from waiting import until  # noqa: E402
 
 KEYBOARD, WIRE = "keyboard", "wire"
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")

@@ -19,11 +19,12 @@ import sys
 import tempfile
 import time
 import wave
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 import pytest
+from waiting import until
 
 PERIOD, RATE = 128, 48000
 """Frames in a period, and in a second. What comes from JACK comes at the beginning of a period."""
@@ -33,15 +34,6 @@ SOUNDFONTS = [Path("/usr/share/sounds/sf2") / name for name in ("TimGM6mb.sf2", 
     Path("/usr/share/soundfonts/default.sf2")
 ]
 SYNTH = "fluidsynth"
-
-
-def until(condition: Callable[[], object], what: str, limit_s: float = 20.0, pause_s: float = 0.01) -> None:
-    """Wait for something to be so; fail where it never is."""
-    end_s = time.perf_counter() + limit_s
-    while not condition():
-        if time.perf_counter() > end_s:
-            pytest.fail(f"after {limit_s:g} s: not {what}")
-        time.sleep(pause_s)
 
 
 def _bound(*command: str) -> list[str]:

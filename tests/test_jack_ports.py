@@ -6,44 +6,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 
 import pytest
-from jackrig import LONG_PERIOD, Jack, Listener, Synth, levels, until
+from jackrig import LONG_PERIOD, Jack, Listener, Synth, levels
+from waiting import Heard, until, watched
 
 from livebach.events import Control, NoteOff, NoteOn
 from livebach.ports import InputPort, OutputPort, PortError, Thru, list_inputs, list_outputs, listing, panic
-from livebach.watcher import Watcher
 
 pytestmark = [pytest.mark.jack, pytest.mark.parametrize("jack", [LONG_PERIOD], indirect=True)]
-
-
-class Heard(list[tuple[bytes, float]]):
-    """A callback that keeps what it is given."""
-
-    def __call__(self, data: bytes, time_s: float) -> None:
-        """Keep it."""
-        self.append((data, time_s))
-
-    @property
-    def data(self) -> list[bytes]:
-        """What came, without the times."""
-        return [data for data, _ in self]
-
-
-@contextmanager
-def watched(*ports: InputPort | OutputPort) -> Iterator[list[str]]:
-    """Watch ports often, and close them afterwards; the list is what the watcher says."""
-    said: list[str] = []
-    watcher = Watcher(ports, said.append, period_s=0.05)
-    watcher.start()
-    try:
-        yield said
-    finally:
-        watcher.close()
-        for port in ports:
-            port.close()
 
 
 def test_the_ports_are_listed(jack: Jack) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 import mido
 import numpy as np
 import pytest
-from jackrig import Jack, Listener, Player, Synth, levels, until
+from jackrig import Jack, Listener, Player, Synth, levels
+from waiting import until
 
 from livebach.phrases import PHRASES
 

@@ -8,14 +8,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
-
-from livebach.ports import InputPort, OutputPort
-from livebach.watcher import Watcher
+import waiting
 
 CARD = Path("/sys/bus/platform/drivers/snd_virmidi")
 SOUNDFONTS = [Path("/usr/share/sounds/sf2") / name for name in ("TimGM6mb.sf2", "default-GM.sf2", "FluidR3_GM.sf2")]
@@ -29,26 +27,9 @@ for line in sys.stdin:
 """
 
 
-def until(condition: Callable[[], object], what: str, limit_s: float = 60.0) -> None:
-    """Wait for something to be so; fail where it never is."""
-    end_s = time.perf_counter() + limit_s
-    while not condition():
-        if time.perf_counter() > end_s:
-            pytest.fail(f"after {limit_s:g} s: not {what}")
-        time.sleep(0.02)
-
-
-class Heard(list[tuple[bytes, float]]):
-    """A callback that keeps what it is given."""
-
-    def __call__(self, data: bytes, time_s: float) -> None:
-        """Keep it."""
-        self.append((data, time_s))
-
-    @property
-    def data(self) -> list[bytes]:
-        """What came, without the times."""
-        return [data for data, _ in self]
+# All of it is slow in the virtual machine: there is more to wait for, and less often.
+until = partial(waiting.until, limit_s=60.0, pause_s=0.02)
+watched = partial(waiting.watched, period_s=0.2)
 
 
 class Keyboard:
@@ -149,17 +130,3 @@ class FluidSynth:
 def plug_card(plugged: bool) -> None:
     """Unplug the virtual sound card, or plug it in again."""
     (CARD / ("bind" if plugged else "unbind")).write_text("snd_virmidi.0")
-
-
-@contextmanager
-def watched(*ports: InputPort | OutputPort) -> Iterator[list[str]]:
-    """Watch ports, and close them afterwards; the list is what the watcher says."""
-    said: list[str] = []
-    watcher = Watcher(ports, said.append, period_s=0.2)
-    watcher.start()
-    try:
-        yield said
-    finally:
-        watcher.close()
-        for port in ports:
-            port.close()

@@ -13,8 +13,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alsarig import Heard, Raw, until
+from alsarig import Raw, until
 from noise import both, cut
+from waiting import Heard
 
 from livebach.events import NoteOff, NoteOn
 from livebach.ports import InputPort, OutputPort
@@ -72,7 +73,7 @@ def through(tmp_path: Path) -> Iterator[Livebach]:
 def running(program: Livebach) -> Iterator[Livebach]:
     """A program that has started, until it is not needed any more."""
     try:
-        until(program.ready, "ready", START_S)
+        until(program.ready, "ready", limit_s=START_S)
         yield program
     finally:
         if program.process.poll() is None:

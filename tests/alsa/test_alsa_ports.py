@@ -11,7 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alsarig import FluidSynth, Heard, Keyboard, Raw, plug_card, until, watched
+from alsarig import FluidSynth, Keyboard, Raw, plug_card, until, watched
+from waiting import Heard
 
 from livebach.events import NoteOn
 from livebach.ports import InputPort, OutputPort, PortError, Thru, list_inputs, list_outputs, listing
