@@ -26,7 +26,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from scipy.io import loadmat
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
@@ -34,6 +34,7 @@ from torch.optim.swa_utils import AveragedModel
 from livebach.batches import UNKNOWN_TEXTURE, before, condition_rows
 from livebach.model import TwoAxisWaveNet, nats
 from livebach.roll import KEYS, ONSET, UNKNOWN, Frames
+from livebach.runfile import BEST_FILE, LOG_FILE, rising_and_falling, write_tensors
 from livebach.spec import CONDITION_FEATURES, NetworkSpec
 from livebach.training import averaging, worthwhile
 
@@ -77,9 +78,8 @@ class Config:
     compile: bool = True
 
     def rate_at(self, update: int) -> float:
-        """The learning rate of an update, counted from 0: a rise, then a cosine to nothing."""
-        done = max(0, update - self.warmup) / max(1, self.updates - self.warmup)
-        return self.rate * min(1.0, (update + 1) / self.warmup) * 0.5 * (1 + float(np.cos(np.pi * done)))
+        """The learning rate of an update, counted from 0."""
+        return self.rate * rising_and_falling(update, self.warmup, self.updates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ def train(
 def save(out: Path, model: TwoAxisWaveNet, keyboard: Keyboard) -> None:
     """The weights, with what is needed to use them."""
     header = json.dumps({"spec": model.spec.to_dict(), "keyboard": asdict(keyboard)})
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out / "best.safetensors", {"jsb": header})
+    write_tensors(out / BEST_FILE, dict(model.state_dict()), {"jsb": header})
 
 
 def load(path: Path) -> tuple[TwoAxisWaveNet, Keyboard]:
@@ -260,7 +260,7 @@ def report(out: Path, row: dict[str, float]) -> None:
     """A line on the terminal and in the log."""
     line = json.dumps({k: round(v, 4) for k, v in row.items()})
     print(line, flush=True)
-    with (out / "log.jsonl").open("a", encoding="utf-8") as handle:
+    with (out / LOG_FILE).open("a", encoding="utf-8") as handle:
         handle.write(line + "\n")
 
 

@@ -32,7 +32,12 @@ _SAME_LOOP_S = LONGEST_S  # two findings nearer than this are one
 
 def _key(data: bytes) -> bytes:
     """Name a message so that both spellings of a note-off are one, whatever its velocity."""
-    return bytes((0x80 | data[0] & 0x0F, data[1])) if ends_note(data) else data
+    return _end(data) if ends_note(data) else data
+
+
+def _end(note: bytes) -> bytes:
+    """Name the note-off of a note, by one of its messages."""
+    return bytes((0x80 | note[0] & 0x0F, note[1]))
 
 
 class _Sent:
@@ -131,7 +136,7 @@ class LoopFilter:
                 return self._is_end_of_echo(data, time_s)
             echo = self._is_return(data, time_s) or self._goes_round(data, time_s)
             if starts_note(data):
-                self._begins(_key(bytes((0x80 | data[0] & 0x0F, data[1], 0))), echo)
+                self._begins(_end(data), echo)
             return echo
 
     def news(self) -> list[str]:
@@ -161,7 +166,7 @@ class LoopFilter:
 
     def _is_end_of_echo(self, data: bytes, time_s: float) -> bool:
         """Whether a note-off was sent by us. In doubt it was not: a player's key must never seem to stay down."""
-        end = _key(data)
+        end = _end(data)
         returned = self._sent.returned(end, time_s, max(self._window_s, LONGEST_S), keep=False) is not None
         if returned and (end not in self._down or self._owed[end]):
             self._owed[end] = max(0, self._owed[end] - 1)

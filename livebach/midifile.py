@@ -15,7 +15,8 @@ from livebach.events import Event, NoteOff, NoteOn, to_bytes
 from livebach.roll import Metre
 
 PPQ = 960
-_LONGEST_QUARTER_US = 0xFFFFFF  # a tempo has three bytes
+LONGEST_QUARTER_US = 0xFFFFFF
+"""The slowest tempo: it has three bytes."""
 LONGEST_PAUSE = 0x0FFFFFFF
 """The most ticks between two events that a file can say, more than three days at 120: a longer pause is shortened."""
 
@@ -35,7 +36,7 @@ class Ruler:
     def quarter_us(self) -> int:
         """A quarter note in microseconds, as the file has it."""
         units = 3 if self.metre.compound else 1
-        return min(_LONGEST_QUARTER_US, round(60e6 / self.bpm * self.metre.denominator / (4 * units)))
+        return min(LONGEST_QUARTER_US, round(60e6 / self.bpm * self.metre.denominator / (4 * units)))
 
     def from_bar_before(self, first_s: float) -> Ruler:
         """The same bars, counted from the last bar line that is not after `first_s`."""

@@ -6,6 +6,7 @@ when the name is back (`check`, which `Watcher` calls). Knows what sounds on it,
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from threading import Lock, RLock
 from time import perf_counter, sleep
@@ -64,7 +65,7 @@ def _there(places: Sequence[System], inputs: bool) -> list[tuple[System, list[st
     return there
 
 
-class _Port:
+class _Port(ABC):
     """What inputs and outputs have in common: a wanted name, and perhaps a connection to it."""
 
     inputs: bool
@@ -132,8 +133,9 @@ class _Port:
     def _take(self, place: System, name: str) -> None:
         self._line, self.name = self._open_line(place, name), name
 
+    @abstractmethod
     def _open_line(self, place: System, name: str) -> Line:
-        raise NotImplementedError
+        """Connect to a port of a system."""
 
     def _disconnect(self) -> None:
         line, self._line = self._line, None

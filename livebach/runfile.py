@@ -61,10 +61,15 @@ class TrainConfig:
 
     def rate_at(self, update: int) -> float:
         """The learning rate of an update, counted from 0."""
-        if update < self.warmup:
-            return self.rate * (update + 1) / self.warmup
-        done = (update - self.warmup) / max(1, self.updates - self.warmup)
-        return self.rate * 0.5 * (1 + float(np.cos(np.pi * min(1.0, done))))
+        return self.rate * rising_and_falling(update, self.warmup, self.updates)
+
+
+def rising_and_falling(update: int, warmup: int, updates: int) -> float:
+    """The share of the learning rate for an update, counted from 0: a rise, then a cosine to nothing."""
+    if update < warmup:
+        return (update + 1) / warmup
+    done = (update - warmup) / max(1, updates - warmup)
+    return 0.5 * (1 + float(np.cos(np.pi * min(1.0, done))))
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

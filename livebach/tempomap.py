@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from livebach.grid import Mark
-from livebach.midifile import PPQ
+from livebach.midifile import LONGEST_QUARTER_US, PPQ
 from livebach.roll import Metre
 
 STRAIGHT = 2.0
@@ -21,7 +21,6 @@ STRETCH = 1.25
 """So much slower or faster, a silence is stretched or squeezed into whole bars."""
 FINEST = 16
 """A bar that was broken off is counted in this part of a whole note."""
-_LONGEST_QUARTER_US = 0xFFFFFF  # a tempo has three bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Stretch:
     def quarter_us(self) -> int:
         """A quarter note in microseconds."""
         us = (self.until_s - self.from_s) / self.quarters * 1e6
-        return max(1, min(_LONGEST_QUARTER_US, round(us)))
+        return max(1, min(LONGEST_QUARTER_US, round(us)))
 
     def tick(self, time_s: float) -> int:
         """The file's tick at a time."""

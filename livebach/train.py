@@ -15,7 +15,7 @@ import yaml
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from livebach import checkpoint as checkpoints
-from livebach.corpus import Corpus, CorpusError, load_corpus, midi_files
+from livebach.corpus import Corpus, CorpusError, load_corpus
 from livebach.errors import UserError
 from livebach.spec import NetworkSpec
 
@@ -93,7 +93,6 @@ def _nothing(_: str) -> None:
 
 def _corpus(args: argparse.Namespace, spec: NetworkSpec, say: Callable[[str], None]) -> Corpus:
     """The pieces, memory-mapped from a cache, which is made in the run's folder if there is no other."""
-    midi_files(args.data)  # where there is none, nothing is written
     cache = args.cache or args.out / "frames"
     corpus = load_corpus(args.data, spec.steps_per_quarter, report=say, cache=cache)
     args.out.mkdir(parents=True, exist_ok=True)
