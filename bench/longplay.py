@@ -28,11 +28,11 @@ from rig import Livebach, Rig, rig
 from livebach import session, take
 from livebach.bench import load_average, machine, summary
 from livebach.benchplay import Silence, resident_mb
-from livebach.clock import freeze
 from livebach.config import Config
 from livebach.daemon import Daemon
 from livebach.events import Event, NoteOn
 from livebach.fakes import ManualClock
+from livebach.heap import freeze
 from livebach.phrases import PHRASES
 from livebach.rehearsal import Score, rehearse
 from livebach.status import Status

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livebach.checkpoint import default_path
-from livebach.clock import Clock, freeze, make_timely
+from livebach.clock import Clock, make_timely
 from livebach.engine import Engine
 from livebach.errors import UserError
+from livebach.heap import freeze
 from livebach.options import add_settings, settings
 from livebach.reference import Player, multiply_adds, random_checkpoint
 from livebach.take import DEFAULT, load_network

@@ -9,11 +9,12 @@ from threading import Thread
 from time import perf_counter, process_time, sleep
 
 from livebach import play, take
-from livebach.clock import Clock, freeze, make_timely
+from livebach.clock import Clock, make_timely
 from livebach.config import Config
 from livebach.daemon import Daemon
 from livebach.engine import Engine
 from livebach.events import Event, NoteOff, NoteOn, to_bytes
+from livebach.heap import freeze
 from livebach.reference import random_checkpoint
 
 IDLE_S = 3.0

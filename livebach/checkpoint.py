@@ -6,9 +6,10 @@ the file states before any weight is read, so that a wrong file costs no memory.
 
 from __future__ import annotations
 
-import hashlib
+import importlib
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,5 +171,16 @@ def _pair(path: Path, handle: Any) -> dict[str, NDArray[Any]]:
 
 def fingerprint(path: Path) -> str:
     """The SHA-256 of a file, in hex: what a session's log knows a checkpoint by."""
+    digest = _sha256()
     with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+        while part := handle.read(1 << 16):
+            digest.update(part)
+    return str(digest.hexdigest())
+
+
+def _sha256() -> Any:
+    """Python's own, as `random` takes its SHA-512: hashlib would load OpenSSL for it, 3.4 MB of a player's memory."""
+    try:
+        return importlib.import_module("_sha2" if sys.version_info >= (3, 12) else "_sha256").sha256()
+    except ImportError:  # another Python than CPython, or built without
+        return importlib.import_module("hashlib").sha256()

@@ -6,7 +6,6 @@ Knows nothing of music: times are seconds of one monotonic clock.
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import sys
 from contextlib import suppress
@@ -37,12 +36,6 @@ class Clock:
             sleep(rest_s)
         while perf_counter() < deadline_s:
             pass
-
-
-def freeze() -> None:
-    """Tidy up once, and have the garbage collector leave alone all that is there now."""
-    gc.collect()
-    gc.freeze()
 
 
 def make_prompt() -> bool:

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from livebach import sound, take
-from livebach.clock import Clock, freeze, make_timely
+from livebach.clock import Clock, make_timely
 from livebach.config import Config, with_value
 from livebach.daemon import Daemon
 from livebach.display import Display, open_display
 from livebach.errors import UserError
 from livebach.events import Event
 from livebach.fakes import FakePort, ManualClock
+from livebach.heap import freeze
 from livebach.hotkeys import HELP, Hotkeys, open_hotkeys
 from livebach.options import add_settings, settings
 from livebach.phrases import PHRASES, Phrase

@@ -17,11 +17,12 @@ from time import perf_counter, sleep
 from typing import Protocol
 
 from livebach.bench import Summary, load_average, paced, summary, time_frames
-from livebach.clock import SPIN_S, Clock, freeze, make_timely
+from livebach.clock import SPIN_S, Clock, make_timely
 from livebach.config import Config
 from livebach.engine import Engine
 from livebach.events import Control, Event, to_bytes
 from livebach.grid import Grid
+from livebach.heap import freeze
 from livebach.inbox import Inbox
 from livebach.options import add_settings, settings
 from livebach.ports import InputPort, OutputPort

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
+from random import Random
 
 import numpy as np
 
-from livebach.events import CHANNELS, Event, NoteOff, NoteOn
+from livebach.events import Event, NoteOff, NoteOn
 
 HIGHEST, LOWEST = 74, 48
 """Where the outer voices are expected before they have sounded."""
@@ -73,7 +74,7 @@ class Spread:
 
     def __init__(self, seed: int, channels: range, most_s: float = 0.0) -> None:
         self.most_s = most_s
-        self._random = np.random.Generator(np.random.PCG64([seed, CHANNELS]))
+        self._random = Random(f"{seed} spread")  # nosec B311: chance for music
         self._channels = channels
         self._waiting: list[tuple[float, NoteOn]] = []
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ class Improviser:
 
     def __init__(self, memory: Memory, seed: int, beat_ticks: int, bar_ticks: int) -> None:
         self._memory = memory
-        self._random = np.random.Generator(np.random.PCG64(seed))
+        self._random = Random(seed)  # nosec B311: chance for music; numpy's would load 7 MB more
         self._beat_ticks = beat_ticks
         self._governor = Governor(bar_ticks)
         self._still_ticks = 0  # since the takeover, or since it struck a key
@@ -60,7 +61,7 @@ class Improviser:
         `given` is what is known of the player's part, `own` what is decided of its own; the player's keys go first.
         `fallback` is the key (0..87) that it strikes if, although it must begin, every draw is empty.
         """
-        uniforms = self._random.random(KEYS)
+        uniforms = np.array([self._random.random() for _ in range(KEYS)])
         own = np.where((given == ONSET) | (given == HOLD), UNKNOWN, own)
         frame = np.zeros(KEYS, np.uint8)
         draw = partial(self._draw_once, given, own, uniforms, sounding)

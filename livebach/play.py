@@ -14,13 +14,14 @@ from time import perf_counter
 from typing import Any
 
 from livebach import take
-from livebach.clock import Clock, freeze, lift_helpers, make_timely
+from livebach.clock import Clock, lift_helpers, make_timely
 from livebach.config import Config, Midi
 from livebach.controls import Controls
 from livebach.daemon import Daemon
 from livebach.display import Display, open_display
 from livebach.errors import UserError
 from livebach.guard import Guard
+from livebach.heap import freeze
 from livebach.hotkeys import HELP, Hotkeys, open_hotkeys
 from livebach.logs import FORMS, LEVELS, LogSink
 from livebach.loops import LoopFilter

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
+from random import SystemRandom
 
 from livebach import __version__, checkpoint
 from livebach.config import Config, to_dict, with_value
@@ -32,7 +32,7 @@ def seeded(config: Config) -> Config:
     """The settings with a seed: a new one where none was set."""
     if config.sampling.seed is not None:
         return config
-    return with_value(config, "sampling.seed", secrets.randbits(32))
+    return with_value(config, "sampling.seed", SystemRandom().getrandbits(32))
 
 
 def load_network(name: str, fast: bool = False) -> Loaded:

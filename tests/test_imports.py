@@ -19,9 +19,9 @@ LAYERS = {
     " fast reference grid click listener follow voice memory governor improviser modes cadence status tickload touch"
     " taps clockfollow clocksend beatpatterns beatfollow beatgrid expression performer musician",
     "files": "midifile tempomap session take options phrases",
-    "live": "portnames sounding systems rtlines jack ports loops clock inbox watcher ward guard recorder display logs"
-    " notify screen sound fakes rehearsal daemon swap hotkeys learn play panic ports_cli replay demo bench benchplay"
-    " doctor",
+    "live": "portnames sounding systems rtlines jack ports loops clock heap inbox watcher ward guard recorder display"
+    " logs notify screen sound fakes rehearsal daemon swap hotkeys learn play panic ports_cli replay demo bench"
+    " benchplay doctor",
     "offline": "framecache corpus batches model growth efficiency ranks runfile training train rollout generate frames"
     " collection survey engraved sources corpora plots plot copied rollstats rolltrial rollreport evaluation evaluate",
     "doubles": "testing hands",
@@ -40,7 +40,7 @@ LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in mod
 # What the core must not know: ports, clocks, threads, processes, logs, terminals, torch, chance of its own.
 FORBIDDEN_IN_CORE = {
     *("torch", "mido", "rtmidi", "time", "datetime", "threading", "asyncio", "queue", "multiprocessing", "concurrent"),
-    *("subprocess", "socket", "signal", "select", "logging", "rich", "random", "secrets", "tempfile", "shutil"),
+    *("subprocess", "socket", "signal", "select", "logging", "rich", "secrets", "tempfile", "shutil"),
 }
 # Only these of the core's modules read files.
 MAY_READ_FILES = {"config", "data", "checkpoint"}
@@ -97,6 +97,16 @@ def test_the_core_knows_no_io(module: str) -> None:
     """The core has no port, clock, thread, log or torch; files only where the configuration and weights are read."""
     forbidden = FORBIDDEN_IN_CORE | (set() if module in MAY_READ_FILES else FILE_MODULES)
     assert not foreign(module) & forbidden
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_has_no_chance_of_its_own(module: str) -> None:
+    """Of `random` it takes nothing but generators of its own, each with a seed that it was given."""
+    assert {name for name in imports(parsed(module)) if name.startswith("random")} <= {"random", "random.Random"}
+    assert not any(isinstance(node, ast.Import) and node.names[0].name == "random" for node in ast.walk(parsed(module)))
+    for node in ast.walk(parsed(module)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Random":
+            assert node.args
 
 
 @pytest.mark.parametrize("module", CORE)

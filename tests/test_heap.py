@@ -1,0 +1,57 @@
+"""Memory is taken before playing: the collector has nothing to look at, the allocators a reserve."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from livebach import heap
+
+NOW = """
+from pathlib import Path
+from livebach import heap
+
+def anonymous_kb():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+"""
+
+
+def run(code: str) -> list[int]:
+    """What a process of its own prints."""
+    done = subprocess.run([sys.executable, "-c", NOW + code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return [int(word) for word in done.stdout.split()]
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+
+
+def test_freezing_leaves_the_collector_nothing_to_do() -> None:
+    """What is there at the start is not looked at again."""
+    heap.freeze()
+    try:
+        assert gc.get_freeze_count() > 1000
+    finally:
+        gc.unfreeze()
+
+
+@needs_proc
+def test_the_reserve_is_used_before_the_system_is_asked() -> None:
+    """Objects of 1.5 MB and blocks of 0.5 MB, kept: without the reserve they are 2 MB more, with it next to nothing."""
+    code = """
+before = anonymous_kb()
+{freeze}
+ready = anonymous_kb()
+objects = [(i, i) for i in range(15000)]
+blocks = [b"x" * 20000 for _ in range(25)]
+print(ready - before, anonymous_kb() - ready)
+"""
+    taken, grown = run(code.format(freeze="heap.freeze()"))
+    assert taken > 2000
+    _, grown_without = run(code.format(freeze=""))
+    assert grown < 400 < 1500 < grown_without
