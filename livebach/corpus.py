@@ -172,12 +172,10 @@ def upbeat_ticks(score: Score) -> int:
     for note in score.notes:
         if note.start < stop:
             accent[note.start % bar] += min(note.end - note.start, bar) * (1.5 if note.key < 55 else 1.0)
-    half = max(1, beat // 2)
-    phases = list(range(0, bar, half))
-    strength = np.array([accent[p] + 0.3 * accent[p::beat].sum() for p in phases])
+    strength = np.array([accent[phase] + 0.3 * accent[phase::beat].sum() for phase in range(bar)])
     best = int(strength.argmax())
     clear = strength[best] > 1.3 * strength[0]
-    return phases[best] if clear else 0
+    return best if clear else 0
 
 
 def piece_of(name: str, score: Score) -> Piece:
@@ -223,7 +221,7 @@ def _wtc_number(name: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
-DRAWING = 1
+DRAWING = 2
 """Counts the ways that frames have been drawn: a cache of another one is not used."""
 
 

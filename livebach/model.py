@@ -35,6 +35,11 @@ def drop(x: Tensor, rate: float) -> Tensor:
     return x * (keep.to(x.dtype) / (1 - rate))
 
 
+def forget(frames: Tensor, share: float) -> Tensor:
+    """uint8 [B, T, 88] with a share of the keys that are down let go, each in each frame by a draw of its own."""
+    return frames * (torch.rand(frames.shape, device=frames.device) >= share) if share > 0 else frames
+
+
 class KeyMixing(nn.Module):
     """Every key hears every other by its distance: one learned weight per head and interval, over all 88 keys."""
 
@@ -140,11 +145,12 @@ class TwoAxisWaveNet(nn.Module):
         self.key_layers = nn.ModuleList(GatedLayer(k, k, d, 2) for d in spec.key_dilations)
         self.to_logits = nn.Linear(k, STATES)
 
-    def context(self, frames: Tensor, condition: Tensor, dropout: float = 0.0) -> Tensor:
+    def context(self, frames: Tensor, condition: Tensor, dropout: float = 0.0, forgotten: float = 0.0) -> Tensor:
         """What the past says: uint8 [B, T, 88], float [B, T, F] -> [B, T, 88, S], frame t for predicting t+1."""
         b, t, _ = frames.shape
         reach = self.spec.reach
-        present = torch.stack([frames == 1, frames == 2, frames <= 2], dim=-1).float()  # struck, held, a key is there
+        heard = forget(frames, forgotten) if self.training else frames
+        present = torch.stack([heard == 1, heard == 2, heard <= 2], dim=-1).float()  # struck, held, a key is there
         windows = F.pad(present, (0, 0, reach, reach)).unfold(2, 2 * reach + 1, 1)  # [B, T, 88, 3, 25]
         x = self.embed(windows.reshape(b, t, self.keys, -1)) + self.place
         shared = torch.tanh(self.condition(condition))
@@ -167,9 +173,17 @@ class TwoAxisWaveNet(nn.Module):
         logits: Tensor = self.to_logits(F.relu(total))
         return logits
 
-    def forward(self, frames: Tensor, condition: Tensor, coming: Tensor, given: Tensor, dropout: float = 0.0) -> Tensor:
+    def forward(
+        self,
+        frames: Tensor,
+        condition: Tensor,
+        coming: Tensor,
+        given: Tensor,
+        dropout: float = 0.0,
+        forgotten: float = 0.0,
+    ) -> Tensor:
         """Negative log-likelihood in nats of each key that is not given: float [B, T, 88]."""
-        logits = self.logits(self.context(frames, condition, dropout), coming, given, dropout)
+        logits = self.logits(self.context(frames, condition, dropout, forgotten), coming, given, dropout)
         return nats(logits, frames, coming, given)
 
 

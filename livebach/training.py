@@ -159,7 +159,7 @@ class Trainer:
 
     def _forward(self, frames: Tensor, condition: Tensor, coming: Tensor, given: Tensor, counted: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            nats = self._parallel(frames, condition, coming, given, self.config.dropout)
+            nats = self._parallel(frames, condition, coming, given, self.config.dropout, self.config.forgotten)
         loss: Tensor = nats.sum() / counted
         return loss
 

@@ -161,11 +161,11 @@ def test_the_last_of_two_metres_on_one_tick_counts(tmp_path: Path) -> None:
     assert read_score(path).metres == ((0, Metre(6, 8)),)
 
 
-@pytest.mark.parametrize("upbeat", [0, 4, 8])
+@pytest.mark.parametrize("upbeat", [0, 1, 2, 4, 5, 8])
 def test_an_upbeat_is_heard(tmp_path: Path, upbeat: int) -> None:
     """The first bar begins with it in the file: long low notes say where the downbeats are."""
     track: list[Message | MetaMessage] = [metre(3, 4)]
-    track += [m for _ in range(upbeat // 4) for m in (on(72), off(72, 4))]
+    track += [m for length in [upbeat % 4] + [4] * (upbeat // 4) if length for m in (on(72), off(72, length))]
     for _ in range(8):
         track += [on(40), on(72), off(72, 4), on(74), off(74, 4), on(76), off(76, 4), off(40)]
     score = read_score(write(tmp_path / "a.mid", track))

@@ -13,7 +13,7 @@ from livebach.spec import CONDITION_FEATURES
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 
-from livebach.model import drop, from_checkpoint, nats, to_checkpoint  # noqa: E402
+from livebach.model import drop, forget, from_checkpoint, nats, to_checkpoint  # noqa: E402
 from livebach.training import on_device, whole_piece  # noqa: E402
 
 TICKS = SMALL.receptive_field + 6
@@ -147,6 +147,22 @@ def test_dropout_is_in_training_only(model) -> None:
     ones = drop(torch.ones(4, 100, KEYS, 8), 0.25)
     assert (ones == ones[:, :, :1]).all()
     assert abs(float(ones.mean()) - 1) < 0.05
+
+
+def test_what_is_forgotten(model) -> None:
+    """In training a share of the keys down are hidden from the past, not from what is possible; at rest nothing is."""
+    frames, rows, coming, given = inputs()
+    with torch.no_grad():
+        assert torch.equal(model(frames, rows, coming, given, 0.0, 0.5), model(frames, rows, coming, given))
+        torch.manual_seed(0)
+        found = model.train()(frames, rows, coming, given, 0.0, 0.5)
+    model.eval()
+    assert found.max() < 1e3  # HOLD after a key that is hidden
+    down = torch.full((4, 100, KEYS), 2, dtype=torch.uint8)
+    left = forget(down, 0.3)
+    assert set(left.unique().tolist()) == {0, 2}
+    assert abs(float((left > 0).float().mean()) - 0.7) < 0.02
+    assert forget(down, 0.0) is down
 
 
 def test_it_learns_one_batch_by_heart() -> None:
