@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, spec: NetworkSpec, config: TrainConfig, ranks: Ranks) -> int:
+    from livebach.efficiency import reuse_freed_memory
     from livebach.runfile import STATE_FILE
     from livebach.training import Trainer
 
@@ -75,6 +76,7 @@ def _run(args: argparse.Namespace, spec: NetworkSpec, config: TrainConfig, ranks
     say = print if ranks.first else _nothing
     with ranks.first_goes_first():
         corpus = _corpus(args, spec, say)
+    reuse_freed_memory()
     trainer = Trainer(spec, config, corpus, args.out, ranks)
     _take_up(args, trainer)
     interrupted = _train(args, trainer)
