@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from livebach.batches import UNKNOWN_TEXTURE, before, condition_rows
-from livebach.model import TwoAxisWaveNet, nats
+from livebach.model import QUIET, Noise, TwoAxisWaveNet, nats
 from livebach.roll import KEYS, ONSET, UNKNOWN, Frames
 from livebach.runfile import BEST_FILE, LOG_FILE, rising_and_falling, write_tensors
 from livebach.spec import CONDITION_FEATURES, NetworkSpec
@@ -69,13 +69,18 @@ class Config:
     warmup: int = 50
     weight_decay: float = 0.05
     dropout: float = 0.15
+    frame_dropout: float = 0.5
     forgotten: float = 0.0
-    """Share of the past's notes that are hidden from the network, each frame anew."""
     average: float = 0.99
     validate_every: int = 60
     seed: int = 1
     bf16: bool = True
     compile: bool = True
+
+    @property
+    def noise(self) -> Noise:
+        """Against learning by heart."""
+        return Noise(self.dropout, self.frame_dropout, self.forgotten)
 
     def rate_at(self, update: int) -> float:
         """The learning rate of an update, counted from 0."""
@@ -150,10 +155,10 @@ def conditions(start: int, length: int) -> NDArray[np.float32]:
     return condition_rows(where, before(where), texture)[start:]
 
 
-def key_nats(model: TwoAxisWaveNet, row: Rows, dropout: float = 0.0) -> Tensor:
+def key_nats(model: TwoAxisWaveNet, row: Rows, noise: Noise = QUIET) -> Tensor:
     """Nats of each key, [B, T, K]: of two states, as HOLD is impossible after what is said to be silence."""
     silence, unknown = torch.zeros_like(row.coming), torch.full_like(row.coming, UNKNOWN)
-    logits = model.logits(model.context(row.before, row.condition, dropout), row.coming, unknown, dropout)
+    logits = model.logits(model.context(row.before, row.condition, noise), row.coming, unknown, noise)
     return nats(logits, silence, row.coming, unknown)
 
 
@@ -184,9 +189,7 @@ class Batches:
             parts = [part for piece in self.pieces for part in self._parts(piece)]
             self.waiting = [parts[i] for i in self.rng.permutation(len(parts))] + self.waiting
         drawn = [self.waiting.pop() for _ in range(self.config.batch)]
-        row = rows(drawn, self.config.crop, self.keyboard)
-        kept = self.rng.random(row.before.shape, np.float32) >= self.config.forgotten
-        return replace(row, before=row.before * torch.from_numpy(kept))
+        return rows(drawn, self.config.crop, self.keyboard)
 
     def _parts(self, piece: Frames) -> list[tuple[Frames, int, int]]:
         count = -(-len(piece) // self.config.crop)
@@ -211,7 +214,7 @@ def train(
 
     def loss_of(row: Rows) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            found = key_nats(model, row, config.dropout)
+            found = key_nats(model, row, config.noise)
         return (found.sum(dim=-1) * row.counted).sum() / row.counted.sum()
 
     step = torch.compile(loss_of) if compiled else loss_of

@@ -57,7 +57,7 @@ def weight_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
         **_linear("embed", (2 * spec.reach + 1) * STATES, c),
         **_linear("condition", CONDITION_FEATURES, spec.condition_channels),
         **_linear("given.embed", STATES, g),
-        **_linear("from_context", s, k),
+        **_linear("from_context", spec.context_width, k),
         "from_given.weight": (k, g),
         "from_below.weight": (k, STATES),
         **_linear("to_logits", k, STATES),
@@ -70,6 +70,12 @@ def weight_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
             shapes[f"time_layers.{i}.mixing.to_gates.weight"] = (2 * c, c)
     for i in range(len(spec.key_dilations)):
         shapes |= _gated(f"key_layers.{i}", k, k)
+    if spec.frame_channels:
+        f = spec.frame_channels
+        shapes |= {**_linear("frame.embed", 2 * KEYS, f), **_linear("frame.to_keys", f, KEYS * spec.frame_features)}
+        for i in range(len(spec.frame_dilations)):
+            shapes |= _gated(f"frame.layers.{i}", f, f)
+            shapes[f"frame.layers.{i}.condition.weight"] = (2 * f, spec.condition_channels)
     for i in range(len(spec.given_dilations)):
         shapes |= {f"given.layers.{i}.weight": (g, g, 3), f"given.layers.{i}.bias": (g,)}
     return shapes

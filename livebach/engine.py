@@ -84,18 +84,59 @@ def _out_weights(w: dict[str, Array], names: list[str]) -> tuple[list[Array], Ar
     return [out[:c] for out in each], np.concatenate([out[c:] for out in each], axis=1)
 
 
-class TimeStack:
-    """The WaveNet over time, all keys at once; one call a frame."""
+class RingStack:
+    """Gated layers over time, n columns at once, one call a tick; of each layer's past a ring buffer is kept.
+
+    A ring of d slots for dilation d needs no wrapping: it is read just before it is overwritten.
+    """
+
+    def __init__(self, w: dict[str, Array], names: list[str], dilations: tuple[int, ...], n: int) -> None:
+        self.dilations = dilations
+        self.starts = [sum(dilations[:i]) for i in range(len(names))]
+        self.bias = np.stack([_folded(w, name)[:, -1] for name in names])  # [L, 2C]
+        self.condition = np.stack([w[f"{name}.condition.weight"] for name in names])  # [L, 2C, D]
+        self.channels = c = self.bias.shape[1] // 2
+        self.condition[:, c:] *= np.float32(0.5)
+        out, self.skip = _out_weights(w, names)
+        gates, hidden = np.zeros((2 * c, n), np.float32), _ones_below(c, n, len(names))
+        self.layers, self.mixed = [], []
+        for i, name in enumerate(names):
+            mixing = [w[key] for key in (f"{name}.mixing.to_gates.weight",) if key in w]
+            taps = np.concatenate([_ones_below(2 * c, n), *(np.zeros((c, n), np.float32) for _ in mixing)])
+            self.layers.append(GatedLayer(_folded(w, name, *mixing), out[i], taps, gates, hidden[i]))
+            self.mixed.append(taps[2 * c + 1 :])
+        self.hidden = hidden.reshape(-1, n)
+        self.total = np.zeros((len(self.skip), n), np.float32)
+
+    def blank(self) -> Array:
+        """Rings of silence: [slots, C, n]."""
+        return np.zeros((sum(self.dilations), self.channels, self.hidden.shape[1]), np.float32)
+
+    def run(self, rings: Array, tick: int, condition: Array) -> Array:
+        """From what is in the first layer's present, and a condition [D]: the summed skips [S, n], rectified."""
+        rows = self.bias + self.condition @ condition
+        for i, layer in enumerate(self.layers):
+            slot = rings[self.starts[i] + tick % self.dilations[i]]
+            layer.past[:] = slot
+            slot[:] = layer.present
+            layer.weights[:, 2 * len(slot)] = rows[i]
+            self._mix(i, layer.present)
+            layer.activate()
+            if i + 1 < len(self.layers):
+                layer.pass_on(self.layers[i + 1].present)
+        np.matmul(self.skip, self.hidden, out=self.total)
+        return np.maximum(self.total, 0, out=self.total)
+
+    def _mix(self, i: int, x: Array) -> None:
+        """What else layer `i` takes in, besides its past and present: nothing."""
+
+
+class TimeStack(RingStack):
+    """The WaveNet over time, all keys at once."""
 
     def __init__(self, spec: NetworkSpec, w: dict[str, Array]) -> None:
-        names = [f"time_layers.{i}" for i in range(len(spec.time_dilations))]
-        self.dilations = spec.time_dilations
-        self.starts = [sum(spec.time_dilations[:i]) for i in range(len(names))]
-        self.bias = np.stack([_folded(w, n)[:, -1] for n in names])  # [L, 2C]
-        self.condition = np.stack([w[f"{n}.condition.weight"] for n in names])  # [L, 2C, D]
-        self.condition[:, spec.time_channels :] *= np.float32(0.5)
+        super().__init__(w, [f"time_layers.{i}" for i in range(len(spec.time_dilations))], spec.time_dilations, KEYS)
         self.heads = {i: self._heads(w[f"time_layers.{i}.mixing.by_interval"]) for i in spec.mixing_layers}
-        self._bind(spec, w, names)
         self._embedding(spec, w)
 
     @staticmethod
@@ -103,20 +144,6 @@ class TimeStack:
         """[H, 175] weights by interval -> [H, 88, 88], from key to key."""
         index = np.arange(KEYS)[None, :] - np.arange(KEYS)[:, None] + KEYS - 1
         return np.ascontiguousarray(by_interval[:, index])
-
-    def _bind(self, spec: NetworkSpec, w: dict[str, Array], names: list[str]) -> None:
-        c = spec.time_channels
-        out, self.skip = _out_weights(w, names)
-        gates = np.zeros((2 * c, KEYS), np.float32)
-        hidden = _ones_below(c, KEYS, len(names))
-        self.layers, self.mixed = [], {}
-        for i, name in enumerate(names):
-            mixing = [w[f"{name}.mixing.to_gates.weight"]] if i in self.heads else []
-            taps = np.concatenate([_ones_below(2 * c, KEYS), *(np.zeros((c, KEYS), np.float32) for _ in mixing)])
-            self.layers.append(GatedLayer(_folded(w, name, *mixing), out[i], taps, gates, hidden[i]))
-            self.mixed[i] = taps[2 * c + 1 :]
-        self.hidden = hidden.reshape(-1, KEYS)
-        self.total = np.zeros((spec.context_channels, KEYS), np.float32)
 
     def _embedding(self, spec: NetworkSpec, w: dict[str, Array]) -> None:
         width = 2 * spec.reach + 1
@@ -128,27 +155,10 @@ class TimeStack:
         self.planes = self.padded[:, spec.reach : spec.reach + KEYS]
         self.windows = sliding_window_view(self.padded, KEYS, axis=1)  # [2, width, 88], a view
 
-    @property
-    def ring_slots(self) -> int:
-        """Slots of all rings together: a ring of d slots for dilation d needs no wrapping."""
-        return sum(self.dilations)
-
     def step(self, state: State, condition: Array) -> Array:
-        """Take in `state.frame` and its condition [D]; the summed skips [S, 88], in a buffer used again by the next."""
-        rows = self.bias + self.condition @ condition
+        """Take in `state.frame` and its condition [D]: [S, 88], in a buffer used again by the next."""
         self._embed(state.frame, self.layers[0].present)
-        for i, layer in enumerate(self.layers):
-            slot = state.rings[self.starts[i] + state.tick % self.dilations[i]]
-            layer.past[:] = slot
-            slot[:] = layer.present
-            layer.weights[:, 2 * len(slot)] = rows[i]
-            if i in self.heads:
-                self._mix(i, layer.present)
-            layer.activate()
-            if i + 1 < len(self.layers):
-                layer.pass_on(self.layers[i + 1].present)
-        state.tick += 1
-        return np.matmul(self.skip, self.hidden, out=self.total)
+        return self.run(state.rings, state.tick, condition)
 
     def _embed(self, frame: Frame, out: Array) -> None:
         np.equal(frame, 1, out=self.planes[0], casting="unsafe")
@@ -158,8 +168,29 @@ class TimeStack:
 
     def _mix(self, i: int, x: Array) -> None:
         """Let every key hear every other, by their distance."""
-        heads = len(self.heads[i])
-        np.matmul(x.reshape(heads, -1, KEYS), self.heads[i], out=self.mixed[i].reshape(heads, -1, KEYS))
+        if i in self.heads:
+            heads = len(self.heads[i])
+            np.matmul(x.reshape(heads, -1, KEYS), self.heads[i], out=self.mixed[i].reshape(heads, -1, KEYS))
+
+
+class FrameStack(RingStack):
+    """The WaveNet over time that takes a frame as one vector of its keys."""
+
+    def __init__(self, spec: NetworkSpec, w: dict[str, Array]) -> None:
+        names = [f"frame.layers.{i}" for i in range(len(spec.frame_dilations))]
+        super().__init__(w, names, spec.frame_dilations, 1)
+        self.embed = w["frame.embed.weight"], w["frame.embed.bias"]
+        self.to_keys = w["frame.to_keys.weight"], w["frame.to_keys.bias"]
+        self.present = np.zeros(2 * KEYS, np.float32)
+
+    def step(self, state: State, condition: Array) -> Array:
+        """Take in `state.frame` and its condition [D]: what it has to say of each key, [features, 88]."""
+        np.equal(state.frame, 1, out=self.present[:KEYS], casting="unsafe")
+        np.equal(state.frame, 2, out=self.present[KEYS:], casting="unsafe")
+        self.layers[0].present[:, 0] = self.embed[0] @ self.present + self.embed[1]
+        total = self.run(state.frame_rings, state.tick, condition)
+        said: Array = self.to_keys[0] @ total[:, 0] + self.to_keys[1]
+        return said.reshape(KEYS, -1).T
 
 
 class GivenStack:
@@ -275,10 +306,13 @@ class Engine:
         w = checkpoint.weights
         self.spec = checkpoint.spec
         self.time = TimeStack(self.spec, w)
+        self.frame = FrameStack(self.spec, w) if self.spec.frame_channels else None
         self.given = GivenStack(self.spec, w)
         self.keys = self.key_stack(self.spec, w)
         self.of_condition = w["condition.weight"], w["condition.bias"]
-        self.to_keys = w["from_context.weight"], w["from_context.bias"][:, None]
+        context = w["from_context.weight"]
+        self.to_keys = np.ascontiguousarray(context[:, : self.spec.context_channels]), w["from_context.bias"][:, None]
+        self.from_frame = np.ascontiguousarray(context[:, self.spec.context_channels :])
         self._check(checkpoint)
 
     def new_state(self, first: Place = START, texture: Texture | None = None) -> State:
@@ -289,8 +323,9 @@ class Engine:
         return state
 
     def _blank(self) -> State:
-        rings = np.zeros((self.time.ring_slots, self.spec.time_channels, KEYS), np.float32)
-        return State(rings, 0, np.zeros(KEYS, np.uint8), np.zeros((self.spec.key_channels, KEYS), np.float32))
+        frame_rings = self.frame.blank() if self.frame else np.zeros((0, 0, 1), np.float32)
+        context = np.zeros((self.spec.key_channels, KEYS), np.float32)
+        return State(self.time.blank(), frame_rings, 0, np.zeros(KEYS, np.uint8), context)
 
     def push(self, state: State, frame: Frame, place: Place, coming: Place, texture: Texture) -> None:
         """Remember a frame [88] that sounded at `place`; `coming` is the place of the next, whose texture is wanted."""
@@ -298,9 +333,12 @@ class Engine:
 
     def _push(self, state: State, frame: Frame, row: Array) -> None:
         np.copyto(state.frame, frame)
-        skips = self.time.step(state, np.tanh(self.of_condition[0] @ row + self.of_condition[1]))
-        np.matmul(self.to_keys[0], np.maximum(skips, 0, out=skips), out=state.context)
+        condition = np.tanh(self.of_condition[0] @ row + self.of_condition[1])
+        np.matmul(self.to_keys[0], self.time.step(state, condition), out=state.context)
         state.context += self.to_keys[1]
+        if self.frame is not None:
+            state.context += self.from_frame @ self.frame.step(state, condition)
+        state.tick += 1
 
     def logits(self, state: State, frame: Frame, given: Frame) -> Array:
         """Of the coming frame, teacher forced: [88, 3], key k sees the keys of `frame` below it. HOLD is not masked."""

@@ -19,6 +19,8 @@ from livebach.spec import NetworkSpec
 _WIDTHS = ("time_channels", "context_channels", "condition_channels", "key_channels", "given_channels")
 _STACKS = ("time_dilations", "key_dilations")
 _LEFT_ALONE = ("steps_per_quarter", "mixing_heads", "reach", "given_dilations")
+_FRAME = ("frame_channels", "frame_dilations", "frame_features")
+"""The stack that takes frames as vectors may be added; one that is there stays as it is."""
 
 Places = Sequence[int]
 
@@ -36,6 +38,8 @@ def grown(checkpoint: Checkpoint, spec: NetworkSpec) -> TwoAxisWaveNet:
         if name in taken:
             rows, columns = _axes(name, places)
             fresh[name] = _embedded(taken[name], value, rows, columns)
+        elif name.startswith("frame."):
+            continue  # what reads it, `from_context`, is zero there
         elif ".out." in name or ".mixing.to_gates" in name:  # of a new layer, or of a new look across the keys
             fresh[name] = torch.zeros_like(value)
     new.load_state_dict(fresh)
@@ -44,7 +48,7 @@ def grown(checkpoint: Checkpoint, spec: NetworkSpec) -> TwoAxisWaveNet:
 
 def check_larger(old: NetworkSpec, new: NetworkSpec) -> None:
     """Raises ValueError, in one line, where a network of shape `old` cannot grow into `new`."""
-    for name in _LEFT_ALONE:
+    for name in _LEFT_ALONE + (_FRAME if old.frame_channels else ()):
         if getattr(old, name) != getattr(new, name):
             raise ValueError(f"{name} cannot change from {getattr(old, name)} to {getattr(new, name)} in growing")
     for name in _WIDTHS:
@@ -67,7 +71,7 @@ def _widths(old: NetworkSpec, new: NetworkSpec) -> dict[str, Places]:
         "time": time,
         "time_gates": [*time, *(after + i for i in time)],
         "time_out": [*time, *range(after, after + skip)],
-        "context": range(skip),
+        "context": [*range(skip), *range(new.context_channels, new.context_channels + old.context_width - skip)],
         "condition": range(old.condition_channels),
         "key": range(keys),
         "key_gates": [*range(keys), *range(new.key_channels, new.key_channels + keys)],
@@ -100,6 +104,8 @@ def _axes(name: str, places: dict[str, Places]) -> tuple[Places | None, Places |
 def _layer_axes(name: str) -> tuple[str | None, str | None]:
     if name.startswith("given.layers"):
         return "given", "given" if name.endswith("weight") else None
+    if name.startswith("frame."):
+        return None, "condition" if name.endswith("condition.weight") else None
     axis = {"time_layers": "time", "key_layers": "key"}.get(name.split(".", maxsplit=1)[0])
     if axis is None or name.endswith("by_interval"):
         return None, None

@@ -7,6 +7,7 @@ a frame over its keys follows Boulanger-Lewandowski et al. 2012 (RNN-NADE). Know
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class GatedLayer(nn.Module):
         if self.mixing is not None:
             gates = gates + self.mixing(x)
         signal, gate = gates.chunk(2, dim=-1)
-        hidden = drop(torch.tanh(signal) * torch.sigmoid(gate), dropout if self.training else 0.0)
+        hidden = drop(torch.tanh(signal) * torch.sigmoid(gate), dropout)
         residual, skip = self.out(hidden).split([self.channels, self.out.out_features - self.channels], dim=-1)
         return x + residual, skip
 
@@ -113,6 +114,45 @@ def one_hot(states: Tensor) -> Tensor:
     return torch.stack([states == s for s in range(STATES)], dim=-1).float()
 
 
+class FrameStack(nn.Module):
+    """The WaveNet over time that takes a frame as one vector of its keys, and knows each by its pitch.
+
+    What the shared weights of the other stack cannot tell apart, this one can, and the other way round.
+    """
+
+    def __init__(self, spec: NetworkSpec, keys: int) -> None:
+        super().__init__()
+        c = spec.frame_channels
+        self.embed = nn.Linear(2 * keys, c)
+        self.layers = nn.ModuleList(GatedLayer(c, c, d, 1, spec.condition_channels) for d in spec.frame_dilations)
+        self.to_keys = nn.Linear(c, keys * spec.frame_features)
+
+    def forward(self, present: Tensor, condition: Tensor, dropout: float) -> Tensor:
+        """Struck and held [B, T, 2 * 88], a condition [B, T, D] -> features of each key [B, T, 88 * features]."""
+        x = self.embed(present).unsqueeze(2)  # one key
+        total: Tensor | float = 0.0
+        for layer in self.layers:
+            x, skip = layer(x, condition, dropout)
+            total = total + skip
+        assert isinstance(total, Tensor)
+        features: Tensor = self.to_keys(drop(F.relu(total), dropout).squeeze(2))
+        return features
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """What training adds against learning pieces by heart, as shares; nothing at rest."""
+
+    dropout: float = 0.0
+    frame_dropout: float = 0.0
+    """Dropout of the stack that takes frames as vectors."""
+    forgotten: float = 0.0
+    """Keys down in the past that are hidden from the network, in each frame anew."""
+
+
+QUIET = Noise()
+
+
 class TwoAxisWaveNet(nn.Module):
     """P(coming frame | frames so far, metre, texture, given keys), key by key from the lowest.
 
@@ -139,51 +179,50 @@ class TwoAxisWaveNet(nn.Module):
             for i, d in enumerate(spec.time_dilations)
         )
         self.given = GivenStack(spec)
-        self.from_context = nn.Linear(spec.context_channels, k)
+        self.frame = FrameStack(spec, keys) if spec.frame_channels else None
+        self.from_context = nn.Linear(spec.context_width, k)
         self.from_given = nn.Linear(spec.given_channels, k, bias=False)
         self.from_below = nn.Linear(STATES, k, bias=False)
         self.key_layers = nn.ModuleList(GatedLayer(k, k, d, 2) for d in spec.key_dilations)
         self.to_logits = nn.Linear(k, STATES)
 
-    def context(self, frames: Tensor, condition: Tensor, dropout: float = 0.0, forgotten: float = 0.0) -> Tensor:
+    def context(self, frames: Tensor, condition: Tensor, noise: Noise = QUIET) -> Tensor:
         """What the past says: uint8 [B, T, 88], float [B, T, F] -> [B, T, 88, S], frame t for predicting t+1."""
         b, t, _ = frames.shape
         reach = self.spec.reach
-        heard = forget(frames, forgotten) if self.training else frames
+        heard = forget(frames, noise.forgotten)
         present = torch.stack([heard == 1, heard == 2, heard <= 2], dim=-1).float()  # struck, held, a key is there
         windows = F.pad(present, (0, 0, reach, reach)).unfold(2, 2 * reach + 1, 1)  # [B, T, 88, 3, 25]
         x = self.embed(windows.reshape(b, t, self.keys, -1)) + self.place
         shared = torch.tanh(self.condition(condition))
         total: Tensor | float = 0.0
         for layer in self.time_layers:
-            x, skip = layer(x, shared, dropout)
+            x, skip = layer(x, shared, noise.dropout)
             total = total + skip
         assert isinstance(total, Tensor)
-        return drop(F.relu(total), dropout if self.training else 0.0)
+        context = drop(F.relu(total), noise.dropout)
+        if self.frame is None:
+            return context
+        vector = torch.cat([heard == 1, heard == 2], dim=-1).float()
+        features = self.frame(vector, shared, noise.frame_dropout).reshape(b, t, self.keys, -1)
+        return torch.cat([context, features], dim=-1)
 
-    def logits(self, context: Tensor, coming: Tensor, given: Tensor, dropout: float = 0.0) -> Tensor:
+    def logits(self, context: Tensor, coming: Tensor, given: Tensor, noise: Noise = QUIET) -> Tensor:
         """Teacher-forced logits of the coming frames: [B, T, 88, 3]; key k sees the keys below it in `coming`."""
         y = self.from_context(context) + self.from_given(self.given(given))
         y = y + self.from_below(shift(one_hot(coming), 1, 2))
         total: Tensor | float = 0.0
         for layer in self.key_layers:
-            y, skip = layer(y, None, dropout)
+            y, skip = layer(y, None, noise.dropout)
             total = total + skip
         assert isinstance(total, Tensor)
         logits: Tensor = self.to_logits(F.relu(total))
         return logits
 
-    def forward(
-        self,
-        frames: Tensor,
-        condition: Tensor,
-        coming: Tensor,
-        given: Tensor,
-        dropout: float = 0.0,
-        forgotten: float = 0.0,
-    ) -> Tensor:
+    def forward(self, frames: Tensor, condition: Tensor, coming: Tensor, given: Tensor, noise: Noise = QUIET) -> Tensor:
         """Negative log-likelihood in nats of each key that is not given: float [B, T, 88]."""
-        logits = self.logits(self.context(frames, condition, dropout, forgotten), coming, given, dropout)
+        noise = noise if self.training else QUIET
+        logits = self.logits(self.context(frames, condition, noise), coming, given, noise)
         return nats(logits, frames, coming, given)
 
 

@@ -39,7 +39,8 @@ def multiply_adds(spec: NetworkSpec) -> int:
     """How many multiply-adds one frame takes where each is done once; biases, tables and activations left out.
 
     A gated layer of C channels: 2C·C for the past, 2C·C for the present, S·C for the skip, and C·C for the next layer,
-    which the last one lacks; 88 keys. The two states of 2·reach + 1 keys come in, three logits go out.
+    which the last one lacks; 88 keys. The two states of 2·reach + 1 keys come in, three logits go out. The stack that
+    takes a frame as one vector runs once, for all keys.
     """
     c, k, g, s, d = (
         spec.time_channels,
@@ -54,8 +55,16 @@ def multiply_adds(spec: NetworkSpec) -> int:
     mixing = len(spec.mixing_layers) * (KEYS * c + 2 * c * c)
     given = len(spec.given_dilations) * 3 * g * g + g * k
     keys = key_layers * (4 * k * k + k * k) + (key_layers - 1) * k * k
-    once = CONDITION_FEATURES * d + layers * 2 * c * d
-    return KEYS * (embedding + time + mixing + s * k + given + keys + STATES * k) + once
+    once = CONDITION_FEATURES * d + layers * 2 * c * d + _of_frames(spec)
+    return KEYS * (embedding + time + mixing + spec.context_width * k + given + keys + STATES * k) + once
+
+
+def _of_frames(spec: NetworkSpec) -> int:
+    f, layers = spec.frame_channels, len(spec.frame_dilations)
+    if not layers:
+        return 0
+    gated = layers * (4 * f * f + f * f + 2 * f * spec.condition_channels) + (layers - 1) * f * f
+    return 2 * KEYS * f + gated + f * KEYS * spec.frame_features
 
 
 def random_checkpoint(spec: NetworkSpec = REFERENCE, seed: int = 0) -> Checkpoint:

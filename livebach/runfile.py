@@ -40,6 +40,8 @@ class TrainConfig:
     warmup: int = 60
     weight_decay: float = 0.05
     dropout: float = 0.15
+    frame_dropout: float = 0.5
+    """Dropout of the stack that takes frames as vectors, where there is one: it learns by heart sooner."""
     forgotten: float = 0.0
     """Share of the keys down in the past that are hidden from the network, in each frame anew."""
     average: float = 0.996

@@ -11,6 +11,8 @@ TEXTURE_FEATURES = 2 * (TEXTURE_LEVELS + 1)
 CONDITION_FEATURES = 2 * METRE_FEATURES + TEXTURE_FEATURES
 """Metre of frame t, metre of frame t+1, texture (density and polyphony, one-hot, the last bin for unknown)."""
 
+_LATER = {"frame_channels", "frame_dilations", "frame_features"}
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
@@ -30,6 +32,11 @@ class NetworkSpec:
     given_dilations: tuple[int, ...] = (1, 3, 9, 27, 54)
     reach: int = 12
     """Keys to either side that the first layer sees of a frame."""
+    frame_channels: int = 0
+    """Of the stack that takes each frame as one vector of its keys; 0 where there is none."""
+    frame_dilations: tuple[int, ...] = ()
+    frame_features: int = 8
+    """How many numbers that stack has for each key."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -38,12 +45,16 @@ class NetworkSpec:
                 kind = "a list" if isinstance(field.default, tuple) else "one number"
                 raise ValueError(f"{field.name} must be {kind}, got {value!r}")
             numbers = value if isinstance(value, tuple) else (value,)
-            low = 0 if field.name in ("mixing_layers", "reach") else 1
+            low = 0 if field.name in ("mixing_layers", "reach", "frame_channels") else 1
             if not all(type(n) is int and low <= n <= 4096 for n in numbers):
                 raise ValueError(f"{field.name} must be {low}..4096, got {value!r}")
         for name in ("time_dilations", "key_dilations"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must have at least one layer, got none")
+        if bool(self.frame_channels) != bool(self.frame_dilations):
+            raise ValueError(
+                f"frame_channels and frame_dilations go together, got {self.frame_channels} and {self.frame_dilations}"
+            )
         if self.time_channels % self.mixing_heads:
             raise ValueError(
                 f"mixing_heads must divide time_channels, got {self.mixing_heads} and {self.time_channels}"
@@ -54,7 +65,12 @@ class NetworkSpec:
     @property
     def receptive_field(self) -> int:
         """How many frames, the newest included, a prediction depends on."""
-        return 1 + sum(self.time_dilations)
+        return 1 + max(sum(self.time_dilations), sum(self.frame_dilations))
+
+    @property
+    def context_width(self) -> int:
+        """Features that a key has of the past."""
+        return self.context_channels + (self.frame_features if self.frame_channels else 0)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -62,9 +78,9 @@ class NetworkSpec:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> NetworkSpec:
-        """From plain JSON values; an unknown or missing name is a ValueError."""
+        """From plain JSON values; an unknown or missing name is a ValueError, but for what older files do not know."""
         known = {f.name for f in fields(cls)}
-        if not isinstance(data, dict) or set(data) != known:
+        if not isinstance(data, dict) or not known - _LATER <= set(data) <= known:
             odd = sorted(set(data) ^ known) if isinstance(data, dict) else data
             raise ValueError(f"architecture must name exactly {', '.join(sorted(known))}; differs in {odd}")
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}

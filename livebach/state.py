@@ -23,18 +23,20 @@ class State:
     """What the network remembers: ring buffers of past features, the last frame, and the context for the coming one."""
 
     rings: Array  # [sum of dilations, C, 88]
+    frame_rings: Array  # [sum of frame dilations, F, 1]: of the stack that takes frames as vectors
     tick: int
     frame: Frame
     context: Array  # [K, 88]: what the key pass adds its own to
 
     def copy(self) -> State:
         """An independent snapshot."""
-        return State(self.rings.copy(), self.tick, self.frame.copy(), self.context.copy())
+        rings, frame_rings = self.rings.copy(), self.frame_rings.copy()
+        return State(rings, frame_rings, self.tick, self.frame.copy(), self.context.copy())
 
     def sketch(self) -> Sketch:
         """A snapshot in a quarter of the room: to be gone back to."""
         rings, steps = np.zeros(self.rings.shape, np.int8), np.zeros(len(self.rings), np.float32)
-        sketch = Sketch(rings, steps, self.tick, self.frame.copy(), self.context.copy())
+        sketch = Sketch(rings, steps, self.frame_rings.copy(), self.tick, self.frame.copy(), self.context.copy())
         sketch.copy_from(self)
         return sketch
 
@@ -44,6 +46,7 @@ class State:
             np.multiply(other.rings, other.steps[:, None, None], out=self.rings)
         else:
             np.copyto(self.rings, other.rings)
+        np.copyto(self.frame_rings, other.frame_rings)
         np.copyto(self.frame, other.frame)
         np.copyto(self.context, other.context)
         self.tick = other.tick
@@ -55,6 +58,7 @@ class Sketch:
 
     rings: NDArray[np.int8]  # [sum of dilations, C, 88]
     steps: Array  # [sum of dilations]: what 1 stands for
+    frame_rings: Array  # [sum of frame dilations, F, 1]: small, and kept as they are
     tick: int
     frame: Frame
     context: Array  # [K, 88]
@@ -64,6 +68,7 @@ class Sketch:
         for i, features in enumerate(state.rings):
             self.steps[i] = max(float(np.abs(features).max()) / 127, TINY)
             np.rint(features / self.steps[i], out=self.rings[i], casting="unsafe")
+        np.copyto(self.frame_rings, state.frame_rings)
         np.copyto(self.frame, state.frame)
         np.copyto(self.context, state.context)
         self.tick = state.tick

@@ -29,7 +29,7 @@ from livebach.checkpoint import Checkpoint
 from livebach.corpus import Corpus, Piece
 from livebach.efficiency import matmul_peak, training_flops
 from livebach.growth import grown
-from livebach.model import TwoAxisWaveNet
+from livebach.model import Noise, TwoAxisWaveNet
 from livebach.ranks import Ranks
 from livebach.roll import KEYS, UNKNOWN
 from livebach.runfile import (
@@ -140,6 +140,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.model = TwoAxisWaveNet(spec).to(self.device)
         self._parallel = self.ranks.parallel(self.model)
+        self._noise = Noise(config.dropout, config.frame_dropout, config.forgotten)
         self.average = AveragedModel(self.model, multi_avg_fn=averaging(config.average))
         self.averaged: TwoAxisWaveNet = cast(TwoAxisWaveNet, self.average.module)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.rate, weight_decay=config.weight_decay)
@@ -159,7 +160,7 @@ class Trainer:
 
     def _forward(self, frames: Tensor, condition: Tensor, coming: Tensor, given: Tensor, counted: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            nats = self._parallel(frames, condition, coming, given, self.config.dropout, self.config.forgotten)
+            nats = self._parallel(frames, condition, coming, given, self._noise)
         loss: Tensor = nats.sum() / counted
         return loss
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,9 @@ SMALL = NetworkSpec(
     given_dilations=(1, 9, 30),
     reach=2,
 )
+
+WITH_FRAMES = replace(SMALL, frame_channels=10, frame_dilations=(1, 2, 4, 8), frame_features=3)
+"""The same, and a stack that takes frames as vectors."""
 
 
 def network(spec: NetworkSpec = SMALL, seed: int = 0, loud: float = 1.0) -> TwoAxisWaveNet:

@@ -241,6 +241,7 @@ def test_the_file_before_is_replaced(path: Path) -> None:
         ({"reach": -1}, r"reach must be 0\.\.4096, got -1"),
         ({"key_channels": True}, r"key_channels must be 1\.\.4096, got True"),
         ({"key_dilations": 3}, "key_dilations must be a list, got 3"),
+        ({"frame_channels": 8}, r"frame_channels and frame_dilations go together, got 8 and \(\)"),
     ],
 )
 def test_a_spec_that_cannot_be(change: dict[str, Any], line: str) -> None:
@@ -253,3 +254,12 @@ def test_a_spec_there_and_back() -> None:
     """As plain JSON."""
     assert NetworkSpec.from_dict(json.loads(json.dumps(SPEC.to_dict()))) == SPEC
     assert NetworkSpec().receptive_field == 276
+    assert NetworkSpec(frame_channels=1, frame_dilations=(300,)).receptive_field == 301
+
+
+def test_a_spec_from_before_frames_were_taken_as_vectors() -> None:
+    """It has no such stack."""
+    older = {name: value for name, value in SPEC.to_dict().items() if not name.startswith("frame_")}
+    assert NetworkSpec.from_dict(older) == SPEC
+    with pytest.raises(ValueError, match="architecture must name exactly"):
+        NetworkSpec.from_dict({**older, "reach": 1, "bells": 2})

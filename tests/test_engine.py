@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from small import SMALL, network, nothing, random_frames, random_given
+from small import SMALL, WITH_FRAMES, network, nothing, random_frames, random_given
 
 from livebach.checkpoint import Checkpoint, CheckpointError, default_path, load
 from livebach.engine import Engine, State, condition_row
@@ -30,6 +30,7 @@ def _shipped() -> Checkpoint:
 
 CHECKPOINTS: dict[str, Callable[[], Checkpoint]] = {
     "small": lambda: to_checkpoint(network(loud=1.5), {}),
+    "with frames as vectors": lambda: to_checkpoint(network(WITH_FRAMES, loud=1.5), {}),
     "default size": lambda: to_checkpoint(network(NetworkSpec(), loud=1.2), {}),
     "shipped": _shipped,
 }
@@ -75,7 +76,7 @@ def played(engine: Engine, ticks: int, seed: int = 0) -> tuple[State, State]:
 
 def equal(a: State, b: State) -> bool:
     """Whether two states remember the same."""
-    same = a.tick == b.tick and np.array_equal(a.rings, b.rings)
+    same = a.tick == b.tick and np.array_equal(a.rings, b.rings) and np.array_equal(a.frame_rings, b.frame_rings)
     return bool(same and np.array_equal(a.frame, b.frame) and np.array_equal(a.context, b.context))
 
 

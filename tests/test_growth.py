@@ -9,10 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from small import SMALL, network, random_frames, random_given  # noqa: E402
+from small import SMALL, WITH_FRAMES, network, random_frames, random_given  # noqa: E402
 
 from livebach.growth import grown  # noqa: E402
-from livebach.model import TwoAxisWaveNet, to_checkpoint  # noqa: E402
+from livebach.model import TwoAxisWaveNet, from_checkpoint, to_checkpoint  # noqa: E402
 from livebach.roll import KEYS, UNKNOWN  # noqa: E402
 from livebach.spec import CONDITION_FEATURES  # noqa: E402
 
@@ -47,6 +47,7 @@ def inputs(length: int = 40) -> tuple[Any, ...]:
         replace(SMALL, time_dilations=(*SMALL.time_dilations, 7), mixing_layers=(1, 4)),
         replace(SMALL, mixing_layers=(0, 1)),
         replace(SMALL, key_channels=9, context_channels=11),
+        WITH_FRAMES,
         LARGER,
     ],
 )
@@ -64,9 +65,25 @@ def test_it_begins_with_the_same_logits(larger: Any) -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_every_part_of_it_learns() -> None:
+def test_one_that_takes_frames_as_vectors_grows() -> None:
+    """That stack is kept as it is, beside wider ones; it cannot itself grow."""
+    source = to_checkpoint(network(WITH_FRAMES, seed=5, loud=2.0), {})
+    frames, condition, coming, given = inputs()
+    wider = replace(WITH_FRAMES, context_channels=9, condition_channels=7, key_channels=8)
+    with torch.no_grad():
+        logits = [
+            m.logits(m.context(frames, condition), coming, given)
+            for m in (from_checkpoint(source).eval(), grown(source, wider))
+        ]
+    torch.testing.assert_close(logits[1], logits[0], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="frame_channels cannot change from 10 to 12"):
+        grown(source, replace(WITH_FRAMES, frame_channels=12))
+
+
+@pytest.mark.parametrize("larger", [LARGER, WITH_FRAMES])
+def test_every_part_of_it_learns(larger: Any) -> None:
     """After a few updates no weight of it is where it began."""
-    model = grown(to_checkpoint(network(seed=5), {}), LARGER)
+    model = grown(to_checkpoint(network(seed=5), {}), larger)
     begun = {name: value.detach().clone() for name, value in model.named_parameters()}
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(4):

@@ -13,7 +13,7 @@ from livebach.spec import CONDITION_FEATURES
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 
-from livebach.model import drop, forget, from_checkpoint, nats, to_checkpoint  # noqa: E402
+from livebach.model import Noise, drop, forget, from_checkpoint, nats, to_checkpoint  # noqa: E402
 from livebach.training import on_device, whole_piece  # noqa: E402
 
 TICKS = SMALL.receptive_field + 6
@@ -142,7 +142,7 @@ def test_dropout_is_in_training_only(model) -> None:
     """One mask for all keys of a frame, unbiased; at rest it changes nothing."""
     frames, rows, coming, given = inputs()
     with torch.no_grad():
-        assert torch.equal(model(frames, rows, coming, given, 0.5), model(frames, rows, coming, given))
+        assert torch.equal(model(frames, rows, coming, given, Noise(0.5, 0.5)), model(frames, rows, coming, given))
     torch.manual_seed(0)
     ones = drop(torch.ones(4, 100, KEYS, 8), 0.25)
     assert (ones == ones[:, :, :1]).all()
@@ -153,9 +153,9 @@ def test_what_is_forgotten(model) -> None:
     """In training a share of the keys down are hidden from the past, not from what is possible; at rest nothing is."""
     frames, rows, coming, given = inputs()
     with torch.no_grad():
-        assert torch.equal(model(frames, rows, coming, given, 0.0, 0.5), model(frames, rows, coming, given))
+        assert torch.equal(model(frames, rows, coming, given, Noise(forgotten=0.5)), model(frames, rows, coming, given))
         torch.manual_seed(0)
-        found = model.train()(frames, rows, coming, given, 0.0, 0.5)
+        found = model.train()(frames, rows, coming, given, Noise(forgotten=0.5))
     model.eval()
     assert found.max() < 1e3  # HOLD after a key that is hidden
     down = torch.full((4, 100, KEYS), 2, dtype=torch.uint8)
