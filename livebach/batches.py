@@ -55,6 +55,8 @@ class Augment:
     texture_dropped: float = 0.4
     texture_noise: float = 0.3
     """Share of crops whose texture is one level off."""
+    thinned: float = 0.0
+    """Share of crops of which only what lies above, or below, some key is left; their texture is unknown."""
 
 
 def before(places: NDArray[np.int16]) -> NDArray[np.int16]:
@@ -118,8 +120,12 @@ class Sampler:
         lead_in = self.pieces[index].frames[start - 1 : start] if start else np.zeros((1, KEYS), np.uint8)
         roll = np.concatenate([lead_in, legalise_after(lead_in, frames[ticks])])
         roll = transposed(roll, rng, self.augment.transpose)
+        shades = self._texture(texture[ticks], rng)
+        if rng.random() < self.augment.thinned:
+            roll = one_side(roll, rng)
+            shades[:] = UNKNOWN_TEXTURE
         inputs, coming = roll[:-1], roll[1:]
-        condition = condition_rows(places[ticks], before(places[ticks]), self._texture(texture[ticks], rng))
+        condition = condition_rows(places[ticks], before(places[ticks]), shades)
         given = given_plane(coming, rng) if rng.random() < self.augment.given else np.full_like(coming, UNKNOWN)
         return inputs, condition, coming, given
 
@@ -177,6 +183,17 @@ def transposed(frames: Frames, rng: Generator, most: int) -> Frames:
     low, high = (int(used[0]), int(used[-1])) if len(used) else (most, KEYS - 1 - most)
     by = int(rng.integers(-min(most, low), min(most, KEYS - 1 - high) + 1))
     return np.roll(frames, by, axis=1)
+
+
+def one_side(frames: Frames, rng: Generator) -> Frames:
+    """What lies above, or below, a key within a fifth of the middle of what is played; the rest never was."""
+    down = np.flatnonzero((frames != OFF).any(axis=0))
+    if not len(down):
+        return frames
+    weight = (frames != OFF).sum(axis=0).cumsum()
+    split = int(np.searchsorted(weight, weight[-1] / 2)) + int(rng.integers(-7, 8))
+    left = np.arange(KEYS) >= split if rng.random() < 0.5 else np.arange(KEYS) < split
+    return np.where(left, frames, np.uint8(OFF))
 
 
 # -- given keys -------------------------------------------------------------------------------------------------------

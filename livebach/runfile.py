@@ -53,6 +53,7 @@ class TrainConfig:
     gap: float = 0.1
     texture_dropped: float = 0.4
     texture_noise: float = 0.3
+    thinned: float = 0.0
     device: str = "auto"
     """cpu, cuda, mps, or auto: the best there is."""
     bf16: bool = True
@@ -61,7 +62,8 @@ class TrainConfig:
     @property
     def augment(self) -> Augment:
         """The part of it that varies crops."""
-        return Augment(self.transpose, self.given, self.gap, self.texture_dropped, self.texture_noise)
+        texture = self.texture_dropped, self.texture_noise
+        return Augment(self.transpose, self.given, self.gap, *texture, self.thinned)
 
     def rate_at(self, update: int) -> float:
         """The learning rate of an update, counted from 0."""

@@ -17,6 +17,7 @@ from livebach.batches import (
     condition_rows,
     given_plane,
     legalise_after,
+    one_side,
     texture_track,
     transposed,
 )
@@ -192,6 +193,27 @@ def test_texture_noise_is_at_most_a_level() -> None:
     known = (exact != UNKNOWN_TEXTURE) & (noisy != UNKNOWN_TEXTURE)
     assert (abs(exact - noisy)[known] <= 1).all()
     assert (exact != noisy)[known].any()
+
+
+@given(seed=SEEDS)
+def test_what_is_thinned_keeps_one_side(seed: int) -> None:
+    """All that is above, or below, some key, as it was, and nothing else; something is left."""
+    whole = random_frames(64, seed % 99, 0.05)
+    left = one_side(whole, np.random.default_rng(seed))
+    kept = (left == whole).all(axis=0)
+    assert (left[:, ~kept] == OFF).all()
+    lost = np.flatnonzero(~kept)
+    remaining = np.flatnonzero((left != OFF).any(axis=0))
+    assert len(lost)
+    assert len(remaining)
+    assert lost.max() < remaining.min() or lost.min() > remaining.max()
+
+
+def test_thinned_crops_have_no_texture() -> None:
+    """It would be that of what is gone."""
+    batch = draw(Augment(transpose=0, given=0, gap=0, texture_dropped=0.0, thinned=1.0))
+    assert (textures(batch.condition) == UNKNOWN_TEXTURE).all()
+    assert one_side(np.zeros((4, KEYS), np.uint8), np.random.default_rng(0)).sum() == 0
 
 
 def test_a_gap_joins_two_stretches() -> None:
