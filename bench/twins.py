@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from livebach.checkpoint import Checkpoint
 from livebach.engine import Place, condition_row
@@ -46,6 +46,17 @@ def layer_step(layer: GatedLayer, queue: deque[Tensor], x: Tensor, condition: Te
     return x + residual, skip
 
 
+def run_step(layers: nn.ModuleList, past: Queues, x: Tensor, condition: Tensor) -> Tensor:
+    """One step of a stack over time: the summed skips, rectified."""
+    total: Tensor | float = 0.0
+    for layer, queue in zip(layers, past, strict=True):
+        assert isinstance(layer, GatedLayer)
+        x, skip = layer_step(layer, queue, x, condition)
+        total = total + skip
+    assert isinstance(total, Tensor)
+    return F.relu(total)
+
+
 def pick(logits: NDArray[np.float32], was_off: bool, uniform: float, policy: Policy) -> int:
     """Draw one key's state from its three logits (of a policy, temperature and min-p are heeded)."""
     off, onset, hold = (float(x) / policy.temperature for x in logits)
@@ -69,6 +80,7 @@ class QueueTwin:
     def new_state(self) -> QueueTwin:
         """Begin anew, with one empty frame."""
         self.time = queues(self.spec.time_dilations, (KEYS, self.spec.time_channels))
+        self.frames = queues(self.spec.frame_dilations, (self.spec.frame_channels,))
         self.push(self, np.zeros(KEYS, np.uint8), (15, 4, 16), (0, 4, 16), Texture())
         return self
 
@@ -82,11 +94,12 @@ class QueueTwin:
         windows = F.pad(present, (0, 0, reach, reach)).unfold(0, 2 * reach + 1, 1)
         x = m.embed(windows.reshape(KEYS, -1)) + m.place
         shared = torch.tanh(m.condition(torch.from_numpy(condition_row(place, coming, texture))))
-        total = torch.zeros(KEYS, self.spec.context_channels)
-        for layer, queue in zip(m.time_layers, self.time, strict=True):
-            x, skip = layer_step(layer, queue, x, shared)
-            total = total + skip
-        self.context = m.from_context(F.relu(total))
+        context = run_step(m.time_layers, self.time, x, shared)
+        if m.frame is not None:
+            vector = torch.cat([states == 1, states == 2]).float()
+            said = m.frame.to_keys(run_step(m.frame.layers, self.frames, m.frame.embed(vector), shared))
+            context = torch.cat([context, said.reshape(KEYS, -1)], dim=-1)
+        self.context = m.from_context(context)
 
     @torch.inference_mode()
     def draw(self, _state: QueueTwin, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
