@@ -289,7 +289,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--split", choices=tuple(SPLITS), default="valid")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     data = read(args.data)
     if args.what == "train":
         if args.out is None:
