@@ -36,7 +36,17 @@ from livebach.training import (  # noqa: E402
 )
 
 CONFIG = TrainConfig(
-    updates=6, batch=2, crop=24, warmup=2, validate_every=2, device="cpu", bf16=False, compile=False, dropout=0.2
+    updates=6,
+    batch=2,
+    crop=24,
+    warmup=2,
+    validate_every=2,
+    device="cpu",
+    bf16=False,
+    compile=False,
+    dropout=0.2,
+    forgotten=0.1,
+    thinned=0.3,
 )
 
 

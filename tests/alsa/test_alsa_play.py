@@ -20,7 +20,9 @@ from waiting import Heard
 from livebach.events import NoteOff, NoteOn
 from livebach.ports import InputPort, OutputPort
 
-BEAT_S = 60 / 40
+BPM = 24
+"""Slow, as the emulated machine is."""
+BEAT_S = 60 / BPM
 READY = "Play, and pause"
 START_S = 240.0
 BYTES = int(os.environ.get("LIVEBACH_FUZZ_BYTES", "20000"))
@@ -36,7 +38,7 @@ class Livebach:
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, "--bpm", "40", "--seed", "1"],
+                [*command, "--bpm", str(BPM), "--seed", "1"],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
