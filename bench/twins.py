@@ -46,8 +46,8 @@ def layer_step(layer: GatedLayer, queue: deque[Tensor], x: Tensor, condition: Te
     return x + residual, skip
 
 
-def run_step(layers: nn.ModuleList, past: Queues, x: Tensor, condition: Tensor) -> Tensor:
-    """One step of a stack over time: the summed skips, rectified."""
+def run_step(layers: nn.ModuleList, past: Queues, x: Tensor, condition: Tensor | None) -> Tensor:
+    """One step of a stack: the summed skips, rectified."""
     total: Tensor | float = 0.0
     for layer, queue in zip(layers, past, strict=True):
         assert isinstance(layer, GatedLayer)
@@ -117,13 +117,10 @@ class QueueTwin:
     def _key(
         self, y: Tensor, keys: Queues, key: int, given: Frame, uniforms: NDArray[np.float64], policy: Policy
     ) -> int:
-        total = torch.zeros(self.spec.key_channels)
-        for layer, queue in zip(self.model.key_layers, keys, strict=True):
-            y, skip = layer_step(layer, queue, y, None)
-            total = total + skip
+        said = run_step(self.model.key_layers, keys, y, None)
         if given[key] != UNKNOWN:
             return int(given[key])
-        logits = self.model.to_logits(F.relu(total)).numpy()
+        logits = self.model.to_logits(said).numpy()
         return pick(logits, bool(self.frame[key] == OFF), float(uniforms[key]), policy)
 
 

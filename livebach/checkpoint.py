@@ -63,8 +63,7 @@ def weight_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
         **_linear("to_logits", k, STATES),
     }
     for i in range(len(spec.time_dilations)):
-        shapes |= _gated(f"time_layers.{i}", c, s)
-        shapes[f"time_layers.{i}.condition.weight"] = (2 * c, spec.condition_channels)
+        shapes |= _gated(f"time_layers.{i}", c, s, spec.condition_channels)
         if i in spec.mixing_layers:
             shapes[f"time_layers.{i}.mixing.by_interval"] = (spec.mixing_heads, 2 * KEYS - 1)
             shapes[f"time_layers.{i}.mixing.to_gates.weight"] = (2 * c, c)
@@ -74,8 +73,7 @@ def weight_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
         f = spec.frame_channels
         shapes |= {**_linear("frame.embed", 2 * KEYS, f), **_linear("frame.to_keys", f, KEYS * spec.frame_features)}
         for i in range(len(spec.frame_dilations)):
-            shapes |= _gated(f"frame.layers.{i}", f, f)
-            shapes[f"frame.layers.{i}.condition.weight"] = (2 * f, spec.condition_channels)
+            shapes |= _gated(f"frame.layers.{i}", f, f, spec.condition_channels)
     for i in range(len(spec.given_dilations)):
         shapes |= {f"given.layers.{i}.weight": (g, g, 3), f"given.layers.{i}.bias": (g,)}
     return shapes
@@ -85,11 +83,13 @@ def _linear(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
 
-def _gated(name: str, channels: int, skip: int) -> dict[str, tuple[int, ...]]:
+def _gated(name: str, channels: int, skip: int, condition: int = 0) -> dict[str, tuple[int, ...]]:
+    conditioned = {f"{name}.condition.weight": (2 * channels, condition)} if condition else {}
     return {
         f"{name}.past.weight": (2 * channels, channels),
         **_linear(f"{name}.present", channels, 2 * channels),
         **_linear(f"{name}.out", channels, channels + skip),
+        **conditioned,
     }
 
 

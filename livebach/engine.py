@@ -93,9 +93,8 @@ class RingStack:
     def __init__(self, w: dict[str, Array], names: list[str], dilations: tuple[int, ...], n: int) -> None:
         self.dilations = dilations
         self.starts = [sum(dilations[:i]) for i in range(len(names))]
-        self.bias = np.stack([_folded(w, name)[:, -1] for name in names])  # [L, 2C]
         self.condition = np.stack([w[f"{name}.condition.weight"] for name in names])  # [L, 2C, D]
-        self.channels = c = self.bias.shape[1] // 2
+        self.channels = c = self.condition.shape[1] // 2
         self.condition[:, c:] *= np.float32(0.5)
         out, self.skip = _out_weights(w, names)
         gates, hidden = np.zeros((2 * c, n), np.float32), _ones_below(c, n, len(names))
@@ -105,6 +104,7 @@ class RingStack:
             taps = np.concatenate([_ones_below(2 * c, n), *(np.zeros((c, n), np.float32) for _ in mixing)])
             self.layers.append(GatedLayer(_folded(w, name, *mixing), out[i], taps, gates, hidden[i]))
             self.mixed.append(taps[2 * c + 1 :])
+        self.bias = np.stack([layer.weights[:, 2 * c] for layer in self.layers])  # [L, 2C]
         self.hidden = hidden.reshape(-1, n)
         self.total = np.zeros((len(self.skip), n), np.float32)
 

@@ -90,6 +90,16 @@ class GatedLayer(nn.Module):
         return x + residual, skip
 
 
+def summed_skips(layers: nn.ModuleList, x: Tensor, condition: Tensor | None, dropout: float) -> Tensor:
+    """What a stack of gated layers says, [B, T, 88, S], rectified."""
+    total: Tensor | float = 0.0
+    for layer in layers:
+        x, skip = layer(x, condition, dropout)
+        total = total + skip
+    assert isinstance(total, Tensor)
+    return F.relu(total)
+
+
 class GivenStack(nn.Module):
     """What is known of the coming frame, seen from every key: non-causal over the keys."""
 
@@ -129,13 +139,8 @@ class FrameStack(nn.Module):
 
     def forward(self, present: Tensor, condition: Tensor, dropout: float) -> Tensor:
         """Struck and held [B, T, 2 * 88], a condition [B, T, D] -> features of each key [B, T, 88 * features]."""
-        x = self.embed(present).unsqueeze(2)  # one key
-        total: Tensor | float = 0.0
-        for layer in self.layers:
-            x, skip = layer(x, condition, dropout)
-            total = total + skip
-        assert isinstance(total, Tensor)
-        features: Tensor = self.to_keys(drop(F.relu(total), dropout).squeeze(2))
+        said = summed_skips(self.layers, self.embed(present).unsqueeze(2), condition, dropout)  # of one key
+        features: Tensor = self.to_keys(drop(said, dropout).squeeze(2))
         return features
 
 
@@ -195,28 +200,18 @@ class TwoAxisWaveNet(nn.Module):
         windows = F.pad(present, (0, 0, reach, reach)).unfold(2, 2 * reach + 1, 1)  # [B, T, 88, 3, 25]
         x = self.embed(windows.reshape(b, t, self.keys, -1)) + self.place
         shared = torch.tanh(self.condition(condition))
-        total: Tensor | float = 0.0
-        for layer in self.time_layers:
-            x, skip = layer(x, shared, noise.dropout)
-            total = total + skip
-        assert isinstance(total, Tensor)
-        context = drop(F.relu(total), noise.dropout)
+        context = drop(summed_skips(self.time_layers, x, shared, noise.dropout), noise.dropout)
         if self.frame is None:
             return context
-        vector = torch.cat([heard == 1, heard == 2], dim=-1).float()
-        features = self.frame(vector, shared, noise.frame_dropout).reshape(b, t, self.keys, -1)
+        struck_and_held = present[..., :2].transpose(2, 3).flatten(2)
+        features = self.frame(struck_and_held, shared, noise.frame_dropout).reshape(b, t, self.keys, -1)
         return torch.cat([context, features], dim=-1)
 
     def logits(self, context: Tensor, coming: Tensor, given: Tensor, noise: Noise = QUIET) -> Tensor:
         """Teacher-forced logits of the coming frames: [B, T, 88, 3]; key k sees the keys below it in `coming`."""
         y = self.from_context(context) + self.from_given(self.given(given))
         y = y + self.from_below(shift(one_hot(coming), 1, 2))
-        total: Tensor | float = 0.0
-        for layer in self.key_layers:
-            y, skip = layer(y, None, noise.dropout)
-            total = total + skip
-        assert isinstance(total, Tensor)
-        logits: Tensor = self.to_logits(F.relu(total))
+        logits: Tensor = self.to_logits(summed_skips(self.key_layers, y, None, noise.dropout))
         return logits
 
     def forward(self, frames: Tensor, condition: Tensor, coming: Tensor, given: Tensor, noise: Noise = QUIET) -> Tensor:

@@ -51,20 +51,23 @@ def multiply_adds(spec: NetworkSpec) -> int:
     )
     layers, key_layers = len(spec.time_dilations), len(spec.key_dilations)
     embedding = 2 * (2 * spec.reach + 1) * c
-    time = layers * (4 * c * c + s * c) + (layers - 1) * c * c
+    time = _of_gated_layers(layers, c, s)
     mixing = len(spec.mixing_layers) * (KEYS * c + 2 * c * c)
     given = len(spec.given_dilations) * 3 * g * g + g * k
-    keys = key_layers * (4 * k * k + k * k) + (key_layers - 1) * k * k
+    keys = _of_gated_layers(key_layers, k, k)
     once = CONDITION_FEATURES * d + layers * 2 * c * d + _of_frames(spec)
     return KEYS * (embedding + time + mixing + spec.context_width * k + given + keys + STATES * k) + once
 
 
+def _of_gated_layers(layers: int, channels: int, skip: int) -> int:
+    return layers * (4 * channels + skip) * channels + (layers - 1) * channels * channels
+
+
 def _of_frames(spec: NetworkSpec) -> int:
+    """Of the stack that takes a frame as one vector: nothing where it has no channels."""
     f, layers = spec.frame_channels, len(spec.frame_dilations)
-    if not layers:
-        return 0
-    gated = layers * (4 * f * f + f * f + 2 * f * spec.condition_channels) + (layers - 1) * f * f
-    return 2 * KEYS * f + gated + f * KEYS * spec.frame_features
+    condition = layers * 2 * f * spec.condition_channels
+    return 2 * KEYS * f + condition + _of_gated_layers(layers, f, f) + f * KEYS * spec.frame_features
 
 
 def random_checkpoint(spec: NetworkSpec = REFERENCE, seed: int = 0) -> Checkpoint:
