@@ -133,10 +133,10 @@ class Deaf:
         self._players = iter(played[int(np.argmax(played.any(axis=1))) :])
         self.spec, self.new_state, self.draw = engine.spec, engine.new_state, engine.draw
 
-    def push(self, state: Any, frame: Frame, place: Place, next_place: Place, texture: Texture) -> None:
+    def push(self, state: Any, frame: Frame, place: Place, next_place: Place, texture: Texture, adapt: bool) -> None:
         """Remember the frame without the player's keys."""
         own = np.where(next(self._players) == OFF, frame, OFF).astype(np.uint8)
-        self._engine.push(state, own, place, next_place, texture)
+        self._engine.push(state, own, place, next_place, texture, adapt)
 
 
 @dataclass

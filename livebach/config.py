@@ -180,6 +180,7 @@ class Engine(_Section):
     lead_ms: float = _setting(4.0, rules.number(0, 100))
     fast: bool = _setting(False, rules.switch())
     watch: bool = _setting(True, rules.switch())
+    adapt: bool = _setting(True, rules.switch())
 
 
 @dataclass(frozen=True, slots=True)

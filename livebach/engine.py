@@ -11,9 +11,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from livebach.adaptation import Adaptation
 from livebach.checkpoint import Checkpoint, CheckpointError
 from livebach.roll import HOLD, KEYS, METRE_FEATURES, STATES, TEXTURE_LEVELS, UNKNOWN, Frame, Texture, metre_features
-from livebach.sampling import Lottery, Policy, with_given
+from livebach.sampling import Lottery, Policy, probabilities, with_given
 from livebach.spec import NetworkSpec
 from livebach.state import Array, State
 
@@ -24,6 +25,8 @@ START: Place = (0, 4, 16)
 SPANS = (88, 80, 64, 48, 32, 16)
 """How many keys, from the top, a pass may run over: what a product of matrices likes, each with buffers of its own."""
 ONE = np.ones((), np.float32)
+NOTHING = np.full(KEYS, UNKNOWN, np.uint8)
+AS_IT_IS = Policy()
 PAIR_TOLERANCE = 1e-3
 """How far logits may be from the stored ones at load: rounding differs between machines by less than a tenth of it."""
 
@@ -325,10 +328,21 @@ class Engine:
     def _blank(self) -> State:
         frame_rings = self.frame.blank() if self.frame else np.zeros((0, 0, 1), np.float32)
         context = np.zeros((self.spec.key_channels, KEYS), np.float32)
-        return State(self.time.blank(), frame_rings, 0, np.zeros(KEYS, np.uint8), context)
+        adaptation = Adaptation.blank(len(self.time.hidden))
+        return State(self.time.blank(), frame_rings, 0, np.zeros(KEYS, np.uint8), context, adaptation)
 
-    def push(self, state: State, frame: Frame, place: Place, coming: Place, texture: Texture) -> None:
-        """Remember a frame [88] that sounded at `place`; `coming` is the place of the next, whose texture is wanted."""
+    def push(
+        self, state: State, frame: Frame, place: Place, coming: Place, texture: Texture, adapt: bool = False
+    ) -> None:
+        """Remember a frame [88] that sounded at `place`; `coming` is the place of the next, whose texture is wanted.
+
+        With `adapt` it first learns from how it had expected the frame: for what others play, not for its own notes.
+        """
+        if adapt:
+            chances = probabilities(self.logits(state, frame, NOTHING), state.frame, AS_IT_IS)
+            state.adaptation.learn(chances.T, frame)
+        else:
+            state.adaptation.fade()
         self._push(state, frame, condition_row(place, coming, texture))
 
     def _push(self, state: State, frame: Frame, row: Array) -> None:
@@ -338,15 +352,16 @@ class Engine:
         state.context += self.to_keys[1]
         if self.frame is not None:
             state.context += self.from_frame @ self.frame.step(state, condition)
+        state.adaptation.look(self.time.hidden)
         state.tick += 1
 
     def logits(self, state: State, frame: Frame, given: Frame) -> Array:
         """Of the coming frame, teacher forced: [88, 3], key k sees the keys of `frame` below it. HOLD is not masked."""
-        return self.keys.logits(state.context + self.given(given), frame).T
+        return (self.keys.logits(state.context + self.given(given), frame) + state.adaptation.shift).T
 
     def draw(self, state: State, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
         """Sample the coming frame: given [88] states or UNKNOWN, uniforms float64 [88] in [0, 1)."""
-        lottery = Lottery.of(state.frame, given, uniforms, policy)
+        lottery = Lottery.of(state.frame, given, uniforms, policy, state.adaptation.shift)
         guess = with_given(np.minimum(state.frame, 1) * np.uint8(HOLD), given)  # what was down stays down
         return self.keys.draw(state.context + self.given(given), lottery, guess)
 

@@ -111,6 +111,7 @@ def likelihood_table(report: dict[str, Any]) -> str:
     for label, figures in (
         ("  frames that change", pooled["changing"]),
         ("  frames that repeat", pooled["repeating"]),
+        ("  nothing learnt on the way", pooled["without_adaptation"]),
         ("  texture told", pooled["with_texture"]),
         ("  each key a Markov chain", pooled["naive"]),
     ):

@@ -1,7 +1,8 @@
 """How likely a network finds pieces that it has not seen: exact nats, from the step engine, without torch.
 
 Every figure is of whole pieces, the first frame predicted from an empty one, texture dropped and nothing given, unless
-its name says otherwise. Knows no file and no command line.
+its name says otherwise. The network learns from each frame after it has predicted it, as it does when it listens, and
+begins every piece with what is in its file. Knows no file and no command line.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Tally:
     changing_nats: float = 0.0
     expected_onsets: float = 0.0
     """How many notes the network expects to be struck, frame by frame, told all that came before."""
+    fixed_nats: float = 0.0
+    """The cost where the network learns nothing from the piece."""
     texture_nats: float = 0.0
     """The cost where the texture of the coming frames is told."""
     naive_nats: float = 0.0
@@ -66,6 +69,10 @@ class Tally:
             },
             "repeating": {"frames": same, "nats_per_frame": _per(self.nats - self.changing_nats, same)},
             "expected_onsets": _per(self.expected_onsets, self.onsets),
+            "without_adaptation": {
+                "nats_per_frame": _per(self.fixed_nats, self.frames),
+                "nats_per_onset": _per(self.fixed_nats, self.onsets),
+            },
             "with_texture": {"nats_per_frame": _per(self.texture_nats, self.frames)},
             "naive": {"nats_per_frame": _per(self.naive_nats, self.frames)},
         }
@@ -92,14 +99,16 @@ def _per(total: float, count: float) -> float | None:
 # -- frame by frame ---------------------------------------------------------------------------------------------------
 
 
-def states_before(engine: Engine, piece: Piece, textures: Sequence[Texture] | None = None) -> Iterator[State]:
+def states_before(
+    engine: Engine, piece: Piece, textures: Sequence[Texture] | None = None, adapt: bool = True
+) -> Iterator[State]:
     """The engine's state before each frame of a piece, one object that is written on; `textures` one for each frame."""
     shades = textures if textures is not None else [Texture()] * len(piece.frames)
     places: list[Place] = [(int(p), int(beat), int(bar)) for p, beat, bar in piece.places]
     state = engine.new_state(places[0], shades[0])
     yield state
     for t in range(len(piece.frames) - 1):
-        engine.push(state, piece.frames[t], places[t], places[t + 1], shades[t + 1])
+        engine.push(state, piece.frames[t], places[t], places[t + 1], shades[t + 1], adapt)
         yield state
 
 
@@ -108,9 +117,9 @@ def true_textures(frames: Frames) -> list[Texture]:
     return [Texture(int(density), int(polyphony)) for density, polyphony in texture_track(frames)]
 
 
-def key_nats(engine: Engine, piece: Piece, textures: Sequence[Texture] | None = None) -> Nats:
+def key_nats(engine: Engine, piece: Piece, textures: Sequence[Texture] | None = None, adapt: bool = True) -> Nats:
     """What every key of every frame costs, nothing given: float64 [T, 88]."""
-    before = states_before(engine, piece, textures)
+    before = states_before(engine, piece, textures, adapt)
     return np.array([_nats(engine, state, frame, NOTHING) for state, frame in zip(before, piece.frames, strict=True)])
 
 
@@ -144,6 +153,7 @@ def tally(engine: Engine, piece: Piece, naive: MarkovKeys | None = None, given: 
     whole = Tally(
         changing_frames=int(moves.sum()),
         changing_nats=float(nats[moves].sum()),
+        fixed_nats=float(key_nats(engine, piece, adapt=False).sum()),
         texture_nats=float(key_nats(engine, piece, true_textures(piece.frames)).sum()),
         naive_nats=float(naive.nats(piece.frames).sum()) if naive else 0.0,
     )

@@ -72,7 +72,7 @@ def music(
     texture = texture_from(config, start)
     seed = config.sampling.seed
     rng = np.random.default_rng(seed)
-    roll = RollOut(engine, metre, rng, policy_from(config), texture, offset)
+    roll = RollOut(engine, metre, rng, policy_from(config), texture, config.engine.adapt, offset)
     roll.prime(start)
     played = np.array(list(islice(roll.play(), bars * bar)))
     return np.concatenate([start, played]), metre, len(start)

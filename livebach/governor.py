@@ -25,6 +25,9 @@ MEMORY_BARS = 2.0
 GAIN = 0.7
 SLOW_GAIN = 1 / 64
 """Of what stays wrong from tick to tick; with it the rate comes to what is asked for, not half-way there."""
+MOST_SETTLING = 0.5
+"""Of what is wrong on a tick, as the logarithm of a ratio, the slow part takes in no more: else a standstill would wind
+it up, and a burst follow."""
 MOST_BIAS = 1.75
 STILL_URGE = 0.5
 """Added to the logit of ONSET for each tick without one beyond a bar."""
@@ -99,7 +102,7 @@ class Controller:
             self._average.hear(wanted)
         assert self._average.value is not None
         error = math.log(wanted / max(self._average.value, 0.05))
-        self._settled = _within(self._settled + SLOW_GAIN * error)
+        self._settled = _within(self._settled + SLOW_GAIN * _within(error, MOST_SETTLING))
         return _within(GAIN * error + self._settled)
 
 
@@ -174,5 +177,5 @@ def within_reach(draw: Callable[[Policy], Frame], policy: Policy) -> Frame:
     return frame
 
 
-def _within(bias: float) -> float:
-    return max(-MOST_BIAS, min(MOST_BIAS, bias))
+def _within(value: float, most: float = MOST_BIAS) -> float:
+    return max(-most, min(most, value))

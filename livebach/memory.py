@@ -21,8 +21,8 @@ from livebach.sampling import Policy
 
 BARS_APART = 4
 """Bars between two snapshots of the state: each is 1 MB, and a bar that is told again takes 10 ms."""
-Pushed = tuple[Frame, Place, Place, Texture]
-"""What the network was told: a frame, its place, the next one's, and the texture asked for."""
+Pushed = tuple[Frame, Place, Place, Texture, bool]
+"""What the network was told: a frame, its place, the next one's, the texture asked for, whether to learn from it."""
 
 
 class Spec(Protocol):
@@ -43,8 +43,10 @@ class Network(Protocol):
     def new_state(self) -> Any:
         """A memory in which nothing has been played."""
 
-    def push(self, state: Any, frame: Frame, place: Place, next_place: Place, texture: Texture) -> None:
-        """Remember a frame, and where the coming one stands."""
+    def push(
+        self, state: Any, frame: Frame, place: Place, coming: Place, texture: Texture, adapt: bool = False
+    ) -> None:
+        """Remember a frame, and where the coming one stands; learn from it first where it is another's."""
 
     def draw(self, state: Any, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
         """Sample the coming frame; changes nothing that is remembered."""
@@ -134,42 +136,43 @@ class Past:
 class Memory:
     """A network's past, and the frames on their way into it."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, adapts: bool = True) -> None:
         self._network = network
+        self._adapts = adapts  # whether the network learns from the frames that are the player's alone
         self._past = Past(network)
-        self._waiting: list[tuple[Frame, Place]] = []
+        self._waiting: list[tuple[Frame, Place, bool]] = []
         self._rests = 0
         self._blank = True
         self.last: Frame = np.zeros(KEYS, np.uint8)
         """The newest frame that is remembered or about to be."""
 
-    def note(self, frame: Frame, place: Place, hold_back: bool) -> None:
-        """Take a final frame; does no work on the network.
+    def note(self, frame: Frame, place: Place, players: bool) -> None:
+        """Take a final frame, which may be the player's alone; does no work on the network.
 
-        Rests may be held back. If a frame that sounds follows them, they lead up to it, a bar at most; before the first
-        frame of all there is nothing to rest from.
+        The player's rests are held back. If a frame that sounds follows them, they lead up to it, a bar at most; before
+        the first frame of all there is nothing to rest from. They teach nothing: the player may only be thinking.
         """
-        if hold_back and not frame.any():
+        if players and not frame.any():
             self._rests += not self._blank
             return
         position, beat, bar = place
         for before in range(min(self._rests, bar), 0, -1):
-            self._waiting.append((np.zeros(KEYS, np.uint8), ((position - before) % bar, beat, bar)))
-        self._waiting.append((frame, place))
+            self._waiting.append((np.zeros(KEYS, np.uint8), ((position - before) % bar, beat, bar), False))
+        self._waiting.append((frame, place, players and self._adapts))
         self._rests, self._blank, self.last = 0, False, frame
 
     def settle(self, texture: Texture) -> None:
         """Hand over every frame of which the following one is known."""
         while len(self._waiting) > 1:
-            frame, place = self._waiting.pop(0)
-            self._past.push((frame, place, self._waiting[0][1], texture))
+            frame, place, adapt = self._waiting.pop(0)
+            self._past.push((frame, place, self._waiting[0][1], texture, adapt))
 
     def make_ready(self, place: Place, texture: Texture) -> None:
         """Hand over everything, so that the frame at `place` can be drawn; rests held back are dropped."""
         self._rests = 0
         self.settle(texture)
-        for frame, at in self._waiting:
-            self._past.push((frame, at, place, texture))
+        for frame, at, adapt in self._waiting:
+            self._past.push((frame, at, place, texture, adapt))
         self._waiting.clear()
 
     def back(self, frames: int) -> None:

@@ -58,7 +58,7 @@ class Performer:
         self._follower = TextureFollower(settings, grid.bar_ticks)
         self._lock = KeyLock(settings, grid.bar_ticks)
         self._hearing = KeyHearing(grid.bar_ticks)  # both players'
-        self._memory = Memory(engine)
+        self._memory = Memory(engine, settings.engine.adapt)
         self._improviser = Improviser(self._memory, seed, grid.beat_ticks, grid.bar_ticks)
         self._lead_s = settings.engine.lead_ms / 1000
         self._set_pace(grid.tick_s)
@@ -290,7 +290,7 @@ class Performer:
             self._improviser.played(self._own, self._own if self._mode.yields else frame)
         if self._mode.yields and not self._playing:  # in a duet the frames are both players': theirs is not the goal
             self._follower.hear(player)
-        self._memory.note(frame, self._grid.place(self._tick), hold_back=not self._playing)
+        self._memory.note(frame, self._grid.place(self._tick), players=not self._playing)
 
     def _open(self, tick: int) -> None:
         self._tick = tick

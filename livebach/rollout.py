@@ -27,6 +27,8 @@ class RollOut:
     rng: Generator
     policy: Policy = field(default_factory=Policy)
     texture: Texture = field(default_factory=Texture)
+    adapts: bool = True
+    """Whether it learns from what it is primed with."""
     tick: int = 0
     """Ticks since a downbeat, of the coming frame."""
     state: State = field(init=False)
@@ -41,15 +43,16 @@ class RollOut:
         bar = self.metre.bar_ticks(steps)
         return tick % bar, self.metre.beat_ticks(steps), bar
 
-    def take(self, frame: Frame) -> None:
+    def take(self, frame: Frame, adapt: bool = False) -> None:
         """Remember a frame [88] as what sounded now."""
-        self.engine.push(self.state, frame, self._place(self.tick), self._place(self.tick + 1), self.texture)
+        here, coming = self._place(self.tick), self._place(self.tick + 1)
+        self.engine.push(self.state, frame, here, coming, self.texture, adapt)
         self.tick += 1
 
     def prime(self, frames: Frames) -> None:
         """Remember frames [T, 88]."""
         for frame in frames:
-            self.take(frame)
+            self.take(frame, self.adapts)
 
     def play(self, given: Frame | None = None) -> Iterator[Frame]:
         """Frames [88] without end, each remembered as it is drawn; it does not stay silent for long."""

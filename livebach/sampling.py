@@ -85,14 +85,21 @@ class Lottery:
     min_p: float
 
     @classmethod
-    def of(cls, before: Frame, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Lottery:
-        """For the frame after `before`, with these keys given."""
-        added = np.zeros((STATES, KEYS))
-        added[OFF] = policy.off_bias
-        added[ONSET] = policy.onset_bias if policy.key_bias is None else policy.key_bias + policy.onset_bias
+    def of(
+        cls,
+        before: Frame,
+        given: Frame,
+        uniforms: NDArray[np.float64],
+        policy: Policy,
+        shift: NDArray[np.float32] | None = None,
+    ) -> Lottery:
+        """For the frame after `before`, with these keys given; `shift` [3, 88] is added to the logits."""
+        added = np.zeros((STATES, KEYS)) if shift is None else shift.astype(np.float64)
+        added[OFF] += policy.off_bias
+        added[ONSET] += policy.onset_bias if policy.key_bias is None else policy.key_bias + policy.onset_bias
         if policy.forbidden is not None:
             added[ONSET, policy.forbidden] = IMPOSSIBLE
-        added[HOLD] = np.where(before == OFF, IMPOSSIBLE, policy.hold_bias)
+        added[HOLD] = np.where(before == OFF, IMPOSSIBLE, added[HOLD] + policy.hold_bias)
         known = np.flatnonzero(given != UNKNOWN)
         added[:, known] = IMPOSSIBLE
         added[given[known], known] = 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from livebach.adaptation import Adaptation
 from livebach.roll import Frame
 
 Array = NDArray[np.float32]
@@ -27,16 +28,18 @@ class State:
     tick: int
     frame: Frame
     context: Array  # [K, 88]: what the key pass adds its own to
+    adaptation: Adaptation
 
     def copy(self) -> State:
         """An independent snapshot."""
         rings, frame_rings = self.rings.copy(), self.frame_rings.copy()
-        return State(rings, frame_rings, self.tick, self.frame.copy(), self.context.copy())
+        return State(rings, frame_rings, self.tick, self.frame.copy(), self.context.copy(), self.adaptation.copy())
 
     def sketch(self) -> Sketch:
         """A snapshot in a quarter of the room: to be gone back to."""
         rings, steps = np.zeros(self.rings.shape, np.int8), np.zeros(len(self.rings), np.float32)
-        sketch = Sketch(rings, steps, self.frame_rings.copy(), self.tick, self.frame.copy(), self.context.copy())
+        frame, context, learnt = self.frame.copy(), self.context.copy(), self.adaptation.copy()
+        sketch = Sketch(rings, steps, self.frame_rings.copy(), self.tick, frame, context, learnt)
         sketch.copy_from(self)
         return sketch
 
@@ -49,6 +52,7 @@ class State:
         np.copyto(self.frame_rings, other.frame_rings)
         np.copyto(self.frame, other.frame)
         np.copyto(self.context, other.context)
+        self.adaptation.copy_from(other.adaptation)
         self.tick = other.tick
 
 
@@ -62,6 +66,7 @@ class Sketch:
     tick: int
     frame: Frame
     context: Array  # [K, 88]
+    adaptation: Adaptation
 
     def copy_from(self, state: State) -> None:
         """Sketch another state, or the same one later."""
@@ -71,4 +76,5 @@ class Sketch:
         np.copyto(self.frame_rings, state.frame_rings)
         np.copyto(self.frame, state.frame)
         np.copyto(self.context, state.context)
+        self.adaptation.copy_from(state.adaptation)
         self.tick = state.tick

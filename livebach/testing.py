@@ -78,6 +78,7 @@ class ScriptedEngine:
         self.spec = ScriptedSpec(steps_per_quarter)
         self.states: list[ScriptedState] = []
         self.draws: list[tuple[Frame, NDArray[np.float64], Policy]] = []
+        self.adapted: list[bool] = []
         self._script = script
 
     def new_state(self, _first: Place = (0, 4, 16), _texture: Texture | None = None) -> ScriptedState:
@@ -85,8 +86,11 @@ class ScriptedEngine:
         self.states.append(ScriptedState())
         return self.states[-1]
 
-    def push(self, state: ScriptedState, frame: Frame, place: Place, next_place: Place, texture: Texture) -> None:
+    def push(
+        self, state: ScriptedState, frame: Frame, place: Place, next_place: Place, texture: Texture, adapt: bool = False
+    ) -> None:
         """Write down what is remembered."""
+        self.adapted.append(adapt)
         state.pushed.append((frame.copy(), place, next_place, texture))
 
     def draw(self, state: ScriptedState, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:

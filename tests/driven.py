@@ -82,7 +82,7 @@ class Take:
     @property
     def places(self) -> list[tuple[int, int]]:
         """Where the remembered frames stand in the bar, and where those stand that follow them."""
-        return [(place[0], following[0]) for _, place, following, _ in self.engine.states[0].pushed]
+        return [(place[0], following[0]) for _, place, following, *_ in self.engine.states[0].pushed]
 
     @property
     def state(self) -> str:
@@ -106,4 +106,4 @@ def urged(least: float) -> Script:
 
 def textures(take: Take) -> list[Texture]:
     """The texture that went with each frame."""
-    return [texture for *_, texture in take.engine.states[0].pushed]
+    return [texture for _, _, _, texture in take.engine.states[0].pushed]

@@ -67,17 +67,21 @@ def textures(length: int) -> list[Texture]:
 
 
 def played(engine: Engine, ticks: int, seed: int = 0) -> tuple[State, State]:
-    """Two equal states after some noise, independent of one another."""
+    """Two equal states after some noise, a third of it learnt from, independent of one another."""
     state, roll, where, shades = engine.new_state(), random_frames(ticks, seed), places(ticks + 1), textures(ticks)
     for t in range(ticks):
-        engine.push(state, roll[t], where[t], where[t + 1], shades[t])
+        engine.push(state, roll[t], where[t], where[t + 1], shades[t], adapt=t % 3 == 0)
     return state, state.copy()
 
 
 def equal(a: State, b: State) -> bool:
     """Whether two states remember the same."""
     same = a.tick == b.tick and np.array_equal(a.rings, b.rings) and np.array_equal(a.frame_rings, b.frame_rings)
-    return bool(same and np.array_equal(a.frame, b.frame) and np.array_equal(a.context, b.context))
+    mine, theirs = (
+        (s.frame, s.context, s.adaptation.weights, s.adaptation.squares, s.adaptation.shift, s.adaptation.features)
+        for s in (a, b)
+    )
+    return bool(same and all(np.array_equal(x, y) for x, y in zip(mine, theirs, strict=True)))
 
 
 def test_every_step_says_what_the_parallel_forward_says(checkpoint: Checkpoint, engine: Engine) -> None:
@@ -243,7 +247,7 @@ def test_states_do_not_touch(small: Engine) -> None:
     rolls, where, shades = (random_frames(12, 1), random_frames(12, 2)), places(13), textures(12)
     for t in range(12):
         for state, roll in zip((one, two), rolls, strict=True):
-            small.push(state, roll[t], where[t], where[t + 1], shades[t])
+            small.push(state, roll[t], where[t], where[t + 1], shades[t], adapt=t % 3 == 0)
             small.draw(state, nothing(), np.full(KEYS, 0.5), Policy())
     assert equal(one, alone)
 

@@ -54,7 +54,7 @@ def test_the_compiled_pass_draws_the_same(name: str) -> None:
         sounded += int(frame.any())
         place, coming = (i % 16, 4, 16), ((i + 1) % 16, 4, 16)
         for engine, state in zip((plain, fast), states, strict=True):
-            engine.push(state, frame, place, coming, Texture(i % 8, None))
+            engine.push(state, frame, place, coming, Texture(i % 8, None), adapt=i % 3 == 0)
     assert different <= 1
     assert sounded > 60
 

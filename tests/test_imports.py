@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "livebach"
 
 # Each module, by layer. A module may import modules of its own layer and of the others that MAY_USE names.
 LAYERS = {
-    "core": "errors events roll tonality controls rules spec data config checkpoint state engine sampling"
+    "core": "errors events roll tonality controls rules spec data config checkpoint adaptation state engine sampling"
     " fast reference grid click listener follow voice memory governor improviser modes cadence status tickload touch"
     " taps clockfollow clocksend beatpatterns beatfollow beatgrid expression performer musician",
     "files": "midifile tempomap session take options phrases",
