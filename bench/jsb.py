@@ -41,17 +41,19 @@ from livebach.training import averaging, worthwhile
 SPLITS = {"train": "traindata", "valid": "validdata", "test": "testdata"}
 SPEC = NetworkSpec(
     steps_per_quarter=1,
-    time_channels=40,
-    time_dilations=(1, 2, 4, 8, 16, 32, 1),
-    mixing_layers=(0, 1, 2, 4, 6),
+    time_channels=24,
+    time_dilations=(1, 2, 4, 8, 1),
+    mixing_layers=(0, 2, 4),
     mixing_heads=8,
-    context_channels=40,
+    context_channels=32,
     condition_channels=16,
     key_channels=32,
     key_dilations=(1, 2, 4, 8, 16),
     given_channels=1,
     given_dilations=(),
     reach=24,
+    frame_channels=256,  # the pieces are all in C or A minor: a key's pitch is its degree, which this stack knows
+    frame_dilations=(1, 2, 4, 8, 16, 1, 2, 4),
 )
 BAR = 16
 """The metre told to the network is the number of the frame in its piece, modulo this: the set has no metre."""
@@ -61,17 +63,17 @@ BAR = 16
 class Config:
     """How it is trained, besides the shape of the network."""
 
-    updates: int = 1000
+    updates: int = 3000
     batch: int = 8
     crop: int = 64
     """Frames of a row; most pieces are no longer."""
-    rate: float = 5e-3
+    rate: float = 4e-3
     warmup: int = 50
-    weight_decay: float = 0.05
-    dropout: float = 0.15
+    weight_decay: float = 0.1
+    dropout: float = 0.3
     frame_dropout: float = 0.5
-    forgotten: float = 0.0
-    average: float = 0.99
+    forgotten: float = 0.05
+    average: float = 0.995
     validate_every: int = 60
     seed: int = 1
     bf16: bool = True
