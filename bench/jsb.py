@@ -1,6 +1,6 @@
 """The package's own model on the JSB Chorales: the standard split, quarter-note frames, the sum of 88 binary losses.
 
-    python bench/jsb.py train --data JSB_Chorales.mat --out RUN [--minutes 30] [--seed 1] [--set KEY=VALUE …]
+    python bench/jsb.py train --data JSB_Chorales.mat --out RUN [--minutes 30] [--seed 1] [--device cuda] [--set K=V …]
     python bench/jsb.py evaluate --data JSB_Chorales.mat RUN/best.safetensors … [--split valid|test]
 
 The figure is nats per frame, pooled over all frames of a split, the first of a piece predicted from an empty one, as in
@@ -36,7 +36,7 @@ from livebach.model import QUIET, Noise, TwoAxisWaveNet, nats
 from livebach.roll import KEYS, ONSET, UNKNOWN, Frames
 from livebach.runfile import BEST_FILE, LOG_FILE, rising_and_falling, write_tensors
 from livebach.spec import CONDITION_FEATURES, NetworkSpec
-from livebach.training import averaging, worthwhile
+from livebach.training import averaging, pick_device, worthwhile
 
 SPLITS = {"train": "traindata", "valid": "validdata", "test": "testdata"}
 SPEC = NetworkSpec(
@@ -136,6 +136,10 @@ class Rows:
     counted: Tensor
     """bool [B, T]: which frames are music."""
 
+    def to(self, device: torch.device) -> Rows:
+        """The same on a device."""
+        return Rows(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+
 
 def rows(stretches: Sequence[tuple[Frames, int, int]], length: int, keyboard: Keyboard) -> Rows:
     """(piece, start, stop) of each stretch -> rows of `length` frames."""
@@ -168,9 +172,10 @@ def key_nats(model: TwoAxisWaveNet, row: Rows, noise: Noise = QUIET) -> Tensor:
 def likelihood(models: Sequence[TwoAxisWaveNet], pieces: Sequence[Frames], keyboard: Keyboard) -> float:
     """Nats per frame, pooled, of whole pieces; for several networks of their averaged probabilities, key by key."""
     total = sum(keyboard.outside(piece) for piece in pieces)
+    device = next(models[0].parameters()).device
     ranked = sorted(pieces, key=len)
     for group in (ranked[i : i + 8] for i in range(0, len(ranked), 8)):
-        row = rows([(piece, 0, len(piece)) for piece in group], len(group[-1]), keyboard)
+        row = rows([(piece, 0, len(piece)) for piece in group], len(group[-1]), keyboard).to(device)
         each = torch.stack([key_nats(model.eval(), row).double() for model in models])
         mixed = np.log(len(models)) - torch.logsumexp(-each, dim=0)
         total += float((mixed.sum(dim=-1) * row.counted).sum())
@@ -200,7 +205,13 @@ class Batches:
 
 
 def train(
-    spec: NetworkSpec, config: Config, data: dict[str, list[Frames]], out: Path, minutes: float, start: Path | None
+    spec: NetworkSpec,
+    config: Config,
+    data: dict[str, list[Frames]],
+    out: Path,
+    minutes: float,
+    start: Path | None,
+    device: torch.device,
 ) -> float:
     """Train, keep the averaged weights that validate best, and return their validation."""
     keyboard = Keyboard.of(data["train"])
@@ -208,14 +219,15 @@ def train(
     model = TwoAxisWaveNet(spec, keyboard.high - keyboard.low)
     if start is not None:
         model.load_state_dict(load_file(start))
+    model.to(device)
     average = AveragedModel(model, multi_avg_fn=averaging(config.average))
     averaged = cast(TwoAxisWaveNet, average.module)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.rate, weight_decay=config.weight_decay)
     batches = Batches(data["train"], keyboard, config)
-    compiled, bf16 = worthwhile(config, torch.device("cpu"))
+    compiled, bf16 = worthwhile(config, device)
 
     def loss_of(row: Rows) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             found = key_nats(model, row, config.noise)
         return (found.sum(dim=-1) * row.counted).sum() / row.counted.sum()
 
@@ -225,7 +237,7 @@ def train(
         model.train()
         for group in optimizer.param_groups:
             group["lr"] = config.rate_at(update)
-        loss = step(batches.draw())
+        loss = step(batches.draw().to(device))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
@@ -289,7 +301,8 @@ def main() -> None:
     parser.add_argument("--from", dest="start", type=Path, help="weights to begin with")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="to train on")
     parser.add_argument("--split", choices=tuple(SPLITS), default="valid")
     args = parser.parse_intermixed_args()
     data = read(args.data)
@@ -298,7 +311,7 @@ def main() -> None:
             parser.error("train needs --out")
         args.out.mkdir(parents=True)
         spec, config = settings(args.set, args.seed)
-        best = train(spec, config, data, args.out, args.minutes, args.start)
+        best = train(spec, config, data, args.out, args.minutes, args.start, pick_device(args.device))
         print(json.dumps({"best_valid": best, "spec": spec.to_dict(), "config": asdict(config)}))
         return
     if not args.networks:

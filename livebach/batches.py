@@ -40,6 +40,8 @@ class Batch:
     condition: NDArray[np.float32]
     coming: Frames
     given: Frames
+    played: NDArray[np.bool_]
+    """[B]: which crops are of music that networks played."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +94,34 @@ def texture_track(frames: Frames, window: int = TEXTURE_WINDOW) -> NDArray[np.in
 
 
 class Sampler:
-    """Draws batches of crops from pieces, longer pieces more often."""
+    """Draws batches of crops from pieces, longer pieces more often.
 
-    def __init__(self, pieces: Sequence[Piece], crop: int, batch: int, augment: Augment) -> None:
-        self.pieces, self.crop, self.batch, self.augment = list(pieces), crop, batch, augment
-        if not self.pieces:
+    A share of them from others, `played` by networks: what a crop goes on with where its piece ends is a score's.
+    """
+
+    def __init__(
+        self,
+        pieces: Sequence[Piece],
+        crop: int,
+        batch: int,
+        augment: Augment,
+        played: Sequence[Piece] = (),
+        share: float = 0.0,
+    ) -> None:
+        if not pieces:
             raise ValueError("there is no piece to train on")
-        lengths = np.array([len(p.frames) for p in self.pieces], float)
-        self.odds = lengths / lengths.sum()
+        self.pieces, self.crop, self.batch, self.augment = [*pieces, *played], crop, batch, augment
+        self.scores, share = len(pieces), share if played else 0.0
+        self.score_odds = _by_length(pieces)
+        self.odds = np.concatenate([self.score_odds * (1 - share), _by_length(played) * share])
 
     def draw(self, rng: Generator, share: slice = slice(None)) -> Batch:
         """The next batch, or a share of its crops: each has a generator of its own, whoever draws it."""
         chosen = rng.choice(len(self.pieces), self.batch, p=self.odds)
         own = zip(chosen[share], rng.spawn(self.batch)[share], strict=True)
         crops = [self._crop(int(i), crop_rng) for i, crop_rng in own]
-        return Batch(*(np.stack(parts) for parts in zip(*crops, strict=True)))
+        frames, condition, coming, given = (np.stack(parts) for parts in zip(*crops, strict=True))
+        return Batch(frames, condition, coming, given, chosen[share] >= self.scores)
 
     def _crop(self, index: int, rng: Generator) -> tuple[Frames, NDArray[np.float32], Frames, Frames]:
         cut = int(rng.integers(1, 33)) if rng.random() < self.augment.gap else 0
@@ -143,7 +158,7 @@ class Sampler:
             stop = start + length - total
             texture = texture_track(piece.frames[start : stop + TEXTURE_WINDOW])
             parts.append((piece.frames[start:stop], piece.places[start:stop], texture[: length - total]))
-            index, start = int(rng.choice(len(self.pieces), p=self.odds)), 0
+            index, start = int(rng.choice(self.scores, p=self.score_odds)), 0
             coming = texture_track(self.pieces[index].frames[:TEXTURE_WINDOW])[0]
             parts.append(self._pause(piece.places[-1], coming, rng))
             total += len(parts[-1][0]) + len(parts[-2][0])
@@ -170,6 +185,12 @@ class Sampler:
         elif lot < self.augment.texture_dropped + 0.2:
             levels[:, int(rng.integers(2))] = UNKNOWN_TEXTURE
         return levels
+
+
+def _by_length(pieces: Sequence[Piece]) -> NDArray[np.float64]:
+    """How often to draw each of some pieces, [pieces]."""
+    lengths = np.array([len(p.frames) for p in pieces], float)
+    return lengths / lengths.sum() if len(lengths) else lengths
 
 
 def legalise_after(lead_in: Frames, frames: Frames) -> Frames:

@@ -232,14 +232,7 @@ def load_corpus(
 
     With a `cache` folder the frames are kept there, and the pieces are memory-mapped: they need not fit into memory.
     """
-    try:
-        found = _read_all(folder, steps_per_quarter) if cache is None else _mapped(folder, steps_per_quarter, cache)
-    except OSError as error:
-        raise CorpusError(f"{error.filename or folder}: {error.strerror or error}") from error
-    pieces = [piece for piece in found if isinstance(piece, Piece)]
-    left_out = [entry for entry in found if not isinstance(entry, Piece)]
-    if not pieces:
-        raise CorpusError(f"{folder}: none of its {len(left_out)} MIDI files can be read")
+    pieces, left_out = _parted(folder, steps_per_quarter, cache)
     corpus = split_pieces(pieces)
     if not corpus.splits["train"]:
         raise CorpusError(f"{folder}: none of its {len(pieces)} pieces is left to train on")
@@ -247,6 +240,29 @@ def load_corpus(
     for name, why in corpus.left_out:
         report(f"left out {name}: {why}")
     return corpus
+
+
+def load_pieces(
+    folder: Path, steps_per_quarter: int = 4, report: Callable[[str], None] = lambda _: None, cache: Path | None = None
+) -> list[Piece]:
+    """Read a folder of pieces of which none is to be held out."""
+    pieces, left_out = _parted(folder, steps_per_quarter, cache)
+    for name, why in left_out:
+        report(f"left out {name}: {why}")
+    return pieces
+
+
+def _parted(folder: Path, steps: int, cache: Path | None) -> tuple[list[Piece], list[LeftOut]]:
+    """The pieces of a folder, and what cannot be read."""
+    try:
+        found = _read_all(folder, steps) if cache is None else _mapped(folder, steps, cache)
+    except OSError as error:
+        raise CorpusError(f"{error.filename or folder}: {error.strerror or error}") from error
+    pieces = [piece for piece in found if isinstance(piece, Piece)]
+    left_out = [entry for entry in found if not isinstance(entry, Piece)]
+    if not pieces:
+        raise CorpusError(f"{folder}: none of its {len(left_out)} MIDI files can be read")
+    return pieces, left_out
 
 
 LeftOut = tuple[str, str]

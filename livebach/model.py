@@ -214,20 +214,37 @@ class TwoAxisWaveNet(nn.Module):
         logits: Tensor = self.to_logits(summed_skips(self.key_layers, y, None, noise.dropout))
         return logits
 
-    def forward(self, frames: Tensor, condition: Tensor, coming: Tensor, given: Tensor, noise: Noise = QUIET) -> Tensor:
-        """Negative log-likelihood in nats of each key that is not given: float [B, T, 88]."""
+    def forward(
+        self,
+        frames: Tensor,
+        condition: Tensor,
+        coming: Tensor,
+        given: Tensor,
+        noise: Noise = QUIET,
+        wanted: Tensor | None = None,
+    ) -> Tensor:
+        """Negative log-likelihood in nats of each key that is not given: float [B, T, 88].
+
+        With `wanted` [B, T, 88, 3] the cross-entropy to these probabilities, instead of to what is `coming`.
+        """
         noise = noise if self.training else QUIET
         logits = self.logits(self.context(frames, condition, noise), coming, given, noise)
-        return nats(logits, frames, coming, given)
+        if wanted is None:
+            return nats(logits, frames, coming, given)
+        return -(wanted * log_odds(logits, frames)).sum(dim=-1) * (given == UNKNOWN)
+
+
+def log_odds(logits: Tensor, frames: Tensor) -> Tensor:
+    """Log-probabilities [B, T, 88, 3]; HOLD after OFF is impossible and takes no probability."""
+    impossible = torch.zeros_like(logits, dtype=torch.bool)
+    impossible[..., HOLD] = frames == OFF
+    return F.log_softmax(logits.float().masked_fill(impossible, -1e9), dim=-1)
 
 
 def nats(logits: Tensor, frames: Tensor, coming: Tensor, given: Tensor) -> Tensor:
-    """-log P of `coming` by key, zero where given; HOLD after OFF is impossible and takes no probability."""
-    impossible = torch.zeros_like(logits, dtype=torch.bool)
-    impossible[..., HOLD] = frames == OFF
-    logits = logits.float().masked_fill(impossible, -1e9)
-    picked = logits.gather(-1, coming.long().unsqueeze(-1)).squeeze(-1)
-    return (torch.logsumexp(logits, dim=-1) - picked) * (given == UNKNOWN)
+    """-log P of `coming` by key, zero where given."""
+    picked = log_odds(logits, frames).gather(-1, coming.long().unsqueeze(-1)).squeeze(-1)
+    return -picked * (given == UNKNOWN)
 
 
 PAIR_FRAMES = 24

@@ -54,6 +54,10 @@ class TrainConfig:
     texture_dropped: float = 0.4
     texture_noise: float = 0.3
     thinned: float = 0.0
+    written: float = 0.5
+    """Where there are teachers: how much what is written counts; the rest is their word."""
+    played: float = 0.3
+    """Share of crops that are of music which networks played, where there is any."""
     device: str = "auto"
     """cpu, cuda, mps, or auto: the best there is."""
     bf16: bool = True
@@ -64,6 +68,11 @@ class TrainConfig:
         """The part of it that varies crops."""
         texture = self.texture_dropped, self.texture_noise
         return Augment(self.transpose, self.given, self.gap, *texture, self.thinned)
+
+    def __post_init__(self) -> None:
+        for name, high in (("written", 1.0), ("played", 0.99)):
+            if not 0 <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be 0..{high:g}, got {getattr(self, name)}")
 
     def rate_at(self, update: int) -> float:
         """The learning rate of an update, counted from 0."""

@@ -15,7 +15,7 @@ import yaml
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from livebach import checkpoint as checkpoints
-from livebach.corpus import Corpus, CorpusError, load_corpus
+from livebach.corpus import Corpus, CorpusError, Piece, load_corpus, load_pieces
 from livebach.errors import UserError
 from livebach.spec import NetworkSpec
 
@@ -35,6 +35,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
     start = "start from a checkpoint's weights; --set may make the network larger"
     parser.add_argument("--from", dest="start", type=Path, metavar="FILE", help=start)
+    group = parser.add_argument_group(
+        "learning from other networks", "with --set written=0.5: how much what is written counts against their word"
+    )
+    group.add_argument(
+        "--teacher",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a checkpoint; several times for several",
+    )
+    group.add_argument(
+        "--played",
+        type=Path,
+        metavar="DIR",
+        help="music that networks played: only the teachers' word counts on it (--set played=0.3: share of the crops)",
+    )
     parser.add_argument("--cache", type=Path, metavar="DIR", help="of drawn frames, for several runs (OUT/frames)")
     parser.add_argument("--minutes", type=float, metavar="N", help="stop after so long, saved; --resume goes on")
     parser.add_argument("--updates", type=int, metavar="N", help="length of the whole run")
@@ -43,7 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--licence", default="unstated", help="of the resulting weights; goes into the checkpoint")
     parser.add_argument("--tensorboard", action="store_true", help="also write logs for TensorBoard")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting of the run or of the network"
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any settings of the run or of the network",
     )
 
 
@@ -73,11 +95,12 @@ def _run(args: argparse.Namespace, spec: NetworkSpec, config: TrainConfig, ranks
         raise UserError(f"--minutes must be more than 0, got {args.minutes}")
     if (args.out / STATE_FILE).exists() and not args.resume:
         raise UserError(f"{args.out}: holds a run already: --resume goes on with it, another --out starts a new one")
+    teachers = _teachers(args, spec)
     say = print if ranks.first else _nothing
     with ranks.first_goes_first():
-        corpus = _corpus(args, spec, say)
+        corpus, played = _corpus(args, spec, say)
     reuse_freed_memory()
-    trainer = Trainer(spec, config, corpus, args.out, ranks)
+    trainer = Trainer(spec, config, corpus, args.out, ranks, teachers, played)
     _take_up(args, trainer)
     interrupted = _train(args, trainer)
     if ranks.first:
@@ -93,13 +116,27 @@ def _nothing(_: str) -> None:
     """What the other processes say."""
 
 
-def _corpus(args: argparse.Namespace, spec: NetworkSpec, say: Callable[[str], None]) -> Corpus:
-    """The pieces, memory-mapped from a cache, which is made in the run's folder if there is no other."""
-    cache = args.cache or args.out / "frames"
-    corpus = load_corpus(args.data, spec.steps_per_quarter, report=say, cache=cache)
+def _teachers(args: argparse.Namespace, spec: NetworkSpec) -> list[checkpoints.Checkpoint]:
+    if args.played is not None and not args.teacher:
+        raise UserError("--played needs a --teacher: only the teachers' word counts on that music")
+    found = [checkpoints.load(path) for path in args.teacher]
+    for path, teacher in zip(args.teacher, found, strict=True):
+        if teacher.spec.steps_per_quarter != spec.steps_per_quarter:
+            other = f"has {teacher.spec.steps_per_quarter} steps a quarter note, the run {spec.steps_per_quarter}"
+            raise UserError(f"--teacher {path}: {other}")
+    return found
+
+
+def _corpus(args: argparse.Namespace, spec: NetworkSpec, say: Callable[[str], None]) -> tuple[Corpus, list[Piece]]:
+    """The pieces, and those that networks played, memory-mapped from a cache: in the run's folder if nowhere else."""
+    cache, steps = args.cache or args.out / "frames", spec.steps_per_quarter
+    corpus = load_corpus(args.data, steps, report=say, cache=cache)
+    played = load_pieces(args.played, steps, report=say, cache=cache) if args.played is not None else []
     args.out.mkdir(parents=True, exist_ok=True)
     say(corpus.summary().split("\nleft out")[0])
-    return corpus
+    if played:
+        say(f"played by networks: {len(played)} pieces, {sum(len(p.frames) for p in played)} frames")
+    return corpus, played
 
 
 def _take_up(args: argparse.Namespace, trainer: Trainer) -> None:
@@ -245,4 +282,5 @@ def _meta(args: argparse.Namespace, trainer: Trainer, corpus: Corpus) -> dict[st
         "metrics": {"valid_nats_per_frame": trainer.best, "update": trainer.update, "seconds": trainer.seconds},
         "config": asdict(trainer.config),
         "started_from": str(args.start.name) if args.start else None,
+        "teachers": [path.name for path in args.teacher],
     }

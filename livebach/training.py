@@ -43,6 +43,7 @@ from livebach.runfile import (
     write_tensors,
 )
 from livebach.spec import NetworkSpec
+from livebach.teaching import Teachers, wanted
 
 
 @dataclass(slots=True)
@@ -86,7 +87,8 @@ def whole_piece(piece: Piece) -> Batch:
     texture = np.full((len(piece.frames), 2), UNKNOWN_TEXTURE, np.int8)
     inputs = np.concatenate([np.zeros((1, KEYS), np.uint8), piece.frames[:-1]])
     condition = condition_rows(piece.places, before(piece.places), texture)
-    return Batch(inputs[None], condition[None], piece.frames[None], np.full_like(inputs, UNKNOWN)[None])
+    nothing = np.full_like(inputs, UNKNOWN)
+    return Batch(inputs[None], condition[None], piece.frames[None], nothing[None], np.zeros(1, bool))
 
 
 def averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Any], None]:
@@ -125,11 +127,19 @@ def seed_of(*numbers: int) -> int:
 class Trainer:
     """A run: model, optimizer and averages. `step` until `finished`, `save` at any time.
 
-    Of several processes each takes its share of the crops of an update, and all come to the same weights.
+    Of several processes each takes its share of the crops of an update, and all come to the same weights. With
+    teachers, the network learns what they expect, too, and of pieces that were `played` by networks only that.
     """
 
     def __init__(
-        self, spec: NetworkSpec, config: TrainConfig, corpus: Corpus, folder: Path, ranks: Ranks | None = None
+        self,
+        spec: NetworkSpec,
+        config: TrainConfig,
+        corpus: Corpus,
+        folder: Path,
+        ranks: Ranks | None = None,
+        teachers: Sequence[Checkpoint] = (),
+        played: Sequence[Piece] = (),
     ) -> None:
         self.spec, self.config, self.folder, self.ranks = spec, config, folder, ranks or Ranks()
         if config.batch % self.ranks.size:
@@ -143,8 +153,11 @@ class Trainer:
         self._noise = Noise(config.dropout, config.frame_dropout, config.forgotten)
         self.average = AveragedModel(self.model, multi_avg_fn=averaging(config.average))
         self.averaged: TwoAxisWaveNet = cast(TwoAxisWaveNet, self.average.module)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.rate, weight_decay=config.weight_decay)
-        self.sampler = Sampler(corpus.splits["train"], config.crop, config.batch, config.augment)
+        fused = self.device.type == "cuda"  # one kernel for all weights
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=config.rate, weight_decay=config.weight_decay, fused=fused
+        )
+        self.sampler = Sampler(corpus.splits["train"], config.crop, config.batch, config.augment, played, config.played)
         self._drawer = ThreadPoolExecutor(1)
         self._ahead: tuple[int, Future[Batch] | None] = 0, None
         self.held_out = corpus.splits["valid"]
@@ -152,17 +165,42 @@ class Trainer:
         compiled, self.bf16 = worthwhile(config, self.device)
         self.pace = Pace(self)
         self._loss: Callable[..., Tensor] = torch.compile(self._forward) if compiled else self._forward
+        self.teachers = Teachers(teachers).to(self.device) if teachers else None
+        self._ask: Callable[..., Tensor] = torch.compile(self._asked) if compiled else self._asked
 
     @property
     def finished(self) -> bool:
         """Whether every update has been made."""
         return self.update >= self.config.updates
 
-    def _forward(self, frames: Tensor, condition: Tensor, coming: Tensor, given: Tensor, counted: Tensor) -> Tensor:
+    def _forward(
+        self,
+        frames: Tensor,
+        condition: Tensor,
+        coming: Tensor,
+        given: Tensor,
+        counted: Tensor,
+        wanted: Tensor | None = None,
+    ) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            nats = self._parallel(frames, condition, coming, given, self._noise)
+            nats = self._parallel(frames, condition, coming, given, self._noise, wanted)
         loss: Tensor = nats.sum() / counted
         return loss
+
+    @torch.no_grad()
+    def _asked(self, frames: Tensor, condition: Tensor, coming: Tensor, given: Tensor, written: Tensor) -> Tensor:
+        """What is to be learnt where there are teachers: [B, T, 88, 3]."""
+        assert self.teachers is not None
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            said = self.teachers(frames, condition, coming, given)
+        return wanted(said, coming, written)
+
+    def _wanted(self, batch: Batch, inputs: Sequence[Tensor]) -> Tensor | None:
+        """What is to be learnt of a batch; None where it is simply what is there."""
+        if self.teachers is None:
+            return None
+        written = torch.from_numpy(np.where(batch.played, 0.0, self.config.written).astype(np.float32))
+        return self._ask(*inputs, written.to(self.device))
 
     def step(self) -> float:
         """One update; the loss in nats per frame of what was not given."""
@@ -171,9 +209,11 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.rate_at(self.update)
         torch.manual_seed(seed_of(self.config.seed, self.update, self.ranks.rank))
-        batch = on_device(self._batch(), self.device)
-        counted = self.ranks.total((batch[3] == UNKNOWN).any(dim=-1).sum()).clamp(min=1)
-        loss = self._loss(*batch, counted / self.ranks.size)  # the gradients of all processes are averaged
+        batch = self._batch()
+        inputs = on_device(batch, self.device)
+        counted = self.ranks.total((inputs[3] == UNKNOWN).any(dim=-1).sum()).clamp(min=1)
+        targets = self._wanted(batch, inputs)
+        loss = self._loss(*inputs, counted / self.ranks.size, targets)  # the gradients of all processes are averaged
         torch.autograd.backward(loss)
         total = self.ranks.total(loss.detach()) / self.ranks.size
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
@@ -231,6 +271,7 @@ class Trainer:
         for i, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
         numbers = {"update": self.update, "best": self.best, "valid": self.valid, "seconds": self.seconds}
+        numbers |= {"teachers": len(self.teachers.networks) if self.teachers else 0}
         header = {**numbers, "spec": self.spec.to_dict(), "config": asdict(self.config)}
         write_tensors(self.folder / STATE_FILE, tensors, {"state": json.dumps(header)})
 
@@ -239,16 +280,19 @@ class Trainer:
         path = self.folder / STATE_FILE
         header = read_state_header(path)
         try:
-            self._same_shape(path, NetworkSpec.from_dict(header["spec"]))
+            self._same_run(path, NetworkSpec.from_dict(header["spec"]), header.get("teachers", 0))
             self._take_up(header, load_file(path))
         except TrainingError:
             raise
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TrainingError(f"{path}: not a whole saved run: {' '.join(str(error).split())}") from error
 
-    def _same_shape(self, path: Path, spec: NetworkSpec) -> None:
+    def _same_run(self, path: Path, spec: NetworkSpec, teachers: int) -> None:
         if spec != self.spec:
             raise TrainingError(f"{path}: is of a network of another shape; give the same options or another --out")
+        here = len(self.teachers.networks) if self.teachers else 0
+        if teachers != here:
+            raise TrainingError(f"{path}: is of a run with {teachers} teachers, got {here}; give --teacher as before")
 
     def _take_up(self, header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         self.model.load_state_dict(under(tensors, "model."))
