@@ -50,7 +50,8 @@ class Spy:
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
-        self.spec, self.new_state, self.push = engine.spec, engine.new_state, engine.push
+        self.spec, self.quotes = engine.spec, engine.quotes
+        self.new_state, self.push = engine.new_state, engine.push
         self.down: dict[int, bool] = {}
 
     def draw(self, state: Any, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:

@@ -21,7 +21,7 @@ Array = NDArray[np.float32]
 
 RATE = np.float32(0.02)
 """Most that a weight changes by a frame, once much has been learnt; the first steps are smaller."""
-CAUTION = np.float32(30.0)
+CAUTION = np.float32(10.0)
 """The sum of squared gradients that is taken to have been seen before the first frame."""
 KEPT = np.float32(1 - 1 / 2000)
 """What is left of all that was learnt after one frame more: a quarter of an hour is half forgotten, a piece is not."""

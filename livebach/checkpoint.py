@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from livebach.data import data_path
+from livebach.quotes import MOST_RUNS, NOTHING, Quotes
 from livebach.roll import HOLD, KEYS, STATES, UNKNOWN
 from livebach.spec import CONDITION_FEATURES, NetworkSpec
 
@@ -27,6 +28,7 @@ FORMAT = "livebach-1"
 DEFAULT_NAME = "checkpoints/default.safetensors"
 MAX_BYTES = 256 << 20
 MAX_PAIR = 4096
+STREAMS = ("notes", "line")
 PAIR = ("pair.frames", "pair.condition", "pair.given", "pair.coming", "pair.logits")
 
 
@@ -36,12 +38,14 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Weights by name (float32), the shape of the network, metadata, and the stored pair."""
+    """Weights by name (float32), the shape of the network, metadata, the stored pair, and what it must not quote."""
 
     spec: NetworkSpec
     weights: dict[str, NDArray[np.float32]]
     meta: dict[str, Any]
     pair: dict[str, NDArray[Any]]
+    quotes: Quotes = NOTHING
+    """Of the music that it was trained on."""
 
 
 def default_path() -> Path:
@@ -97,7 +101,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all."""
     header = {"format": FORMAT, "architecture": checkpoint.spec.to_dict(), "meta": checkpoint.meta}
     part = path.with_name(path.name + ".part")
-    tensors = {**checkpoint.weights, **checkpoint.pair}
+    runs = {f"quotes.{name}": getattr(checkpoint.quotes, name) for name in STREAMS}
+    tensors = {**checkpoint.weights, **checkpoint.pair, **runs}
     save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part, {"livebach": json.dumps(header)})
     with part.open("rb") as handle:
         os.fsync(handle.fileno())
@@ -135,7 +140,7 @@ def _read(path: Path, handle: Any) -> Checkpoint:
     broken = next((n for n, w in weights.items() if not np.isfinite(w).all()), None)
     if broken:
         raise CheckpointError(f"{path}: {broken} has values that are not finite")
-    return Checkpoint(spec, weights, meta, _pair(path, handle))
+    return Checkpoint(spec, weights, meta, _pair(path, handle), _quotes(path, handle))
 
 
 def _header(path: Path, metadata: dict[str, str] | None) -> tuple[NetworkSpec, dict[str, Any]]:
@@ -173,6 +178,22 @@ def _pair(path: Path, handle: Any) -> dict[str, NDArray[Any]]:
         if pair[name].max() > high:
             raise CheckpointError(f"{path}: {name} must be states in 0..{high}, got {pair[name].max()}")
     return pair
+
+
+def _quotes(path: Path, handle: Any) -> Quotes:
+    """What must not be quoted; older files say nothing of it."""
+    found, there = {}, set(handle.keys())
+    for name in (n for n in STREAMS if f"quotes.{n}" in there):
+        part = handle.get_slice(f"quotes.{name}")
+        shape = part.get_shape()
+        if part.get_dtype() != "U32" or len(shape) != 1 or shape[0] > MOST_RUNS:
+            raise CheckpointError(
+                f"{path}: quotes.{name} must be at most {MOST_RUNS} U32, got {part.get_dtype()} {shape}"
+            )
+        found[name] = handle.get_tensor(f"quotes.{name}")
+        if (found[name][1:] <= found[name][:-1]).any():
+            raise CheckpointError(f"{path}: quotes.{name} must be in rising order")
+    return Quotes(**found)
 
 
 def fingerprint(path: Path) -> str:

@@ -19,6 +19,7 @@ from livebach.controls import DIALS, FORM, MODES, parse_bindings, takes
 from livebach.data import data_path
 from livebach.errors import UserError
 from livebach.events import CHANNELS
+from livebach.quotes import SHORTEST
 from livebach.roll import Metre
 from livebach.rules import Rule
 
@@ -110,7 +111,13 @@ class Sampling(_Section):
     polyphony: str | int = _setting("follow", _TEXTURE)
     register: str | int = _setting("off", rules.either(rules.one_of("off"), rules.number(36, 84, int)))
     key: str | None = _setting(None, rules.optional(rules.either(rules.one_of("auto"), rules.key())))
+    quotes: int | str = _setting(15, rules.either(rules.one_of("off"), rules.number(SHORTEST, 64, int)))
     seed: int | None = _setting(None, rules.optional(rules.number(0, 2**32 - 1, int)))
+
+    @property
+    def longest_quote(self) -> int | None:
+        """The most notes on end that may be of the training music; None: any number."""
+        return None if isinstance(self.quotes, str) else self.quotes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """How long a stretch of music is another's note for note, in any key. Knows frames; no file.
 
-Notes in order of start, then of key, become steps: how far up from the note before, and how many ticks after it. A run
-of steps that stands in another piece too is a copy of one more note than it has steps, in any transposition.
+A run of steps (see `quotes`) that stands in another piece too is a copy of one more note than it has steps, in any
+transposition.
 """
 
 from __future__ import annotations
@@ -11,30 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.roll import KEYS, ONSET, Frames
+from livebach.quotes import Steps
 
-Steps = NDArray[np.int64]
 _BASE = 0x9E3779B97F4A7C15
-_FURTHEST = 1 << 12
 _NO_STEP = -1
-
-
-def steps_of(frames: Frames) -> Steps:
-    """The steps of a roll's notes, all voices as one stream: int64 [notes - 1], each a number of its own."""
-    ticks, keys = np.nonzero(frames == ONSET)
-    return _steps(ticks, keys)
-
-
-def line_steps_of(frames: Frames) -> Steps:
-    """The steps of the upper line: of the highest key struck on each tick on which one is."""
-    struck = frames == ONSET
-    ticks = np.flatnonzero(struck.any(axis=1))
-    return _steps(ticks, KEYS - 1 - struck[ticks, ::-1].argmax(axis=1))
-
-
-def _steps(ticks: NDArray[np.intp], keys: NDArray[np.intp]) -> Steps:
-    gaps = np.minimum(np.diff(ticks), _FURTHEST)
-    return np.asarray(gaps * 2 * KEYS + np.diff(keys) + KEYS, np.int64)
 
 
 class _Stream:

@@ -308,6 +308,7 @@ class Engine:
         """Fold the weights and check the stored pair. Raises CheckpointError where they disagree."""
         w = checkpoint.weights
         self.spec = checkpoint.spec
+        self.quotes = checkpoint.quotes
         self.time = TimeStack(self.spec, w)
         self.frame = FrameStack(self.spec, w) if self.spec.frame_channels else None
         self.given = GivenStack(self.spec, w)

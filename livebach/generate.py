@@ -72,7 +72,8 @@ def music(
     texture = texture_from(config, start)
     seed = config.sampling.seed
     rng = np.random.default_rng(seed)
-    roll = RollOut(engine, metre, rng, policy_from(config), texture, config.engine.adapt, offset)
+    quotes = config.sampling.longest_quote
+    roll = RollOut(engine, metre, rng, policy_from(config), texture, config.engine.adapt, quotes, offset)
     roll.prime(start)
     played = np.array(list(islice(roll.play(), bars * bar)))
     return np.concatenate([start, played]), metre, len(start)

@@ -17,18 +17,22 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from livebach.quotes import QuoteWatch
 from livebach.roll import DENSITY_CENTRES, KEYS, LOW_KEY, OFF, ONSET, POLYPHONY_CENTRES, Frame, Texture
 from livebach.sampling import Policy
 
 MEMORY_BARS = 2.0
 """Over how much of its own playing a rate is averaged."""
-GAIN = 0.7
+GAIN = 1.3
 SLOW_GAIN = 1 / 64
 """Of what stays wrong from tick to tick; with it the rate comes to what is asked for, not half-way there."""
 MOST_SETTLING = 0.5
 """Of what is wrong on a tick, as the logarithm of a ratio, the slow part takes in no more: else a standstill would wind
 it up, and a burst follow."""
-MOST_BIAS = 1.75
+MOST_BIAS = 2.5
+HOLD_GAIN = 2.5
+MOST_HOLD_BIAS = 4.0
+"""For keys down: how surely a long note is held on takes more to change than how often a key is struck."""
 STILL_URGE = 0.5
 """Added to the logit of ONSET for each tick without one beyond a bar."""
 MOST_STILL_URGE = 4.5
@@ -82,9 +86,10 @@ class Average:
 class Controller:
     """Holds an average near what is wanted: a proportional and an integral part, of the logarithm of the ratio."""
 
-    def __init__(self, memory_ticks: float) -> None:
+    def __init__(self, memory_ticks: float, gain: float = GAIN, most: float = MOST_BIAS) -> None:
         self._average = Average(memory_ticks)
         self._settled = 0.0
+        self._gain, self._most = gain, most
 
     def restart(self) -> None:
         """Begin to count anew, as if so far all had been as wanted."""
@@ -97,13 +102,13 @@ class Controller:
             self._average.hear(value)
 
     def correction(self, wanted: float) -> float:
-        """What to add to the logit for the coming tick, at most `MOST_BIAS` either way."""
+        """What to add to the logit for the coming tick, so much at most either way."""
         if self._average.value is None:
             self._average.hear(wanted)
         assert self._average.value is not None
         error = math.log(wanted / max(self._average.value, 0.05))
-        self._settled = _within(self._settled + SLOW_GAIN * _within(error, MOST_SETTLING))
-        return _within(GAIN * error + self._settled)
+        self._settled = _within(self._settled + SLOW_GAIN * _within(error, MOST_SETTLING), self._most)
+        return _within(self._gain * error + self._settled, self._most)
 
 
 class Governor:
@@ -112,7 +117,7 @@ class Governor:
     def __init__(self, bar_ticks: int) -> None:
         self._bar_ticks = bar_ticks
         self._onsets = Controller(MEMORY_BARS * bar_ticks)
-        self._keys = Controller(MEMORY_BARS * bar_ticks)
+        self._keys = Controller(MEMORY_BARS * bar_ticks, HOLD_GAIN, MOST_HOLD_BIAS)
         self._register = Average(REGISTER_BARS * bar_ticks)
         self._own_register = Average(ASKED_BARS * bar_ticks)
         self._still_ticks = 0
@@ -166,16 +171,28 @@ class Governor:
         return min(MOST_STILL_URGE, STILL_URGE * max(0, self._still_ticks - self._bar_ticks))
 
 
-def within_reach(draw: Callable[[Policy], Frame], policy: Policy) -> Frame:
-    """A frame that hands can strike: where it has too many onsets they are made rarer, and it is drawn again."""
+def playable(draw: Callable[[Policy], Frame], policy: Policy, watch: QuoteWatch) -> Frame:
+    """A frame that hands can strike, and that does not go on with a quote: else it is drawn again, under more rules.
+
+    Where it has too many onsets they are made rarer; a key that makes a quote too long is not struck.
+    """
     frame = draw(policy)
     for _ in range(MOST_REDRAWS):
-        if (frame == ONSET).sum() <= MOST_AT_ONCE:
+        if (frame == ONSET).sum() > MOST_AT_ONCE:
+            policy = replace(policy, onset_bias=policy.onset_bias - SOFTER)
+        elif (key := watch.too_long(frame)) is not None:
+            policy = replace(policy, forbidden=_with(policy.forbidden, key))
+        else:
             break
-        policy = replace(policy, onset_bias=policy.onset_bias - SOFTER)
         frame = draw(policy)
     return frame
 
 
-def _within(value: float, most: float = MOST_BIAS) -> float:
+def _with(forbidden: NDArray[np.bool_] | None, key: int) -> NDArray[np.bool_]:
+    more = np.zeros(KEYS, np.bool_) if forbidden is None else forbidden.copy()
+    more[key] = True
+    return more
+
+
+def _within(value: float, most: float) -> float:
     return max(-most, min(most, value))

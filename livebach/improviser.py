@@ -15,8 +15,9 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.governor import Governor, within_reach
+from livebach.governor import Governor, playable
 from livebach.memory import Memory
+from livebach.quotes import QuoteWatch
 from livebach.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame, Texture
 from livebach.sampling import Policy
 
@@ -33,8 +34,12 @@ MOST_TRIES = 7
 class Improviser:
     """Draws the network's frames; all chance is from one seeded generator, 88 uniforms a tick."""
 
-    def __init__(self, memory: Memory, seed: int, beat_ticks: int, bar_ticks: int) -> None:
+    def __init__(
+        self, memory: Memory, seed: int, beat_ticks: int, bar_ticks: int, longest_quote: int | None = None
+    ) -> None:
         self._memory = memory
+        self._longest_quote = longest_quote  # of its training music, in notes
+        self._watch = QuoteWatch(memory.quotes, longest_quote)
         self._random = Random(seed)  # nosec B311: chance for music; numpy's would load 7 MB more
         self._beat_ticks = beat_ticks
         self._governor = Governor(bar_ticks)
@@ -49,11 +54,15 @@ class Improviser:
         """From here on it must strike something within a beat."""
         self.begun = False
         self._still_ticks = 0
-        self._governor.restart()
+        self._restart()
 
     def join(self) -> None:
         """From here on it plays beside the player, and need not strike anything."""
+        self._restart()
+
+    def _restart(self) -> None:
         self._governor.restart()
+        self._watch = QuoteWatch(self._memory.quotes, self._longest_quote)
 
     def draw(self, given: Frame, policy: Policy, sounding: Frame, fallback: int | None, own: Frame = FREE) -> Frame:
         """The network's own part of the coming frame. `sounding` is non-zero where its notes sound.
@@ -66,7 +75,7 @@ class Improviser:
         frame = np.zeros(KEYS, np.uint8)
         draw = partial(self._draw_once, given, own, uniforms, sounding)
         for urged in self._urged(policy):
-            frame = within_reach(draw, urged)
+            frame = playable(draw, urged, self._watch)
             if (frame == ONSET).any():
                 break
         else:
@@ -108,5 +117,6 @@ class Improviser:
         """Take note of what sounded on a tick: its own part, and what it is to keep as busy as it is asked."""
         struck = bool((part == ONSET).any())
         self._governor.hear(heard, part)
+        self._watch.hear(part)
         self.begun |= struck
         self._still_ticks = 0 if struck else self._still_ticks + 1

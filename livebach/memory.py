@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from livebach.controls import MOST_BACK
 from livebach.grid import Place
+from livebach.quotes import Quotes
 from livebach.roll import KEYS, Frame, Texture
 from livebach.sampling import Policy
 
@@ -39,6 +40,10 @@ class Network(Protocol):
     @property
     def spec(self) -> Spec:
         """The architecture."""
+
+    @property
+    def quotes(self) -> Quotes:
+        """What it must not quote at length."""
 
     def new_state(self) -> Any:
         """A memory in which nothing has been played."""
@@ -194,6 +199,11 @@ class Memory:
     def told(self) -> Told:
         """What is kept of what the network was told."""
         return self._past.told
+
+    @property
+    def quotes(self) -> Quotes:
+        """What the network must not quote at length."""
+        return self._network.quotes
 
     def exchange(self, network: Network, past: Past) -> bool:
         """Go on with another network, which was told the same; False, and nothing changed, where it was not."""

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from livebach.checkpoint import Checkpoint
+from livebach.quotes import NOTHING, Quotes
 from livebach.roll import HOLD, KEYS, OFF, STATES, UNKNOWN
 from livebach.spec import CONDITION_FEATURES, NetworkSpec
 
@@ -251,8 +252,11 @@ PAIR_FRAMES = 24
 
 
 @torch.no_grad()
-def to_checkpoint(model: TwoAxisWaveNet, meta: dict[str, Any]) -> Checkpoint:
-    """The network as a checkpoint, with the stored pair: random frames and what the parallel forward says of them."""
+def to_checkpoint(model: TwoAxisWaveNet, meta: dict[str, Any], quotes: Quotes = NOTHING) -> Checkpoint:
+    """The network as a checkpoint, with the stored pair: random frames and what the parallel forward says of them.
+
+    `quotes` are those of the music that it was trained on.
+    """
     model = model.eval()
     rng = np.random.default_rng(0)
     states = rng.choice(4, (PAIR_FRAMES + 1, KEYS), p=[0.85, 0.06, 0.06, 0.03]).astype(np.uint8)
@@ -264,7 +268,7 @@ def to_checkpoint(model: TwoAxisWaveNet, meta: dict[str, Any]) -> Checkpoint:
     logits = model.logits(model.context(on[0], on[1]), on[2], on[3])[0].float().cpu().numpy()
     arrays = {"frames": frames, "condition": condition, "coming": coming, "given": given, "logits": logits}
     weights = {k: v.detach().float().cpu().numpy() for k, v in model.state_dict().items()}
-    return Checkpoint(model.spec, weights, meta, {f"pair.{k}": v for k, v in arrays.items()})
+    return Checkpoint(model.spec, weights, meta, {f"pair.{k}": v for k, v in arrays.items()}, quotes)
 
 
 def from_checkpoint(checkpoint: Checkpoint) -> TwoAxisWaveNet:

@@ -59,7 +59,8 @@ class Performer:
         self._lock = KeyLock(settings, grid.bar_ticks)
         self._hearing = KeyHearing(grid.bar_ticks)  # both players'
         self._memory = Memory(engine, settings.engine.adapt)
-        self._improviser = Improviser(self._memory, seed, grid.beat_ticks, grid.bar_ticks)
+        quotes = settings.sampling.longest_quote
+        self._improviser = Improviser(self._memory, seed, grid.beat_ticks, grid.bar_ticks, quotes)
         self._lead_s = settings.engine.lead_ms / 1000
         self._set_pace(grid.tick_s)
 

@@ -165,7 +165,7 @@ def legalise(frames: Frames) -> Frames:
 TEXTURE_LEVELS = 8
 _DENSITY_EDGES = np.array([0.4, 0.65, 0.85, 1.0, 1.2, 1.5, 1.8])
 """Onsets per tick that part the levels of density; about an eighth of the corpus lies in each."""
-DENSITY_CENTRES = (0.3, 0.6, 0.75, 0.93, 1.1, 1.35, 1.65, 2.0)
+DENSITY_CENTRES = (0.3, 0.6, 0.75, 0.93, 1.1, 1.35, 1.55, 2.0)
 """The onsets per tick that a level of density stands for."""
 POLYPHONY_CENTRES = (1.15, 1.6, 1.85, 2.03, 2.35, 2.8, 3.25, 4.0)
 """The keys down at once that a level of polyphony stands for."""

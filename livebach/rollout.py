@@ -13,7 +13,8 @@ import numpy as np
 from numpy.random import Generator
 
 from livebach.engine import Engine, Place, State
-from livebach.governor import Governor, within_reach
+from livebach.governor import Governor, playable
+from livebach.quotes import QuoteWatch
 from livebach.roll import KEYS, UNKNOWN, Frame, Frames, Metre, Texture
 from livebach.sampling import Policy
 
@@ -29,6 +30,8 @@ class RollOut:
     texture: Texture = field(default_factory=Texture)
     adapts: bool = True
     """Whether it learns from what it is primed with."""
+    quotes: int | None = None
+    """The most notes on end that it takes over from its training music; None: any number."""
     tick: int = 0
     """Ticks since a downbeat, of the coming frame."""
     state: State = field(init=False)
@@ -56,11 +59,13 @@ class RollOut:
 
     def play(self, given: Frame | None = None) -> Iterator[Frame]:
         """Frames [88] without end, each remembered as it is drawn; it does not stay silent for long."""
+        watch = QuoteWatch(self.engine.quotes, self.quotes)
         nothing = np.full(KEYS, UNKNOWN, np.uint8) if given is None else given
         while True:
             policy = self.governor.steer(self.policy, self.texture)
             draw = partial(self.engine.draw, self.state, nothing, self.rng.random(KEYS))
-            frame = within_reach(draw, policy)
+            frame = playable(draw, policy, watch)
             self.take(frame)
             self.governor.hear(frame)
+            watch.hear(frame)
             yield frame

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livebach import rollstats as stats
-from livebach.copied import Source, line_steps_of, steps_of
+from livebach.copied import Source
 from livebach.corpus import Corpus, Piece
+from livebach.quotes import line_steps_of, steps_of
 from livebach.roll import ONSET, Frames
 from livebach.rolltrial import RollOutRecord
 

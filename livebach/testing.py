@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from livebach.fakes import FakePort, FakeSystem, FakeWire, ManualClock
 from livebach.grid import Place
+from livebach.quotes import Quotes
 from livebach.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN, Frame, Texture
 from livebach.sampling import Policy
 
@@ -76,6 +77,7 @@ class ScriptedEngine:
 
     def __init__(self, script: Script = (), steps_per_quarter: int = 4) -> None:
         self.spec = ScriptedSpec(steps_per_quarter)
+        self.quotes = Quotes()
         self.states: list[ScriptedState] = []
         self.draws: list[tuple[Frame, NDArray[np.float64], Policy]] = []
         self.adapted: list[bool] = []

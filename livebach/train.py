@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from livebach import checkpoint as checkpoints
 from livebach.corpus import Corpus, CorpusError, Piece, load_corpus, load_pieces
 from livebach.errors import UserError
+from livebach.quotes import Quotes
 from livebach.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -271,7 +272,8 @@ def _export(args: argparse.Namespace, trainer: Trainer, corpus: Corpus) -> Path:
     from livebach.runfile import CHECKPOINT_FILE
 
     path: Path = args.out / CHECKPOINT_FILE
-    checkpoints.save(path, to_checkpoint(trainer.best_model(), _meta(args, trainer, corpus)))
+    quotes = Quotes.of([piece.frames for piece in corpus.splits["train"]])
+    checkpoints.save(path, to_checkpoint(trainer.best_model(), _meta(args, trainer, corpus), quotes))
     return path
 
 

@@ -18,8 +18,9 @@ from livebach import checkpoint, rollreport, rolltrial
 from livebach import rollstats as stats
 from livebach.cli import main
 from livebach.config import load as load_config
-from livebach.copied import Source, line_steps_of, steps_of
+from livebach.copied import Source
 from livebach.corpus import Corpus
+from livebach.quotes import line_steps_of, steps_of
 from livebach.roll import KEYS, Frames, Metre, Note, frames_from_notes, metre_track, notes_from_frames
 from livebach.rolltrial import RollOutRecord, metre_of
 

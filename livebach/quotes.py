@@ -1,0 +1,157 @@
+"""What of its training music a network must not take over at length: the runs of notes in it, as hashes.
+
+Notes in order of start, then of key, become steps: how far up from the note before, and how many ticks after it. So a
+run of steps is the same in every key. Two streams of them are looked at: all voices as one, and the upper line alone.
+Bach's own pieces share runs too, of scales and cadences; what goes on for longer is a quote. Knows frames; no network.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.roll import KEYS, ONSET, Frame, Frames
+
+Steps = NDArray[np.int64]
+Hashes = NDArray[np.uint32]
+
+GRAM = 12
+"""Steps that one hash stands for: a run of 13 notes."""
+SHORTEST = GRAM + 1
+"""Notes: no shorter limit can be kept to."""
+MOST_RUNS = 1 << 20
+"""Of one stream: whoever learnt from more music has none of it by heart, and it would not fit."""
+_FURTHEST = 1 << 12
+_MASK = (1 << 64) - 1
+_FACTOR = 0x9E3779B97F4A7C15
+
+
+def steps_of(frames: Frames) -> Steps:
+    """The steps of a roll's notes, all voices as one stream: int64 [notes - 1], each a number of its own."""
+    ticks, keys = np.nonzero(frames == ONSET)
+    return _steps(ticks, keys)
+
+
+def line_steps_of(frames: Frames) -> Steps:
+    """The steps of the upper line: of the highest key struck on each tick on which one is."""
+    struck = frames == ONSET
+    ticks = np.flatnonzero(struck.any(axis=1))
+    return _steps(ticks, KEYS - 1 - struck[ticks, ::-1].argmax(axis=1))
+
+
+def _steps(ticks: NDArray[np.intp], keys: NDArray[np.intp]) -> Steps:
+    return np.asarray(np.minimum(np.diff(ticks), _FURTHEST) * 2 * KEYS + np.diff(keys) + KEYS, np.int64)
+
+
+def _step(ticks: int, up: int) -> int:
+    """One of them: a key so far up, so many ticks later."""
+    return min(ticks, _FURTHEST) * 2 * KEYS + up + KEYS
+
+
+def _hashes(steps: Steps) -> Hashes:
+    """Of each run of `GRAM` steps: uint32 [len(steps) - GRAM + 1]."""
+    count = max(0, len(steps) - GRAM + 1)
+    mixed = np.zeros(count, np.uint64)
+    for i in range(GRAM):
+        mixed = (mixed ^ steps[i : i + count].astype(np.uint64)) * np.uint64(_FACTOR)
+    return (mixed >> np.uint64(32)).astype(np.uint32)
+
+
+def _hash(steps: Sequence[int]) -> int:
+    """The slow twin's equal for one run, quicker than numpy is."""
+    mixed = 0
+    for step in steps:
+        mixed = ((mixed ^ step) * _FACTOR) & _MASK
+    return mixed >> 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quotes:
+    """Every run of 13 notes in some music: sorted hashes, uint32 [runs], of all voices and of the upper line."""
+
+    notes: Hashes = field(default_factory=lambda: np.zeros(0, np.uint32))
+    line: Hashes = field(default_factory=lambda: np.zeros(0, np.uint32))
+
+    @classmethod
+    def of(cls, pieces: Sequence[Frames]) -> Quotes:
+        """Of pieces uint8 [T, 88]; nothing of either stream where that has more than `MOST_RUNS`."""
+        return cls(*(_kept([_hashes(steps(frames)) for frames in pieces]) for steps in (steps_of, line_steps_of)))
+
+
+def _kept(each: Sequence[Hashes]) -> Hashes:
+    if sum(map(len, each)) > MOST_RUNS:
+        return np.zeros(0, np.uint32)
+    return np.unique(np.concatenate([np.zeros(0, np.uint32), *each]))
+
+
+NOTHING = Quotes()
+
+
+class _Stream:
+    """One stream as it goes on: how long its end is a quote."""
+
+    def __init__(self, known: Hashes) -> None:
+        self._known = known
+        self._steps: deque[int] = deque(maxlen=GRAM)
+        self._last: int | None = None
+        self._found = 0  # the last so many runs are known
+        self.rests = 0  # ticks since the last note
+
+    def strike(self, key: int) -> int:
+        """The next note, so many rests after the last: how many notes at the end are a quote then, 0 where none are."""
+        if self._last is not None:
+            self._steps.append(_step(self.rests, key - self._last))
+        self._last, self.rests = key, 0
+        self._found = self._found + 1 if self._is_known() else 0
+        return GRAM + self._found if self._found else 0
+
+    def _is_known(self) -> bool:
+        if len(self._steps) < GRAM:
+            return False
+        wanted = _hash(self._steps)
+        at = int(np.searchsorted(self._known, np.uint32(wanted)))
+        return at < len(self._known) and int(self._known[at]) == wanted
+
+    def copy(self) -> _Stream:
+        """An independent one, to try out what comes next."""
+        other = _Stream(self._known)
+        other._steps, other._last, other._found = self._steps.copy(), self._last, self._found
+        other.rests = self.rests
+        return other
+
+
+class QuoteWatch:
+    """Follows what a network plays of itself, from the beginning of its turn on."""
+
+    def __init__(self, quotes: Quotes, longest: int | None) -> None:
+        """`longest` is how many notes on end may stand in its training music: at least `SHORTEST`; None: any number."""
+        self._longest = longest
+        self._notes, self._line = _Stream(quotes.notes), _Stream(quotes.line)
+
+    def hear(self, part: Frame) -> None:
+        """Take in what the network played on a tick, [88]."""
+        if self._longest is None:
+            return
+        for stream in (self._notes, self._line):
+            stream.rests += 1
+        keys = np.flatnonzero(part == ONSET).tolist()
+        for key in keys:
+            self._notes.strike(key)
+        if keys:
+            self._line.strike(keys[-1])
+
+    def too_long(self, part: Frame) -> int | None:
+        """The key (0..87) that it must not strike, if its part of the coming tick is to be [88]; None: it may be."""
+        keys = np.flatnonzero(part == ONSET).tolist() if self._longest is not None else []
+        if not keys:
+            return None
+        assert self._longest is not None
+        notes, line = self._notes.copy(), self._line.copy()
+        notes.rests, line.rests = notes.rests + 1, line.rests + 1
+        if line.strike(keys[-1]) > self._longest:
+            return int(keys[-1])
+        return next((int(key) for key in keys if notes.strike(key) > self._longest), None)
