@@ -11,27 +11,27 @@ too low or too high, the keys are tilted back. Knows no time but ticks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.quotes import QuoteWatch
 from livebach.roll import DENSITY_CENTRES, KEYS, LOW_KEY, OFF, ONSET, POLYPHONY_CENTRES, Frame, Texture
 from livebach.sampling import Policy
 
 MEMORY_BARS = 2.0
 """Over how much of its own playing a rate is averaged."""
-GAIN = 1.3
+GAIN = 1.6
 SLOW_GAIN = 1 / 64
 """Of what stays wrong from tick to tick; with it the rate comes to what is asked for, not half-way there."""
 MOST_SETTLING = 0.5
 """Of what is wrong on a tick, as the logarithm of a ratio, the slow part takes in no more: else a standstill would wind
 it up, and a burst follow."""
 MOST_BIAS = 2.5
-HOLD_GAIN = 2.5
-MOST_HOLD_BIAS = 4.0
+HOLD_GAIN = 2.2
+MOST_LET_GO = 4.0
 """For keys down: how surely a long note is held on takes more to change than how often a key is struck."""
 STILL_URGE = 0.5
 """Added to the logit of ONSET for each tick without one beyond a bar."""
@@ -43,11 +43,11 @@ OUTSIDE_COMPASS = 0.6
 
 
 MIDDLE_REGISTER = 63
-"""The MIDI key in whose middle four bars of Bach lie, give or take `FREE_REGISTER` semitones in nine of ten."""
+"""The MIDI key in whose middle some bars of Bach lie, give or take `FREE_REGISTER` semitones in nine of ten."""
 FREE_REGISTER = 6
-TILT = 0.012
+TILT = 0.02
 """Nats for each semitone of a key's distance from the middle, for each semitone that the music lies too low or high."""
-REGISTER_BARS = 4.0
+REGISTER_BARS = 3.0
 ASKED_FREE_REGISTER = 2
 ASKED_TILT = 0.04
 ASKED_BARS = 1.0
@@ -86,10 +86,11 @@ class Average:
 class Controller:
     """Holds an average near what is wanted: a proportional and an integral part, of the logarithm of the ratio."""
 
-    def __init__(self, memory_ticks: float, gain: float = GAIN, most: float = MOST_BIAS) -> None:
+    def __init__(self, memory_ticks: float, gain: float = GAIN, most_less: float = MOST_BIAS) -> None:
+        """`most_less` is how far the logit is lowered at most, where more is heard than wanted."""
         self._average = Average(memory_ticks)
         self._settled = 0.0
-        self._gain, self._most = gain, most
+        self._gain, self._most_less = gain, most_less
 
     def restart(self) -> None:
         """Begin to count anew, as if so far all had been as wanted."""
@@ -107,8 +108,12 @@ class Controller:
             self._average.hear(wanted)
         assert self._average.value is not None
         error = math.log(wanted / max(self._average.value, 0.05))
-        self._settled = _within(self._settled + SLOW_GAIN * _within(error, MOST_SETTLING), self._most)
-        return _within(self._gain * error + self._settled, self._most)
+        slow = SLOW_GAIN * max(-MOST_SETTLING, min(MOST_SETTLING, error))
+        self._settled = self._within(self._settled + slow)
+        return self._within(self._gain * error + self._settled)
+
+    def _within(self, bias: float) -> float:
+        return max(-self._most_less, min(MOST_BIAS, bias))
 
 
 class Governor:
@@ -117,7 +122,7 @@ class Governor:
     def __init__(self, bar_ticks: int) -> None:
         self._bar_ticks = bar_ticks
         self._onsets = Controller(MEMORY_BARS * bar_ticks)
-        self._keys = Controller(MEMORY_BARS * bar_ticks, HOLD_GAIN, MOST_HOLD_BIAS)
+        self._keys = Controller(MEMORY_BARS * bar_ticks, HOLD_GAIN, MOST_LET_GO)
         self._register = Average(REGISTER_BARS * bar_ticks)
         self._own_register = Average(ASKED_BARS * bar_ticks)
         self._still_ticks = 0
@@ -171,16 +176,26 @@ class Governor:
         return min(MOST_STILL_URGE, STILL_URGE * max(0, self._still_ticks - self._bar_ticks))
 
 
-def playable(draw: Callable[[Policy], Frame], policy: Policy, watch: QuoteWatch) -> Frame:
-    """A frame that hands can strike, and that does not go on with a quote: else it is drawn again, under more rules.
+class Watch(Protocol):
+    """What may object to a frame."""
 
-    Where it has too many onsets they are made rarer; a key that makes a quote too long is not struck.
+    def hear(self, part: Frame) -> None:
+        """Take in what the network played on a tick."""
+
+    def against(self, part: Frame) -> int | None:
+        """The key that it must not strike, if this is to be its part of the coming tick; None: it may be."""
+
+
+def playable(draw: Callable[[Policy], Frame], policy: Policy, watches: Sequence[Watch]) -> Frame:
+    """A frame that hands can strike, and that no watch objects to: else it is drawn again, under more rules.
+
+    Where it has too many onsets they are made rarer; a key that a watch names is not struck.
     """
     frame = draw(policy)
     for _ in range(MOST_REDRAWS):
         if (frame == ONSET).sum() > MOST_AT_ONCE:
             policy = replace(policy, onset_bias=policy.onset_bias - SOFTER)
-        elif (key := watch.too_long(frame)) is not None:
+        elif (key := _objection(watches, frame)) is not None:
             policy = replace(policy, forbidden=_with(policy.forbidden, key))
         else:
             break
@@ -188,11 +203,11 @@ def playable(draw: Callable[[Policy], Frame], policy: Policy, watch: QuoteWatch)
     return frame
 
 
+def _objection(watches: Sequence[Watch], frame: Frame) -> int | None:
+    return next((key for watch in watches if (key := watch.against(frame)) is not None), None)
+
+
 def _with(forbidden: NDArray[np.bool_] | None, key: int) -> NDArray[np.bool_]:
     more = np.zeros(KEYS, np.bool_) if forbidden is None else forbidden.copy()
     more[key] = True
     return more
-
-
-def _within(value: float, most: float) -> float:
-    return max(-most, min(most, value))

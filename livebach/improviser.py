@@ -15,9 +15,10 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.governor import Governor, playable
+from livebach.governor import Governor, Watch, playable
 from livebach.memory import Memory
 from livebach.quotes import QuoteWatch
+from livebach.repeats import RepeatWatch
 from livebach.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame, Texture
 from livebach.sampling import Policy
 
@@ -39,10 +40,11 @@ class Improviser:
     ) -> None:
         self._memory = memory
         self._longest_quote = longest_quote  # of its training music, in notes
-        self._watch = QuoteWatch(memory.quotes, longest_quote)
         self._random = Random(seed)  # nosec B311: chance for music; numpy's would load 7 MB more
         self._beat_ticks = beat_ticks
+        self._bar_ticks = bar_ticks
         self._governor = Governor(bar_ticks)
+        self._watches = self._new_watches()
         self._still_ticks = 0  # since the takeover, or since it struck a key
         self.begun = True
         self.texture = Texture()
@@ -62,7 +64,10 @@ class Improviser:
 
     def _restart(self) -> None:
         self._governor.restart()
-        self._watch = QuoteWatch(self._memory.quotes, self._longest_quote)
+        self._watches = self._new_watches()
+
+    def _new_watches(self) -> tuple[Watch, ...]:
+        return QuoteWatch(self._memory.quotes, self._longest_quote), RepeatWatch(self._bar_ticks)
 
     def draw(self, given: Frame, policy: Policy, sounding: Frame, fallback: int | None, own: Frame = FREE) -> Frame:
         """The network's own part of the coming frame. `sounding` is non-zero where its notes sound.
@@ -75,7 +80,7 @@ class Improviser:
         frame = np.zeros(KEYS, np.uint8)
         draw = partial(self._draw_once, given, own, uniforms, sounding)
         for urged in self._urged(policy):
-            frame = playable(draw, urged, self._watch)
+            frame = playable(draw, urged, self._watches)
             if (frame == ONSET).any():
                 break
         else:
@@ -117,6 +122,7 @@ class Improviser:
         """Take note of what sounded on a tick: its own part, and what it is to keep as busy as it is asked."""
         struck = bool((part == ONSET).any())
         self._governor.hear(heard, part)
-        self._watch.hear(part)
+        for watch in self._watches:
+            watch.hear(part)
         self.begun |= struck
         self._still_ticks = 0 if struck else self._still_ticks + 1

@@ -144,7 +144,7 @@ class QuoteWatch:
         if keys:
             self._line.strike(keys[-1])
 
-    def too_long(self, part: Frame) -> int | None:
+    def against(self, part: Frame) -> int | None:
         """The key (0..87) that it must not strike, if its part of the coming tick is to be [88]; None: it may be."""
         keys = np.flatnonzero(part == ONSET).tolist() if self._longest is not None else []
         if not keys:

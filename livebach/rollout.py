@@ -15,6 +15,7 @@ from numpy.random import Generator
 from livebach.engine import Engine, Place, State
 from livebach.governor import Governor, playable
 from livebach.quotes import QuoteWatch
+from livebach.repeats import RepeatWatch
 from livebach.roll import KEYS, UNKNOWN, Frame, Frames, Metre, Texture
 from livebach.sampling import Policy
 
@@ -59,13 +60,14 @@ class RollOut:
 
     def play(self, given: Frame | None = None) -> Iterator[Frame]:
         """Frames [88] without end, each remembered as it is drawn; it does not stay silent for long."""
-        watch = QuoteWatch(self.engine.quotes, self.quotes)
+        watches = QuoteWatch(self.engine.quotes, self.quotes), RepeatWatch(self._place(0)[2])
         nothing = np.full(KEYS, UNKNOWN, np.uint8) if given is None else given
         while True:
             policy = self.governor.steer(self.policy, self.texture)
             draw = partial(self.engine.draw, self.state, nothing, self.rng.random(KEYS))
-            frame = playable(draw, policy, watch)
+            frame = playable(draw, policy, watches)
             self.take(frame)
             self.governor.hear(frame)
-            watch.hear(frame)
+            for watch in watches:
+                watch.hear(frame)
             yield frame

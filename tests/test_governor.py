@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from livebach.governor import COMPASS_BIAS, MOST_BIAS, MOST_HOLD_BIAS, MOST_STILL_URGE, STILL_URGE, Governor, playable
-from livebach.quotes import Quotes, QuoteWatch
+from livebach.governor import COMPASS_BIAS, MOST_BIAS, MOST_LET_GO, MOST_STILL_URGE, STILL_URGE, Governor, playable
 from livebach.roll import (
     DENSITY_CENTRES,
     HOLD,
@@ -22,8 +21,6 @@ from livebach.roll import (
 from livebach.sampling import Policy
 
 BAR = 16
-FREE = QuoteWatch(Quotes(), None)
-"""Nothing is forbidden to quote."""
 
 
 def frame(onsets: int, holds: int = 0) -> Frame:
@@ -132,24 +129,23 @@ def test_a_chord_is_within_reach() -> None:
         asked.append(policy.onset_bias)
         return frame(int(20 + 5 * policy.onset_bias))
 
-    assert (playable(draw, Policy(), FREE) == ONSET).sum() == 5
+    assert (playable(draw, Policy(), []) == ONSET).sum() == 5
     assert asked == [0, -1, -2, -3]
     asked.clear()
-    assert (playable(draw, Policy(onset_bias=-2.5), FREE) == ONSET).sum() == 7
+    assert (playable(draw, Policy(onset_bias=-2.5), []) == ONSET).sum() == 7
     assert asked == [-2.5]
 
 
 def test_long_notes_are_let_go() -> None:
     """Where far too many keys stay down, HOLD becomes much rarer, more so than ONSET where too many are struck."""
-    full = after([frame(0, 6)] * 60, Texture(density=None, polyphony=2))
+    full = after([frame(0, 12)] * 60, Texture(density=None, polyphony=2))
     busy = after([frame(5)] * 60, Texture(density=2, polyphony=None))
-    assert full.hold_bias < busy.onset_bias == pytest.approx(-MOST_BIAS, abs=0.5)
-    assert full.hold_bias < -MOST_BIAS
+    assert full.hold_bias < busy.onset_bias == -MOST_BIAS
     governor, texture = Governor(BAR), Texture(density=None, polyphony=2)
     for _ in range(1000):
         policy = governor.steer(Policy(), texture)
         governor.hear(frame(0, 6))
-    assert policy.hold_bias == -MOST_HOLD_BIAS
+    assert policy.hold_bias == -MOST_LET_GO
 
 
 def keys_down(*keys: int) -> Frame:

@@ -15,9 +15,9 @@ PACKAGE = Path(__file__).parent.parent / "livebach"
 
 # Each module, by layer. A module may import modules of its own layer and of the others that MAY_USE names.
 LAYERS = {
-    "core": "errors events roll tonality controls rules spec data config checkpoint adaptation quotes state engine"
-    " sampling fast reference grid click listener follow voice memory governor improviser modes cadence status tickload"
-    " touch taps clockfollow clocksend beatpatterns beatfollow beatgrid expression performer musician",
+    "core": "errors events roll tonality controls rules spec data config checkpoint adaptation quotes repeats state"
+    " engine sampling fast reference grid click listener follow voice memory governor improviser modes cadence status"
+    " tickload touch taps clockfollow clocksend beatpatterns beatfollow beatgrid expression performer musician",
     "files": "midifile tempomap session take options phrases",
     "live": "portnames sounding systems rtlines jack ports loops clock heap inbox watcher ward guard recorder display"
     " logs notify screen sound fakes rehearsal daemon swap hotkeys learn play panic ports_cli replay demo bench"

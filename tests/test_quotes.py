@@ -32,7 +32,7 @@ def heard(frames: Frames, quotes: Quotes, longest: int | None = LIMIT) -> list[i
     """What the watch says of each frame just before it is played."""
     watch, said = QuoteWatch(quotes, longest), []
     for frame in frames:
-        said.append(watch.too_long(frame))
+        said.append(watch.against(frame))
         watch.hear(frame)
     return said
 
@@ -89,7 +89,7 @@ def test_a_quote_is_left() -> None:
             frame[keys[t] if not forbidden[keys[t]] else keys[t] + 1] = ONSET
             return frame
 
-        played.append(playable(draw, Policy(), watch))
+        played.append(playable(draw, Policy(), [watch]))
         watch.hear(played[-1])
     longest = Source([steps_of(line)]).longest(steps_of(np.array(played)))
     assert longest == LIMIT

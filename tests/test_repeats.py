@@ -1,0 +1,46 @@
+"""Two bars that come again and again are left; other repetition is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from small import blank, random_frames
+
+from livebach.governor import playable
+from livebach.repeats import MOST_TIMES, RepeatWatch
+from livebach.roll import KEYS, ONSET, Frame, Frames
+from livebach.rollstats import times_in_a_row
+from livebach.sampling import Policy
+
+BAR = 8
+TUNE = random_frames(2 * BAR, 3, 0.05)
+
+
+def played(frames: Frames) -> Frames:
+    """What becomes of frames that a network would play: a key that must not be struck is left out."""
+    watch, out = RepeatWatch(BAR), []
+    for wanted in frames:
+
+        def draw(policy: Policy, wanted: Frame = wanted) -> Frame:
+            frame = wanted.copy()
+            if policy.forbidden is not None:
+                frame[policy.forbidden & (frame == ONSET)] = 0
+            return frame
+
+        out.append(playable(draw, Policy(), [watch]))
+        watch.hear(out[-1])
+    return np.array(out)
+
+
+def test_the_fourth_time_is_another() -> None:
+    """Three times on end all is as it was; then a key of it is left out."""
+    found = played(np.tile(TUNE, (8, 1)))
+    assert np.array_equal(found[: MOST_TIMES * 2 * BAR], np.tile(TUNE, (MOST_TIMES, 1)))
+    assert times_in_a_row(found, 2 * BAR) == MOST_TIMES
+
+
+@pytest.mark.parametrize("frames", [np.tile(blank(), (200, 1)), random_frames(200, 1), np.tile(TUNE, (MOST_TIMES, 1))])
+def test_all_else_is_left_as_it_is(frames: Frames) -> None:
+    """Silence, music that does not come again, and three times."""
+    assert np.array_equal(played(frames), frames)
+    assert frames.shape[1] == KEYS
