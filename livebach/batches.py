@@ -50,11 +50,11 @@ class Augment:
 
     transpose: int = 6
     """At most this many semitones up or down."""
-    given: float = 0.5
+    given: float = 0.35
     """Share of crops of which some keys are given."""
-    gap: float = 0.1
+    gap: float = 0.05
     """Share of crops with a stretch cut out, as after a wait."""
-    texture_dropped: float = 0.4
+    texture_dropped: float = 0.5
     texture_noise: float = 0.3
     """Share of crops whose texture is one level off."""
     thinned: float = 0.0

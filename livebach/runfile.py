@@ -30,28 +30,28 @@ class TrainingError(ValueError):
 class TrainConfig:
     """Everything a run depends on besides the data; goes into the checkpoint."""
 
-    updates: int = 2400
-    batch: int = 4
+    updates: int = 3500
+    batch: int = 8
     """Crops of an update, of all processes together."""
     crop: int = 512
     """Frames of a crop."""
-    rate: float = 4e-3
+    rate: float = 3e-3
     """Learning rate after `warmup` updates, falling to nothing by a cosine."""
-    warmup: int = 60
-    weight_decay: float = 0.05
-    dropout: float = 0.15
+    warmup: int = 100
+    weight_decay: float = 0.1
+    dropout: float = 0.3
     frame_dropout: float = 0.5
     """Dropout of the stack that takes frames as vectors, where there is one: it learns by heart sooner."""
-    forgotten: float = 0.0
+    forgotten: float = 0.05
     """Share of the keys down in the past that are hidden from the network, in each frame anew."""
-    average: float = 0.996
+    average: float = 0.998
     """Decay of the exponential average of the weights, per update."""
     validate_every: int = 100
     seed: int = 1
     transpose: int = 6
-    given: float = 0.5
-    gap: float = 0.1
-    texture_dropped: float = 0.4
+    given: float = 0.35
+    gap: float = 0.05
+    texture_dropped: float = 0.5
     texture_noise: float = 0.3
     thinned: float = 0.0
     written: float = 0.5

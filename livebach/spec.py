@@ -19,14 +19,14 @@ class NetworkSpec:
     """Sizes of the two-axis WaveNet. Channels are counts of features, dilations are in ticks or in keys."""
 
     steps_per_quarter: int = 4
-    time_channels: int = 40
-    time_dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 4, 16)
-    mixing_layers: tuple[int, ...] = (2, 5, 8)
+    time_channels: int = 64
+    time_dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 4, 16, 48, 1)
+    mixing_layers: tuple[int, ...] = (1, 3, 5, 7, 9, 11)
     """Time layers that also look across all keys of their frame."""
     mixing_heads: int = 8
-    context_channels: int = 32
+    context_channels: int = 64
     condition_channels: int = 48
-    key_channels: int = 24
+    key_channels: int = 32
     key_dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     given_channels: int = 16
     given_dilations: tuple[int, ...] = (1, 3, 9, 27, 54)

@@ -6,6 +6,7 @@ Knows the network and the pieces; where they come from and how progress is shown
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from livebach.batches import UNKNOWN_TEXTURE, Batch, Sampler, before, condition_rows
+from livebach.calibration import MOST_FRAMES, Evidence
 from livebach.checkpoint import Checkpoint
 from livebach.corpus import Corpus, Piece
 from livebach.efficiency import matmul_peak, training_flops
@@ -236,12 +238,17 @@ class Trainer:
         return self.sampler.draw(rng, self.ranks.share(self.config.batch))
 
     def validate(self) -> float:
-        """Nats per frame of the averaged weights over the validation pieces, pooled; keeps the best weights."""
-        self.valid = likelihood(self.averaged, self.held_out, self.device, self.ranks)
+        """Nats per frame of the averaged weights over the validation pieces, pooled; keeps the best weights.
+
+        They are calibrated on these pieces first, as they are in the checkpoint.
+        """
+        calibrated = copy.deepcopy(self.averaged)
+        evidence(calibrated, self.held_out, self.device, self.ranks).fit(self.ranks, self.device).apply(calibrated)
+        self.valid = likelihood(calibrated, self.held_out, self.device, self.ranks)
         if self.valid < self.best:
             self.best = self.valid
             if self.ranks.first:
-                write_tensors(self.folder / BEST_FILE, dict(self.averaged.state_dict()), {})
+                write_tensors(self.folder / BEST_FILE, dict(calibrated.state_dict()), {})
         return self.valid
 
     def start_from(self, checkpoint: Checkpoint) -> None:
@@ -309,6 +316,19 @@ class Trainer:
         if any(set(part) != {"step", "exp_avg", "exp_avg_sq"} for part in state.values()):
             raise KeyError("a part of the optimizer's state")
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
+
+
+@torch.no_grad()
+def evidence(model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.device, ranks: Ranks) -> Evidence:
+    """What a network says of whole pieces, for its calibration; this process's share of at most `MOST_FRAMES`."""
+    model.eval()
+    found = Evidence()
+    for piece in pieces[ranks.rank :: ranks.size]:
+        if found.frames >= MOST_FRAMES // ranks.size:
+            break
+        frames, condition, coming, given = on_device(whole_piece(piece), device)
+        found.add(model.logits(model.context(frames, condition), coming, given), frames, coming)
+    return found
 
 
 @torch.no_grad()

@@ -253,7 +253,7 @@ def test_a_spec_that_cannot_be(change: dict[str, Any], line: str) -> None:
 def test_a_spec_there_and_back() -> None:
     """As plain JSON."""
     assert NetworkSpec.from_dict(json.loads(json.dumps(SPEC.to_dict()))) == SPEC
-    assert NetworkSpec().receptive_field == 276
+    assert NetworkSpec().receptive_field == 325
     assert NetworkSpec(frame_channels=1, frame_dilations=(300,)).receptive_field == 301
 
 

@@ -45,8 +45,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arguments(data: Path, out: Path, updates: int) -> list[str]:
-    """Of a small run without dropout: its draws are each process's own."""
-    words = [word for pair in (*SMALL, "dropout=0.0", "batch=4") for word in ("--set", pair)]
+    """Of a small run without dropout and forgetting: their draws are each process's own."""
+    words = [word for pair in (*SMALL, "dropout=0.0", "forgotten=0.0", "batch=4") for word in ("--set", pair)]
     return ["train", "--data", str(data), "--out", str(out), "--device", "cpu", "--updates", str(updates), *words]
 
 

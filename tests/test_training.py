@@ -108,11 +108,12 @@ def test_it_learns(tmp_path: Path) -> None:
     """The validation falls, the best is kept, the log has a line for each validation."""
     shown: list[Progress] = []
     learner = trainer(tmp_path, replace(CONFIG, updates=30, rate=2e-2, validate_every=10, average=0.8))
-    before = learner.validate()
+    before, calibrated = likelihood(learner.averaged, learner.held_out, learner.device), learner.validate()
     run(learner, shown.append)
     rows = [json.loads(line) for line in (tmp_path / LOG_FILE).read_text(encoding="utf-8").splitlines()]
     assert [row["update"] for row in rows] == [10, 20, 30]
-    assert rows[-1]["valid"] < 0.2 * before
+    assert likelihood(learner.averaged, learner.held_out, learner.device) < 0.2 * before
+    assert rows[-1]["valid"] < calibrated
     assert learner.best == min(learner.best, learner.valid)
     assert [p.update for p in shown] == list(range(1, 31))
     assert shown[-1].seconds_left == 0
