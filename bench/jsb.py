@@ -32,11 +32,12 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from livebach.batches import UNKNOWN_TEXTURE, before, condition_rows
+from livebach.efficiency import pick_device, worthwhile
 from livebach.model import QUIET, Noise, TwoAxisWaveNet, nats
 from livebach.roll import KEYS, ONSET, UNKNOWN, Frames
 from livebach.runfile import BEST_FILE, LOG_FILE, rising_and_falling, write_tensors
 from livebach.spec import CONDITION_FEATURES, NetworkSpec
-from livebach.training import averaging, pick_device, worthwhile
+from livebach.training import averaging
 
 SPLITS = {"train": "traindata", "valid": "validdata", "test": "testdata"}
 SPEC = NetworkSpec(

@@ -1,14 +1,19 @@
-"""How well training uses a device: its arithmetic against the best the device does, and memory that is used again."""
+"""Which device training uses, and how well: its arithmetic against the best, and memory that is used again."""
 
 from __future__ import annotations
 
 import ctypes
+import os
+import shutil
+import sysconfig
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import torch
 
 from livebach.reference import multiply_adds
+from livebach.runfile import TrainConfig, TrainingError
 from livebach.spec import NetworkSpec
 
 SIDES = {"cpu": 1024, "mps": 2048, "cuda": 8192}
@@ -56,3 +61,31 @@ def _settle(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def pick_device(name: str, local: int | None = None) -> torch.device:
+    """The device to train on, of several that of process `local`. Raises TrainingError for one that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name not in there:
+        raise TrainingError(f"device must be one of auto, {', '.join(there)}, got {name!r}")
+    if not there[name]:
+        raise TrainingError(f"device {name} is not available on this machine")
+    return torch.device(name, local) if name == "cuda" and local is not None else torch.device(name)
+
+
+def worthwhile(config: TrainConfig, device: torch.device) -> tuple[bool, bool]:
+    """Whether to compile and whether to use bf16: where it was asked for, and the machine can and gains by it.
+
+    On a processor compiling needs a C++ compiler and Python's headers, and bf16 is slower than float32 without AVX-512.
+    On MPS neither serves.
+    """
+    if device.type == "cuda":
+        return config.compile, config.bf16 and torch.cuda.is_bf16_supported()
+    if device.type != "cpu":
+        return False, False
+    compiler = any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")))
+    headers = Path(sysconfig.get_path("include"), "Python.h").exists()
+    wide = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return config.compile and compiler and headers, config.bf16 and wide

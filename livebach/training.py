@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import shutil
-import sysconfig
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,15 +22,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from livebach.batches import UNKNOWN_TEXTURE, Batch, Sampler, before, condition_rows
-from livebach.calibration import MOST_FRAMES, Evidence
+from livebach.batches import Batch, Sampler
 from livebach.checkpoint import Checkpoint
 from livebach.corpus import Corpus, Piece
-from livebach.efficiency import matmul_peak, training_flops
+from livebach.efficiency import matmul_peak, pick_device, training_flops, worthwhile
 from livebach.growth import grown
 from livebach.model import Noise, TwoAxisWaveNet
 from livebach.ranks import Ranks
-from livebach.roll import KEYS, UNKNOWN
+from livebach.roll import UNKNOWN
 from livebach.runfile import (
     BEST_FILE,
     LOG_FILE,
@@ -46,6 +42,7 @@ from livebach.runfile import (
 )
 from livebach.spec import NetworkSpec
 from livebach.teaching import Teachers, wanted
+from livebach.validation import evidence, likelihood, on_device
 
 
 @dataclass(slots=True)
@@ -65,34 +62,6 @@ class RankLost(TrainingError):
     """Another process of the run is gone, or its device has failed: nothing more can be done together."""
 
 
-def pick_device(name: str, local: int | None = None) -> torch.device:
-    """The device to train on, of several that of process `local`. Raises TrainingError for one that is not there."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name not in there:
-        raise TrainingError(f"device must be one of auto, {', '.join(there)}, got {name!r}")
-    if not there[name]:
-        raise TrainingError(f"device {name} is not available on this machine")
-    return torch.device(name, local) if name == "cuda" and local is not None else torch.device(name)
-
-
-def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The arrays of a batch as tensors, in the order of the model's `forward`."""
-    arrays = (batch.frames, batch.condition, batch.coming, batch.given)
-    tensors = [torch.from_numpy(np.array(a, order="C")).to(device, non_blocking=True) for a in arrays]
-    return tensors[0], tensors[1], tensors[2], tensors[3]
-
-
-def whole_piece(piece: Piece) -> Batch:
-    """A piece from its first frame, nothing given, texture unknown: what every likelihood is stated on."""
-    texture = np.full((len(piece.frames), 2), UNKNOWN_TEXTURE, np.int8)
-    inputs = np.concatenate([np.zeros((1, KEYS), np.uint8), piece.frames[:-1]])
-    condition = condition_rows(piece.places, before(piece.places), texture)
-    nothing = np.full_like(inputs, UNKNOWN)
-    return Batch(inputs[None], condition[None], piece.frames[None], nothing[None], np.zeros(1, bool))
-
-
 def averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Any], None]:
     """An exponential average that forgets the random weights it began with: its decay rises to `decay`."""
 
@@ -103,22 +72,6 @@ def averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Any
             old.lerp_(new, 1 - kept)
 
     return take_in
-
-
-def worthwhile(config: TrainConfig, device: torch.device) -> tuple[bool, bool]:
-    """Whether to compile and whether to use bf16: where it was asked for, and the machine can and gains by it.
-
-    On a processor compiling needs a C++ compiler and Python's headers, and bf16 is slower than float32 without AVX-512.
-    On MPS neither serves.
-    """
-    if device.type == "cuda":
-        return config.compile, config.bf16 and torch.cuda.is_bf16_supported()
-    if device.type != "cpu":
-        return False, False
-    compiler = any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")))
-    headers = Path(sysconfig.get_path("include"), "Python.h").exists()
-    wide = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    return config.compile and compiler and headers, config.bf16 and wide
 
 
 def seed_of(*numbers: int) -> int:
@@ -316,34 +269,6 @@ class Trainer:
         if any(set(part) != {"step", "exp_avg", "exp_avg_sq"} for part in state.values()):
             raise KeyError("a part of the optimizer's state")
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
-
-
-@torch.no_grad()
-def evidence(model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.device, ranks: Ranks) -> Evidence:
-    """What a network says of whole pieces, for its calibration; this process's share of at most `MOST_FRAMES`."""
-    model.eval()
-    found = Evidence()
-    for piece in pieces[ranks.rank :: ranks.size]:
-        if found.frames >= MOST_FRAMES // ranks.size:
-            break
-        frames, condition, coming, given = on_device(whole_piece(piece), device)
-        found.add(model.logits(model.context(frames, condition), coming, given), frames, coming)
-    return found
-
-
-@torch.no_grad()
-def likelihood(
-    model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.device, ranks: Ranks | None = None
-) -> float:
-    """Nats per frame, pooled over whole pieces; texture dropped, nothing given; float32. Of no piece it is nan."""
-    model.eval()
-    ranks = ranks or Ranks()
-    found = torch.zeros(2, dtype=torch.float64, device=device)  # nats, frames
-    for piece in pieces[ranks.rank :: ranks.size]:
-        found[0] += model(*on_device(whole_piece(piece), device)).double().sum()
-        found[1] += len(piece.frames)
-    nats, frames = ranks.total(found).tolist()
-    return nats / frames if frames else float("nan")
 
 
 def run(

@@ -14,7 +14,7 @@ from test_training import trainer  # noqa: E402
 from livebach.calibration import Calibration, Evidence  # noqa: E402
 from livebach.ranks import Ranks  # noqa: E402
 from livebach.roll import HOLD, OFF  # noqa: E402
-from livebach.training import evidence, likelihood  # noqa: E402
+from livebach.validation import evidence, likelihood  # noqa: E402
 
 CPU = torch.device("cpu")
 

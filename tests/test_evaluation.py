@@ -132,7 +132,7 @@ def test_agrees_with_the_torch_network() -> None:
     """The engine's nats per frame are those of the parallel network, on pieces of several metres."""
     torch = pytest.importorskip("torch", reason="needs the extra train")
     from livebach.model import to_checkpoint
-    from livebach.training import likelihood
+    from livebach.validation import likelihood
 
     pieces = [p for split in small.corpus().splits.values() for p in split]
     for seed in range(2):
@@ -148,7 +148,7 @@ def test_true_texture_agrees_with_the_torch_network() -> None:
     torch = pytest.importorskip("torch", reason="needs the extra train")
     from livebach.batches import before, condition_rows, texture_track
     from livebach.model import to_checkpoint
-    from livebach.training import on_device, whole_piece
+    from livebach.validation import on_device, whole_piece
 
     one, model = small.corpus().splits["valid"][0], small.network(loud=2.0)
     batch = whole_piece(one)

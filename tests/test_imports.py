@@ -22,8 +22,8 @@ LAYERS = {
     "live": "portnames sounding systems rtlines jack ports loops clock heap inbox watcher ward guard recorder display"
     " logs notify screen sound fakes rehearsal daemon swap hotkeys learn play panic ports_cli replay demo bench"
     " benchplay doctor",
-    "offline": "framecache corpus batches model growth efficiency ranks runfile teaching calibration training train"
-    " rollout generate frames collection survey engraved sources corpora plots plot copied rollstats rolltrial"
+    "offline": "framecache corpus batches model growth efficiency ranks runfile teaching calibration validation"
+    " training train rollout generate frames collection survey engraved sources corpora plots plot copied rollstats rolltrial"
     " rollreport evaluation evaluate",
     "doubles": "testing hands",
     "top": "__init__ __main__ cli",

@@ -14,7 +14,7 @@ from livebach.spec import CONDITION_FEATURES
 torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 
 from livebach.model import Noise, drop, forget, from_checkpoint, nats, to_checkpoint  # noqa: E402
-from livebach.training import on_device, whole_piece  # noqa: E402
+from livebach.validation import on_device, whole_piece  # noqa: E402
 
 TICKS = SMALL.receptive_field + 6
 Inputs = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor", "torch.Tensor"]

@@ -23,7 +23,8 @@ from livebach.model import log_odds, to_checkpoint  # noqa: E402
 from livebach.roll import HOLD, OFF, UNKNOWN  # noqa: E402
 from livebach.runfile import read_state_header  # noqa: E402
 from livebach.teaching import Teachers, wanted  # noqa: E402
-from livebach.training import STATE_FILE, TrainConfig, Trainer, TrainingError, on_device, run  # noqa: E402
+from livebach.training import STATE_FILE, TrainConfig, Trainer, TrainingError, run  # noqa: E402
+from livebach.validation import on_device  # noqa: E402
 
 TWO = [to_checkpoint(network(spec, seed, loud=1.5), {}) for seed, spec in ((3, SMALL), (4, WITH_FRAMES))]
 PLAYED = [piece("p", melody(7, 40)), piece("q", melody(8, 40))]

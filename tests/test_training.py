@@ -19,7 +19,8 @@ torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from livebach import training  # noqa: E402
+from livebach import efficiency  # noqa: E402
+from livebach.efficiency import pick_device  # noqa: E402
 from livebach.model import to_checkpoint  # noqa: E402
 from livebach.training import (  # noqa: E402
     BEST_FILE,
@@ -29,11 +30,10 @@ from livebach.training import (  # noqa: E402
     TrainConfig,
     Trainer,
     TrainingError,
-    likelihood,
-    pick_device,
     read_state_header,
     run,
 )
+from livebach.validation import likelihood  # noqa: E402
 
 CONFIG = TrainConfig(
     updates=6,
@@ -219,7 +219,7 @@ def test_a_state_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     def fail(_: int) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("livebach.training.os.fsync", fail)
+    monkeypatch.setattr("livebach.runfile.os.fsync", fail)
     with pytest.raises(OSError, match="no space left"):
         begun.save()
     assert read_state_header(tmp_path / STATE_FILE)["update"] == 0
@@ -312,13 +312,13 @@ def test_what_the_machine_gains_by(
     compiler: bool, width: str, expected: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compiling needs a compiler, bf16 a processor that has it; neither is done where it was not asked for."""
-    monkeypatch.setattr(training.shutil, "which", lambda name: name if compiler else None)
-    monkeypatch.setattr(training.torch.backends.cpu, "get_cpu_capability", lambda: width)
-    monkeypatch.setattr(training.Path, "exists", lambda path: True)
+    monkeypatch.setattr(efficiency.shutil, "which", lambda name: name if compiler else None)
+    monkeypatch.setattr(efficiency.torch.backends.cpu, "get_cpu_capability", lambda: width)
+    monkeypatch.setattr(efficiency.Path, "exists", lambda path: True)
     wanted = replace(CONFIG, compile=True, bf16=True)
-    assert training.worthwhile(wanted, torch.device("cpu")) == expected
-    assert training.worthwhile(CONFIG, torch.device("cpu")) == (False, False)
-    assert training.worthwhile(wanted, torch.device("mps")) == (False, False)
+    assert efficiency.worthwhile(wanted, torch.device("cpu")) == expected
+    assert efficiency.worthwhile(CONFIG, torch.device("cpu")) == (False, False)
+    assert efficiency.worthwhile(wanted, torch.device("mps")) == (False, False)
 
 
 def test_a_run_bound_by_minutes_validates_what_it_has(tmp_path: Path) -> None:
