@@ -23,8 +23,8 @@ LAYERS = {
     " logs notify screen sound fakes rehearsal daemon swap hotkeys learn play panic ports_cli replay demo bench"
     " benchplay doctor",
     "offline": "framecache corpus batches model growth efficiency ranks runfile teaching calibration validation"
-    " training train rollout generate frames collection survey engraved sources corpora plots plot copied rollstats rolltrial"
-    " rollreport evaluation evaluate",
+    " training train rollout generate frames collection survey engraved sources corpora plots plot copied rollstats"
+    " rolltrial rollreport evaluation evaluate",
     "doubles": "testing hands",
     "top": "__init__ __main__ cli",
 }
