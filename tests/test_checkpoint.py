@@ -235,8 +235,8 @@ def test_the_file_before_is_replaced(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"mixing_heads": 3}, "mixing_heads must divide time_channels, got 3 and 40"),
-        ({"mixing_layers": (2, 10)}, r"mixing_layers must be below 10, got \(2, 10\)"),
+        ({"mixing_heads": 3}, "mixing_heads must divide time_channels, got 3 and 64"),
+        ({"mixing_layers": (2, 12)}, r"mixing_layers must be below 12, got \(2, 12\)"),
         ({"time_dilations": ()}, "time_dilations must have at least one layer, got none"),
         ({"reach": -1}, r"reach must be 0\.\.4096, got -1"),
         ({"key_channels": True}, r"key_channels must be 1\.\.4096, got True"),
@@ -254,7 +254,7 @@ def test_a_spec_there_and_back() -> None:
     """As plain JSON."""
     assert NetworkSpec.from_dict(json.loads(json.dumps(SPEC.to_dict()))) == SPEC
     assert NetworkSpec().receptive_field == 325
-    assert NetworkSpec(frame_channels=1, frame_dilations=(300,)).receptive_field == 301
+    assert NetworkSpec(frame_channels=1, frame_dilations=(400,)).receptive_field == 401
 
 
 def test_a_spec_from_before_frames_were_taken_as_vectors() -> None:
