@@ -24,6 +24,8 @@ TOGETHER = Texture(density=5)
 SEMITONE = np.float32(-2.5)
 """Added to the logit of ONSET, on a beat, of keys a semitone from one of the player's, in any octave: so is one pair
 of Bach's in thirty, and two of a network's that plays with lines which it did not write."""
+TRITONE = np.float32(-0.2)
+"""The same for keys a tritone from one of the player's, which are hardly too many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +117,10 @@ class Duet(Mode):
         return own
 
     def policy(self, policy: Policy, scene: Scene) -> Policy:
-        """Strike nothing in the player's register, and on a beat seldom a semitone from a key of the player's."""
+        """Strike nothing in the player's register, and on a beat seldom what clashes with a key of the player's."""
         bias = np.zeros(KEYS, np.float32) if policy.key_bias is None else policy.key_bias
         if scene.on_beat:
-            bias = bias + np.where(_semitone_from(scene.player), SEMITONE, np.float32(0))
+            bias = bias + SEMITONE * _apart(scene.player, 1) + TRITONE * _apart(scene.player, 6)
         return replace(policy, forbidden=self._register(scene), key_bias=bias)
 
     def texture(self, followed: Texture) -> Texture:
@@ -135,10 +137,10 @@ class Duet(Mode):
         return register
 
 
-def _semitone_from(frame: Frame) -> NDArray[np.bool_]:
-    """The keys, in all octaves, that are a semitone from one that is down."""
+def _apart(frame: Frame, semitones: int) -> NDArray[np.bool_]:
+    """The keys, in all octaves, that are so far from one that is down, up or down."""
     pitches = np.flatnonzero(frame) % OCTAVE
-    return np.isin(np.arange(KEYS) % OCTAVE, [*(pitches + 1) % OCTAVE, *(pitches - 1) % OCTAVE])
+    return np.isin(np.arange(KEYS) % OCTAVE, [*(pitches + semitones) % OCTAVE, *(pitches - semitones) % OCTAVE])
 
 
 class Accompany(Duet):
