@@ -120,7 +120,8 @@ class Duet(Mode):
         """Strike nothing in the player's register, and on a beat seldom what clashes with a key of the player's."""
         bias = np.zeros(KEYS, np.float32) if policy.key_bias is None else policy.key_bias
         if scene.on_beat:
-            bias = bias + SEMITONE * _apart(scene.player, 1) + TRITONE * _apart(scene.player, 6)
+            for semitones, less in ((1, SEMITONE), (6, TRITONE)):
+                bias = bias + np.where(_apart(scene.player, semitones), less, np.float32(0))
         return replace(policy, forbidden=self._register(scene), key_bias=bias)
 
     def texture(self, followed: Texture) -> Texture:

@@ -7,6 +7,7 @@ import pytest
 from driven import ONE_NOTE, OWN, Take
 
 from livebach.events import NoteOff, NoteOn
+from livebach.modes import SEMITONE, TRITONE
 from livebach.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN, Frame, Texture
 from livebach.testing import Script
 
@@ -139,12 +140,14 @@ def test_in_a_duet_the_texture_is_that_of_both() -> None:
     assert {texture for *_, texture in take.engine.states[0].pushed} == {Texture()}
 
 
-def test_on_a_beat_a_semitone_from_the_player_is_rare() -> None:
-    """In every octave; between the beats it is a passing note."""
+def test_on_a_beat_what_clashes_with_the_player_is_rare() -> None:
+    """A semitone from the player's key, in every octave, and a tritone a little; between the beats it may pass."""
     take = duet().run(4.5)
     (*_, between), (*_, on_beat) = take.engine.draws[-2:]
-    lower = {key + LOW_KEY for key in np.flatnonzero(on_beat.key_bias < between.key_bias)}
-    assert lower == {key for key in range(21, 109) if key % 12 in (11, 1)}
+    less = on_beat.key_bias - between.key_bias
+    for by, pitches in ((SEMITONE, (11, 1)), (TRITONE, (6,)), (0, (0, 2, 3, 4, 5, 7, 8, 9, 10))):
+        keys = [key - LOW_KEY for key in range(21, 109) if key % 12 in pitches]
+        assert less[keys] == pytest.approx(by, abs=1e-5)
 
 
 def test_on_a_beat_it_lets_go_what_lies_a_semitone_below() -> None:
