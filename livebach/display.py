@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from queue import SimpleQueue
 from typing import Protocol, TextIO
 
+from livebach import child
 from livebach.events import Event, NoteOn
 from livebach.status import Status
 
@@ -142,8 +143,7 @@ class ChildSink:
     """Hands sights to the process that draws, as lines of JSON; when it has gone, they go nowhere."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "livebach.screen"]
-        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, encoding="utf-8")
+        self._child = child.start("livebach.screen", stdin=subprocess.PIPE, text=True, encoding="utf-8")
 
     def show(self, seen: Sight) -> None:
         """Hand on one."""

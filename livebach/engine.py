@@ -182,8 +182,8 @@ class FrameStack(RingStack):
     def __init__(self, spec: NetworkSpec, w: dict[str, Array]) -> None:
         names = [f"frame.layers.{i}" for i in range(len(spec.frame_dilations))]
         super().__init__(w, names, spec.frame_dilations, 1)
-        self.embed = w["frame.embed.weight"], w["frame.embed.bias"]
-        self.to_keys = w["frame.to_keys.weight"], w["frame.to_keys.bias"]
+        self.embed = w["frame.embed.weight"].copy(), w["frame.embed.bias"].copy()
+        self.to_keys = w["frame.to_keys.weight"].copy(), w["frame.to_keys.bias"].copy()
         self.present = np.zeros(2 * KEYS, np.float32)
 
     def step(self, state: State, condition: Array) -> Array:
@@ -209,7 +209,7 @@ class GivenStack:
         weights = [w[f"{n}.weight"].transpose(0, 2, 1).reshape(g, -1) for n in names]
         self.weights = [_with_bias(v, w[f"{n}.bias"]) for v, n in zip(weights, names, strict=True)]
         self.taps = _ones_below(3 * g, KEYS, len(names))  # the keys below, this one, the keys above, 1
-        self.to_keys = w["from_given.weight"]
+        self.to_keys = w["from_given.weight"].copy()
         self.last = np.full(KEYS, UNKNOWN, np.uint8)
         self.result = self._run(self.last)
 
@@ -255,7 +255,7 @@ class KeyStack:
         names = [f"key_layers.{i}" for i in range(len(self.dilations))]
         self.weights = [_folded(w, n) for n in names]  # [2K, 2K + 1]
         self.out, self.skip = _out_weights(w, names)
-        self.below = w["from_below.weight"]  # [K, 3]
+        self.below = w["from_below.weight"].copy()  # [K, 3]
         self.to_logits = _with_bias(w["to_logits.weight"], w["to_logits.bias"])
         self.taps = _ones_below(2 * self.channels, KEYS, len(names))
         passes = [KeyPass(self, KEYS - n) for n in SPANS]
@@ -305,7 +305,10 @@ class Engine:
     key_stack: type[KeyStack] = KeyStack
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        """Fold the weights and check the stored pair. Raises CheckpointError where they disagree."""
+        """Fold the weights and check the stored pair. Raises CheckpointError where they disagree.
+
+        What it needs of the checkpoint is copied, so that it can be let go as a whole.
+        """
         w = checkpoint.weights
         self.spec = checkpoint.spec
         self.quotes = checkpoint.quotes
@@ -313,10 +316,10 @@ class Engine:
         self.frame = FrameStack(self.spec, w) if self.spec.frame_channels else None
         self.given = GivenStack(self.spec, w)
         self.keys = self.key_stack(self.spec, w)
-        self.of_condition = w["condition.weight"], w["condition.bias"]
+        self.of_condition = w["condition.weight"].copy(), w["condition.bias"].copy()
         context = w["from_context.weight"]
-        self.to_keys = np.ascontiguousarray(context[:, : self.spec.context_channels]), w["from_context.bias"][:, None]
-        self.from_frame = np.ascontiguousarray(context[:, self.spec.context_channels :])
+        self.to_keys = context[:, : self.spec.context_channels].copy(), w["from_context.bias"].copy()[:, None]
+        self.from_frame = context[:, self.spec.context_channels :].copy()
         self._check(checkpoint)
 
     def new_state(self, first: Place = START, texture: Texture | None = None) -> State:

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from contextlib import suppress
-from pathlib import Path
 
+from livebach import child
 from livebach.ports import OutputPort
 from livebach.ward import GOODBYE, RECORD
 
@@ -71,13 +70,11 @@ class Guard:
     def _started(self) -> tuple[subprocess.Popen[bytes], int]:
         """Start the process, in a session of its own: Ctrl-C and a closed terminal are the player's affair."""
         port = self._ports[0]
-        paths = [str(Path(__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-        command = [sys.executable, "-m", "livebach.ward", port.name, port.wanted, *port.apis]
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         try:
-            process = subprocess.Popen(command, stdin=reading, env=environment, start_new_session=True)
+            names = port.name, port.wanted, *port.apis
+            process = child.start("livebach.ward", *names, stdin=reading, start_new_session=True)
         finally:
             os.close(reading)
         return process, writing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -284,6 +285,19 @@ def test_playing_on_takes_no_more_memory(small: Engine) -> None:
     finally:
         tracemalloc.stop()
     assert end - start < 20_000
+
+
+def test_nothing_of_the_checkpoint_is_kept() -> None:
+    """Its weights are one block of memory, which goes as a whole."""
+    shipped = _shipped()
+    blocks = {id(weight.base): weight.base for weight in shipped.weights.values()}
+    assert len(blocks) == 1
+    block = weakref.ref(blocks.popitem()[1])
+    engine = Engine(shipped)
+    del shipped, blocks
+    gc.collect()
+    assert block() is None
+    engine.new_state()
 
 
 def test_the_condition_row() -> None:

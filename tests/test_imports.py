@@ -19,8 +19,8 @@ LAYERS = {
     " engine sampling fast reference grid click listener follow voice memory governor improviser modes cadence status"
     " tickload touch taps clockfollow clocksend beatpatterns beatfollow beatgrid expression performer musician",
     "files": "midifile tempomap session take options phrases",
-    "live": "portnames sounding systems rtlines jack ports loops clock heap inbox watcher ward guard recorder display"
-    " logs notify screen sound fakes rehearsal daemon swap hotkeys learn play panic ports_cli replay demo bench"
+    "live": "portnames sounding systems rtlines jack ports loops clock heap inbox watcher child ward guard recorder"
+    " display logs notify screen sound fakes rehearsal daemon swap hotkeys learn play panic ports_cli replay demo bench"
     " benchplay doctor",
     "offline": "framecache corpus batches model growth efficiency ranks runfile teaching calibration validation"
     " training train rollout generate frames collection survey engraved sources corpora plots plot copied rollstats"

@@ -1,0 +1,30 @@
+"""Helper processes: small, and able to import what the player can."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from livebach import child
+
+
+def test_they_find_what_the_player_finds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A module beside the player's own path, and one that was installed; not `site`, which is large."""
+    (tmp_path / "helping.py").write_text("import sys, mido, livebach\nprint(mido.__file__, 'site' in sys.modules)")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    process = child.start("helping", stdout=subprocess.PIPE, text=True)
+    said, _ = process.communicate(timeout=60)
+    import mido
+
+    assert process.returncode == 0
+    assert said.split() == [mido.__file__, "False"]
+
+
+def test_they_are_told_of_the_player_what_it_was_told() -> None:
+    """Arguments as they are."""
+    process = child.start("json.tool", "--no-indent", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.communicate('{"a":\n1}', timeout=60)[0].strip() == '{"a": 1}'
+    assert process.args[0] == sys.executable
