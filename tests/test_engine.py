@@ -221,13 +221,13 @@ def test_saving_and_restoring_changes_nothing(engine: Engine) -> None:
     assert kept.tick == snapshot.tick - 20
 
 
-def test_a_sketch_takes_a_quarter_of_the_room_and_is_near_enough(engine: Engine) -> None:
-    """Gone back to, all but the features is to the bit, and odds differ by a few percent; also of one used again."""
+def test_a_sketch_takes_an_eighth_of_the_room_and_is_near_enough(engine: Engine) -> None:
+    """Gone back to, all but the features is to the bit, and chances differ by hundredths; also of one used again."""
     state, same = played(engine, 30)
     frame, roll, where = random_frames(1, 5)[0], random_frames(20, 8), places(21)
     sketch = engine.new_state().sketch()
     sketch.copy_from(state)
-    assert sketch.rings.nbytes * 4 == state.rings.nbytes
+    assert sketch.rings.nbytes * 8 == state.rings.nbytes
     assert np.array_equal(sketch.rings, state.sketch().rings)
     for t in range(20):
         engine.push(state, roll[t], where[t], where[t + 1], Texture())
@@ -237,8 +237,8 @@ def test_a_sketch_takes_a_quarter_of_the_room_and_is_near_enough(engine: Engine)
     for again in (state, same):
         engine.push(again, roll[0], where[0], where[1], Texture())
     assert not np.array_equal(state.rings, same.rings)
-    far = np.abs(engine.logits(state, frame, nothing()) - engine.logits(same, frame, nothing())).max()
-    assert far < 0.05
+    chances = [probabilities(engine.logits(of, frame, nothing()), of.frame, Policy()) for of in (state, same)]
+    assert np.abs(chances[0] - chances[1]).max() < 0.08
 
 
 def test_states_do_not_touch(small: Engine) -> None:
