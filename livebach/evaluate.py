@@ -163,7 +163,7 @@ def _swept(
     for name, turned in rolltrial.turned(config, knob).items():
         tasks = rolltrial.tasks(turned, pieces, args.frames, args.rollouts)
         played = rolltrial.play_all(args.checkpoint, tasks, args.jobs, _progress(args.rollouts, f"{knob} {name}, "))
-        found[name] = rollreport.summary(real, played)
+        found[name] = rollreport.summary(real, played, rolltrial.KNOBS[knob])
     return found
 
 
@@ -196,7 +196,16 @@ def rollout_table(report: dict[str, Any]) -> str:
     for knob, settings_ in report.get("sweep", {}).items():
         for name, found in settings_.items():
             rows.append(f"{knob} {name}: onset rate {found['onset_rate']:.3f}, polyphony {found['polyphony']:.2f}")
+            rows += [f"  {line}" for line in _alike(found["alike"])]
     return "\n".join(rows)
+
+
+def _alike(found: dict[str, Any]) -> list[str]:
+    """How a sweep's roll-outs compare with real music that is as dense, or as full."""
+    if "overlaps" not in found:
+        return ["no real window is like it"]
+    shares = ", ".join(f"{name} {_short(found['overlaps'][name]['share'])}" for name in rollreport.ALIKE)
+    return [f"overlap to real against real, of {found['windows']} windows like it: {shares}"]
 
 
 def _short(value: float) -> str:

@@ -105,6 +105,19 @@ def _shape_of_piece(piece: Piece) -> Shape:
     return Shape(stats.figures_of(windows), stats.length_counts(piece.frames), positions)
 
 
+def _shape_between(piece: Piece, figure: str, low: float, high: float) -> Shape | None:
+    """Of those of its windows whose figure is from `low` to `high`; None where it has none."""
+    value = stats.FIGURES[figure]
+    starts = range(0, len(piece.frames) - stats.WINDOW + 1, REAL_STRIDE)
+    every = [(piece.frames[s : s + stats.WINDOW], piece.places[s : s + stats.WINDOW]) for s in starts]
+    pairs = [(frames, places) for frames, places in every if low <= value(frames) <= high]
+    if not pairs:
+        return None
+    frames = [f for f, _ in pairs]
+    lengths = np.sum([stats.length_counts(f) for f in frames], axis=0)
+    return Shape(stats.figures_of(frames), lengths, positions_of(pairs))
+
+
 def joined(shapes: Sequence[Shape]) -> Shape:
     """Of several pieces together."""
     positions: Positions = {}
@@ -114,18 +127,18 @@ def joined(shapes: Sequence[Shape]) -> Shape:
     return Shape(values, np.sum([shape.lengths for shape in shapes], axis=0), positions)
 
 
-def overlaps(real: Reference, ours: Shape) -> dict[str, dict[str, float | None]]:
-    """By figure: what roll-outs and real music have in common, the same of halves of real music, and the share."""
-    found = ours.overlap(real.shape, ours.positions)
+def overlaps(real: Sequence[Shape], ours: Shape) -> dict[str, dict[str, float | None]]:
+    """By figure: what roll-outs have in common with real pieces, halves of these with each other, and the share."""
+    found = ours.overlap(joined(real), ours.positions)
     halves = [_halves(real, ours.positions, seed) for seed in range(HALVES)]
     return {name: _with_share(value, [h[name] for h in halves]) for name, value in found.items()}
 
 
-def _halves(real: Reference, weights: Positions, seed: int) -> dict[str, float | None]:
-    order = np.random.default_rng(seed).permutation(len(real.shapes)).tolist()
+def _halves(real: Sequence[Shape], weights: Positions, seed: int) -> dict[str, float | None]:
+    order = np.random.default_rng(seed).permutation(len(real)).tolist()
     if len(order) < 2:
-        return real.shape.overlap(real.shape, weights)
-    a, b = (joined([real.shapes[i] for i in half]) for half in (order[::2], order[1::2]))
+        return real[0].overlap(real[0], weights)
+    a, b = (joined([real[i] for i in half]) for half in (order[::2], order[1::2]))
     return a.overlap(b, weights)
 
 
@@ -142,6 +155,7 @@ def _with_share(value: float | None, halves: list[float | None]) -> dict[str, fl
 class Reference:
     """Figures of real pieces, and what may have been copied from."""
 
+    pieces: list[Piece]
     shapes: list[Shape]
     """Of each piece; pieces shorter than a window have no windows."""
     shape: Shape
@@ -163,7 +177,7 @@ def reference(corpus: Corpus) -> Reference:
     }
     shapes = [_shape_of_piece(piece) for piece in pieces]
     repeated = [stats.repeated_share(p.frames, int(p.places[0, 2])) for p in pieces]
-    return Reference(shapes, joined(shapes), repeated, sources, copied)
+    return Reference(pieces, shapes, joined(shapes), repeated, sources, copied)
 
 
 # -- the report -------------------------------------------------------------------------------------------------------
@@ -197,7 +211,7 @@ def report(real: Reference, played: Sequence[RollOutRecord]) -> dict[str, Any]:
     rows = [report_on(record, real) for record in played]
     whole = {
         "real": real_figures(real),
-        "overlaps": overlaps(real, shape_of_rollouts(played)),
+        "overlaps": overlaps(real.shapes, shape_of_rollouts(played)),
         "copies": {name: _copies(rows, name, copied) for name, copied in real.copied.items() if copied},
         "rollouts": rows,
     }
@@ -273,14 +287,31 @@ def _drift(rows: Sequence[dict[str, Any]], name: str) -> float | None:
     return last / first if first else None
 
 
-def summary(real: Reference, played: Sequence[RollOutRecord]) -> dict[str, Any]:
-    """The means of all roll-outs, and the bounds: what is reported of each turn of a knob."""
+def summary(real: Reference, played: Sequence[RollOutRecord], figure: str) -> dict[str, Any]:
+    """The means of all roll-outs, and the bounds: what is reported of each turn of a knob, which sets a figure."""
     whole = report(real, played)
     frames = np.concatenate([record.frames for record in played])
     return {
-        **{name: figure(frames) for name, figure in stats.FIGURES.items()},
+        **{name: figure_of(frames) for name, figure_of in stats.FIGURES.items()},
         "checks": whole["checks"],
+        "alike": alike(real, shape_of_rollouts(played), figure),
     }
+
+
+def alike(real: Reference, ours: Shape, figure: str) -> dict[str, Any]:
+    """Overlaps with those windows of real music whose figure is in the range of the roll-outs' windows.
+
+    Where few notes are struck they are long, in Bach's music as well: what a knob has changed should be held against
+    music that is so of itself.
+    """
+    values = ours.windows[figure]
+    if not len(values):
+        return {"windows": 0}
+    low, high = float(values.min()), float(values.max())
+    shapes = [shape for piece in real.pieces if (shape := _shape_between(piece, figure, low, high)) is not None]
+    count = sum(len(shape.windows[figure]) for shape in shapes)
+    found = {"figure": figure, "low": low, "high": high, "windows": count, "pieces": len(shapes)}
+    return {**found, "overlaps": overlaps(shapes, ours)} if shapes else found
 
 
 def draw(folder: Path, whole: dict[str, Any], real: Reference, played: Sequence[RollOutRecord]) -> list[Path]:

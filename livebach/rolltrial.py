@@ -24,7 +24,8 @@ from livebach.generate import PRIME_BARS, music, tracks
 from livebach.midifile import Ruler, to_midi, write_new
 from livebach.roll import Frames, Metre
 
-KNOBS = ("density", "polyphony")
+KNOBS = {"density": "onset_rate", "polyphony": "polyphony"}
+"""Settings of the sampling, and the figure that each sets."""
 LEVELS = {"low": 1, "middle": 4, "high": 6}
 """What a knob is turned to when its effect is measured."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from livebach.config import load as load_config
 from livebach.copied import Source
 from livebach.corpus import Corpus
 from livebach.quotes import line_steps_of, steps_of
-from livebach.roll import KEYS, Frames, Metre, Note, frames_from_notes, metre_track, notes_from_frames
+from livebach.roll import HOLD, KEYS, ONSET, Frames, Metre, Note, frames_from_notes, metre_track, notes_from_frames
 from livebach.rolltrial import RollOutRecord, metre_of
 
 SCALE = line("60:1 62:1 64:1 65:1 67:1 69:1 71:1 72:1")
@@ -270,6 +271,30 @@ def test_a_roll_out_that_falls_silent_is_out_of_bounds() -> None:
     } <= broken  # fmt: skip
 
 
+def struck_every(ticks: int, length: int) -> Frames:
+    """A key struck every so many ticks, and held in between."""
+    frames = np.zeros((length, KEYS), np.uint8)
+    frames[:, 40] = HOLD
+    frames[::ticks, 40] = ONSET
+    return frames
+
+
+def test_a_knob_is_held_against_music_like_it() -> None:
+    """Roll-outs that strike every fourth tick are like the slow part of a piece, and unlike the whole of it."""
+    frames = np.concatenate([struck_every(4, 1024), struck_every(1, 1024)])
+    places = metre_track(len(frames), [(0, Metre(4, 4))], 4)
+    both = replace(small.piece("a", small.melody(1, 20)), frames=frames, places=places)
+    real = rollreport.reference(Corpus({"train": [both, replace(both, name="b")], "valid": [], "test": []}))
+    found = rollreport.summary(real, [record(struck_every(4, 600), Metre(4, 4))], "onset_rate")
+    whole = next(c for c in found["checks"] if c["name"].startswith("note_lengths"))
+    assert whole["value"] < 0.3  # four of five real notes are short
+    like = found["alike"]
+    assert (like["windows"], like["pieces"], like["low"]) == (2 * 5, 2, 0.25)
+    assert like["overlaps"]["note_lengths"]["share"] == pytest.approx(1, abs=0.02)
+    faster = rollreport.summary(real, [record(struck_every(2, 600), Metre(4, 4))], "onset_rate")["alike"]
+    assert faster == {"figure": "onset_rate", "low": 0.5, "high": 0.5, "windows": 0, "pieces": 0}
+
+
 def test_roll_outs_go_through_the_pieces() -> None:
     """Each has a piece in turn and a seed of its own, from the settings' seed on."""
     pieces = small.corpus().splits["train"]
@@ -350,3 +375,4 @@ def test_the_sweep(data: Path, network: Path, capsys: pytest.CaptureFixture[str]
         knob: ["low", "middle", "high"] for knob in ("density", "polyphony")
     }
     assert "onset_rate" in sweep["density"]["low"]
+    assert {sweep[knob]["low"]["alike"]["figure"] for knob in sweep} == {"onset_rate", "polyphony"}
