@@ -62,6 +62,12 @@ class Improviser:
         """From here on it plays beside the player, and need not strike anything."""
         self._restart()
 
+    def exchanged(self) -> None:
+        """Another network plays on."""
+        for watch in self._watches:
+            if isinstance(watch, QuoteWatch):
+                watch.know(self._memory.quotes)
+
     def _restart(self) -> None:
         self._governor.restart()
         self._watches = self._new_watches()

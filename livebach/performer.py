@@ -141,7 +141,10 @@ class Performer:
 
     def exchange(self, network: Network, past: Past) -> bool:
         """Play on with another network, which was told the same; False, and nothing changed, where it was not."""
-        return self._memory.exchange(network, past)
+        if not self._memory.exchange(network, past):
+            return False
+        self._improviser.exchanged()
+        return True
 
     def stop(self, now_s: float) -> list[Event]:
         """End everything that sounds. What comes after is ignored."""

@@ -8,7 +8,7 @@ Bach's own pieces share runs too, of scales and cadences; what goes on for longe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +25,7 @@ SHORTEST = GRAM + 1
 """Notes: no shorter limit can be kept to."""
 MOST_RUNS = 1 << 20
 """Of one stream: whoever learnt from more music has none of it by heart, and it would not fit."""
+_NONE = np.zeros(0, np.uint32)
 _FURTHEST = 1 << 12
 _MASK = (1 << 64) - 1
 _FACTOR = 0x9E3779B97F4A7C15
@@ -79,13 +80,23 @@ class Quotes:
     @classmethod
     def of(cls, pieces: Sequence[Frames]) -> Quotes:
         """Of pieces uint8 [T, 88]; nothing of either stream where that has more than `MOST_RUNS`."""
-        return cls(*(_kept([_hashes(steps(frames)) for frames in pieces]) for steps in (steps_of, line_steps_of)))
+        return cls(*(_kept(_hashes(steps(frames)) for frames in pieces) for steps in (steps_of, line_steps_of)))
+
+    def joined(self, other: Quotes) -> Quotes:
+        """Of the music of both; nothing of either stream where that would be more than `MOST_RUNS`."""
+        return Quotes(_kept([self.notes, other.notes]), _kept([self.line, other.line]))
 
 
-def _kept(each: Sequence[Hashes]) -> Hashes:
-    if sum(map(len, each)) > MOST_RUNS:
-        return np.zeros(0, np.uint32)
-    return np.unique(np.concatenate([np.zeros(0, np.uint32), *each]))
+def _kept(each: Iterable[Hashes]) -> Hashes:
+    found, waiting = _NONE, [_NONE]
+    for hashes in each:
+        waiting.append(hashes)
+        if sum(map(len, waiting)) > MOST_RUNS // 4:  # not a sort for each piece
+            found, waiting = np.unique(np.concatenate([found, *waiting])), []
+        if len(found) > MOST_RUNS:
+            return _NONE
+    found = np.unique(np.concatenate([found, *waiting]))
+    return found if len(found) <= MOST_RUNS else _NONE
 
 
 NOTHING = Quotes()
@@ -116,6 +127,10 @@ class _Stream:
         at = int(np.searchsorted(self._known, np.uint32(wanted)))
         return at < len(self._known) and int(self._known[at]) == wanted
 
+    def know(self, known: Hashes) -> None:
+        """Go on with other music that is known: how long the end is a quote of that is counted from here."""
+        self._known, self._found = known, 0
+
     def copy(self) -> _Stream:
         """An independent one, to try out what comes next."""
         other = _Stream(self._known)
@@ -131,6 +146,11 @@ class QuoteWatch:
         """`longest` is how many notes on end may stand in its training music: at least `SHORTEST`; None: any number."""
         self._longest = longest
         self._notes, self._line = _Stream(quotes.notes), _Stream(quotes.line)
+
+    def know(self, quotes: Quotes) -> None:
+        """Another network plays on."""
+        self._notes.know(quotes.notes)
+        self._line.know(quotes.line)
 
     def hear(self, part: Frame) -> None:
         """Take in what the network played on a tick, [88]."""

@@ -22,6 +22,7 @@ from livebach.engine import Engine
 from livebach.events import Control, NoteOff, NoteOn, to_bytes
 from livebach.fakes import FakePort, ManualClock
 from livebach.memory import Past
+from livebach.quotes import Quotes, QuoteWatch
 from livebach.recorder import open_recorder
 from livebach.reference import random_checkpoint
 from livebach.rehearsal import rehearse
@@ -148,6 +149,20 @@ def test_it_makes_a_difference(stage: Callable[..., Stage], tmp_path: Path) -> N
     one.play(60)
     other.play(60)
     assert one.synth.sent != other.synth.sent
+
+
+def test_its_own_music_must_not_be_quoted_from_then_on(stage: Callable[..., Stage], tmp_path: Path) -> None:
+    """The watch that is at work has what the new network learnt from."""
+    two, quotes = tmp_path / "two.safetensors", Quotes(np.array([3, 8], np.uint32), np.array([5], np.uint32))
+    write_checkpoint(two, 2)
+    checkpoint.save(two, replace(checkpoint.load(two), quotes=quotes))
+    here = playing(stage())
+    here.swapper.ask(str(two))
+    here.until("From here on")
+    improviser = here.daemon._musician._improviser
+    (watch,) = [w for w in improviser._watches if isinstance(w, QuoteWatch)]
+    assert watch._notes._known is improviser._memory.quotes.notes
+    assert watch._notes._known.tolist() == [3, 8]
 
 
 def test_the_file_has_changed(stage: Callable[..., Stage], tmp_path: Path) -> None:
