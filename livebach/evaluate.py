@@ -203,9 +203,11 @@ def rollout_table(report: dict[str, Any]) -> str:
 def _alike(found: dict[str, Any]) -> list[str]:
     """How a sweep's roll-outs compare with real music that is as dense, or as full."""
     if "overlaps" not in found:
-        return ["no real window is like it"]
+        return [f"too little real music is like it: {found['windows']} windows of {found['pieces']} pieces"]
     shares = ", ".join(f"{name} {_short(found['overlaps'][name]['share'])}" for name in rollreport.ALIKE)
-    return [f"overlap to real against real, of {found['windows']} windows like it: {shares}"]
+    return [
+        f"overlap to real against real, of {found['windows']} windows of {found['pieces']} pieces like it: {shares}"
+    ]
 
 
 def _short(value: float) -> str:

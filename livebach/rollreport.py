@@ -245,6 +245,9 @@ def real_figures(real: Reference) -> dict[str, Any]:
 
 # -- bounds -----------------------------------------------------------------------------------------------------------
 
+LEAST_RANGE = 0.1
+"""Of what roll-outs are held against where they are alike, as a share of its middle."""
+LEAST_PIECES = 8
 MOST_SILENT_BARS = 2
 MOST_TIMES_IN_A_ROW = 4
 MOST_DRIFT = 0.15
@@ -302,16 +305,17 @@ def alike(real: Reference, ours: Shape, figure: str) -> dict[str, Any]:
     """Overlaps with those windows of real music whose figure is in the range of the roll-outs' windows.
 
     Where few notes are struck they are long, in Bach's music as well: what a knob has changed should be held against
-    music that is so of itself.
+    music that is so of itself. No overlaps where too few pieces are to be compared with each other.
     """
     values = ours.windows[figure]
     if not len(values):
-        return {"windows": 0}
-    low, high = float(values.min()), float(values.max())
+        return {"figure": figure, "windows": 0, "pieces": 0}
+    middle, least = float(values.max() + values.min()) / 2, LEAST_RANGE / 2
+    low, high = min(float(values.min()), middle * (1 - least)), max(float(values.max()), middle * (1 + least))
     shapes = [shape for piece in real.pieces if (shape := _shape_between(piece, figure, low, high)) is not None]
     count = sum(len(shape.windows[figure]) for shape in shapes)
     found = {"figure": figure, "low": low, "high": high, "windows": count, "pieces": len(shapes)}
-    return {**found, "overlaps": overlaps(shapes, ours)} if shapes else found
+    return {**found, "overlaps": overlaps(shapes, ours)} if len(shapes) >= LEAST_PIECES else found
 
 
 def draw(folder: Path, whole: dict[str, Any], real: Reference, played: Sequence[RollOutRecord]) -> list[Path]:

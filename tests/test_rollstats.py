@@ -284,15 +284,20 @@ def test_a_knob_is_held_against_music_like_it() -> None:
     frames = np.concatenate([struck_every(4, 1024), struck_every(1, 1024)])
     places = metre_track(len(frames), [(0, Metre(4, 4))], 4)
     both = replace(small.piece("a", small.melody(1, 20)), frames=frames, places=places)
-    real = rollreport.reference(Corpus({"train": [both, replace(both, name="b")], "valid": [], "test": []}))
+    many = [replace(both, name=f"{i}") for i in range(rollreport.LEAST_PIECES)]
+    real = rollreport.reference(Corpus({"train": many, "valid": [], "test": []}))
     found = rollreport.summary(real, [record(struck_every(4, 600), Metre(4, 4))], "onset_rate")
     whole = next(c for c in found["checks"] if c["name"].startswith("note_lengths"))
     assert whole["value"] < 0.3  # four of five real notes are short
     like = found["alike"]
-    assert (like["windows"], like["pieces"], like["low"]) == (2 * 5, 2, 0.25)
+    assert (like["windows"], like["pieces"], like["low"]) == (8 * 5, 8, pytest.approx(0.2375))
     assert like["overlaps"]["note_lengths"]["share"] == pytest.approx(1, abs=0.02)
     faster = rollreport.summary(real, [record(struck_every(2, 600), Metre(4, 4))], "onset_rate")["alike"]
-    assert faster == {"figure": "onset_rate", "low": 0.5, "high": 0.5, "windows": 0, "pieces": 0}
+    assert (faster["windows"], faster["pieces"]) == (0, 0)
+    few = replace(real, pieces=real.pieces[:7])
+    slow = rollreport.shape_of_rollouts([record(struck_every(4, 600), Metre(4, 4))])
+    assert "overlaps" in rollreport.alike(real, slow, "onset_rate")
+    assert "overlaps" not in rollreport.alike(few, slow, "onset_rate")
 
 
 def test_roll_outs_go_through_the_pieces() -> None:
