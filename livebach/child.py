@@ -14,6 +14,7 @@ from typing import Any
 
 def start(module: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
     """Run a module of this package as a process; the options are those of `subprocess.Popen`. Raises OSError."""
-    paths = [str(Path(__file__).parent.parent), *filter(None, sys.path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
-    return subprocess.Popen([sys.executable, "-S", "-m", module, *arguments], env=environment, **options)
+    paths = dict.fromkeys([*filter(None, sys.path), str(Path(__file__).parent.parent)])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    # -P: nothing of the folder that it happens to be started in
+    return subprocess.Popen([sys.executable, "-S", "-P", "-m", module, *arguments], env=environment, **options)

@@ -23,6 +23,14 @@ def test_they_find_what_the_player_finds(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert said.split() == [mido.__file__, "False"]
 
 
+def test_they_take_nothing_from_the_folder_they_are_started_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file that happens to be called as a module of Python's is none of theirs."""
+    (tmp_path / "signal.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    process = child.start("livebach.ward", "out", "out", stdin=subprocess.DEVNULL)
+    assert process.wait(60) == 0
+
+
 def test_they_are_told_of_the_player_what_it_was_told() -> None:
     """Arguments as they are."""
     process = child.start("json.tool", "--no-indent", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
