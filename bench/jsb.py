@@ -354,7 +354,9 @@ def save(out: Path, model: TwoAxisWaveNet, keyboard: Keyboard) -> None:
 def load(path: Path) -> tuple[TwoAxisWaveNet, Keyboard]:
     """What `save` wrote."""
     with safe_open(path, "pt") as handle:
-        header = json.loads(handle.metadata()["jsb"])
+        header = json.loads((handle.metadata() or {}).get("jsb", "null"))
+    if header is None:
+        raise SystemExit(f"{path}: not weights that this script kept")
     keyboard = Keyboard(**header["keyboard"])
     model = TwoAxisWaveNet(NetworkSpec.from_dict(header["spec"]), keyboard.high - keyboard.low)
     model.load_state_dict(load_file(path))
@@ -363,20 +365,27 @@ def load(path: Path) -> tuple[TwoAxisWaveNet, Keyboard]:
 
 def report(out: Path, row: dict[str, float]) -> None:
     """A line on the terminal and in the log."""
-    line = json.dumps({k: round(v, 4) for k, v in row.items()})
+    line = json.dumps({k: round(v, 4) if np.isfinite(v) else None for k, v in row.items()})
     print(line, flush=True)
     with (out / LOG_FILE).open("a", encoding="utf-8") as handle:
         handle.write(line + "\n")
 
 
 def settings(assignments: Sequence[str], seed: int) -> tuple[NetworkSpec, Config]:
-    """The defaults with KEY=VALUE put in, of the network or of its training."""
-    values = {k: yaml.safe_load(v) for k, _, v in (a.partition("=") for a in assignments)}
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    """The defaults with KEY=VALUE put in, of the network or of its training. Raises ValueError."""
+    config = replace(Config(), seed=seed)
+    defaults = {**asdict(config), **SPEC.to_dict()}
+    values: dict[str, Any] = {}
+    for key, _, text in (assignment.partition("=") for assignment in assignments):
+        if key not in defaults:
+            raise ValueError(f"no setting {key!r}; there are {', '.join(sorted(defaults))}")
+        value, kind = yaml.safe_load(text), type(defaults[key])
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise ValueError(f"{key} must be {kind.__name__}, as its default {defaults[key]!r}, got {text!r}")
+        values[key] = tuple(value) if isinstance(value, list) else value
     ours = {f.name for f in fields(NetworkSpec)}
     spec = replace(SPEC, **{k: v for k, v in values.items() if k in ours})
-    rest: dict[str, Any] = {"seed": seed} | {k: v for k, v in values.items() if k not in ours}
-    return spec, replace(Config(), **rest)
+    return spec, replace(config, **{k: v for k, v in values.items() if k not in ours})
 
 
 def main() -> None:
@@ -393,12 +402,17 @@ def main() -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="to train on")
     parser.add_argument("--split", choices=tuple(SPLITS), default="valid")
     args = parser.parse_intermixed_args()
+    if not args.data.is_file():
+        parser.error(f"--data {args.data}: no such file")
     data = read(args.data)
     if args.what == "train":
         if args.out is None:
             parser.error("train needs --out")
-        args.out.mkdir(parents=True)
-        spec, config = settings(args.set, args.seed)
+        try:
+            spec, config = settings(args.set, args.seed)
+            args.out.mkdir(parents=True)
+        except (ValueError, yaml.YAMLError, OSError) as error:
+            parser.error(" ".join(str(error).split()))
         best = train(spec, config, data, args.out, args.minutes, args.start, pick_device(args.device))
         print(json.dumps({"best_valid": best, "spec": spec.to_dict(), "config": asdict(config)}))
         return

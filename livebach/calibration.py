@@ -19,6 +19,8 @@ from livebach.roll import HOLD, OFF, STATES
 
 MOST_FRAMES = 100_000
 """Of all processes together; more would teach six numbers nothing, and fill the memory."""
+PULL = 100.0
+"""Nats that it costs to be 1 off: dozens of frames cannot gain so much by it, and to thousands it is little."""
 _ITERATIONS = 40
 
 
@@ -53,7 +55,7 @@ class Evidence:
         self.frames += logits.shape[1]
 
     def fit(self, ranks: Ranks, device: torch.device) -> Calibration:
-        """The least likelihood cost; all processes come to the same. The identity where there is no evidence."""
+        """The least cost; all processes come to the same. Little evidence keeps it near the identity, none at it."""
         numbers = torch.stack([torch.ones(STATES), torch.zeros(STATES)]).to(device).requires_grad_()
         frames = float(ranks.total(torch.tensor(float(self.frames), device=device)))
         if not frames:
@@ -62,7 +64,7 @@ class Evidence:
 
         def cost() -> Tensor:
             optimizer.zero_grad()
-            found = self._cost(numbers) / frames
+            found = self._cost(numbers) / frames + self._pull(numbers) / frames / ranks.size
             torch.autograd.backward(found)
             assert numbers.grad is not None
             ranks.total(numbers.grad)
@@ -70,6 +72,11 @@ class Evidence:
 
         optimizer.step(cost)  # type: ignore[no-untyped-call]
         return Calibration(*numbers.detach())
+
+    @staticmethod
+    def _pull(numbers: Tensor) -> Tensor:
+        """What keeps the numbers where little is known: nats, of all processes together."""
+        return PULL * ((numbers[0] - 1).square() + numbers[1].square()).sum()
 
     def _cost(self, numbers: Tensor) -> Tensor:
         """Nats of all that is known here."""

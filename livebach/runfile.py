@@ -22,6 +22,24 @@ CHECKPOINT_FILE = "checkpoint.safetensors"
 LOG_FILE = "log.jsonl"
 
 
+LIMITS = {
+    "updates": (1, 10_000_000),
+    "batch": (1, 65_536),
+    "crop": (1, 65_536),
+    "rate": (0, 1),
+    "warmup": (0, 10_000_000),
+    "weight_decay": (0, 10),
+    **dict.fromkeys(("dropout", "frame_dropout", "forgotten", "thinned"), (0, 0.95)),
+    "average": (0, 0.99999),
+    "validate_every": (1, 10_000_000),
+    "seed": (0, 2**32 - 1),
+    "transpose": (0, 24),
+    **dict.fromkeys(("given", "gap", "texture_dropped", "texture_noise", "written"), (0, 1)),
+    "played": (0, 0.99),
+}
+"""Of each number in `TrainConfig`."""
+
+
 class TrainingError(ValueError):
     """A run that cannot start or go on, in one line."""
 
@@ -70,9 +88,9 @@ class TrainConfig:
         return Augment(self.transpose, self.given, self.gap, *texture, self.thinned)
 
     def __post_init__(self) -> None:
-        for name, high in (("written", 1.0), ("played", 0.99)):
-            if not 0 <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must be 0..{high:g}, got {getattr(self, name)}")
+        for name, (low, high) in LIMITS.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be {low:g}..{high:g}, got {getattr(self, name)}")
 
     def rate_at(self, update: int) -> float:
         """The learning rate of an update, counted from 0."""

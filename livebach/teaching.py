@@ -8,8 +8,10 @@ music that is new to them, too: such as networks play, of which nothing but the 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +35,14 @@ class Teachers(nn.Module):
             logits = network.logits(network.context(frames, condition), coming, given)
             said.append(log_odds(logits, frames).exp())
         return torch.stack(said).mean(dim=0)
+
+
+def digest(teacher: Checkpoint) -> str:
+    """What a teacher is known by: the SHA-256 of its weights, in hex."""
+    found = hashlib.sha256()
+    for name in sorted(teacher.weights):
+        found.update(np.ascontiguousarray(teacher.weights[name]).tobytes())
+    return found.hexdigest()
 
 
 def wanted(said: Tensor, coming: Tensor, written: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from livebach import checkpoint as checkpoints
 from livebach.corpus import Corpus, CorpusError, Piece, load_corpus, load_pieces
 from livebach.errors import UserError
-from livebach.quotes import Quotes
+from livebach.quotes import MOST_RUNS, Quotes
 from livebach.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -106,11 +107,17 @@ def _run(args: argparse.Namespace, spec: NetworkSpec, config: TrainConfig, ranks
     interrupted = _train(args, trainer)
     if ranks.first:
         path = _export(args, trainer, corpus)
-        done = f"update {trainer.update} of {config.updates}; best validation {trainer.best:.4f} nats per frame"
-        say(f"{done}; wrote {path}")
+        best = _best(trainer)
+        found = "no validation yet" if best is None else f"best validation {best:.4f} nats per frame"
+        say(f"update {trainer.update} of {config.updates}; {found}; wrote {path}")
         if trainer.pace.moved:
             say(str(trainer.pace))
     return 130 if interrupted else 0
+
+
+def _best(trainer: Trainer) -> float | None:
+    """None before there was a validation, and where there is nothing to validate on."""
+    return trainer.best if math.isfinite(trainer.best) else None
 
 
 def _nothing(_: str) -> None:
@@ -135,6 +142,8 @@ def _corpus(args: argparse.Namespace, spec: NetworkSpec, say: Callable[[str], No
     played = load_pieces(args.played, steps, report=say, cache=cache) if args.played is not None else []
     args.out.mkdir(parents=True, exist_ok=True)
     say(corpus.summary().split("\nleft out")[0])
+    if not corpus.splits["valid"]:
+        say("no piece is for validation: the last weights will count, and will not be calibrated")
     if played:
         say(f"played by networks: {len(played)} pieces, {sum(len(p.frames) for p in played)} frames")
     return corpus, played
@@ -146,7 +155,7 @@ def _take_up(args: argparse.Namespace, trainer: Trainer) -> None:
     elif args.start is not None:
         weights = checkpoints.load(args.start)
         try:
-            trainer.start_from(weights)
+            trainer.start_from(weights, args.start.name)
         except ValueError as error:
             raise UserError(f"--from {args.start}: {error}") from error
 
@@ -179,7 +188,10 @@ def _settings(args: argparse.Namespace) -> tuple[NetworkSpec, TrainConfig]:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise UserError(f"--set takes KEY=VALUE, got {assignment!r}")
-        flags[key] = yaml.safe_load(text)
+        try:
+            flags[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UserError(f"--set {key}: not a value: {text!r}") from None
     ours, theirs = _parted(flags, spec, config)
     return _replaced(spec, ours), _replaced(config, theirs)
 
@@ -272,8 +284,10 @@ def _export(args: argparse.Namespace, trainer: Trainer, corpus: Corpus) -> Path:
     from livebach.runfile import CHECKPOINT_FILE
 
     path: Path = args.out / CHECKPOINT_FILE
-    quotes = Quotes.of([piece.frames for piece in corpus.splits["train"]])
+    quotes = Quotes.of([piece.frames for piece in corpus.splits["train"]]).joined(trainer.quotes)
     checkpoints.save(path, to_checkpoint(trainer.best_model(), _meta(args, trainer, corpus), quotes))
+    if not len(quotes.notes):
+        print(f"it is not kept from quoting: its music has no run of 13 notes, or more than {MOST_RUNS} of them")
     return path
 
 
@@ -281,8 +295,8 @@ def _meta(args: argparse.Namespace, trainer: Trainer, corpus: Corpus) -> dict[st
     return {
         "data": {k: {"pieces": len(v), "frames": sum(len(p.frames) for p in v)} for k, v in corpus.splits.items()},
         "licence": args.licence,
-        "metrics": {"valid_nats_per_frame": trainer.best, "update": trainer.update, "seconds": trainer.seconds},
+        "metrics": {"valid_nats_per_frame": _best(trainer), "update": trainer.update, "seconds": trainer.seconds},
         "config": asdict(trainer.config),
-        "started_from": str(args.start.name) if args.start else None,
+        "started_from": trainer.started_from,
         "teachers": [path.name for path in args.teacher],
     }

@@ -28,6 +28,7 @@ from livebach.corpus import Corpus, Piece
 from livebach.efficiency import matmul_peak, pick_device, training_flops, worthwhile
 from livebach.growth import grown
 from livebach.model import Noise, TwoAxisWaveNet
+from livebach.quotes import NOTHING, Quotes
 from livebach.ranks import Ranks
 from livebach.roll import UNKNOWN
 from livebach.runfile import (
@@ -41,7 +42,7 @@ from livebach.runfile import (
     write_tensors,
 )
 from livebach.spec import NetworkSpec
-from livebach.teaching import Teachers, wanted
+from livebach.teaching import Teachers, digest, wanted
 from livebach.validation import evidence, likelihood, on_device
 
 
@@ -121,6 +122,10 @@ class Trainer:
         self.pace = Pace(self)
         self._loss: Callable[..., Tensor] = torch.compile(self._forward) if compiled else self._forward
         self.teachers = Teachers(teachers).to(self.device) if teachers else None
+        self._sources = {"--teacher": [digest(t) for t in teachers], "--played": sum(len(p.frames) for p in played)}
+        self.quotes = NOTHING
+        """Of the music behind the network that it started from."""
+        self.started_from: str | None = None
         self._ask: Callable[..., Tensor] = torch.compile(self._asked) if compiled else self._asked
 
     @property
@@ -204,11 +209,12 @@ class Trainer:
                 write_tensors(self.folder / BEST_FILE, dict(calibrated.state_dict()), {})
         return self.valid
 
-    def start_from(self, checkpoint: Checkpoint) -> None:
+    def start_from(self, checkpoint: Checkpoint, name: str) -> None:
         """Begin with a checkpoint's weights instead of random ones, grown where the run's network is larger."""
         weights = grown(checkpoint, self.spec).state_dict()
         for model in (self.model, self.averaged):
             model.load_state_dict(weights)
+        self.quotes, self.started_from = checkpoint.quotes, name
 
     def best_model(self) -> TwoAxisWaveNet:
         """The averaged weights that validated best; before any validation those of now."""
@@ -231,8 +237,9 @@ class Trainer:
         for i, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
         numbers = {"update": self.update, "best": self.best, "valid": self.valid, "seconds": self.seconds}
-        numbers |= {"teachers": len(self.teachers.networks) if self.teachers else 0}
-        header = {**numbers, "spec": self.spec.to_dict(), "config": asdict(self.config)}
+        header = {**numbers, **self._sources, "spec": self.spec.to_dict(), "config": asdict(self.config)}
+        header["started_from"] = self.started_from
+        tensors |= {f"quotes.{k}": torch.from_numpy(v.astype(np.int64)) for k, v in asdict(self.quotes).items()}
         write_tensors(self.folder / STATE_FILE, tensors, {"state": json.dumps(header)})
 
     def resume(self) -> None:
@@ -240,21 +247,26 @@ class Trainer:
         path = self.folder / STATE_FILE
         header = read_state_header(path)
         try:
-            self._same_run(path, NetworkSpec.from_dict(header["spec"]), header.get("teachers", 0))
+            self._same_run(path, header)
             self._take_up(header, load_file(path))
         except TrainingError:
             raise
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TrainingError(f"{path}: not a whole saved run: {' '.join(str(error).split())}") from error
 
-    def _same_run(self, path: Path, spec: NetworkSpec, teachers: int) -> None:
-        if spec != self.spec:
+    def _same_run(self, path: Path, header: dict[str, Any]) -> None:
+        if NetworkSpec.from_dict(header["spec"]) != self.spec:
             raise TrainingError(f"{path}: is of a network of another shape; give the same options or another --out")
-        here = len(self.teachers.networks) if self.teachers else 0
-        if teachers != here:
-            raise TrainingError(f"{path}: is of a run with {teachers} teachers, got {here}; give --teacher as before")
+        for name, here in self._sources.items():
+            if header.get(name, here) != here:
+                raise TrainingError(
+                    f"{path}: is of a run with other music or networks to learn from: give {name} as then"
+                )
 
     def _take_up(self, header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        self.started_from = header.get("started_from")
+        hashes = {k: v.numpy().astype(np.uint32) for k, v in under(tensors, "quotes.").items()}
+        self.quotes = Quotes(**hashes)
         self.model.load_state_dict(under(tensors, "model."))
         self.average.load_state_dict(under(tensors, "average."))
         self._resume_optimizer(under(tensors, "optimizer."))
@@ -316,7 +328,7 @@ def _run(trainer: Trainer, show: Callable[[Progress], None], stop: Callable[[], 
         numbers = trainer.valid, trainer.best, pace.frames_per_s, max(0.0, left)
         show(Progress(trainer.update, trainer.config.updates, smooth, *numbers))
         asked = asked_to_end()
-    if trainer.update % trainer.config.validate_every and not trainer.finished and not asked[0]:
+    if pace.moved and trainer.update % trainer.config.validate_every and not trainer.finished and not asked[0]:
         trainer.validate()  # the last updates count too; Ctrl-C does not wait for it
         _log(trainer, smooth, pace)
     trainer.save()

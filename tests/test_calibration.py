@@ -53,6 +53,13 @@ def test_what_is_right_is_left_alone() -> None:
     assert torch.equal(nothing.offset, torch.zeros(3))
 
 
+def test_a_few_frames_change_little() -> None:
+    """Of a piece of a few frames nothing can be learnt that holds for others."""
+    few = drawn(torch.tensor([0.2, 3.0, 1.0]), torch.tensor([2.0, 0.0, -2.0]), count=40).fit(Ranks(), CPU)
+    assert (few.scale - 1).abs().max() < 0.5
+    assert few.offset.abs().max() < 0.3
+
+
 def test_it_becomes_part_of_the_weights() -> None:
     """The logits afterwards are those before, scaled and moved."""
     model = network(seed=2, loud=1.5)

@@ -153,6 +153,22 @@ def test_the_rate_falls_to_nothing_in_the_time_given(jsb: Any) -> None:
     assert config.rate_at(10, 1.0) == pytest.approx(0)
 
 
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [("foo=1", "no setting 'foo'"), ("updates=3.5", "updates must be int"), ("key_dilations=3", "must be list")],
+)
+def test_a_wrong_setting_is_named(jsb: Any, assignment: str, said: str) -> None:
+    """And what is allowed."""
+    with pytest.raises(ValueError, match=said):
+        jsb.settings([assignment], 1)
+
+
+def test_settings_are_the_networks_or_the_trainings(jsb: Any) -> None:
+    """Each where it belongs; a whole number will do for a rate."""
+    spec, config = jsb.settings(["time_channels=32", "dropout=0", "time_dilations=[1,2,4,1,1]"], 7)
+    assert (spec.time_channels, spec.time_dilations, config.dropout, config.seed) == (32, (1, 2, 4, 1, 1), 0, 7)
+
+
 def test_kept_weights_are_read_again(jsb: Any, network: Any, tmp_path: Path) -> None:
     """As they were, but for half precision."""
     keyboard, pieces = jsb.Keyboard(LOW, HIGH, 1e-6), [chords(20)]

@@ -160,6 +160,18 @@ def test_too_much_music_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(Quotes.of([SCORE]).notes) == 0
 
 
+def test_many_pieces_are_gathered_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sorted on the way they are the same, and what comes twice counts once."""
+    pieces = [piece("m", melody(seed)).frames for seed in range(6)]
+    whole = Quotes.of(pieces)
+    assert len(whole.notes)
+    monkeypatch.setattr("livebach.quotes.MOST_RUNS", len(whole.notes))
+    again = Quotes.of(pieces * 3)
+    assert np.array_equal(again.notes, whole.notes)
+    both = Quotes.of(pieces[:3]).joined(Quotes.of(pieces[2:]))
+    assert np.array_equal(both.line, whole.line)
+
+
 def test_training_writes_them(tmp_path: Path) -> None:
     """The checkpoint of a run knows the music that the run was trained on."""
     torch = pytest.importorskip("torch", reason="training needs the extra `train`")

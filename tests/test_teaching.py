@@ -119,15 +119,16 @@ def test_resuming_is_exact_and_asks_for_the_teachers(tmp_path: Path) -> None:
     run(straight, quiet)
     first = student(tmp_path / "b")
     run(first, quiet, stop=lambda: first.update >= 3)
-    assert read_state_header(tmp_path / "b" / STATE_FILE)["teachers"] == 2
+    assert len(read_state_header(tmp_path / "b" / STATE_FILE)["--teacher"]) == 2
     second = student(tmp_path / "b")
     second.resume()
     run(second, quiet)
     pairs = zip(straight.model.parameters(), second.model.parameters(), strict=True)
     assert all(torch.equal(x, y) for x, y in pairs)
-    alone = Trainer(SMALL, CONFIG, corpus(), tmp_path / "b")
-    with pytest.raises(TrainingError, match="with 2 teachers, got 0; give --teacher as before"):
-        alone.resume()
+    same, others = {"teachers": TWO, "played": PLAYED}, {"teachers": TWO[:1] * 2, "played": PLAYED}
+    for flag, sources in (("--teacher", {}), ("--teacher", others), ("--played", same | {"played": []})):
+        with pytest.raises(TrainingError, match=f"to learn from: give {flag} as then"):
+            Trainer(SMALL, CONFIG, corpus(), tmp_path / "b", **sources).resume()
 
 
 # -- the command ------------------------------------------------------------------------------------------------------

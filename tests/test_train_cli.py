@@ -9,6 +9,7 @@ from pathlib import Path
 import mido
 import pytest
 from pieces import OPENINGS, transposed
+from small import melody
 
 from livebach import checkpoint
 from livebach.cli import main
@@ -37,6 +38,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_midi(path: Path, notes: list) -> None:
     """Notes to a file of one track, 24 MIDI ticks to one of ours."""
+    path.parent.mkdir(exist_ok=True)
     moves = sorted([(n.start, 1, n.key) for n in notes] + [(n.end, 0, n.key) for n in notes])
     track, now = mido.MidiTrack(), 0
     for tick, on, key in moves:
@@ -94,6 +96,41 @@ def test_from_starts_with_a_checkpoint(data: Path, tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path / "b" / "checkpoint.safetensors").spec == checkpoint.load(start).spec
 
 
+def test_from_keeps_what_must_not_be_quoted(tmp_path: Path) -> None:
+    """What the first network learnt from is not forgotten, nor whose weights they were; also where it is resumed."""
+    for seed in range(8):
+        write_midi(tmp_path / ("old", "new")[seed % 2] / f"{seed}.mid", melody(seed))
+    assert train(tmp_path / "old", tmp_path / "a", "--updates", "1") == 0
+    start, known = tmp_path / "a" / "checkpoint.safetensors", {}
+    assert train(tmp_path / "new", tmp_path / "b", "--updates", "1") == 0
+    assert train(tmp_path / "new", tmp_path / "c", "--from", str(start), "--updates", "1") == 0
+    assert train(tmp_path / "new", tmp_path / "c", "--resume", "--updates", "2") == 0
+    for name in "abc":
+        found = checkpoint.load(tmp_path / name / "checkpoint.safetensors")
+        known[name] = set(found.quotes.notes.tolist())
+    assert found.meta["started_from"] == "checkpoint.safetensors"
+    assert known["a"]
+    assert known["c"] == known["a"] | known["b"]
+
+
+def test_nothing_to_validate_on_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One piece is for training; the checkpoint says nothing of a validation."""
+    write_midi(tmp_path / "data" / "only.mid", melody(1))
+    assert train(tmp_path / "data", tmp_path / "run", "--updates", "1") == 0
+    said = capsys.readouterr().out
+    assert "no piece is for validation" in said
+    assert "no validation yet" in said
+    metrics = checkpoint.load(tmp_path / "run" / "checkpoint.safetensors").meta["metrics"]
+    assert metrics["valid_nats_per_frame"] is None
+
+
+def test_a_resumed_run_may_be_stopped_at_once(data: Path, tmp_path: Path) -> None:
+    """Between two validations, before its first update."""
+    assert train(data, tmp_path, "--updates", "3") == 0
+    odd = ["--resume", "--updates", "100", "--minutes", "1e-9"]
+    assert main(["train", "--data", str(data), "--out", str(tmp_path), *odd, "--set", "validate_every=77"]) == 0
+
+
 def test_from_may_grow(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--set with --from makes the network larger; smaller is refused in one line."""
     assert train(data, tmp_path / "a", "--updates", "1") == 0
@@ -113,6 +150,10 @@ def test_from_may_grow(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     [
         (["--set", "chanels=3"], "chanels"),
         (["--set", "batch=many"], "batch must be int"),
+        (["--set", "batch=0"], "batch must be 1..65536, got 0"),
+        (["--set", "rate=.nan"], "rate must be 0..1, got nan"),
+        (["--updates", "-1"], "updates must be 1..1e+07, got -1"),
+        (["--set", "time_dilations=[1,"], "--set time_dilations: not a value"),
         (["--set", "time_channels=9"], "mixing_heads must divide"),
         (["--set", "time_channels"], "KEY=VALUE"),
         (["--minutes", "0"], "--minutes"),

@@ -255,7 +255,7 @@ def test_starting_from_a_checkpoint(tmp_path: Path) -> None:
     """The run begins with its weights, in the average too."""
     source = network(seed=5)
     begun = trainer(tmp_path)
-    begun.start_from(to_checkpoint(source, {}))
+    begun.start_from(to_checkpoint(source, {}), "source")
     for model in (begun.model, begun.averaged):
         assert all(torch.equal(a, b) for a, b in zip(model.parameters(), source.parameters(), strict=True))
 
