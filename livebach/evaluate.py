@@ -196,18 +196,16 @@ def rollout_table(report: dict[str, Any]) -> str:
     for knob, settings_ in report.get("sweep", {}).items():
         for name, found in settings_.items():
             rows.append(f"{knob} {name}: onset rate {found['onset_rate']:.3f}, polyphony {found['polyphony']:.2f}")
-            rows += [f"  {line}" for line in _alike(found["alike"])]
+            rows.append(f"  {_alike(found['alike'])}")
     return "\n".join(rows)
 
 
-def _alike(found: dict[str, Any]) -> list[str]:
+def _alike(found: dict[str, Any]) -> str:
     """How a sweep's roll-outs compare with real music that is as dense, or as full."""
     if "overlaps" not in found:
-        return [f"too little real music is like it: {found['windows']} windows of {found['pieces']} pieces"]
+        return f"too little real music is like it: {found['windows']} windows of {found['pieces']} pieces"
     shares = ", ".join(f"{name} {_short(found['overlaps'][name]['share'])}" for name in rollreport.ALIKE)
-    return [
-        f"overlap to real against real, of {found['windows']} windows of {found['pieces']} pieces like it: {shares}"
-    ]
+    return f"overlap to real against real, of {found['windows']} windows of {found['pieces']} pieces like it: {shares}"
 
 
 def _short(value: float) -> str:

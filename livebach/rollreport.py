@@ -105,17 +105,16 @@ def _shape_of_piece(piece: Piece) -> Shape:
     return Shape(stats.figures_of(windows), stats.length_counts(piece.frames), positions)
 
 
-def _shape_between(piece: Piece, figure: str, low: float, high: float) -> Shape | None:
-    """Of those of its windows whose figure is from `low` to `high`; None where it has none."""
-    value = stats.FIGURES[figure]
-    starts = range(0, len(piece.frames) - stats.WINDOW + 1, REAL_STRIDE)
-    every = [(piece.frames[s : s + stats.WINDOW], piece.places[s : s + stats.WINDOW]) for s in starts]
-    pairs = [(frames, places) for frames, places in every if low <= value(frames) <= high]
-    if not pairs:
+def _shape_between(piece: Piece, whole: Shape, figure: str, low: float, high: float) -> Shape | None:
+    """Of those of a piece's windows whose figure is from `low` to `high`; None where there is none."""
+    values = whole.windows[figure]
+    chosen = np.flatnonzero((low <= values) & (values <= high))
+    if not len(chosen):
         return None
-    frames = [f for f, _ in pairs]
-    lengths = np.sum([stats.length_counts(f) for f in frames], axis=0)
-    return Shape(stats.figures_of(frames), lengths, positions_of(pairs))
+    starts = chosen * REAL_STRIDE
+    pairs = [(piece.frames[s : s + stats.WINDOW], piece.places[s : s + stats.WINDOW]) for s in starts]
+    lengths = np.sum([stats.length_counts(frames) for frames, _ in pairs], axis=0)
+    return Shape({name: found[chosen] for name, found in whole.windows.items()}, lengths, positions_of(pairs))
 
 
 def joined(shapes: Sequence[Shape]) -> Shape:
@@ -312,7 +311,9 @@ def alike(real: Reference, ours: Shape, figure: str) -> dict[str, Any]:
         return {"figure": figure, "windows": 0, "pieces": 0}
     middle, least = float(values.max() + values.min()) / 2, LEAST_RANGE / 2
     low, high = min(float(values.min()), middle * (1 - least)), max(float(values.max()), middle * (1 + least))
-    shapes = [shape for piece in real.pieces if (shape := _shape_between(piece, figure, low, high)) is not None]
+    pairs = zip(real.pieces, real.shapes, strict=True)
+    found_in = (_shape_between(piece, whole, figure, low, high) for piece, whole in pairs)
+    shapes = [shape for shape in found_in if shape is not None]
     count = sum(len(shape.windows[figure]) for shape in shapes)
     found = {"figure": figure, "low": low, "high": high, "windows": count, "pieces": len(shapes)}
     return {**found, "overlaps": overlaps(shapes, ours)} if len(shapes) >= LEAST_PIECES else found

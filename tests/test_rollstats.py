@@ -294,7 +294,7 @@ def test_a_knob_is_held_against_music_like_it() -> None:
     assert like["overlaps"]["note_lengths"]["share"] == pytest.approx(1, abs=0.02)
     faster = rollreport.summary(real, [record(struck_every(2, 600), Metre(4, 4))], "onset_rate")["alike"]
     assert (faster["windows"], faster["pieces"]) == (0, 0)
-    few = replace(real, pieces=real.pieces[:7])
+    few = replace(real, pieces=real.pieces[:7], shapes=real.shapes[:7])
     slow = rollreport.shape_of_rollouts([record(struck_every(4, 600), Metre(4, 4))])
     assert "overlaps" in rollreport.alike(real, slow, "onset_rate")
     assert "overlaps" not in rollreport.alike(few, slow, "onset_rate")
