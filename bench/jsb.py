@@ -23,12 +23,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-import yaml
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -38,11 +37,13 @@ from torch.optim.swa_utils import AveragedModel
 
 from livebach.batches import UNKNOWN_TEXTURE, before, condition_rows
 from livebach.efficiency import pick_device, worthwhile
+from livebach.errors import UserError
 from livebach.model import QUIET, Noise, TwoAxisWaveNet
 from livebach.roll import KEYS, OFF, ONSET, UNKNOWN, Frames
 from livebach.runfile import BEST_FILE, LOG_FILE, rising_and_falling, write_tensors
 from livebach.spec import CONDITION_FEATURES, NetworkSpec
-from livebach.training import averaging
+from livebach.train import settled
+from livebach.training import adamw, averaging
 
 SPLITS = {"train": "traindata", "valid": "validdata", "test": "testdata"}
 SPEC = NetworkSpec(
@@ -249,18 +250,18 @@ class Clock:
     """How much of the time is over, the first update not counted: it compiles."""
 
     def __init__(self, minutes: float) -> None:
-        self.began = self.first = time.monotonic()
+        self.began = time.monotonic()
         self.end = self.began + 60 * minutes
-        self.compiling = True
+        self.first: float | None = None
 
     def started(self) -> None:
         """An update is done."""
-        if self.compiling:
-            self.first, self.compiling = time.monotonic(), False
+        if self.first is None:
+            self.first = time.monotonic()
 
     def share(self) -> float:
         """0 until the first update is done, 1 at the end."""
-        return 0.0 if self.compiling else (time.monotonic() - self.first) / max(1e-9, self.end - self.first)
+        return 0.0 if self.first is None else (time.monotonic() - self.first) / max(1e-9, self.end - self.first)
 
     def seconds(self) -> float:
         """Since the beginning."""
@@ -307,8 +308,7 @@ def train(
     model.to(device)
     average = AveragedModel(model, multi_avg_fn=averaging(config.average))
     averaged = cast(TwoAxisWaveNet, average.module)
-    rate, fused = config.rate_at(0, 0), device.type == "cuda"
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=config.weight_decay, fused=fused)
+    optimizer = adamw(model, config.rate, config.weight_decay)
     batches = Batches(data["train"], keyboard, config)
     compiled, bf16 = worthwhile(config, device)
 
@@ -371,23 +371,6 @@ def report(out: Path, row: dict[str, float]) -> None:
         handle.write(line + "\n")
 
 
-def settings(assignments: Sequence[str], seed: int) -> tuple[NetworkSpec, Config]:
-    """The defaults with KEY=VALUE put in, of the network or of its training. Raises ValueError."""
-    config = replace(Config(), seed=seed)
-    defaults = {**asdict(config), **SPEC.to_dict()}
-    values: dict[str, Any] = {}
-    for key, _, text in (assignment.partition("=") for assignment in assignments):
-        if key not in defaults:
-            raise ValueError(f"no setting {key!r}; there are {', '.join(sorted(defaults))}")
-        value, kind = yaml.safe_load(text), type(defaults[key])
-        if type(value) is not kind and not (kind is float and type(value) is int):
-            raise ValueError(f"{key} must be {kind.__name__}, as its default {defaults[key]!r}, got {text!r}")
-        values[key] = tuple(value) if isinstance(value, list) else value
-    ours = {f.name for f in fields(NetworkSpec)}
-    spec = replace(SPEC, **{k: v for k, v in values.items() if k in ours})
-    return spec, replace(config, **{k: v for k, v in values.items() if k not in ours})
-
-
 def main() -> None:
     """Train or evaluate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -409,9 +392,9 @@ def main() -> None:
         if args.out is None:
             parser.error("train needs --out")
         try:
-            spec, config = settings(args.set, args.seed)
+            spec, config = settled(SPEC, Config(), args.set, {"seed": args.seed})
             args.out.mkdir(parents=True)
-        except (ValueError, yaml.YAMLError, OSError) as error:
+        except (UserError, OSError) as error:
             parser.error(" ".join(str(error).split()))
         best = train(spec, config, data, args.out, args.minutes, args.start, pick_device(args.device))
         print(json.dumps({"best_valid": best, "spec": spec.to_dict(), "config": asdict(config)}))

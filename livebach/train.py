@@ -6,11 +6,11 @@ import argparse
 import math
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from livebach.training import Trainer
 
 ERRORS = (CorpusError, checkpoints.CheckpointError)
+Config = TypeVar("Config")
+"""A dataclass of the settings of some training."""
 NEEDS_TORCH = "training needs PyTorch: pip install 'livebach[train]'"
 
 
@@ -184,15 +186,23 @@ def _settings(args: argparse.Namespace) -> tuple[NetworkSpec, TrainConfig]:
     elif args.start is not None:
         spec = checkpoints.load(args.start).spec
     flags = {k: v for k in ("updates", "seed", "device") if (v := getattr(args, k)) is not None}
-    for assignment in args.set:
+    return settled(spec, config, args.set, flags)
+
+
+def settled(
+    spec: NetworkSpec, config: Config, assignments: Sequence[str], flags: Mapping[str, Any]
+) -> tuple[NetworkSpec, Config]:
+    """A network's and its training's settings with flags put in, then KEY=VALUE; UserError for what is none of them."""
+    values = dict(flags)
+    for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise UserError(f"--set takes KEY=VALUE, got {assignment!r}")
         try:
-            flags[key] = yaml.safe_load(text)
+            values[key] = yaml.safe_load(text)
         except yaml.YAMLError:
             raise UserError(f"--set {key}: not a value: {text!r}") from None
-    ours, theirs = _parted(flags, spec, config)
+    ours, theirs = _parted(values, spec, config)
     return _replaced(spec, ours), _replaced(config, theirs)
 
 
@@ -213,7 +223,8 @@ def _replaced(settings: Any, values: dict[str, Any]) -> Any:
         elif isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
             values[key] = float(value)
         elif type(value) is not type(old):
-            raise UserError(f"{key} must be {type(old).__name__}, as its default {old!r}, got {value!r}")
+            kind = "list" if isinstance(old, tuple) else type(old).__name__
+            raise UserError(f"{key} must be {kind}, as its default {old!r}, got {value!r}")
     try:
         return replace(settings, **values)
     except ValueError as error:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from livebach.batches import Batch, Sampler
@@ -61,6 +61,12 @@ class Progress:
 
 class RankLost(TrainingError):
     """Another process of the run is gone, or its device has failed: nothing more can be done together."""
+
+
+def adamw(model: nn.Module, rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """The optimizer of a model that is where it will be trained: on a graphics card one kernel for all weights."""
+    weights = list(model.parameters())
+    return torch.optim.AdamW(weights, lr=rate, weight_decay=weight_decay, fused=weights[0].device.type == "cuda")
 
 
 def averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Any], None]:
@@ -109,10 +115,7 @@ class Trainer:
         self._noise = Noise(config.dropout, config.frame_dropout, config.forgotten)
         self.average = AveragedModel(self.model, multi_avg_fn=averaging(config.average))
         self.averaged: TwoAxisWaveNet = cast(TwoAxisWaveNet, self.average.module)
-        fused = self.device.type == "cuda"  # one kernel for all weights
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.rate, weight_decay=config.weight_decay, fused=fused
-        )
+        self.optimizer = adamw(self.model, config.rate, config.weight_decay)
         self.sampler = Sampler(corpus.splits["train"], config.crop, config.batch, config.augment, played, config.played)
         self._drawer = ThreadPoolExecutor(1)
         self._ahead: tuple[int, Future[Batch] | None] = 0, None
@@ -237,8 +240,8 @@ class Trainer:
         for i, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
         numbers = {"update": self.update, "best": self.best, "valid": self.valid, "seconds": self.seconds}
-        header = {**numbers, **self._sources, "spec": self.spec.to_dict(), "config": asdict(self.config)}
-        header["started_from"] = self.started_from
+        sources = {**self._sources, "started_from": self.started_from}
+        header = {**numbers, **sources, "spec": self.spec.to_dict(), "config": asdict(self.config)}
         tensors |= {f"quotes.{k}": torch.from_numpy(v.astype(np.int64)) for k, v in asdict(self.quotes).items()}
         write_tensors(self.folder / STATE_FILE, tensors, {"state": json.dumps(header)})
 

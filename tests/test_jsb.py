@@ -160,12 +160,13 @@ def test_the_rate_falls_to_nothing_in_the_time_given(jsb: Any) -> None:
 def test_a_wrong_setting_is_named(jsb: Any, assignment: str, said: str) -> None:
     """And what is allowed."""
     with pytest.raises(ValueError, match=said):
-        jsb.settings([assignment], 1)
+        jsb.settled(jsb.SPEC, jsb.Config(), [assignment], {"seed": 1})
 
 
 def test_settings_are_the_networks_or_the_trainings(jsb: Any) -> None:
     """Each where it belongs; a whole number will do for a rate."""
-    spec, config = jsb.settings(["time_channels=32", "dropout=0", "time_dilations=[1,2,4,1,1]"], 7)
+    given = ["time_channels=32", "dropout=0", "time_dilations=[1,2,4,1,1]"]
+    spec, config = jsb.settled(jsb.SPEC, jsb.Config(), given, {"seed": 7})
     assert (spec.time_channels, spec.time_dilations, config.dropout, config.seed) == (32, (1, 2, 4, 1, 1), 0, 7)
 
 
