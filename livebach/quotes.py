@@ -88,7 +88,7 @@ class Quotes:
 
 
 def _kept(each: Iterable[Hashes]) -> Hashes:
-    found, waiting = _NONE, [_NONE]
+    found, waiting = _NONE, list[Hashes]()
     for hashes in each:
         waiting.append(hashes)
         if sum(map(len, waiting)) > MOST_RUNS // 4:  # not a sort for each piece

@@ -51,11 +51,7 @@ class State:
                 _restore(features, numbers, step)
         else:
             np.copyto(self.rings, other.rings)
-        np.copyto(self.frame_rings, other.frame_rings)
-        np.copyto(self.frame, other.frame)
-        np.copyto(self.context, other.context)
-        self.adaptation.copy_from(other.adaptation)
-        self.tick = other.tick
+        _copy_the_rest(other, self)
 
 
 @dataclass(slots=True)
@@ -77,11 +73,16 @@ class Sketch:
         """Sketch another state, or the same one later."""
         for i, features in enumerate(state.rings):
             self.steps[i] = _sketch(features, self.rings[i])
-        np.copyto(self.frame_rings, state.frame_rings)
-        np.copyto(self.frame, state.frame)
-        np.copyto(self.context, state.context)
-        self.adaptation.copy_from(state.adaptation)
-        self.tick = state.tick
+        _copy_the_rest(state, self)
+
+
+def _copy_the_rest(source: State | Sketch, target: State | Sketch) -> None:
+    """All but the rings, which a sketch keeps in its own way."""
+    np.copyto(target.frame_rings, source.frame_rings)
+    np.copyto(target.frame, source.frame)
+    np.copyto(target.context, source.context)
+    target.adaptation.copy_from(source.adaptation)
+    target.tick = source.tick
 
 
 # -- four bits a feature ----------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -41,7 +40,7 @@ def digest(teacher: Checkpoint) -> str:
     """What a teacher is known by: the SHA-256 of its weights, in hex."""
     found = hashlib.sha256()
     for name in sorted(teacher.weights):
-        found.update(np.ascontiguousarray(teacher.weights[name]).tobytes())
+        found.update(teacher.weights[name].tobytes())
     return found.hexdigest()
 
 
