@@ -1,6 +1,6 @@
 """The step engine against its slow twins and the arithmetic floor, all in one process, on one thread.
 
-    python bench/compare.py [--fast] [--json FILE] [--seconds 20]
+    python -m bench.compare [--fast] [--json FILE] [--seconds 20]
 
 Rounds: every implementation plays a few frames in turn, again and again, so that what else runs on the machine hits
 them alike. Ratios are of medians. Run it on an idle machine, and again on a busy one.
@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from twins import QueueTwin, RecomputeTwin
 
-from livebach import checkpoint
-from livebach.bench import load_average, machine, peak, summary
-from livebach.engine import Engine
-from livebach.reference import Player, multiply_adds, random_checkpoint
+from livebach.commands.timing import load_average, machine, peak, summary
+from livebach.network import checkpoint
+from livebach.network.engine import Engine
+from livebach.network.reference import Player, multiply_adds, random_checkpoint
 
 CHUNKS = {"numpy": 40, "numba": 40, "torch queues": 4, "torch, everything again": 1}
 """Frames of each implementation in a round: about as long for each, but for the last."""
@@ -60,7 +60,7 @@ def compare(checkpoint_: checkpoint.Checkpoint, fast: bool, seconds: float) -> d
     """Everything on one network."""
     engines: dict[str, Any] = {"numpy": Engine(checkpoint_)}
     if fast:
-        from livebach.fast import FastEngine
+        from livebach.network.numba_engine import FastEngine
 
         engines["numba"] = FastEngine(checkpoint_)
     engines |= {"torch queues": QueueTwin(checkpoint_), "torch, everything again": RecomputeTwin(checkpoint_)}

@@ -1,6 +1,6 @@
 """How a duet fits: minor seconds and tritones on strong beats, while the top voice of real pieces is played live.
 
-    python bench/duet.py --data DIR [--takes 4] [--split valid] [--noise-ms 15] [--behind-ms 30]
+    python -m bench.duet --data DIR [--takes 4] [--split valid] [--noise-ms 15] [--behind-ms 30]
 
 Each note of a held-out piece that has none above it as it is struck is played to the real loop and network in duet
 mode, on a clock that is moved by hand, each onset early or late by chance. On each strong beat (the downbeat, and half
@@ -30,17 +30,15 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach import take
-from livebach.bench import load_average, machine
+from livebach.commands.timing import load_average, machine
 from livebach.config import Config, override
-from livebach.corpus import load_corpus, piece_of, read_score
-from livebach.daemon import Daemon
-from livebach.events import Event, NoteOff, NoteOn, to_bytes
-from livebach.fakes import ManualClock
-from livebach.grid import Grid, Place
-from livebach.modes import MODES, Duet, Scene
-from livebach.rehearsal import Score, rehearse
-from livebach.roll import (
+from livebach.live import assembly
+from livebach.live.daemon import Daemon
+from livebach.live.simulated_run import Score, rehearse
+from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
+from livebach.music.grid import Grid, Place
+from livebach.music.metre import Metre
+from livebach.music.roll import (
     KEYS,
     LOW_KEY,
     OFF,
@@ -48,13 +46,16 @@ from livebach.roll import (
     UNKNOWN,
     Frame,
     Frames,
-    Metre,
     Note,
-    Texture,
     frames_from_notes,
     notes_from_frames,
 )
-from livebach.sampling import Policy
+from livebach.music.score_reader import piece_of, read_score
+from livebach.music.texture import Texture
+from livebach.musician.modes import MODES, Duet, Scene
+from livebach.network.sampling import Policy
+from livebach.system.clock import ManualClock
+from livebach.training.corpus import load_corpus
 
 QUARTERS = 90
 """Quarter notes a minute."""
@@ -168,7 +169,7 @@ def hands(part: Part, grid: Grid, noise_s: float, seed: int) -> Score:
     return [(time_s, to_bytes(event)) for time_s, _, event in sorted(events, key=lambda item: item[:2])]
 
 
-def perform(part: Part, network: take.Loaded, config: Config, noise_s: float, seed: int) -> list[Note]:
+def perform(part: Part, network: assembly.Loaded, config: Config, noise_s: float, seed: int) -> list[Note]:
     """Play the top voice live; what livebach adds, on the grid of the piece."""
     bpm = QUARTERS * STEPS / part.metre.beat_ticks(STEPS)
     config = override(config, f"sampling.seed={seed}")
@@ -176,7 +177,7 @@ def perform(part: Part, network: take.Loaded, config: Config, noise_s: float, se
     clock = ManualClock()
     output = Heard(clock)
     grid = Grid.of(bpm, part.metre, STEPS).moved(-part.bar, 0.0)
-    daemon = Daemon(take.musician(network, config, 0.0), clock, output)
+    daemon = Daemon(assembly.musician(network, config, 0.0), clock, output)
     rehearse(daemon, clock, hands(part, grid, noise_s, seed), grid.close_s(len(part.lower) - 1 + part.upbeat))
     daemon.finish()
     channel = config.midi.output_channel - 1
@@ -262,7 +263,7 @@ def by_density(parts: list[Part], takes: list[list[Frames]]) -> list[dict[str, f
 # --- all of it -------------------------------------------------------------------------------------------------------
 
 
-def measure(parts: list[Part], network: take.Loaded, config: Config, takes: int, noise_s: float) -> dict[str, Any]:
+def measure(parts: list[Part], network: assembly.Loaded, config: Config, takes: int, noise_s: float) -> dict[str, Any]:
     """Play everything so many times, in all three ways."""
     played: dict[str, list[list[list[Note]]]] = {"duet": [], "blind": [], "deaf": []}
     for part in parts:
@@ -297,7 +298,7 @@ def measure(parts: list[Part], network: take.Loaded, config: Config, takes: int,
     }
 
 
-def _heard(network: take.Loaded, part: Part, way: str) -> take.Loaded:
+def _heard(network: assembly.Loaded, part: Part, way: str) -> assembly.Loaded:
     return replace(network, engine=Deaf(network.engine, part.played)) if way == "deaf" else network  # type: ignore[arg-type]
 
 
@@ -309,12 +310,12 @@ def main() -> None:
     parser.add_argument("--takes", type=int, default=4, metavar="N", help="of each piece, each with a seed of its own")
     parser.add_argument("--noise-ms", type=float, default=15.0, help="standard deviation of the player's onsets")
     parser.add_argument("--behind-ms", type=float, default=Config().turns.behind_ms, help="turns.behind_ms")
-    parser.add_argument("--checkpoint", default=take.DEFAULT, help="another network than the shipped one")
+    parser.add_argument("--checkpoint", default=assembly.DEFAULT, help="another network than the shipped one")
     args = parser.parse_args()
     pieces = load_corpus(args.data, STEPS).splits[args.split]
     parts = [Part.read(args.data / piece.name) for piece in pieces]
     config = override(override(Config(), "turns.mode=duet"), f"turns.behind_ms={args.behind_ms}")
-    found = measure(parts, take.load_network(args.checkpoint), config, args.takes, args.noise_ms / 1000)
+    found = measure(parts, assembly.load_network(args.checkpoint), config, args.takes, args.noise_ms / 1000)
     print(json.dumps({"duet": found, "machine": machine(), "load_after": load_average()}, indent=1))
 
 

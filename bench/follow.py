@@ -1,6 +1,6 @@
 """How well the grid follows free playing: how many of its beats are where the player's are.
 
-    python bench/follow.py --data DIR [--told 1.1] [--drift 0.08] [--noise-ms 15] [--slowing 0.25] [--json FILE]
+    python -m bench.follow --data DIR [--told 1.1] [--drift 0.08] [--noise-ms 15] [--slowing 0.25] [--json FILE]
 
 Thirty pieces of DIR are played freely into the musician (`time.clock: player`), on a clock that is moved by hand: all
 pieces of the Well-Tempered Clavier that validate or test, then others whose names' hash says so (`corpus.split_of`), in
@@ -26,13 +26,14 @@ from unittest.mock import patch
 
 import numpy as np
 
-from livebach.bench import load_average, machine
+from livebach.commands.timing import load_average, machine
 from livebach.config import Config, override
-from livebach.corpus import Score, midi_files, read_score, split_of, upbeat_ticks
-from livebach.hands import Hands, Playing, f_measure
-from livebach.musician import Musician
-from livebach.roll import Metre
+from livebach.evaluation.simulated_player import Hands, Playing, f_measure
+from livebach.music.metre import Metre
+from livebach.music.score_reader import Score, read_score, upbeat_ticks
+from livebach.musician.musician import Musician
 from livebach.testing import ScriptedEngine
+from livebach.training.corpus import midi_files, split_of
 
 PIECES = 30
 STEPS = 48

@@ -1,7 +1,7 @@
 """The package's own model on the JSB Chorales: the standard split, quarter-note frames, the sum of 88 binary losses.
 
-    python bench/jsb.py train --data JSB_Chorales.mat --out RUN [--minutes 30] [--seed 1] [--device cuda] [--set K=V …]
-    python bench/jsb.py evaluate --data JSB_Chorales.mat RUN/best.safetensors … [--split valid|test]
+    python -m bench.jsb train --data JSB_Chorales.mat --out RUN [--minutes 30] [--seed 1] [--device cuda] [--set K=V …]
+    python -m bench.jsb evaluate --data JSB_Chorales.mat RUN/best.safetensors … [--split valid|test]
 
 The figure is nats per frame, pooled over all frames of a split, the first of a piece predicted from an empty one, as in
 Boulanger-Lewandowski et al. 2012. A key is down or not: of the model's three states HOLD is made impossible, so that
@@ -35,15 +35,15 @@ from scipy.io import loadmat
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from livebach.batches import UNKNOWN_TEXTURE, before, condition_rows
-from livebach.efficiency import pick_device, worthwhile
+from livebach.commands.train import settled
 from livebach.errors import UserError
-from livebach.model import QUIET, Noise, TwoAxisWaveNet
-from livebach.roll import KEYS, OFF, ONSET, UNKNOWN, Frames
-from livebach.runfile import BEST_FILE, LOG_FILE, rising_and_falling, write_tensors
-from livebach.spec import CONDITION_FEATURES, NetworkSpec
-from livebach.train import settled
-from livebach.training import adamw, averaging
+from livebach.music.roll import KEYS, OFF, ONSET, UNKNOWN, Frames
+from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
+from livebach.training.batches import UNKNOWN_TEXTURE, before, condition_rows
+from livebach.training.devices import pick_device, worthwhile
+from livebach.training.loop import adamw, averaging
+from livebach.training.model import QUIET, Noise, TwoAxisWaveNet
+from livebach.training.run_files import BEST_FILE, LOG_FILE, rising_and_falling, write_tensors
 
 SPLITS = {"train": "traindata", "valid": "validdata", "test": "testdata"}
 SPEC = NetworkSpec(

@@ -1,9 +1,9 @@
 """livebach on JACK, as a person runs it: start-up, memory, processor; lateness; what thru and yielding take.
 
-    python bench/live.py light [--period 1024]
-    python bench/live.py jitter [--minutes 10] [--busy 1] [--clock]
-    python bench/live.py thru [--notes 1000] [--busy 1]
-    python bench/live.py yields [--times 60] [--busy 1]
+    python -m bench.live light [--period 1024]
+    python -m bench.live jitter [--minutes 10] [--busy 1] [--clock]
+    python -m bench.live thru [--notes 1000] [--busy 1]
+    python -m bench.live yields [--times 60] [--busy 1]
 
 Keyboard, livebach and listener are processes of their own; all times are of the one clock that Linux has for them. A
 JACK period is 2.7 ms: what arrives, arrives at the beginning of one. `--busy` runs so many processes that only compute.
@@ -23,11 +23,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rig import PERIOD, TRIES, Listener, Livebach, Rig, rig, until
-
-from livebach import session
-from livebach.bench import load_average, machine, summary
-from livebach.events import PULSE, Realtime
+from bench.rig import PERIOD, TRIES, Listener, Livebach, Rig, rig, until
+from livebach.commands.timing import load_average, machine, summary
+from livebach.live import session_log
+from livebach.music.events import PULSE, Realtime
 
 BPM = 120
 TICK_S = 60 / BPM / 4
@@ -92,7 +91,7 @@ def jitter(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
     with here.livebach("--bpm", str(BPM), "--folder", "takes", "--set", f"time.send_clock={args.clock}".lower()):
         start_playing(here)
         time.sleep(args.minutes * 60)
-    log = session.read(newest_take(here.folder))
+    log = session_log.read(newest_take(here.folder))
     timed = [call for call in log.calls if call.do == "advance" and call.due is not None]
     late = [call.t - call.due for call in timed if call.due is not None]
     pulses = [call.t - call.due for call in timed if call.due is not None and PULSED in call.out]

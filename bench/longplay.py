@@ -1,7 +1,7 @@
 """Long play: whether memory grows, the grid drifts, or a deadline is lost.
 
-    python bench/longplay.py day [--hours 24]        # musical time, on a clock that is moved by hand
-    python bench/longplay.py hour [--minutes 60]     # real time, on JACK, as a person runs it
+    python -m bench.longplay day [--hours 24]        # musical time, on a clock that is moved by hand
+    python -m bench.longplay hour [--minutes 60]     # real time, on JACK, as a person runs it
 
 A player plays a phrase every minute; in between livebach goes on. `day`: the real engine and loop, ports inside the
 process; memory is the process's own; a deadline that is not met at its very moment is counted. `hour`: keyboard,
@@ -23,19 +23,19 @@ from typing import Any
 import numpy as np
 from live import newest_take
 from numpy.typing import NDArray
-from rig import Livebach, Rig, rig
 
-from livebach import session, take
-from livebach.bench import load_average, machine, summary
-from livebach.benchplay import Silence, resident_mb
+from bench.rig import Livebach, Rig, rig
+from livebach.commands.bench_process import Silence, resident_mb
+from livebach.commands.timing import load_average, machine, summary
 from livebach.config import Config
-from livebach.daemon import Daemon
-from livebach.events import Event, NoteOn
-from livebach.fakes import ManualClock
-from livebach.heap import freeze
-from livebach.phrases import PHRASES
-from livebach.rehearsal import Score, rehearse
-from livebach.status import Status
+from livebach.live import assembly, session_log
+from livebach.live.daemon import Daemon
+from livebach.live.simulated_run import Score, rehearse
+from livebach.music.events import Event, NoteOn
+from livebach.music.phrases import PHRASES
+from livebach.musician.status import Status
+from livebach.system.clock import ManualClock
+from livebach.system.realtime import freeze
 
 MINUTE_S, HOUR_S = 60.0, 3600.0
 PHRASE_S = 20.0
@@ -77,10 +77,10 @@ class Watch:
 
 def day(args: argparse.Namespace) -> dict[str, Any]:
     """Play so many hours; what it took."""
-    config, clock, output = take.seeded(Config()), ManualClock(), Silence()
-    network = take.load_network(config.engine.checkpoint)
+    config, clock, output = assembly.seeded(Config()), ManualClock(), Silence()
+    network = assembly.load_network(config.engine.checkpoint)
     watch = Watch(clock)
-    daemon = Daemon(take.musician(network, config, 0.0), clock, output, watch=watch)
+    daemon = Daemon(assembly.musician(network, config, 0.0), clock, output, watch=watch)
     freeze()
     started_s = time.perf_counter()
     score: Score = phrases(args.hours)
@@ -106,7 +106,7 @@ def hour(args: argparse.Namespace) -> dict[str, Any]:
     with rig() as here:
         with here.livebach("--bpm", str(BPM), "--click", "--folder", "takes") as program:
             memory = [minute(here, program, phrase) for phrase in rounds(args.minutes)]
-        log = session.read(newest_take(here.folder))
+        log = session_log.read(newest_take(here.folder))
         heard = [t for t, data in here.wire.heard() if data[0] == CLICK_ON and data[2]]
     first = memory[0]
     return {
@@ -137,7 +137,7 @@ def minute(here: Rig, program: Livebach, phrase: Sequence[tuple[float, bytes]]) 
     return memory
 
 
-def on_the_grid(log: session.Log) -> dict[str, Any]:
+def on_the_grid(log: session_log.Log) -> dict[str, Any]:
     """Account for every deadline: each tick has its end, each beat its click; by how much what was due is off the grid.
 
     A deadline is met by the call that was made for it, or dealt with in one that was made for an earlier one and came

@@ -14,11 +14,11 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-TOP = Path(__file__).parent.parent
-sys.path.insert(0, str(TOP / "tests"))
+from tests.support.jack_rig import PERIOD, Jack, Listener, Player, server_name
+from tests.support.waiting import until
 
-from jackrig import PERIOD, Jack, Listener, Player, server_name  # noqa: E402 - it lies with the tests
-from waiting import until  # noqa: E402
+TOP = Path(__file__).parent.parent
+
 
 KEYBOARD, WIRE = "keyboard", "wire"
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")

@@ -1,6 +1,6 @@
 """What taking up another network while it plays costs, on JACK as a person runs it; with the live roll and without.
 
-    python bench/swap.py [--swaps 20] [--every 5] [--no-display]
+    python -m bench.swap [--swaps 20] [--every 5] [--no-display]
 
 The checkpoint's file is written anew and the signal USR1 sent, again and again, while livebach plays. Counted on the
 log: how late each deadline was, those in the second after a signal apart from the others; how many were missed; how
@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from live import BPM, newest_take, start_playing
-from rig import Rig, rig
 
-from livebach import checkpoint, session
-from livebach.bench import load_average, machine, summary
+from bench.rig import Rig, rig
+from livebach.commands.timing import load_average, machine, summary
+from livebach.live import session_log
+from livebach.network import checkpoint
 
 AFTER_S = 1.0
 
@@ -41,11 +42,11 @@ def swaps(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
             asked_s.append(time.perf_counter())
             program.process.send_signal(signal.SIGUSR1)
         time.sleep(args.every)
-    log = session.read(newest_take(here.folder))
+    log = session_log.read(newest_take(here.folder))
     return {"display": not args.no_display, **figures(log, asked_s)}
 
 
-def figures(log: session.Log, asked_s: list[float]) -> dict[str, Any]:
+def figures(log: session_log.Log, asked_s: list[float]) -> dict[str, Any]:
     """How late deadlines were, and how long the exchanges took."""
     timed = [(call.due, call.t - call.due) for call in log.calls if call.do == "advance" and call.due is not None]
     near = [late for due, late in timed if any(0 <= due - at < AFTER_S for at in asked_s)]

@@ -1,6 +1,6 @@
 """Which tick answers a key: presses from 60 ms before a tick to 60 ms after it, real engine, real ports on JACK.
 
-    python bench/tick.py [--presses 240] [--behind 0] [--busy 1]
+    python -m bench.tick [--presses 240] [--behind 0] [--busy 1]
 
 livebach plays a duet, its notes so many ms behind the tick (turns.behind_ms; without --behind, as it is set by
 default). Afterwards its log is replayed with an engine that notes what it was given. A press is answered
@@ -26,15 +26,15 @@ from typing import Any
 import numpy as np
 from live import busy, newest_take
 from numpy.typing import NDArray
-from rig import Rig, rig
 
-from livebach import session, take
-from livebach.bench import load_average, machine, summary
+from bench.rig import Rig, rig
+from livebach.commands.replay import play_again
+from livebach.commands.timing import load_average, machine, summary
 from livebach.config import Config
-from livebach.events import NoteOn
-from livebach.replay import play_again
-from livebach.roll import HOLD, LOW_KEY, OFF, ONSET, Frame
-from livebach.sampling import Policy
+from livebach.live import assembly, session_log
+from livebach.music.events import NoteOn
+from livebach.music.roll import HOLD, LOW_KEY, OFF, ONSET, Frame
+from livebach.network.sampling import Policy
 
 BPM = 90
 TICK_S = 60 / BPM / 4
@@ -84,7 +84,7 @@ class Press:
         return (self.at_s - self.tick_s) * 1000
 
 
-def perform(here: Rig, presses: int, chosen_ms: float) -> tuple[session.Log, list[float]]:
+def perform(here: Rig, presses: int, chosen_ms: float) -> tuple[session_log.Log, list[float]]:
     """Play a duet with presses all around the ticks, half of them just before or after the frame is chosen.
 
     The take's log, and when each press was sent.
@@ -101,14 +101,14 @@ def perform(here: Rig, presses: int, chosen_ms: float) -> tuple[session.Log, lis
         here.keyboard.play(events, time.perf_counter() + 0.2)
         sent_s = here.keyboard.sent(len(events))[2::2]
         time.sleep(4 * TICK_S)
-    return session.read(newest_take(here.folder)), sent_s
+    return session_log.read(newest_take(here.folder)), sent_s
 
 
-def follow(log: session.Log) -> list[Press]:
+def follow(log: session_log.Log) -> list[Press]:
     """Replay a take; every press with the tick that answered it. The first one only sets the grid."""
-    loaded = take.load_network(log.header.checkpoint)
+    loaded = assembly.load_network(log.header.checkpoint)
     spy = Spy(loaded.engine)
-    musician = take.musician(replace(loaded, engine=spy), log.config, log.header.start_s)  # type: ignore[arg-type]
+    musician = assembly.musician(replace(loaded, engine=spy), log.config, log.header.start_s)  # type: ignore[arg-type]
     first_s = next(call.t for call in log.calls if isinstance(call.event, NoteOn))
     lead_s, behind_s = log.config.engine.lead_ms / 1000, log.config.turns.behind_ms / 1000
     presses: list[Press] = []
@@ -127,7 +127,7 @@ def follow(log: session.Log) -> list[Press]:
 
 
 def measure_delays(
-    presses: list[Press], sent_s: list[float], log: session.Log, wire: list[tuple[float, bytes]]
+    presses: list[Press], sent_s: list[float], log: session_log.Log, wire: list[tuple[float, bytes]]
 ) -> None:
     """Find the notes that each press was answered by, if any were struck: as they were sent, and as they arrived."""
     struck = [call for call in log.calls if call.do == "advance" and any(isinstance(e, NoteOn) for e in call.out)]

@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from livebach.checkpoint import Checkpoint
-from livebach.engine import Place, condition_row
-from livebach.model import GatedLayer, TwoAxisWaveNet, from_checkpoint
-from livebach.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame, Texture
-from livebach.sampling import Policy
+from livebach.music.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame
+from livebach.music.texture import Texture
+from livebach.network.checkpoint import Checkpoint
+from livebach.network.engine import Place, condition_row
+from livebach.network.sampling import Policy
+from livebach.training.model import GatedLayer, TwoAxisWaveNet, from_checkpoint
 
 Queues = list[deque[Tensor]]
 

@@ -20,20 +20,20 @@ from livebach import __version__
 from livebach.errors import UserError
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "play": ("livebach.play", "play a MIDI keyboard, and Bach goes on (what flags without a command mean)"),
-    "demo": ("livebach.demo", "hear it without a keyboard: a phrase of Bach is played in, and it goes on"),
-    "ports": ("livebach.ports_cli", "list the MIDI ports"),
-    "panic": ("livebach.panic", "silence a synth"),
-    "learn": ("livebach.learn", "bind a controller, key or program to what you do while playing"),
-    "replay": ("livebach.replay", "play a saved session again, note for note"),
-    "plot": ("livebach.plot", "draw a saved session"),
-    "generate": ("livebach.generate", "write music to a MIDI file, offline"),
-    "doctor": ("livebach.doctor", "measure this machine and its ports, and say what to change"),
-    "bench": ("livebach.bench", "time the network"),
-    "train": ("livebach.train", "train a network on a folder of MIDI files"),
-    "evaluate": ("livebach.evaluate", "measure a network on a folder of MIDI files"),
-    "frames": ("livebach.frames", "write a MIDI file's frames"),
-    "corpus": ("livebach.corpora", "prepare training sets"),
+    "play": ("livebach.commands.play", "play a MIDI keyboard, and Bach goes on (what flags without a command mean)"),
+    "demo": ("livebach.commands.demo", "hear it without a keyboard: a phrase of Bach is played in, and it goes on"),
+    "ports": ("livebach.commands.ports", "list the MIDI ports"),
+    "panic": ("livebach.commands.panic", "silence a synth"),
+    "learn": ("livebach.commands.learn", "bind a controller, key or program to what you do while playing"),
+    "replay": ("livebach.commands.replay", "play a saved session again, note for note"),
+    "plot": ("livebach.commands.plot", "draw a saved session"),
+    "generate": ("livebach.commands.generate", "write music to a MIDI file, offline"),
+    "doctor": ("livebach.commands.doctor", "measure this machine and its ports, and say what to change"),
+    "bench": ("livebach.commands.bench", "time the network"),
+    "train": ("livebach.commands.train", "train a network on a folder of MIDI files"),
+    "evaluate": ("livebach.commands.evaluate", "measure a network on a folder of MIDI files"),
+    "frames": ("livebach.commands.frames", "write a MIDI file's frames"),
+    "corpus": ("livebach.commands.corpus", "prepare training sets"),
 }
 
 TORCH = ("train",)

@@ -14,14 +14,13 @@ from typing import Any
 
 import yaml
 
-from livebach import rules
+from livebach import setting_rules
 from livebach.controls import DIALS, FORM, MODES, parse_bindings, takes
-from livebach.data import data_path
 from livebach.errors import UserError
-from livebach.events import CHANNELS
-from livebach.quotes import SHORTEST
-from livebach.roll import Metre
-from livebach.rules import Rule
+from livebach.files import data_path
+from livebach.music.events import CHANNELS
+from livebach.music.metre import Metre
+from livebach.setting_rules import Rule
 
 APIS = ("alsa", "jack", "coremidi", "winmm")
 TEXTURE_LEVELS = 8
@@ -40,8 +39,8 @@ def _setting(default: Any, rule: Rule) -> Any:
 
 # --- the settings ----------------------------------------------------------------------------------------------------
 
-_CHANNEL = rules.number(1, 16, int)
-_TEXTURE = rules.either(rules.one_of("follow", "off"), rules.number(0, TEXTURE_LEVELS - 1, int))
+_CHANNEL = setting_rules.number(1, 16, int)
+_TEXTURE = setting_rules.either(setting_rules.one_of("follow", "off"), setting_rules.number(0, TEXTURE_LEVELS - 1, int))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +62,27 @@ class _Section:
 class Midi(_Section):
     """Ports and channels. Channels and programs count from 1 here."""
 
-    input: str | None = _setting(None, rules.optional(rules.text()))
-    output: str | None = _setting(None, rules.optional(rules.text()))
-    api: str | None = _setting(None, rules.optional(rules.one_of(*APIS)))
-    wait: bool = _setting(False, rules.switch())
-    input_channel: int | None = _setting(None, rules.optional(_CHANNEL))
+    input: str | None = _setting(None, setting_rules.optional(setting_rules.text()))
+    output: str | None = _setting(None, setting_rules.optional(setting_rules.text()))
+    api: str | None = _setting(None, setting_rules.optional(setting_rules.one_of(*APIS)))
+    wait: bool = _setting(False, setting_rules.switch())
+    input_channel: int | None = _setting(None, setting_rules.optional(_CHANNEL))
     output_channel: int = _setting(2, _CHANNEL)
-    program: int | None = _setting(None, rules.optional(rules.number(1, 128, int)))
-    thru: bool = _setting(True, rules.switch())
-    latency_ms: float = _setting(0.0, rules.number(0, 200))
+    program: int | None = _setting(None, setting_rules.optional(setting_rules.number(1, 128, int)))
+    thru: bool = _setting(True, setting_rules.switch())
+    latency_ms: float = _setting(0.0, setting_rules.number(0, 200))
 
 
 @dataclass(frozen=True, slots=True)
 class Time(_Section):
     """Tempo (`bpm` beats a minute, a beat as the metre has it), metre, count-in and click."""
 
-    bpm: float = _setting(90.0, rules.number(20, 400))
-    metre: Metre = _setting(Metre(4, 4), rules.metre())  # noqa: RUF009 - immutable
-    clock: str = _setting("internal", rules.one_of("internal", "external", "player"))
-    send_clock: bool = _setting(False, rules.switch())
-    count_in_bars: int = _setting(0, rules.number(0, 8, int))
-    click: bool = _setting(False, rules.switch())
+    bpm: float = _setting(90.0, setting_rules.number(20, 400))
+    metre: Metre = _setting(Metre(4, 4), setting_rules.metre())  # noqa: RUF009 - immutable
+    clock: str = _setting("internal", setting_rules.one_of("internal", "external", "player"))
+    send_clock: bool = _setting(False, setting_rules.switch())
+    count_in_bars: int = _setting(0, setting_rules.number(0, 8, int))
+    click: bool = _setting(False, setting_rules.switch())
     click_channel: int = _setting(10, _CHANNEL)
 
 
@@ -91,28 +90,35 @@ class Time(_Section):
 class Turns(_Section):
     """Who plays when."""
 
-    silence_ticks: int = _setting(4, rules.number(1, 256, int))
-    pedal_counts: bool = _setting(True, rules.switch())
-    mode: str = _setting("continue", rules.one_of(*MODES))
-    distance: int = _setting(3, rules.number(0, 24, int))
-    behind_ms: float = _setting(30.0, rules.number(0, 40))
-    takeover: str = _setting("silence", rules.one_of("silence", "control"))
-    bars: int | None = _setting(None, rules.optional(rules.number(1, 64, int)))
-    ending: str = _setting("cadence", rules.one_of("cadence", "cut"))
+    silence_ticks: int = _setting(4, setting_rules.number(1, 256, int))
+    pedal_counts: bool = _setting(True, setting_rules.switch())
+    mode: str = _setting("continue", setting_rules.one_of(*MODES))
+    distance: int = _setting(3, setting_rules.number(0, 24, int))
+    behind_ms: float = _setting(30.0, setting_rules.number(0, 40))
+    takeover: str = _setting("silence", setting_rules.one_of("silence", "control"))
+    bars: int | None = _setting(None, setting_rules.optional(setting_rules.number(1, 64, int)))
+    ending: str = _setting("cadence", setting_rules.one_of("cadence", "cut"))
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling(_Section):
     """How the network's probabilities become notes."""
 
-    temperature: float = _setting(1.0, rules.number(0.05, 5))
-    min_p: float = _setting(0.005, rules.number(0, 0.5))
+    temperature: float = _setting(1.0, setting_rules.number(0.05, 5))
+    min_p: float = _setting(0.005, setting_rules.number(0, 0.5))
     density: str | int = _setting("follow", _TEXTURE)
     polyphony: str | int = _setting("follow", _TEXTURE)
-    register: str | int = _setting("off", rules.either(rules.one_of("off"), rules.number(36, 84, int)))
-    key: str | None = _setting(None, rules.optional(rules.either(rules.one_of("auto"), rules.key())))
-    quotes: int | str = _setting(15, rules.either(rules.one_of("off"), rules.number(SHORTEST, 64, int)))
-    seed: int | None = _setting(None, rules.optional(rules.number(0, 2**32 - 1, int)))
+    register: str | int = _setting(
+        "off", setting_rules.either(setting_rules.one_of("off"), setting_rules.number(36, 84, int))
+    )
+    key: str | None = _setting(
+        None, setting_rules.optional(setting_rules.either(setting_rules.one_of("auto"), setting_rules.key()))
+    )
+    quotes: int | str = _setting(
+        15,
+        setting_rules.either(setting_rules.one_of("off"), setting_rules.number(setting_rules.SHORTEST_QUOTE, 64, int)),
+    )
+    seed: int | None = _setting(None, setting_rules.optional(setting_rules.number(0, 2**32 - 1, int)))
 
     @property
     def longest_quote(self) -> int | None:
@@ -124,11 +130,13 @@ class Sampling(_Section):
 class Sound(_Section):
     """Loudness of its own notes."""
 
-    velocity: str | int = _setting("follow", rules.either(rules.one_of("follow"), rules.number(1, 127, int)))
-    velocity_default: int = _setting(72, rules.number(1, 127, int))
-    articulation: float = _setting(1.0, rules.number(0.55, 1))
-    spread_ms: float = _setting(0.0, rules.number(0, 20))
-    voices: int | None = _setting(None, rules.optional(rules.number(2, 8, int)))
+    velocity: str | int = _setting(
+        "follow", setting_rules.either(setting_rules.one_of("follow"), setting_rules.number(1, 127, int))
+    )
+    velocity_default: int = _setting(72, setting_rules.number(1, 127, int))
+    articulation: float = _setting(1.0, setting_rules.number(0.55, 1))
+    spread_ms: float = _setting(0.0, setting_rules.number(0, 20))
+    voices: int | None = _setting(None, setting_rules.optional(setting_rules.number(2, 8, int)))
 
 
 def _bound(name: str) -> Any:
@@ -175,19 +183,19 @@ class Control(_Section):
 class Session(_Section):
     """What is kept of a take."""
 
-    folder: str = _setting("sessions", rules.text())
-    save: bool = _setting(True, rules.switch())
+    folder: str = _setting("sessions", setting_rules.text())
+    save: bool = _setting(True, setting_rules.switch())
 
 
 @dataclass(frozen=True, slots=True)
 class Engine(_Section):
     """The network and how long before a tick it is asked."""
 
-    checkpoint: str = _setting("default", rules.text())
-    lead_ms: float = _setting(4.0, rules.number(0, 100))
-    fast: bool = _setting(False, rules.switch())
-    watch: bool = _setting(True, rules.switch())
-    adapt: bool = _setting(True, rules.switch())
+    checkpoint: str = _setting("default", setting_rules.text())
+    lead_ms: float = _setting(4.0, setting_rules.number(0, 100))
+    fast: bool = _setting(False, setting_rules.switch())
+    watch: bool = _setting(True, setting_rules.switch())
+    adapt: bool = _setting(True, setting_rules.switch())
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from livebach.events import CHANNELS, MAX_DATA, Control, Event, NoteOff, NoteOn, Program
+from livebach.music.events import CHANNELS, MAX_DATA, Control, Event, NoteOff, NoteOn, Program
 
 MODES = ("continue", "duet", "accompany", "listen")
 PRESSED = 64

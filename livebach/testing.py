@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.fakes import FakePort, FakeSystem, FakeWire, ManualClock
-from livebach.grid import Place
-from livebach.quotes import Quotes
-from livebach.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN, Frame, Texture
-from livebach.sampling import Policy
+from livebach.midi.loopback import FakePort, FakeWire
+from livebach.midi.ports import PortError
+from livebach.music.grid import Place
+from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN, Frame
+from livebach.music.texture import Texture
+from livebach.network.quotes import Quotes
+from livebach.network.sampling import Policy
+from livebach.system.clock import ManualClock
 
 __all__ = [
     "FakePort",
@@ -110,3 +113,43 @@ class ScriptedEngine:
         if callable(self._script):
             return self._script(number, uniforms, policy).copy()
         return frame_of(self._script[number % len(self._script)] if self._script else {})
+
+
+@dataclass
+class FakeSystem:
+    """A place with ports that come and go: its lists of names may be changed at any time."""
+
+    api: str = "fake"
+    running: bool = True
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    lines: dict[str, FakeWire] = field(default_factory=dict)  # the line opened last on each name
+    sent: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def names(self, inputs: bool) -> list[str]:
+        """The ports of one kind."""
+        if not self.running:
+            raise PortError("no fake server is running")
+        return list(self.inputs if inputs else self.outputs)
+
+    def open_input(self, name: str, received: Callable[[bytes], None]) -> FakeWire:
+        """Hear a port; what is sent on the line in `lines` is what it plays."""
+        return self._line(name, self.inputs, received)
+
+    def open_output(self, name: str) -> FakeWire:
+        """Send to a port; it arrives in `sent`."""
+        return self._line(name, self.outputs, lambda data: self.sent.append((name, data)))
+
+    def virtual_input(self, title: str, received: Callable[[bytes], None]) -> FakeWire:
+        """Make a port that others may send to."""
+        return self._line(title, [title], received)
+
+    def virtual_output(self, title: str) -> FakeWire:
+        """Make a port that others may hear."""
+        return self._line(title, [title], lambda data: self.sent.append((title, data)))
+
+    def _line(self, name: str, there: list[str], received: Callable[[bytes], None]) -> FakeWire:
+        if name not in there:
+            raise PortError(f"no port {name!r}")
+        self.lines[name] = FakeWire(received)
+        return self.lines[name]

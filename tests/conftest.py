@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hypothesis import settings
-from jackrig import jack, synth
+
+from tests.support.jack_rig import jack, synth
 
 __all__ = ["jack", "synth"]
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from driven import ONE_NOTE, Take, taken_over
 from hypothesis import given
 from hypothesis import strategies as st
-from small import SMALL, piece, random_frames
 
-from livebach.adaptation import ALONE, CAUTION, KEPT, RATE, Adaptation
-from livebach.engine import Engine
-from livebach.evaluation import key_nats
-from livebach.reference import random_checkpoint
-from livebach.roll import HOLD, KEYS, OFF, STATES, UNKNOWN, Note, Texture
-from livebach.sampling import Policy, probabilities
+from livebach.evaluation.likelihood import key_nats
+from livebach.music.roll import HOLD, KEYS, OFF, STATES, UNKNOWN, Note
+from livebach.music.texture import Texture
+from livebach.network.adaptation import ALONE, CAUTION, KEPT, RATE, Adaptation
+from livebach.network.engine import Engine
+from livebach.network.reference import random_checkpoint
+from livebach.network.sampling import Policy, probabilities
+from tests.support.driven import ONE_NOTE, Take, taken_over
+from tests.support.small_network import SMALL, piece, random_frames
 
 FEATURES = 7
 NOTHING = np.full(KEYS, UNKNOWN, np.uint8)
@@ -67,7 +68,7 @@ def test_every_step_is_that_of_the_slow_twin() -> None:
 def test_the_step_goes_down_the_gradient_that_torch_finds(engine: Engine) -> None:
     """Of the nats that the frame costs, with respect to the added layer's weights, at weights that are not zero."""
     torch = pytest.importorskip("torch", reason="needs the extra train")
-    from livebach.model import nats
+    from livebach.training.model import nats
 
     state = engine.new_state()
     for t, frame in enumerate(random_frames(6, 1)):

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small import random_frames
 
-from livebach.batches import (
+from livebach.music.metre import METRE_FEATURES, Metre, metre_features, metre_track
+from livebach.music.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frames, Note, frames_from_notes, notes_from_frames
+from livebach.music.score_reader import Piece
+from livebach.music.texture import texture_levels, texture_track
+from livebach.training.batches import (
     UNKNOWN_TEXTURE,
     Augment,
     Batch,
@@ -18,26 +21,9 @@ from livebach.batches import (
     given_plane,
     legalise_after,
     one_side,
-    texture_track,
     transposed,
 )
-from livebach.corpus import Piece
-from livebach.roll import (
-    HOLD,
-    KEYS,
-    METRE_FEATURES,
-    OFF,
-    ONSET,
-    UNKNOWN,
-    Frames,
-    Metre,
-    Note,
-    frames_from_notes,
-    metre_features,
-    metre_track,
-    notes_from_frames,
-    texture_levels,
-)
+from tests.support.small_network import random_frames
 
 PLAIN = Augment(transpose=0, given=0.0, gap=0.0, texture_dropped=0.0, texture_noise=0.0)
 SEEDS = st.integers(0, 2**32)

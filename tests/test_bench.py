@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from livebach import bench
-from livebach.checkpoint import weight_shapes
-from livebach.engine import Engine
-from livebach.reference import LOWEST_GIVEN, REFERENCE, Player, multiply_adds, random_checkpoint
-from livebach.roll import KEYS, UNKNOWN
-from livebach.spec import NetworkSpec
+from livebach.commands import bench
+from livebach.music.roll import KEYS, UNKNOWN
+from livebach.network.checkpoint import weight_shapes
+from livebach.network.engine import Engine
+from livebach.network.reference import LOWEST_GIVEN, REFERENCE, Player, multiply_adds, random_checkpoint
+from livebach.network.spec import NetworkSpec
 
 TINY = NetworkSpec(
     time_channels=4,
@@ -151,9 +151,9 @@ def test_json_into_a_missing_folder_is_told_before_anything_is_measured(
 
 def test_the_compiled_pass_without_numba_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is missing, and how to get it."""
-    from livebach import take
     from livebach.errors import UserError
+    from livebach.live import assembly
 
-    monkeypatch.setattr(take, "find_spec", lambda _name: None)
+    monkeypatch.setattr(assembly, "find_spec", lambda _name: None)
     with pytest.raises(UserError, match="needs numba: pip install numba"):
-        take.load_network("default", fast=True)
+        assembly.load_network("default", fast=True)

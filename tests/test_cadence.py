@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driven import ONE_NOTE, Take, taken_over
-from pieces import OPENINGS, transposed
 
-from livebach import checkpoint
 from livebach.config import Config
 from livebach.controls import Command
-from livebach.engine import Engine
-from livebach.events import Event, NoteOff, NoteOn
-from livebach.musician import Musician
-from livebach.roll import ONSET, Note
+from livebach.music.events import Event, NoteOff, NoteOn
+from livebach.music.roll import ONSET, Note
+from livebach.musician.musician import Musician
+from livebach.network import checkpoint
+from livebach.network.engine import Engine
+from tests.support.driven import ONE_NOTE, Take, taken_over
+from tests.support.pieces import OPENINGS, transposed
 
 C_MAJOR = [60, 64, 67, 64, 65, 69, 72, 69, 67, 71, 74, 71, 60, 64, 67, 72]
 

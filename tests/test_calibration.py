@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small import corpus, network
+
+from tests.support.small_network import corpus, network
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 
-from test_training import trainer  # noqa: E402
-
-from livebach.calibration import Calibration, Evidence  # noqa: E402
-from livebach.ranks import Ranks  # noqa: E402
-from livebach.roll import HOLD, OFF  # noqa: E402
-from livebach.validation import evidence, likelihood  # noqa: E402
+from livebach.music.roll import HOLD, OFF
+from livebach.training.calibration import Calibration, Evidence
+from livebach.training.distributed import Ranks
+from livebach.training.validation import evidence, likelihood
+from tests.support.small_training import trainer
 
 CPU = torch.device("cpu")
 

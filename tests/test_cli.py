@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from livebach import cli, play, ports_cli
+from livebach import cli
 from livebach.cli import COMMANDS, main
+from livebach.commands import play, ports
+from livebach.commands.flags import FLAGS, add_settings, settings
 from livebach.config import Config, load
 from livebach.errors import UserError
-from livebach.options import FLAGS, add_settings, settings
-from livebach.ports import PortError
-from livebach.roll import Metre
+from livebach.midi.ports import PortError
+from livebach.music.metre import Metre
 
 REPO = Path(__file__).parent.parent
 
@@ -134,7 +135,7 @@ def test_port_errors_are_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     def refuse(api: str | None) -> str:
         raise PortError("no MIDI here")
 
-    monkeypatch.setattr(ports_cli, "listing", refuse)
+    monkeypatch.setattr(ports, "listing", refuse)
     assert main(["ports"]) == 2
     assert capsys.readouterr().err == "livebach ports: no MIDI here\n"
 
@@ -145,7 +146,7 @@ def test_bugs_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(api: str | None) -> str:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(ports_cli, "listing", fail)
+    monkeypatch.setattr(ports, "listing", fail)
     with pytest.raises(ValueError, match="a bug"):
         main(["ports"])
 
@@ -156,7 +157,7 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(api: str | None) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ports_cli, "listing", interrupt)
+    monkeypatch.setattr(ports, "listing", interrupt)
     assert main(["ports"]) == 130
 
 

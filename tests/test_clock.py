@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from livebach import clock
-from livebach.clock import Clock, make_timely
-from livebach.fakes import ManualClock
+from livebach.system import clock
+from livebach.system.clock import Clock, ManualClock
+from livebach.system.realtime import make_timely
 
 
 def test_it_wakes_after_the_deadline_and_not_before() -> None:

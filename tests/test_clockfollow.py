@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from driven import TICK, Take
-from test_controls_live import Kept
 
-from livebach.clockfollow import FEWEST, MOST, PULSES, ClockFollower, clock_command
+from livebach.commands.replay import play_again
 from livebach.config import Config, override
 from livebach.controls import Command
-from livebach.daemon import Daemon
-from livebach.events import NoteOff, NoteOn, to_bytes
-from livebach.musician import Musician
-from livebach.rehearsal import rehearse
-from livebach.replay import play_again
-from livebach.roll import ONSET
+from livebach.live.daemon import Daemon
+from livebach.live.simulated_run import rehearse
+from livebach.music.events import NoteOff, NoteOn, to_bytes
+from livebach.music.roll import ONSET
+from livebach.musician.clock_follower import FEWEST, MOST, PULSES, ClockFollower, clock_command
+from livebach.musician.musician import Musician
 from livebach.testing import FakePort, ManualClock, ScriptedEngine
+from tests.support.driven import TICK, Take
+from tests.support.recorders import Kept
 
 EACH = [{60 + n % 12: ONSET} for n in range(48)]
 JITTER_S = 0.005

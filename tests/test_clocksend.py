@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from driven import TICK, Take, taken_over
-from test_controls_live import Kept
 
+from livebach.commands.replay import play_again
 from livebach.config import Config, ConfigError, override
-from livebach.daemon import Daemon
-from livebach.events import PULSE, START, STOP, NoteOff, NoteOn, Realtime, to_bytes
-from livebach.musician import Musician
-from livebach.play import Stage
-from livebach.rehearsal import rehearse
-from livebach.replay import play_again
-from livebach.roll import ONSET
+from livebach.live.daemon import Daemon
+from livebach.live.signals import Stage
+from livebach.live.simulated_run import rehearse
+from livebach.music.events import PULSE, START, STOP, NoteOff, NoteOn, Realtime, to_bytes
+from livebach.music.roll import ONSET
+from livebach.musician.musician import Musician
 from livebach.testing import FakePort, ManualClock, ScriptedEngine
+from tests.support.driven import TICK, Take, taken_over
+from tests.support.recorders import Kept
 
 ON = "time.send_clock=true"
 EACH = [{60 + n % 12: ONSET} for n in range(48)]

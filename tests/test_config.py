@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livebach import config as cfg
-from livebach.data import data_path
-from livebach.roll import Metre
+from livebach.files import data_path
+from livebach.music.metre import Metre
 
 CHANNEL = st.integers(1, 16)
 TEXTURE = st.one_of(st.sampled_from(["follow", "off"]), st.integers(0, 7))

@@ -6,11 +6,11 @@ from random import Random
 
 import numpy as np
 import pytest
-from driven import ONE_NOTE, OWN, START, TICK, Take, taken_over, urged
 
-from livebach.events import Control, Event, NoteOff, NoteOn, Program
-from livebach.governor import MOST_STILL_URGE
-from livebach.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN
+from livebach.music.events import Control, Event, NoteOff, NoteOn, Program
+from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN
+from livebach.musician.governor import MOST_STILL_URGE
+from tests.support.driven import ONE_NOTE, OWN, START, TICK, Take, taken_over, urged
 
 # --- taking over ------------------------------------------------------------------------------------------------------
 

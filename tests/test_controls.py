@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from driven import ONE_NOTE, START, TICK, Take, taken_over
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_musician import EVENT, MODE, WAIT, chance
 
 from livebach.config import Config, ConfigError, override
 from livebach.controls import ACTS, DIALS, MOST_BACK, SWITCHES, Binding, Command, Controls, parse_bindings
-from livebach.events import Control, Event, NoteOff, NoteOn, Program
-from livebach.roll import HOLD, ONSET
+from livebach.music.events import Control, Event, NoteOff, NoteOn, Program
+from livebach.music.roll import HOLD, ONSET
+from tests.support.driven import ONE_NOTE, START, TICK, Take, taken_over
+from tests.support.random_play import EVENT, MODE, WAIT, chance
 
 NAMES = (*DIALS, *SWITCHES, *ACTS)
 UP_AND_DOWN = [{60 + n % 12: ONSET} for n in range(100)]

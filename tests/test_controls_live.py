@@ -4,38 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from driven import ONE_NOTE
-
-from livebach import session
+from livebach.commands.replay import play_again
 from livebach.config import Config, override, to_dict
 from livebach.controls import Command, Controls
-from livebach.daemon import Daemon
-from livebach.events import Control, NoteOff, NoteOn, to_bytes
-from livebach.musician import Musician
-from livebach.rehearsal import rehearse
-from livebach.replay import play_again
-from livebach.session import Call, Header
+from livebach.live import session_log
+from livebach.live.daemon import Daemon
+from livebach.live.session_log import Call, Header
+from livebach.live.simulated_run import rehearse
+from livebach.music.events import Control, NoteOff, NoteOn, to_bytes
+from livebach.musician.musician import Musician
 from livebach.testing import FakePort, ManualClock, ScriptedEngine
+from tests.support.driven import ONE_NOTE
+from tests.support.recorders import Kept
 
 SEED = 3
-
-
-class Kept:
-    """A recorder that keeps the calls in memory."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
-
-    def call(self, call: Call) -> None:
-        """Keep it."""
-        self.calls.append(call)
-
-    def remark(self, text: str, now_s: float) -> None:
-        """Forget it."""
-
-    def close(self) -> Path | None:
-        """Nothing to close."""
-        return None
 
 
 def settings() -> Config:
@@ -74,8 +56,8 @@ def test_a_take_with_controls_is_replayed_byte_for_byte(tmp_path: Path) -> None:
     """Through the log as it is written and read; the player's track has no controls."""
     calls, _ = performed()
     header = Header(to_dict(settings()), SEED, 0.0, "default", "0" * 64)
-    text = "".join(f"{line}\n" for line in (session.header_line(header), *map(session.call_line, calls)))
-    log = session.read_text(text)
+    text = "".join(f"{line}\n" for line in (session_log.header_line(header), *map(session_log.call_line, calls)))
+    log = session_log.read_text(text)
     assert log.calls == calls
     assert [call.command for call in calls if call.do == "command"] == [
         Command("temperature", "0.5"),
@@ -84,5 +66,5 @@ def test_a_take_with_controls_is_replayed_byte_for_byte(tmp_path: Path) -> None:
     again = list(play_again(Musician(ScriptedEngine(ONE_NOTE), log.config, SEED, 0.0), log.calls))
     assert again == calls
     assert sum(isinstance(event, NoteOn) for call in again for event in call.out) > 5
-    path = session.write_midi(log, tmp_path / "take.mid")
+    path = session_log.write_midi(log, tmp_path / "take.mid")
     assert bytes((0x99, 36)) not in path.read_bytes()

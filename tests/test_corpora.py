@@ -17,16 +17,16 @@ import mido
 import numpy as np
 import pytest
 import yaml
-from pieces import OPENINGS, transposed
-from small import melody
-from test_train_cli import write_midi
 
 from livebach.cli import main
-from livebach.collection import Collection, Origin, read_index
-from livebach.corpus import piece_of, read_score
 from livebach.errors import UserError
-from livebach.roll import Note
-from livebach.survey import grid_of, near_duplicates, survey
+from livebach.music.roll import Note
+from livebach.music.score_reader import piece_of, read_score
+from livebach.training.corpus_report import grid_of, near_duplicates, survey
+from livebach.training.licence_index import Collection, Origin, read_index
+from tests.support.midi_files import write_midi
+from tests.support.pieces import OPENINGS, transposed
+from tests.support.small_network import melody
 
 
 def midi(notes: list[Note]) -> bytes:
@@ -282,7 +282,7 @@ def test_a_bad_list(entries: object, said: str, tmp_path: Path, capsys: pytest.C
 def test_music21_has_bach(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Its chorales are found without a network; an unknown composer gets one line."""
     pytest.importorskip("music21", reason="scores of music21 need the extra `corpus`")
-    from livebach.engraved import works
+    from livebach.training.music21_scores import works
 
     assert len(works("bach")) >= 410
     assert main(["corpus", "music21", "--composer", "nobody", "--out", str(tmp_path / "out")]) == 2
@@ -293,7 +293,7 @@ def test_music21_has_bach(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
 def test_a_chorale_of_music21(tmp_path: Path) -> None:
     """BWV 66.6 begins with an upbeat of a quarter, after three of rests, in four parts; ties are one note."""
     pytest.importorskip("music21", reason="scores of music21 need the extra `corpus`")
-    from livebach.engraved import scores, works
+    from livebach.training.music21_scores import scores, works
 
     (path,) = (p for p in works("bach") if p.stem == "bwv66.6")
     ((name, data, origin),) = scores(path)

@@ -14,24 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mido import Message, MetaMessage
 
-from livebach.corpus import (
-    MAX_TICKS,
-    SPLITS,
-    Corpus,
-    CorpusError,
-    Piece,
-    Score,
-    alike,
-    fingerprint,
-    load_corpus,
-    midi_files,
-    piece_of,
-    read_score,
-    split_of,
-    split_pieces,
-    upbeat_ticks,
-)
-from livebach.roll import HOLD, KEYS, ONSET, Metre, Note, frames_from_notes, legalise, metre_track
+from livebach.music.metre import Metre, metre_track
+from livebach.music.roll import HOLD, KEYS, ONSET, Note, frames_from_notes, legalise
+from livebach.music.score_reader import MAX_TICKS, CorpusError, Piece, Score, piece_of, read_score, upbeat_ticks
+from livebach.training.corpus import SPLITS, Corpus, load_corpus, midi_files, split_of, split_pieces
+from livebach.training.near_duplicates import alike, fingerprint
 
 QUARTER = 96
 TICK = QUARTER // 4

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import mido
 import pytest
-from stand_in import no_network
 
-from livebach import sound
 from livebach.cli import main
+from livebach.commands.demo import PAUSE_BARS
 from livebach.config import MODES
-from livebach.demo import PAUSE_BARS
 from livebach.errors import UserError
-from livebach.events import NoteOn, from_bytes
-from livebach.phrases import PHRASES
-from livebach.roll import KEYS
+from livebach.music.events import NoteOn, from_bytes
+from livebach.music.phrases import PHRASES
+from livebach.music.roll import KEYS
+from livebach.sound import fluidsynth
+from tests.support.stand_in import no_network
 
 REPO = Path(__file__).parent.parent
 
@@ -46,7 +46,7 @@ def onsets(track: mido.MidiTrack, ppq: int) -> list[float]:
 @pytest.fixture
 def no_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     """No FluidSynth on this machine."""
-    monkeypatch.setattr(sound, "find", lambda: None)
+    monkeypatch.setattr(fluidsynth, "find", lambda: None)
 
 
 @pytest.mark.usefixtures("no_sound")
@@ -143,13 +143,12 @@ def test_without_rtmidi_and_its_library(tmp_path: Path) -> None:
     code = f"""
         import sys
         sys.modules["rtmidi"] = None
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
         import pytest
-        from livebach import sound
+        from livebach.sound import fluidsynth
         from livebach.cli import main
-        from stand_in import no_network
+        from tests.support.stand_in import no_network
         no_network(pytest.MonkeyPatch())
-        sound.find = lambda: None
+        fluidsynth.find = lambda: None
         sys.exit(main(["demo", "--fast", "--bars", "1", "--folder", {str(tmp_path)!r}]))
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, cwd=REPO)
@@ -157,13 +156,13 @@ def test_without_rtmidi_and_its_library(tmp_path: Path) -> None:
     assert saved(done.stdout).tracks[1]
 
 
-def fake_fluidsynth(folder: Path, body: str) -> sound.FluidSynth:
+def fake_fluidsynth(folder: Path, body: str) -> fluidsynth.FluidSynth:
     """A program that behaves like FluidSynth in one respect."""
     program, soundfont = folder / "fluidsynth", folder / "any.sf2"
     program.write_text(f"#!/bin/sh\n{body}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     soundfont.write_bytes(b"")
-    return sound.FluidSynth(str(program), soundfont)
+    return fluidsynth.FluidSynth(str(program), soundfont)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in for FluidSynth is a shell script")
@@ -194,7 +193,7 @@ def test_a_wav_that_fails_is_told(tmp_path: Path) -> None:
         fake_fluidsynth(tmp_path, "echo no such luck >&2; exit 1").render(tmp_path / "a.mid", tmp_path / "a.wav")
 
 
-@pytest.mark.skipif(sound.find() is None, reason="needs FluidSynth and a soundfont")
+@pytest.mark.skipif(fluidsynth.find() is None, reason="needs FluidSynth and a soundfont")
 def test_a_wav_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --wav the take is rendered, and is not silent."""
     no_network(monkeypatch)
@@ -207,11 +206,11 @@ def test_a_wav_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_soundfonts_are_found_by_name_first(tmp_path: Path) -> None:
     """A General MIDI soundfont comes before any other; without any there is none."""
-    assert sound.find_soundfont([tmp_path, tmp_path / "none"]) is None
+    assert fluidsynth.find_soundfont([tmp_path, tmp_path / "none"]) is None
     (tmp_path / "aaa.sf2").write_bytes(b"")
-    assert sound.find_soundfont([tmp_path]) == tmp_path / "aaa.sf2"
+    assert fluidsynth.find_soundfont([tmp_path]) == tmp_path / "aaa.sf2"
     (tmp_path / "FluidR3_GM.sf2").write_bytes(b"")
-    assert sound.find_soundfont([tmp_path]) == tmp_path / "FluidR3_GM.sf2"
+    assert fluidsynth.find_soundfont([tmp_path]) == tmp_path / "FluidR3_GM.sf2"
 
 
 def test_phrases_are_whole_and_start_on_the_downbeat() -> None:

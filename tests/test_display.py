@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from livebach.display import Display, Lines, PlainSink, Sight, key_name, open_display
-from livebach.events import NoteOff, NoteOn
-from livebach.fakes import FakePort
-from livebach.play import PortLights
-from livebach.ports import InputPort
-from livebach.screen import FEW_COLOURS, Line, Roll, Screen, key_range, picture, screen_of
-from livebach.status import Status
-from livebach.tickload import TickLoad
+from livebach.commands.play import PortLights
+from livebach.live.daemon import TickLoad
+from livebach.live.display import Display, Lines, PlainSink, Sight, key_name, open_display
+from livebach.live.terminal_roll import FEW_COLOURS, Line, Roll, Screen, key_range, picture, screen_of
+from livebach.midi.loopback import FakePort
+from livebach.midi.ports import InputPort
+from livebach.music.events import NoteOff, NoteOn
+from livebach.musician.status import Status
 
 REPO = Path(__file__).parent.parent
 STATUS = Status("playing", "continue", 90.0, "4/4", 3, 2, 5, (60,), (67, 72), 1)
@@ -264,7 +264,7 @@ def test_a_terminal_gets_what_it_understands(
 def test_the_screen_ends_with_its_input() -> None:
     """The process that draws leaves when the daemon has gone."""
     seen = json.dumps(asdict(Sight(text="hello")))
-    command = [sys.executable, "-m", "livebach.screen"]
+    command = [sys.executable, "-m", "livebach.live.terminal_roll"]
     done = subprocess.run(command, input=seen + "\n", capture_output=True, text=True, cwd=REPO, timeout=20)
     assert done.returncode == 0, done.stderr
     assert "hello" in done.stdout
@@ -275,5 +275,5 @@ def test_the_process_that_draws_is_small() -> None:
     code = "import sys; before = set(sys.modules); import livebach.screen; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=REPO)
     loaded = set(done.stdout.split())
-    assert {name for name in loaded if name.startswith("livebach.")} == {"livebach.screen"}
+    assert {name for name in loaded if name.startswith("livebach.")} == {"livebach.live.terminal_roll"}
     assert not {"numpy", "rich", "typing", "dataclasses", "subprocess"} & loaded

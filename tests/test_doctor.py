@@ -7,10 +7,10 @@ from queue import SimpleQueue
 
 import pytest
 
-from livebach import doctor
-from livebach.bench import Summary
-from livebach.doctor import Findings, diagnose
-from livebach.fakes import FakePort
+from livebach.commands import doctor
+from livebach.commands.doctor import Findings, diagnose
+from livebach.commands.timing import Summary
+from livebach.midi.loopback import FakePort
 
 
 def times(p50: float, p99: float, most: float) -> Summary:

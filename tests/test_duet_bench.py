@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_evaluation import write_midi
 
-from livebach.events import NoteOff, NoteOn
-from livebach.grid import Grid
-from livebach.roll import ONSET, Metre, Note, frames_from_notes
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
-import duet
-
-sys.path.pop(0)
+from bench import duet
+from livebach.music.events import NoteOff, NoteOn
+from livebach.music.grid import Grid
+from livebach.music.metre import Metre
+from livebach.music.roll import ONSET, Note, frames_from_notes
+from tests.support.midi_files import write_midi
 
 
 def part(top: list[Note], lower: list[Note], length: int = 32, metre: Metre = Metre(4, 4)) -> duet.Part:  # noqa: B008

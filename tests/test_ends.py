@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_daemon import CONFIG, PLAYED, SCRIPT, START_S, TICK_S, Rig, sounding
 
 from livebach.config import Config, Midi, Turns
 from livebach.controls import ACTS, DIALS, MODES, SWITCHES, Command
-from livebach.events import Event, NoteOff, NoteOn, to_bytes
-from livebach.musician import Musician
-from livebach.rehearsal import rehearse
+from livebach.live.simulated_run import rehearse
+from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
+from livebach.musician.musician import Musician
 from livebach.testing import ManualClock, ScriptedEngine
+from tests.support.daemon_rig import CONFIG, PLAYED, SCRIPT, START_S, TICK_S, Rig, sounding
+from tests.support.ended_process import ended
 
 # --- any playing and asking ------------------------------------------------------------------------------------------
 
@@ -130,65 +128,6 @@ def test_a_fault_anywhere_leaves_silence(
 
 
 # --- signals to a real process ---------------------------------------------------------------------------------------
-
-# `livebach play` on ports inside the process: what it sends is kept, and looked at when it has ended.
-PLAY = """
-import sys, threading, time
-from livebach import cli, performer, play, ports, take
-from livebach.events import NoteOff, NoteOn, from_bytes, to_bytes
-from livebach.roll import HOLD, ONSET
-from livebach.testing import FakeSystem, ScriptedEngine
-
-system = FakeSystem(inputs=["keys"], outputs=["synth"])
-ports.systems = lambda api=None: [system]
-engine = ScriptedEngine([{72: ONSET}, *[{72: HOLD}] * 63])
-take.load_network = lambda name, fast=False: take.Loaded(engine, name, "00")
-
-class NoGuard:  # a guard is another process, which could not reach a port inside this one
-    def __init__(self, *ports): pass
-    def check(self): return None
-    def close(self): pass
-play.Guard = NoGuard
-
-def hands():
-    while "keys" not in system.lines: time.sleep(0.01)
-    time.sleep(0.3)
-    for event in (NoteOn(60), NoteOff(60), NoteOn(15)):
-        system.lines["keys"].send(to_bytes(event)); time.sleep(0.05)
-    while not any(isinstance(from_bytes(data), NoteOn) and data[0] == 0x91 for _, data in system.sent): time.sleep(0.01)
-    print("sounds", flush=True)
-    if "fault" in sys.argv:
-        def fail(*_): raise RuntimeError("on purpose")
-        performer.Performer.advance = fail
-
-threading.Thread(target=hands, daemon=True).start()
-try:
-    status = cli.main(["--in", "keys", "--out", "synth", "--bpm", "200", "--save", "off", "--log", "plain"])
-except RuntimeError:
-    status = 1
-on = set()
-for _, data in system.sent:
-    event = from_bytes(data)
-    if isinstance(event, NoteOn): on.add((event.channel, event.key))
-    if isinstance(event, NoteOff): on.discard((event.channel, event.key))
-print("left", sorted(on), "of", len(system.sent), flush=True)
-sys.exit(status)
-"""
-
-
-def ended(numbers: Sequence[int], *arguments: str, **variables: str) -> tuple[int, str]:
-    """Play until a note sounds, send signals at once; the exit status and the last line."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **variables}
-    command = [sys.executable, "-c", PLAY, *arguments]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-    assert child.stdout is not None
-    while (line := child.stdout.readline()) and line != "sounds\n":
-        pass
-    for number in numbers:
-        child.send_signal(number)
-    out, err = child.communicate(timeout=30)
-    assert out, err
-    return child.returncode, out.splitlines()[-1]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")

@@ -9,17 +9,19 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from small import SMALL, WITH_FRAMES, network, nothing, random_frames, random_given
 
-from livebach.checkpoint import Checkpoint, CheckpointError, default_path, load
-from livebach.engine import Engine, State, condition_row
-from livebach.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame, Metre, Texture, metre_track
-from livebach.sampling import Policy, choose, probabilities
-from livebach.spec import CONDITION_FEATURES, NetworkSpec
+from livebach.music.metre import Metre, metre_track
+from livebach.music.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame
+from livebach.music.texture import Texture
+from livebach.network.checkpoint import Checkpoint, CheckpointError, default_path, load
+from livebach.network.engine import Engine, State, condition_row
+from livebach.network.sampling import Policy, choose, probabilities
+from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
+from tests.support.small_network import SMALL, WITH_FRAMES, network, nothing, random_frames, random_given
 
 torch = pytest.importorskip("torch", reason="compares with the network in torch, the extra `train`")
 
-from livebach.model import from_checkpoint, to_checkpoint  # noqa: E402
+from livebach.training.model import from_checkpoint, to_checkpoint
 
 TOLERANCE = 1e-4
 """On logits, float32."""

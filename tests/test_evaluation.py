@@ -8,18 +8,29 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
-import mido
 import numpy as np
 import pytest
-import small
-from pieces import OPENINGS, transposed
 
-from livebach import checkpoint
 from livebach.cli import main
-from livebach.corpus import Corpus, Piece, load_corpus
-from livebach.engine import Engine
-from livebach.evaluation import MarkovKeys, Tally, changing, key_nats, states_before, tally, top_keys, true_textures
-from livebach.roll import HOLD, KEYS, OFF, ONSET, STATES, Note, Texture, frames_from_notes
+from livebach.evaluation.likelihood import (
+    MarkovKeys,
+    Tally,
+    changing,
+    key_nats,
+    states_before,
+    tally,
+    top_keys,
+    true_textures,
+)
+from livebach.music.roll import HOLD, KEYS, OFF, ONSET, STATES, Note, frames_from_notes
+from livebach.music.score_reader import Piece
+from livebach.music.texture import Texture
+from livebach.network import checkpoint
+from livebach.network.engine import Engine
+from livebach.training.corpus import Corpus, load_corpus
+from tests.support import small_network
+from tests.support.midi_files import write_midi
+from tests.support.pieces import OPENINGS, transposed
 
 LOG2, LOG3 = math.log(2), math.log(3)
 EMPTY = np.zeros(KEYS, np.uint8)
@@ -50,7 +61,7 @@ class Undecided:
 
 def piece(*notes: Note, name: str = "x") -> Piece:
     """A piece in 3/4."""
-    return small.piece(name, notes)
+    return small_network.piece(name, notes)
 
 
 def test_every_frame_is_counted_by_hand() -> None:
@@ -131,12 +142,12 @@ def test_an_untrained_chain_knows_nothing() -> None:
 def test_agrees_with_the_torch_network() -> None:
     """The engine's nats per frame are those of the parallel network, on pieces of several metres."""
     torch = pytest.importorskip("torch", reason="needs the extra train")
-    from livebach.model import to_checkpoint
-    from livebach.validation import likelihood
+    from livebach.training.model import to_checkpoint
+    from livebach.training.validation import likelihood
 
-    pieces = [p for split in small.corpus().splits.values() for p in split]
+    pieces = [p for split in small_network.corpus().splits.values() for p in split]
     for seed in range(2):
-        model = small.network(seed=seed, loud=2.0)
+        model = small_network.network(seed=seed, loud=2.0)
         engine = Engine(to_checkpoint(model, {}))
         found = sum((tally(engine, p) for p in pieces), Tally()).to_dict()
         wanted = likelihood(model, pieces, torch.device("cpu"))
@@ -146,11 +157,12 @@ def test_agrees_with_the_torch_network() -> None:
 def test_true_texture_agrees_with_the_torch_network() -> None:
     """With the texture told, engine and parallel network see the same levels at the same frames."""
     torch = pytest.importorskip("torch", reason="needs the extra train")
-    from livebach.batches import before, condition_rows, texture_track
-    from livebach.model import to_checkpoint
-    from livebach.validation import on_device, whole_piece
+    from livebach.music.texture import texture_track
+    from livebach.training.batches import before, condition_rows
+    from livebach.training.model import to_checkpoint
+    from livebach.training.validation import on_device, whole_piece
 
-    one, model = small.corpus().splits["valid"][0], small.network(loud=2.0)
+    one, model = small_network.corpus().splits["valid"][0], small_network.network(loud=2.0)
     batch = whole_piece(one)
     batch.condition[0] = condition_rows(one.places, before(one.places), texture_track(one.frames))
     with torch.no_grad():
@@ -161,16 +173,6 @@ def test_true_texture_agrees_with_the_torch_network() -> None:
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
-
-
-def write_midi(path: Path, notes: list[Note]) -> None:
-    """Notes to a file of one track, 24 MIDI ticks to one of ours."""
-    moves = sorted([(n.start, 1, n.key) for n in notes] + [(n.end, 0, n.key) for n in notes])
-    track, now = mido.MidiTrack(), 0
-    for tick, struck, key in moves:
-        track.append(mido.Message("note_on" if struck else "note_off", note=key, velocity=64, time=(tick - now) * 24))
-        now = tick
-    mido.MidiFile(type=0, ticks_per_beat=96, tracks=[track]).save(path)
 
 
 @pytest.fixture(scope="module")
@@ -187,10 +189,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a small network of random weights."""
     pytest.importorskip("torch", reason="needs the extra train")
-    from livebach.model import to_checkpoint
+    from livebach.training.model import to_checkpoint
 
-    path = tmp_path_factory.mktemp("network") / "small.safetensors"
-    checkpoint.save(path, to_checkpoint(small.network(), {}))
+    path = tmp_path_factory.mktemp("network") / "small_network.safetensors"
+    checkpoint.save(path, to_checkpoint(small_network.network(), {}))
     return path
 
 

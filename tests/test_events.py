@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.events import Control, Event, NoteOff, NoteOn, Program, from_bytes, to_bytes
+from livebach.music.events import Control, Event, NoteOff, NoteOn, Program, from_bytes, to_bytes
 
 DATA = st.integers(0, 127)
 CHANNEL = st.integers(0, 15)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from driven import OWN, TICK, Take, taken_over
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_musician import MODE, STEP, Steps, carry_out, chance
 
 from livebach.config import Config, ConfigError, from_dict, override
-from livebach.events import NoteOff, NoteOn, Program
-from livebach.expression import VoiceChannels
-from livebach.roll import HOLD, ONSET
-from livebach.take import programs
+from livebach.live.assembly import programs
+from livebach.music.events import NoteOff, NoteOn, Program
+from livebach.music.roll import HOLD, ONSET
+from livebach.musician.expression import VoiceChannels
+from tests.support.driven import OWN, TICK, Take, taken_over
+from tests.support.random_play import MODE, STEP, Steps, carry_out, chance
 
 SCALE = [{60: ONSET}, {62: ONSET}, {62: HOLD}, {64: ONSET}]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from livebach.engine import Engine
-from livebach.reference import random_checkpoint
-from livebach.roll import HOLD, KEYS, OFF, UNKNOWN, Texture
-from livebach.sampling import Policy
-from livebach.spec import NetworkSpec
+from livebach.music.roll import HOLD, KEYS, OFF, UNKNOWN
+from livebach.music.texture import Texture
+from livebach.network.engine import Engine
+from livebach.network.reference import random_checkpoint
+from livebach.network.sampling import Policy
+from livebach.network.spec import NetworkSpec
 
 pytest.importorskip("numba", reason="needs the extra `fast`")
 
@@ -30,7 +31,7 @@ SPECS = {
 @pytest.mark.parametrize("name", SPECS)
 def test_the_compiled_pass_draws_the_same(name: str) -> None:
     """Frame after frame, with given keys, all of a policy, any width; rounding has its say at an edge only."""
-    from livebach.fast import FastEngine
+    from livebach.network.numba_engine import FastEngine
 
     checkpoint = random_checkpoint(SPECS[name], seed=5)
     plain, fast = Engine(checkpoint), FastEngine(checkpoint)
@@ -61,8 +62,8 @@ def test_the_compiled_pass_draws_the_same(name: str) -> None:
 
 def test_it_is_taken_only_when_asked_for() -> None:
     """The setting chooses; numba is heavy, so that having it installed is not enough."""
-    from livebach import take
-    from livebach.fast import FastEngine
+    from livebach.live import assembly
+    from livebach.network.numba_engine import FastEngine
 
-    assert take._engine(False) is Engine
-    assert take._engine(True) is FastEngine
+    assert assembly._engine(False) is Engine
+    assert assembly._engine(True) is FastEngine

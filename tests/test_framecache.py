@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pieces import OPENINGS
-from small import random_frames
-from test_train_cli import write_midi
 
-from livebach import corpus
-from livebach.corpus import Corpus, CorpusError, load_corpus
-from livebach.framecache import FrameCache
-from livebach.roll import Metre, metre_track
+from livebach.music.metre import Metre, metre_track
+from livebach.music.score_reader import CorpusError
+from livebach.training import corpus
+from livebach.training.corpus import Corpus, load_corpus
+from livebach.training.frame_cache import FrameCache
+from tests.support.midi_files import write_midi
+from tests.support.pieces import OPENINGS
+from tests.support.small_network import random_frames
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_what_fails_leaves_no_part(data: Path, tmp_path: Path, monkeypatch: pyte
     def fail(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("livebach.framecache.os.fsync", fail)
+    monkeypatch.setattr("livebach.training.frame_cache.os.fsync", fail)
     with pytest.raises(CorpusError, match="No space left"):
         load_corpus(data, cache=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []

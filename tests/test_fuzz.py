@@ -14,20 +14,22 @@ from pathlib import Path
 
 import mido
 import pytest
-from noise import BYTES, cut, damaged, noise, parsed
-from stand_in import no_network
-from test_checkpoint import made
-from test_daemon import Rig, sounding
 
-from livebach import generate, inbox, session, sound, take
-from livebach.checkpoint import save
 from livebach.cli import main
-from livebach.clock import Clock
+from livebach.commands import generate
 from livebach.config import Config, ConfigError, Midi, Time, load
-from livebach.events import NoteOn, to_bytes
-from livebach.loops import LoopFilter
-from livebach.play import Stage
-from livebach.ports import InputPort
+from livebach.live import assembly, inbox, session_log
+from livebach.live.signals import Stage
+from livebach.midi.feedback_filter import LoopFilter
+from livebach.midi.ports import InputPort
+from livebach.music.events import NoteOn, to_bytes
+from livebach.network.checkpoint import save
+from livebach.sound import fluidsynth
+from livebach.system.clock import Clock
+from tests.support.daemon_rig import Rig, sounding
+from tests.support.noise import BYTES, cut, damaged, noise, parsed
+from tests.support.small_checkpoint import made
+from tests.support.stand_in import no_network
 
 EVENTS_PER_S = 50_000
 SEED = 20_260_101
@@ -132,15 +134,15 @@ def told(capsys: pytest.CaptureFixture[str], path: Path, *argv: str) -> int:
 def network(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that costs no time, and no sound."""
     no_network(monkeypatch)
-    monkeypatch.setattr(generate, "load_network", take.load_network)
-    monkeypatch.setattr(sound, "find", lambda: None)
+    monkeypatch.setattr(generate, "load_network", assembly.load_network)
+    monkeypatch.setattr(fluidsynth, "find", lambda: None)
 
 
 @pytest.mark.usefixtures("network")
 def test_a_damaged_take_is_replayed_or_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever has happened to its log: the same, different, or one line."""
     assert main(["demo", "--fast", "--bars", "1", "--seed", "4", "--folder", str(tmp_path / "takes")]) == 0
-    log = next((tmp_path / "takes").iterdir()) / session.LOG
+    log = next((tmp_path / "takes").iterdir()) / session_log.LOG
     capsys.readouterr()
     whole = log.read_bytes()
     for data in mutations(whole, 25):

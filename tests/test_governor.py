@@ -5,20 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from livebach.governor import COMPASS_BIAS, MOST_BIAS, MOST_LET_GO, MOST_STILL_URGE, STILL_URGE, Governor, playable
-from livebach.roll import (
-    DENSITY_CENTRES,
-    HOLD,
-    KEYS,
-    LOW_KEY,
-    ONSET,
-    POLYPHONY_CENTRES,
-    TEXTURE_LEVELS,
-    Frame,
-    Texture,
-    texture_of,
-)
-from livebach.sampling import Policy
+from livebach.music.roll import HOLD, KEYS, LOW_KEY, ONSET, Frame
+from livebach.music.texture import DENSITY_CENTRES, POLYPHONY_CENTRES, TEXTURE_LEVELS, Texture, texture_of
+from livebach.musician.governor import COMPASS_BIAS, MOST_BIAS, MOST_LET_GO, MOST_STILL_URGE, STILL_URGE, Governor
+from livebach.musician.vetoes import playable
+from livebach.network.sampling import Policy
 
 BAR = 16
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.grid import Grid
-from livebach.roll import Metre
+from livebach.music.grid import Grid
+from livebach.music.metre import Metre
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from small import SMALL, WITH_FRAMES, network, random_frames, random_given  # noqa: E402
-
-from livebach.growth import grown  # noqa: E402
-from livebach.model import TwoAxisWaveNet, from_checkpoint, to_checkpoint  # noqa: E402
-from livebach.roll import KEYS, UNKNOWN  # noqa: E402
-from livebach.spec import CONDITION_FEATURES  # noqa: E402
+from livebach.music.roll import KEYS, UNKNOWN
+from livebach.network.spec import CONDITION_FEATURES
+from livebach.training.growth import grown
+from livebach.training.model import TwoAxisWaveNet, from_checkpoint, to_checkpoint
+from tests.support.small_network import SMALL, WITH_FRAMES, network, random_frames, random_given
 
 LARGER = replace(
     SMALL,

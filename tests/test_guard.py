@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.events import Control, NoteOff, NoteOn
-from livebach.fakes import FakePort
-from livebach.guard import Guard
-from livebach.sounding import Sounding
-from livebach.ward import Ward
+from livebach.midi.active_notes import Sounding
+from livebach.midi.guard import Guard
+from livebach.midi.guard_process import Ward
+from livebach.midi.loopback import FakePort
+from livebach.music.events import Control, NoteOff, NoteOn
 
 GOODBYE = b"\x00\x00\x00"
 
@@ -127,14 +127,17 @@ def test_its_process_loads_next_to_nothing() -> None:
     code = "import sys; before = set(sys.modules); import livebach.ward; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     loaded = set(done.stdout.split())
-    assert {name for name in loaded if name.startswith("livebach.")} == {"livebach.sounding", "livebach.ward"}
+    assert {name for name in loaded if name.startswith("livebach.")} == {
+        "livebach.midi.active_notes",
+        "livebach.midi.guard_process",
+    }
     assert not {"numpy", "typing", "dataclasses", "pathlib", "subprocess", "ctypes"} & loaded
 
 
 def test_without_a_port_to_reach_it_says_so() -> None:
     """Where the output cannot be had any more, one line is left behind."""
     done = subprocess.run(
-        [sys.executable, "-m", "livebach.ward", "synth", "synth"],
+        [sys.executable, "-m", "livebach.midi.guard_process", "synth", "synth"],
         input=b"\x90\x3c\x40",
         capture_output=True,
         timeout=60,

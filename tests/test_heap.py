@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from livebach import heap
+from livebach.system import realtime
 
 NOW = """
 from pathlib import Path
@@ -33,7 +33,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 
 def test_freezing_leaves_the_collector_nothing_to_do() -> None:
     """What is there at the start is not looked at again."""
-    heap.freeze()
+    realtime.freeze()
     try:
         assert gc.get_freeze_count() > 1000
     finally:
@@ -51,7 +51,7 @@ objects = [(i, i) for i in range(15000)]
 blocks = [b"x" * 20000 for _ in range(25)]
 print(ready - before, anonymous_kb() - ready)
 """
-    taken, grown = run(code.format(freeze="heap.freeze()"))
+    taken, grown = run(code.format(freeze="realtime.freeze()"))
     assert taken > 2000
     _, grown_without = run(code.format(freeze=""))
     assert grown < 400 < 1500 < grown_without

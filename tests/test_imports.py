@@ -1,4 +1,4 @@
-"""Who may import whom: the package is built in layers, imports point one way, and playing never loads torch."""
+"""Who may import whom: each folder has a place, imports point one way, and playing never loads torch."""
 
 from __future__ import annotations
 
@@ -13,113 +13,130 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "livebach"
 
-# Each module, by layer. A module may import modules of its own layer and of the others that MAY_USE names.
-LAYERS = {
-    "core": "errors events roll tonality controls rules spec data config checkpoint adaptation quotes repeats state"
-    " engine sampling fast reference grid click listener follow voice memory governor improviser modes cadence status"
-    " tickload touch taps clockfollow clocksend beatpatterns beatfollow beatgrid expression performer musician",
-    "files": "midifile tempomap session take options phrases",
-    "live": "portnames sounding systems rtlines jack ports loops clock heap inbox watcher child ward guard recorder"
-    " display logs notify screen sound fakes rehearsal daemon swap hotkeys learn play panic ports_cli replay demo bench"
-    " benchplay doctor",
-    "offline": "framecache corpus batches model growth efficiency ranks runfile teaching calibration validation"
-    " training train rollout generate frames collection survey engraved sources corpora plots plot copied rollstats"
-    " rolltrial rollreport evaluation evaluate",
-    "doubles": "testing hands",
-    "top": "__init__ __main__ cli",
+# What each folder, or module at the top, may import of the others. What is below a folder's line stays below.
+BASIS = {"errors", "system", "music"}
+TOOLS = {"files", "controls", "setting_rules"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "system": {"errors"},
+    "music": {"errors"},
+    "files": {"errors"},
+    "controls": BASIS,
+    "setting_rules": BASIS,
+    "midi": BASIS | {"files"},
+    "sound": BASIS | {"files"},
+    "config": BASIS | TOOLS,
+    "network": BASIS | TOOLS | {"config"},
+    "musician": BASIS | TOOLS | {"config", "network"},
+    "live": BASIS | TOOLS | {"config", "network", "musician", "midi", "sound", "__init__"},
+    "web": BASIS | TOOLS | {"config", "musician", "midi", "sound", "live"},
+    "training": BASIS | TOOLS | {"config", "network"},
+    "evaluation": BASIS | TOOLS | {"config", "network", "musician", "training"},
+    "testing": BASIS | TOOLS | {"config", "network", "musician", "midi"},
+    "commands": BASIS
+    | TOOLS
+    | {"config", "network", "musician", "midi", "sound", "live", "web", "training", "evaluation", "__init__"},
+    "cli": {"errors", "__init__"},
+    "__main__": {"cli"},
+    "__init__": set(),
 }
-MAY_USE = {
-    "core": {"core"},
-    "files": {"core", "files"},
-    "live": {"core", "files", "live"},
-    "offline": {"core", "files", "offline"},
-    "doubles": {"core", "live", "doubles"},
-    "top": {"core", "top"},
-}
-LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules.split()}
-
-# What the core must not know: ports, clocks, threads, processes, logs, terminals, torch, chance of its own.
-FORBIDDEN_IN_CORE = {
+PURE = ("music", "network", "musician")
+IO = {
     *("torch", "mido", "rtmidi", "time", "datetime", "threading", "asyncio", "queue", "multiprocessing", "concurrent"),
     *("subprocess", "socket", "signal", "select", "logging", "rich", "secrets", "tempfile", "shutil"),
+    *("os", "io", "pathlib", "glob"),
 }
-# Only these of the core's modules read files.
-MAY_READ_FILES = {"config", "data", "checkpoint"}
-FILE_MODULES = {"os", "io", "pathlib", "glob"}
+READS_OR_WRITES = {
+    "music/score_reader.py": {"io", "pathlib", "mido"},
+    "music/midi_writer.py": {"io"},
+    "network/checkpoint.py": {"os", "pathlib", "io"},
+}
+"""The pure folders' modules that read or write a file, and with what."""
+SHARED_BY_COMMANDS = {"flags", "timing"}
+
+MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+PURE_MODULES = [module for module in MODULES if module.startswith(PURE)]
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
-    """Every module that is imported anywhere in the tree, late imports too, by its full name."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = ".".join(filter(None, ["livebach" if node.level else "", node.module]))
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+def folder_of(module: str) -> str:
+    """The folder of a module, or its own name at the top."""
+    return module.split("/", maxsplit=1)[0].removesuffix(".py")
 
 
 @cache
 def parsed(module: str) -> ast.Module:
     """A module of the package as a syntax tree."""
-    return ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    return ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
 
 
-def foreign(module: str) -> set[str]:
-    """The top-level packages from elsewhere that a module imports."""
-    return {name.split(".")[0] for name in imports(parsed(module))} - {"livebach"}
+def imports(module: str) -> Iterator[str]:
+    """Every module or name that is imported anywhere in a module, late imports too, by its full name."""
+    for node in ast.walk(parsed(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def own(module: str) -> set[str]:
     """The modules of the package that a module imports."""
-    parts = (name.split(".") for name in imports(parsed(module)))
-    return {part[1] for part in parts if part[0] == "livebach" and len(part) > 1 and part[1] in MODULES} - {module}
+    found = set()
+    for name in imports(module):
+        parts = name.split(".")
+        if parts[0] == "livebach":
+            places = ("/".join(parts[1:end]) for end in (len(parts), len(parts) - 1))
+            paths = [path for place in places for path in (f"{place}.py", f"{place}/__init__.py".lstrip("/"))]
+            found |= {next(path for path in paths if path in MODULES)}
+    return found - {module}
 
 
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
-CORE = [module for module in MODULES if LAYER_OF.get(module) == "core"]
-
-
-def test_the_table_lists_every_module() -> None:
-    """A new module is given a layer here; a module that is gone leaves the table."""
-    assert set(MODULES) == set(LAYER_OF), "LAYERS in this file and the files in livebach/ differ"
+def foreign(module: str) -> set[str]:
+    """The top-level packages from elsewhere that a module imports."""
+    return {name.split(".")[0] for name in imports(module)} - {"livebach"}
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_one_way(module: str) -> None:
-    """A module imports only what its layer may use."""
-    allowed = MAY_USE[LAYER_OF[module]]
-    wrong = {name for name in own(module) if LAYER_OF[name] not in allowed}
-    assert not wrong, f"livebach/{module}.py imports {sorted(wrong)}"
+    """A module imports only of its own folder and of those that its folder may use."""
+    folder = folder_of(module)
+    wrong = {other for other in own(module) if folder_of(other) not in {folder, *MAY_IMPORT[folder]}}
+    assert not wrong, f"livebach/{module} imports {sorted(wrong)}"
 
 
-@pytest.mark.parametrize("module", CORE)
-def test_the_core_knows_no_io(module: str) -> None:
-    """The core has no port, clock, thread, log or torch; files only where the configuration and weights are read."""
-    forbidden = FORBIDDEN_IN_CORE | (set() if module in MAY_READ_FILES else FILE_MODULES)
-    assert not foreign(module) & forbidden
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("commands/")])
+def test_commands_stand_beside_each_other(module: str) -> None:
+    """Of each other, commands take only the shared flags and the timing."""
+    others = {Path(other).stem for other in own(module) if folder_of(other) == "commands"}
+    assert others <= {"__init__", *SHARED_BY_COMMANDS}
 
 
-@pytest.mark.parametrize("module", CORE)
-def test_the_core_has_no_chance_of_its_own(module: str) -> None:
-    """Of `random` it takes nothing but generators of its own, each with a seed that it was given."""
-    assert {name for name in imports(parsed(module)) if name.startswith("random")} <= {"random", "random.Random"}
-    assert not any(isinstance(node, ast.Import) and node.names[0].name == "random" for node in ast.walk(parsed(module)))
-    for node in ast.walk(parsed(module)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Random":
-            assert node.args
+@pytest.mark.parametrize("module", MODULES)
+def test_only_training_knows_torch(module: str) -> None:
+    """No other folder imports torch, not even late."""
+    assert "torch" not in foreign(module) or folder_of(module) == "training"
 
 
-@pytest.mark.parametrize("module", CORE)
-def test_the_core_prints_nothing(module: str) -> None:
-    """The core calls neither print nor input, and opens files only where it may."""
-    names = {
+@pytest.mark.parametrize("module", PURE_MODULES)
+def test_the_core_does_no_io(module: str) -> None:
+    """Music, network and musician know no clock, port, thread, log or process; files only where they are read."""
+    assert not foreign(module) & (IO - READS_OR_WRITES.get(module, set()))
+    calls = {
         node.func.id
         for node in ast.walk(parsed(module))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
-    assert not names & {"print", "input"}
-    assert module in MAY_READ_FILES or "open" not in names
+    assert not calls & {"print", "input"}
+    assert "open" not in calls or module in READS_OR_WRITES
+
+
+@pytest.mark.parametrize("module", PURE_MODULES)
+def test_the_core_has_no_random_source_of_its_own(module: str) -> None:
+    """The core takes from `random` only generators, each with a seed that the caller gave."""
+    assert {name for name in imports(module) if name.startswith("random")} <= {"random.Random"}
+    for node in ast.walk(parsed(module)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Random":
+            assert node.args
 
 
 def reached(module: str) -> set[str]:
@@ -140,16 +157,17 @@ def test_no_cycles(module: str) -> None:
 
 
 def test_the_daemon_never_reaches_training() -> None:
-    """Not even late, not even through others: what plays has no offline module and no torch."""
-    everything = reached("daemon") | {"daemon"}
-    assert not {name for name in everything if LAYER_OF[name] == "offline"}
-    assert not {name for name in everything if "torch" in foreign(name)}
+    """Not even late, and not through others."""
+    assert not {module for module in reached("live/daemon.py") if folder_of(module) in ("training", "evaluation")}
 
 
-@pytest.mark.parametrize("module", ["cli", "play", "daemon", "demo", "replay", "generate", "ports_cli", "panic"])
+@pytest.mark.parametrize(
+    "module",
+    ["cli", "live.daemon", "commands.play", "commands.demo", "commands.replay", "commands.generate", "commands.ports"],
+)
 def test_playing_does_not_load_torch(module: str) -> None:
     """In a fresh interpreter, importing what plays brings no torch, no training and no rtmidi."""
     code = f"import sys, livebach.{module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=PACKAGE.parent)
     assert done.returncode == 0, done.stderr
-    assert not set(done.stdout.split()) & {"torch", "rtmidi", "livebach.training", "livebach.model"}
+    assert not set(done.stdout.split()) & {"torch", "rtmidi", "livebach.training"}

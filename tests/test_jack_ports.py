@@ -10,11 +10,11 @@ from collections.abc import Callable
 from contextlib import closing
 
 import pytest
-from jackrig import LONG_PERIOD, Jack, Listener, Synth, levels
-from waiting import Heard, until, watched
 
-from livebach.events import Control, NoteOff, NoteOn
-from livebach.ports import InputPort, OutputPort, PortError, Thru, list_inputs, list_outputs, listing, panic
+from livebach.midi.ports import InputPort, OutputPort, PortError, Thru, list_inputs, list_outputs, listing, panic
+from livebach.music.events import Control, NoteOff, NoteOn
+from tests.support.jack_rig import LONG_PERIOD, Jack, Listener, Synth, levels
+from tests.support.waiting import Heard, until, watched
 
 pytestmark = [pytest.mark.jack, pytest.mark.parametrize("jack", [LONG_PERIOD], indirect=True)]
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from small import SMALL, random_frames
 
-from livebach.roll import KEYS, ONSET, UNKNOWN
+from livebach.music.roll import KEYS, ONSET, UNKNOWN
+from tests.support.small_network import SMALL, random_frames
 
 torch = pytest.importorskip("torch", reason="the benchmark needs the extra `train`")
 pytest.importorskip("scipy", reason="the benchmark reads its data with scipy")
-from livebach.model import nats  # noqa: E402
+from livebach.training.model import nats
 
 LOW, HIGH = 30, 36
 
@@ -23,12 +22,9 @@ LOW, HIGH = 30, 36
 @pytest.fixture(scope="module")
 def jsb() -> Any:
     """The benchmark as a module."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
-    try:
-        import jsb as found
-    finally:
-        sys.path.pop(0)
-    return found
+    from bench import jsb as module
+
+    return module
 
 
 @pytest.fixture(scope="module")

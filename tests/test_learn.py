@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from livebach import learn
 from livebach.cli import main
+from livebach.commands import learn
 from livebach.config import ConfigError, load
 from livebach.controls import ACTS, DIALS, SWITCHES, Command, takes
-from livebach.data import data_path
 from livebach.errors import UserError
-from livebach.events import Control, Event, NoteOff, NoteOn, Program, to_bytes
-from livebach.hotkeys import HELP, KEYS, NoHotkeys, open_hotkeys
+from livebach.files import data_path
+from livebach.live.hotkeys import HELP, KEYS, NoHotkeys, open_hotkeys
+from livebach.music.events import Control, Event, NoteOff, NoteOn, Program, to_bytes
 
 
 @pytest.mark.parametrize(

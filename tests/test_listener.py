@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.events import Control, Event, NoteOff, NoteOn
-from livebach.listener import Listener
-from livebach.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, Frame
+from livebach.music.events import Control, Event, NoteOff, NoteOn
+from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, Frame
+from livebach.musician.listener import Listener
 
 
 def frames(listener: Listener, events: list[tuple[float, Event]], count: int) -> list[Frame]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.loops import LONGEST_S, QUIET_S, UNEVEN_ROUNDS, WINDOW_S, LoopFilter
+from livebach.midi.feedback_filter import LONGEST_S, QUIET_S, UNEVEN_ROUNDS, WINDOW_S, LoopFilter
 
 ON, OTHER, OFF = b"\x91\x3c\x40", b"\x91\x3c\x41", b"\x81\x3c\x00"
 OFF_AS_ON = b"\x91\x3c\x00"

@@ -6,15 +6,15 @@ import itertools
 
 import numpy as np
 import pytest
-from small import SMALL, melody, network, piece, random_frames, random_given
 
-from livebach.roll import HOLD, KEYS, OFF, STATES, UNKNOWN
-from livebach.spec import CONDITION_FEATURES
+from livebach.music.roll import HOLD, KEYS, OFF, STATES, UNKNOWN
+from livebach.network.spec import CONDITION_FEATURES
+from tests.support.small_network import SMALL, melody, network, piece, random_frames, random_given
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 
-from livebach.model import Noise, drop, forget, from_checkpoint, nats, to_checkpoint  # noqa: E402
-from livebach.validation import on_device, whole_piece  # noqa: E402
+from livebach.training.model import Noise, drop, forget, from_checkpoint, nats, to_checkpoint
+from livebach.training.validation import on_device, whole_piece
 
 TICKS = SMALL.receptive_field + 6
 Inputs = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor", "torch.Tensor"]
@@ -94,7 +94,7 @@ def test_a_given_key_is_seen_from_all_keys(model) -> None:
 
 def test_the_default_given_stack_spans_the_keyboard() -> None:
     """From its lowest key to its highest."""
-    from livebach.spec import NetworkSpec
+    from livebach.network.spec import NetworkSpec
 
     assert sum(NetworkSpec().given_dilations) >= KEYS - 1
 
@@ -184,7 +184,7 @@ def test_it_learns_one_batch_by_heart() -> None:
 
 def test_to_a_checkpoint_and_back(model) -> None:
     """Every weight comes back, and only those that a checkpoint of this shape has."""
-    from livebach.checkpoint import weight_shapes
+    from livebach.network.checkpoint import weight_shapes
 
     saved = to_checkpoint(model, {"data": "none"})
     assert {name: value.shape for name, value in saved.weights.items()} == weight_shapes(SMALL)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from driven import ONE_NOTE, OWN, Take
 
-from livebach.events import NoteOff, NoteOn
-from livebach.modes import SEMITONE, TRITONE
-from livebach.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN, Frame, Texture
+from livebach.music.events import NoteOff, NoteOn
+from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN, Frame
+from livebach.music.texture import Texture
+from livebach.musician.modes import SEMITONE, TRITONE
 from livebach.testing import Script
+from tests.support.driven import ONE_NOTE, OWN, Take
 
 DUET = "turns.mode=duet"
 ACCOMPANY = "turns.mode=accompany"

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from driven import ONE_NOTE, OWN, START, TICK, Take, taken_over
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from livebach.events import Control, Event, NoteOff, NoteOn, Program
-from livebach.modes import mode_of
-from livebach.roll import HOLD, OFF, ONSET, Frame
-from livebach.sampling import Policy
+from livebach.music.events import Control, NoteOff, NoteOn
+from livebach.music.roll import HOLD, ONSET
+from livebach.musician.modes import mode_of
+from tests.support.driven import ONE_NOTE, OWN, START, TICK, Take, taken_over
+from tests.support.random_play import MODE, STEP, Steps, carry_out, chance
 
 # --- idle and listening -----------------------------------------------------------------------------------------------
 
@@ -243,44 +241,10 @@ def test_an_unknown_mode_is_told() -> None:
 # --- for any playing whatever -----------------------------------------------------------------------------------------
 
 
-def chance(number: int, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
-    """A network that plays anything."""
-    return np.select([uniforms < 0.1, uniforms < 0.6], [ONSET, HOLD], OFF).astype(np.uint8)
-
-
-KEY = st.sampled_from([20, 21, 60, 61, 62, 108, 109])
-EVENT = st.one_of(
-    st.builds(NoteOn, KEY, st.integers(1, 127), st.integers(0, 2)),
-    st.builds(NoteOff, KEY, st.just(0), st.integers(0, 2)),
-    st.builds(Control, st.sampled_from([1, 64, 120, 121, 123]), st.sampled_from([0, 127]), st.integers(0, 2)),
-    st.builds(Program, st.integers(0, 127), st.integers(0, 2)),
-)
-WAIT = st.one_of(st.floats(-1, 40), st.sampled_from([0.0, 1e7]))
-STEP = st.tuples(WAIT, st.one_of(EVENT, st.sampled_from(["advance", "run", "stop"])))
-Steps = list[tuple[float, Event | str]]
-MODE = st.sampled_from(["continue", "continue", "duet", "accompany", "listen"])
 OTHER = st.sampled_from(
     ["time.click=on", "time.count_in_bars=1", "midi.thru=off", "midi.input_channel=1", "time.bpm=120"]
 )
 SETTINGS = st.builds(lambda mode, other: (f"turns.mode={mode}", other), MODE, OTHER)
-
-
-def carry_out(take: Take, steps: Steps) -> list[Event]:
-    """Do anything in any order, on time or not, and stop; returns all that was sent."""
-    now = 0.0
-    for ticks, step in steps:
-        now += ticks
-        if step == "advance":
-            take.late(now)
-        elif step == "run":
-            take.late(now - 50)
-            take.run(now)
-        elif step == "stop":
-            take._send(now, take.musician.stop(START + now * TICK))
-        elif not isinstance(step, str):
-            take._send(now, take.musician.feed(step, START + now * TICK))
-    take._send(now, take.musician.stop(START + now * TICK))
-    return [event for _, event in take.sent]
 
 
 @settings(deadline=None, max_examples=150)

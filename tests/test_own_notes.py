@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from driven import ONE_NOTE, OWN, START, TICK, Take, taken_over, textures
 
-from livebach.events import Control, Event, NoteOff, NoteOn
-from livebach.roll import ONSET, Texture
+from livebach.music.events import Control, Event, NoteOff, NoteOn
+from livebach.music.roll import ONSET
+from livebach.music.texture import Texture
+from tests.support.driven import ONE_NOTE, OWN, START, TICK, Take, taken_over, textures
 
 # --- its own notes and the player's -----------------------------------------------------------------------------------
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import mido
 import numpy as np
 import pytest
-from jackrig import Jack, Listener, Player, Synth, levels
-from waiting import until
 
-from livebach.phrases import PHRASES
+from livebach.music.phrases import PHRASES
+from tests.support.jack_rig import Jack, Listener, Player, Synth, levels
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.jack
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from stand_in import no_network
-from test_plots import PNG, drawing
 
-from livebach import plots, sound
 from livebach.cli import main
+from livebach.commands.plot import notes_of
 from livebach.config import Config, override, to_dict
-from livebach.events import Control, Event, NoteOff, NoteOn
-from livebach.plot import notes_of
-from livebach.plots import Sounding
-from livebach.session import Call, Header, Log
+from livebach.evaluation import pictures
+from livebach.evaluation.pictures import Sounding
+from livebach.live.session_log import Call, Header, Log
+from livebach.music.events import Control, Event, NoteOff, NoteOn
+from livebach.sound import fluidsynth
+from tests.support.pictures import PNG, drawing
+from tests.support.stand_in import no_network
 
 
 @pytest.fixture
 def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A take of the demo's."""
     no_network(monkeypatch)
-    monkeypatch.setattr(sound, "find", lambda: None)
+    monkeypatch.setattr(fluidsynth, "find", lambda: None)
     assert main(["demo", "--fast", "--bars", "3", "--seed", "4", "--folder", str(tmp_path / "takes")]) == 0
     return next((tmp_path / "takes").iterdir())
 
@@ -49,7 +50,7 @@ def test_notes_of_both_with_their_ends() -> None:
         Call("advance", 12, (NoteOff(48, 0, 1), NoteOn(50, 70, 2))),
         feed(12.5, Control(64, 127)),
         Call("stop", 13, (NoteOff(50, 0, 2),)),
-        settings=("control.mute=note 21", "sound.voices=2"),
+        settings=("control.mute=note 21", "fluidsynth.voices=2"),
     )
     assert notes_of(log) == [Sounding(60, 0, 1.5, False), Sounding(48, 1, 2, True), Sounding(50, 2, 3, True)]
 
@@ -76,7 +77,7 @@ def test_a_take_is_drawn(played: Path, tmp_path: Path, capsys: pytest.CaptureFix
 def test_both_colours_and_the_legend() -> None:
     """Yours and livebach's; a long take goes on in the next row."""
     notes = [Sounding(60, 0, 1, False), Sounding(48, 50, 51, True)]
-    figure = plots.take_figure(notes, 0, 60)
+    figure = pictures.take_figure(notes, 0, 60)
     assert len(figure.axes) == 2
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["you", "livebach"]
     assert figure.axes[1].get_xlim() == (30, 60)

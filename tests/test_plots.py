@@ -7,18 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pieces import OPENINGS
-from test_evaluation import write_midi
 
-from livebach import plots
 from livebach.cli import main
 from livebach.errors import UserError
-from livebach.roll import KEYS, Note, frames_from_notes
-
-PNG = b"\x89PNG"
-drawing = pytest.mark.skipif(
-    not __import__("importlib.util").util.find_spec("matplotlib"), reason="needs the extra plot"
-)
+from livebach.evaluation import pictures
+from livebach.music.roll import KEYS, Note, frames_from_notes
+from tests.support.midi_files import write_midi
+from tests.support.pictures import PNG, drawing
+from tests.support.pieces import OPENINGS
 
 
 @pytest.fixture
@@ -32,8 +28,8 @@ def fugue(tmp_path: Path) -> Path:
 def test_bars_of_notes() -> None:
     """Start, end and key of each note; those over before the row are left out, one that goes on is cut."""
     frames = frames_from_notes([Note(60, 0, 2), Note(64, 1, 5), Note(67, 4, 6)])
-    assert sorted(plots._bars_of_notes(frames, 0)) == [(0, 2, 60), (1, 5, 64), (4, 6, 67)]
-    assert sorted(plots._bars_of_notes(frames, 3)) == [(3, 5, 64), (4, 6, 67)]
+    assert sorted(pictures._bars_of_notes(frames, 0)) == [(0, 2, 60), (1, 5, 64), (4, 6, 67)]
+    assert sorted(pictures._bars_of_notes(frames, 3)) == [(3, 5, 64), (4, 6, 67)]
 
 
 @drawing
@@ -41,7 +37,7 @@ def test_bars_of_notes() -> None:
 def test_roll_png(tmp_path: Path, length: int) -> None:
     """Rolls of any length become a picture, with nothing in them too."""
     frames = frames_from_notes([Note(60, t, t + 3) for t in range(0, length, 5)], length)
-    plots.roll_png(tmp_path / "roll.png", frames, 16, primed=8, upbeat=4)
+    pictures.roll_png(tmp_path / "roll.png", frames, 16, primed=8, upbeat=4)
     assert (tmp_path / "roll.png").read_bytes().startswith(PNG)
 
 
@@ -50,18 +46,18 @@ def test_prime_and_network_have_two_colours() -> None:
     """A note that goes on past the prime's end is drawn in both."""
     from matplotlib.colors import to_hex
 
-    axes = plots.roll_figure(frames_from_notes([Note(60, 0, 8)]), [0], primed=4).axes[0]
+    axes = pictures.roll_figure(frames_from_notes([Note(60, 0, 8)]), [0], primed=4).axes[0]
     drawn = [c for c in axes.collections if len(c.get_facecolors()) and len(c.get_paths())]
     spans = {to_hex(c.get_facecolors()[0]): c.get_paths()[0].get_extents().intervalx.tolist() for c in drawn}
-    assert spans[plots.GIVEN_COLOUR] == pytest.approx([0, 4 - 0.15])
-    assert spans[plots.OWN_COLOUR] == pytest.approx([4, 8 - 0.15])
+    assert spans[pictures.GIVEN_COLOUR] == pytest.approx([0, 4 - 0.15])
+    assert spans[pictures.OWN_COLOUR] == pytest.approx([4, 8 - 0.15])
 
 
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch, fugue: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line says what to install, and no file is left behind."""
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(UserError, match=r"livebach\[plot\]"):
-        plots.figure_of(1, 1)
+        pictures.figure_of(1, 1)
     picture = fugue.with_suffix(".png")
     assert main(["frames", str(fugue), "--png", str(picture)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.events import Control, NoteOff, NoteOn
-from livebach.fakes import FakePort, FakeSystem, FakeWire, ManualClock
-from livebach.portnames import PortError, find_port, others, unnumbered
-from livebach.ports import InputPort, OutputPort, Thru, list_inputs
-from livebach.sounding import Sounding, is_channel_message
-from livebach.systems import RtMidiSystem
-from livebach.watcher import Watcher
+from livebach.midi.active_notes import Sounding, is_channel_message
+from livebach.midi.backends import RtMidiSystem
+from livebach.midi.loopback import FakePort, FakeWire
+from livebach.midi.port_names import PortError, find_port, others, unnumbered
+from livebach.midi.port_watcher import Watcher
+from livebach.midi.ports import InputPort, OutputPort, Thru, list_inputs
+from livebach.music.events import Control, NoteOff, NoteOn
+from livebach.system.clock import ManualClock
+from livebach.testing import FakeSystem
 
 ALSA = [
     "Midi Through:Midi Through Port-0 14:0",
@@ -119,7 +121,9 @@ def test_without_the_sound_library_one_line_says_what_to_install(monkeypatch: py
 
 def test_where_no_system_runs_each_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any MIDI system, the line has the reason of every one of them."""
-    monkeypatch.setattr("livebach.ports.systems", lambda _api: [FakeSystem(running=False), FakeSystem(running=False)])
+    monkeypatch.setattr(
+        "livebach.midi.ports.systems", lambda _api: [FakeSystem(running=False), FakeSystem(running=False)]
+    )
     with pytest.raises(PortError, match="no fake server is running; no fake server is running"):
         list_inputs()
 
@@ -251,7 +255,7 @@ def test_a_loop_inside_the_process_does_not_lock_up() -> None:
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSystem]:
     """A MIDI system with a keyboard and a synth."""
     fake = FakeSystem(inputs=["Piano:Piano 24:0"], outputs=["FLUID Synth (1):in 128:0"])
-    monkeypatch.setattr("livebach.ports.systems", lambda _api: [fake])
+    monkeypatch.setattr("livebach.midi.ports.systems", lambda _api: [fake])
     return fake
 
 

@@ -8,20 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driven import Take
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
-from small import blank, melody, piece
-from test_checkpoint import made
 
-from livebach import checkpoint
-from livebach.checkpoint import CheckpointError, load, save
-from livebach.copied import Source
-from livebach.governor import playable
-from livebach.quotes import GRAM, NOTHING, SHORTEST, Quotes, QuoteWatch, _hash, _hashes, line_steps_of, steps_of
-from livebach.roll import KEYS, LOW_KEY, ONSET, Frame, Frames, Note, frames_from_notes
-from livebach.sampling import Policy
+from livebach.evaluation.copied_runs import Source
+from livebach.music.roll import KEYS, LOW_KEY, ONSET, Frame, Frames, Note, frames_from_notes
+from livebach.musician.vetoes import QuoteWatch, playable
+from livebach.network import checkpoint
+from livebach.network.checkpoint import CheckpointError, load, save
+from livebach.network.quotes import GRAM, NOTHING, Quotes, _hashes, line_steps_of, run_hash, steps_of
+from livebach.network.sampling import Policy
+from livebach.setting_rules import SHORTEST_QUOTE
+from tests.support.driven import Take
+from tests.support.small_checkpoint import made
+from tests.support.small_network import blank, melody, piece
 
 SCORE = piece("score", melody(5, 80)).frames
 """Two voices, without a run that comes again."""
@@ -41,7 +42,7 @@ def heard(frames: Frames, quotes: Quotes, longest: int | None = LIMIT) -> list[i
 def test_the_hash_of_one_run_is_that_of_many(steps: list[int]) -> None:
     """The quick one of a single run says what the one of all runs at once says."""
     many = _hashes(np.array(steps, np.int64))
-    assert many.tolist() == [_hash(steps[i : i + GRAM]) for i in range(len(steps) - GRAM + 1)]
+    assert many.tolist() == [run_hash(steps[i : i + GRAM]) for i in range(len(steps) - GRAM + 1)]
 
 
 def test_its_own_training_music_is_a_quote_in_every_key() -> None:
@@ -66,7 +67,7 @@ def test_other_music_is_none() -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(0, 30), st.integers(0, 30), st.integers(SHORTEST, 40))
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(SHORTEST_QUOTE, 40))
 def test_the_watch_is_as_strict_as_the_measure(start: int, other: int, limit: int) -> None:
     """Where it would let all of a stretch pass, the longest copy in it, by `copied`, is within the limit."""
     mixed = np.concatenate([SCORE[start : start + 60], piece("x", melody(other, 30)).frames, SCORE[other:][:40]])
@@ -156,7 +157,7 @@ def test_a_wrong_list_is_refused(wrong: np.ndarray, said: str, tmp_path: Path) -
 
 def test_too_much_music_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a corpus too large to be learnt by heart there is no list."""
-    monkeypatch.setattr("livebach.quotes.MOST_RUNS", 30)
+    monkeypatch.setattr("livebach.network.quotes.MOST_RUNS", 30)
     assert len(Quotes.of([SCORE]).notes) == 0
 
 
@@ -165,7 +166,7 @@ def test_many_pieces_are_gathered_bit_by_bit(monkeypatch: pytest.MonkeyPatch) ->
     pieces = [piece("m", melody(seed)).frames for seed in range(6)]
     whole = Quotes.of(pieces)
     assert len(whole.notes)
-    monkeypatch.setattr("livebach.quotes.MOST_RUNS", len(whole.notes))
+    monkeypatch.setattr("livebach.network.quotes.MOST_RUNS", len(whole.notes))
     again = Quotes.of(pieces * 3)
     assert np.array_equal(again.notes, whole.notes)
     both = Quotes.of(pieces[:3]).joined(Quotes.of(pieces[2:]))
@@ -175,7 +176,8 @@ def test_many_pieces_are_gathered_bit_by_bit(monkeypatch: pytest.MonkeyPatch) ->
 def test_training_writes_them(tmp_path: Path) -> None:
     """The checkpoint of a run knows the music that the run was trained on."""
     torch = pytest.importorskip("torch", reason="training needs the extra `train`")
-    from test_train_cli import train, write_midi
+    from tests.support.midi_files import write_midi
+    from tests.support.small_training import train
 
     assert torch
     for seed in range(4):
@@ -189,12 +191,11 @@ def test_training_writes_them(tmp_path: Path) -> None:
 def test_a_roll_out_keeps_the_limit() -> None:
     """Over the engine itself: what it has played once, by a seed, it plays again, until it would be a quote."""
     pytest.importorskip("torch", reason="makes its network in torch")
-    from small import network
-
-    from livebach.engine import Engine
-    from livebach.model import to_checkpoint
-    from livebach.roll import Metre
-    from livebach.rollout import RollOut
+    from livebach.music.metre import Metre
+    from livebach.musician.rollout import RollOut
+    from livebach.network.engine import Engine
+    from livebach.training.model import to_checkpoint
+    from tests.support.small_network import network
 
     engine = Engine(to_checkpoint(network(loud=1.2), {}))
 

@@ -14,19 +14,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from pieces import OPENINGS, transposed
-from test_train_cli import SMALL, write_midi
 
 from livebach.cli import main
+from tests.support.midi_files import write_midi
+from tests.support.pieces import OPENINGS, transposed
+from tests.support.small_training import SMALL_SETTINGS
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 
-from safetensors.torch import load_file  # noqa: E402
+from safetensors.torch import load_file
 
-from livebach.efficiency import matmul_peak, training_flops  # noqa: E402
-from livebach.ranks import Ranks  # noqa: E402
-from livebach.reference import REFERENCE, multiply_adds  # noqa: E402
-from livebach.runfile import LOG_FILE, STATE_FILE, TrainConfig, TrainingError, read_state_header  # noqa: E402
+from livebach.network.reference import REFERENCE, multiply_adds
+from livebach.training.devices import matmul_peak, training_flops
+from livebach.training.distributed import Ranks
+from livebach.training.run_files import LOG_FILE, STATE_FILE, TrainConfig, TrainingError, read_state_header
 
 TOP = Path(__file__).parent.parent
 LIMIT_S = 400
@@ -46,7 +47,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(data: Path, out: Path, updates: int) -> list[str]:
     """Of a small run without dropout and forgetting: their draws are each process's own."""
-    words = [word for pair in (*SMALL, "dropout=0.0", "forgotten=0.0", "batch=4") for word in ("--set", pair)]
+    words = [word for pair in (*SMALL_SETTINGS, "dropout=0.0", "forgotten=0.0", "batch=4") for word in ("--set", pair)]
     return ["train", "--data", str(data), "--out", str(out), "--device", "cpu", "--updates", str(updates), *words]
 
 
@@ -143,10 +144,9 @@ def test_shares_are_the_whole() -> None:
 
 def test_a_batch_that_does_not_divide(tmp_path: Path) -> None:
     """One line, before anything is done."""
-    from small import SMALL as SPEC
-    from small import corpus
-
-    from livebach.training import Trainer
+    from livebach.training.loop import Trainer
+    from tests.support.small_network import SMALL as SPEC
+    from tests.support.small_network import corpus
 
     with pytest.raises(TrainingError, match="batch must be a multiple of the 3 processes, got 4"):
         Trainer(SPEC, TrainConfig(batch=4, device="cpu"), corpus(), tmp_path, Ranks(0, 3))

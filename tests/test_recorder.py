@@ -18,13 +18,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach import recorder, session
-from livebach.config import Config, Time, to_dict, with_value
+from livebach.config import Config, Time, with_value
 from livebach.errors import UserError
-from livebach.events import Control, Event, NoteOff, NoteOn, Program, from_bytes, to_bytes
-from livebach.midifile import LONGEST_PAUSE, PPQ, Ruler, to_midi, write_new
-from livebach.roll import Metre
-from livebach.session import Call, Header, Log
+from livebach.files import write_new
+from livebach.live import recorder, session_log
+from livebach.live.session_log import Call, Log
+from livebach.music.events import Control, Event, NoteOff, NoteOn, Program, from_bytes, to_bytes
+from livebach.music.metre import Metre
+from livebach.music.midi_writer import LONGEST_PAUSE, PPQ, Ruler, to_midi
+from tests.support.recorders import header
 
 BYTE = st.integers(0, 127)
 CHANNEL = st.integers(0, 15)
@@ -41,17 +43,6 @@ CALLS = st.one_of(
     st.builds(Call, st.just("advance"), TIMES, OUT, st.none(), st.none() | TIMES),
     st.builds(Call, st.just("stop"), TIMES, OUT),
 )
-
-
-def header(config: Config | None = None) -> Header:
-    """A header with nothing special in it."""
-    return Header(
-        to_dict(with_value(config or Config(), "sampling.seed", 7)),
-        seed=7,
-        start_s=1.5,
-        checkpoint="default",
-        sha256="00",
-    )
 
 
 def parsed(data: bytes) -> mido.MidiFile:
@@ -71,8 +62,8 @@ def write(folder: Path, calls: list[Call]) -> Path:
 @given(st.lists(CALLS, max_size=8))
 def test_log_lines_round_trip(calls: list[Call]) -> None:
     """Every call is read back as it was, times to the last bit."""
-    text = "\n".join([session.header_line(header()), *map(session.call_line, calls), ""])
-    log = session.read_text(text)
+    text = "\n".join([session_log.header_line(header()), *map(session_log.call_line, calls), ""])
+    log = session_log.read_text(text)
     assert log.header == header()
     assert log.calls == calls
 
@@ -89,7 +80,7 @@ def test_take_is_kept_with_its_midi_file(tmp_path: Path) -> None:
         Call("advance", 2.5 + 2 * quarter, (own_on,), None, 2.5 + 2 * quarter),
         Call("stop", 2.5 + 3 * quarter, (own_off,)),
     ]
-    file = mido.MidiFile(write(tmp_path, calls) / session.MIDI)
+    file = mido.MidiFile(write(tmp_path, calls) / session_log.MIDI)
     assert [track.name for track in file.tracks] == ["you", "livebach"]
     starts = []
     for track in file.tracks:
@@ -114,9 +105,9 @@ def test_lines_reach_the_disk_while_playing(tmp_path: Path) -> None:
     for n in range(3):
         rec.call(Call("advance", float(n)))
     limit = time.monotonic() + 1
-    while len(session.read(rec.folder).calls) < 3 and time.monotonic() < limit:
+    while len(session_log.read(rec.folder).calls) < 3 and time.monotonic() < limit:
         time.sleep(0.01)
-    assert len(session.read(rec.folder).calls) == 3
+    assert len(session_log.read(rec.folder).calls) == 3
     rec.close()
 
 
@@ -134,11 +125,11 @@ def test_killed_take_can_be_read(tmp_path: Path) -> None:
     folder = Path(child.stdout.readline().strip())
     child.kill()
     child.communicate()
-    with (folder / session.LOG).open("a") as log:
+    with (folder / session_log.LOG).open("a") as log:
         log.write('{"do":"feed","t":1.')
-    found = session.read(folder)
+    found = session_log.read(folder)
     assert [call.event for call in found.calls] == [NoteOn(60, 64, 0)]
-    messages = mido.MidiFile(session.write_midi(found, tmp_path / "out.mid")).tracks[0]
+    messages = mido.MidiFile(session_log.write_midi(found, tmp_path / "out.mid")).tracks[0]
     assert [message.type for message in messages if message.type.startswith("note")] == ["note_on", "note_off"]
 
 
@@ -196,11 +187,11 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
 def test_damaged_log_is_named_in_one_line(at: int, byte: int) -> None:
     """Wherever a byte is damaged, the log is read or refused in one line with its line number."""
     calls = [Call("feed", 1.0, (), NoteOn(60)), Call("advance", 2.0, (NoteOn(62),)), Call("stop", 3.0)]
-    text = "\n".join([session.header_line(header()), *map(session.call_line, calls), ""])
+    text = "\n".join([session_log.header_line(header()), *map(session_log.call_line, calls), ""])
     at %= len(text)
     message = "line 1"
     try:
-        session.read_text(text[:at] + chr(byte) + text[at + 1 :])
+        session_log.read_text(text[:at] + chr(byte) + text[at + 1 :])
     except UserError as error:
         message = str(error)
     assert "line" in message
@@ -229,11 +220,11 @@ def test_midi_file_holds_what_was_played_and_leaves_no_note_on(events: list[tupl
 def test_midi_file_is_the_same_when_made_later(calls: list[Call], click: bool) -> None:
     """Written call by call or all at once from the log: the same bytes."""
     head = header(Config(time=Time(click=click)))
-    score = session.Score(head, BytesIO(), BytesIO())
+    score = session_log.Score(head, BytesIO(), BytesIO())
     for call in calls:
         score.add(call)
     with tempfile.TemporaryDirectory() as folder:
-        path = session.write_midi(Log(head, calls), Path(folder) / "a.mid")
+        path = session_log.write_midi(Log(head, calls), Path(folder) / "a.mid")
         assert path.read_bytes() == score.midi()
 
 
@@ -262,9 +253,9 @@ def test_a_pause_of_days_is_shortened() -> None:
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     """A name that is taken is refused."""
     path = tmp_path / "a.mid"
-    write_new(to_midi([("you", [])], Ruler(60, Metre())), path)
+    write_new(path, to_midi([("you", [])], Ruler(60, Metre())))
     with pytest.raises(UserError, match="nothing is overwritten"):
-        write_new(to_midi([("you", [])], Ruler(60, Metre())), path)
+        write_new(path, to_midi([("you", [])], Ruler(60, Metre())))
 
 
 def test_config_travels_with_the_take(tmp_path: Path) -> None:
@@ -272,4 +263,4 @@ def test_config_travels_with_the_take(tmp_path: Path) -> None:
     config = Config(time=Time(bpm=61.5, metre=Metre(6, 8)))
     rec = recorder.SessionRecorder(tmp_path, header(config), pytest.fail)
     rec.close()
-    assert session.read(rec.folder).config == with_value(config, "sampling.seed", 7)
+    assert session_log.read(rec.folder).config == with_value(config, "sampling.seed", 7)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small import blank, random_frames
 
-from livebach.governor import playable
-from livebach.repeats import MOST_TIMES, RepeatWatch
-from livebach.roll import KEYS, ONSET, Frame, Frames
-from livebach.rollstats import times_in_a_row
-from livebach.sampling import Policy
+from livebach.evaluation.roll_statistics import times_in_a_row
+from livebach.music.roll import KEYS, ONSET, Frame, Frames
+from livebach.musician.vetoes import MOST_TIMES, RepeatWatch, playable
+from livebach.network.sampling import Policy
+from tests.support.small_network import blank, random_frames
 
 BAR = 8
 TUNE = random_frames(2 * BAR, 3, 0.05)

@@ -7,26 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.roll import (
+from livebach.music.metre import METRE_FEATURES, Metre, metre_features, metre_track
+from livebach.music.roll import (
     HIGH_KEY,
     HOLD,
     KEYS,
     LOW_KEY,
-    METRE_FEATURES,
     OFF,
     ONSET,
     Frames,
-    Metre,
     Note,
-    Texture,
     frames_from_notes,
     legalise,
-    metre_features,
-    metre_track,
     notes_from_frames,
-    texture_levels,
-    texture_of,
 )
+from livebach.music.texture import Texture, texture_levels, texture_of
 
 
 def random_frames(seed: int, length: int, rate: float) -> Frames:

@@ -9,21 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small
 from hypothesis import given
 from hypothesis import strategies as st
-from pieces import OPENINGS, line, transposed
-from test_evaluation import write_midi
 
-from livebach import checkpoint, rollreport, rolltrial
-from livebach import rollstats as stats
 from livebach.cli import main
 from livebach.config import load as load_config
-from livebach.copied import Source
-from livebach.corpus import Corpus
-from livebach.quotes import line_steps_of, steps_of
-from livebach.roll import HOLD, KEYS, ONSET, Frames, Metre, Note, frames_from_notes, metre_track, notes_from_frames
-from livebach.rolltrial import RollOutRecord, metre_of
+from livebach.evaluation import roll_statistics as stats
+from livebach.evaluation import rollout_report, rollout_runs
+from livebach.evaluation.copied_runs import Source
+from livebach.evaluation.rollout_runs import RollOutRecord, metre_of
+from livebach.music.metre import Metre, metre_track
+from livebach.music.roll import HOLD, KEYS, ONSET, Frames, Note, frames_from_notes, notes_from_frames
+from livebach.network import checkpoint
+from livebach.network.quotes import line_steps_of, steps_of
+from livebach.training.corpus import Corpus
+from tests.support import small_network
+from tests.support.midi_files import write_midi
+from tests.support.pieces import OPENINGS, line, transposed
 
 SCALE = line("60:1 62:1 64:1 65:1 67:1 69:1 71:1 72:1")
 
@@ -81,7 +83,7 @@ def test_note_lengths() -> None:
 @given(st.integers(0, 999))
 def test_note_lengths_are_those_of_the_notes(seed: int) -> None:
     """On any legal frames the lengths are those of `notes_from_frames`."""
-    frames = small.random_frames(12, seed, 0.3)
+    frames = small_network.random_frames(12, seed, 0.3)
     assert sorted(stats.note_ticks(frames)) == sorted(n.end - n.start for n in notes_from_frames(frames))
 
 
@@ -158,10 +160,10 @@ def test_positions_are_compared_metre_by_metre() -> None:
     four, three = (4, 16), (4, 12)
     ours = {four: np.array([3, 1]), three: np.array([4, 0])}
     theirs = {four: np.array([1, 1]), (3, 6): np.array([1, 0])}
-    assert rollreport.overlap_of_positions(ours, theirs, ours) == pytest.approx(0.75)
+    assert rollout_report.overlap_of_positions(ours, theirs, ours) == pytest.approx(0.75)
     both = {**theirs, three: np.array([0, 9])}
-    assert rollreport.overlap_of_positions(ours, both, ours) == pytest.approx(0.375)
-    assert rollreport.overlap_of_positions(ours, {}, ours) is None
+    assert rollout_report.overlap_of_positions(ours, both, ours) == pytest.approx(0.375)
+    assert rollout_report.overlap_of_positions(ours, {}, ours) is None
 
 
 # -- copies -----------------------------------------------------------------------------------------------------------
@@ -217,8 +219,8 @@ def test_copies_stay_in_their_window() -> None:
     """A piece copied whole counts in each window as many notes as the window has."""
     frames = drawn(" ".join(f"{60 + i * i % 17}:4" for i in range(256)))
     source = Source([steps_of(frames)])
-    assert rollreport.copies(frames, "copied_notes", source) == [128, 128]
-    assert rollreport.copies(frames[:40], "copied_notes", source) == [10]
+    assert rollout_report.copies(frames, "copied_notes", source) == [128, 128]
+    assert rollout_report.copies(frames[:40], "copied_notes", source) == [10]
 
 
 # -- the report -------------------------------------------------------------------------------------------------------
@@ -234,10 +236,10 @@ def test_a_metre_has_its_beat_and_bar(metre: str) -> None:
 
 def test_bounds() -> None:
     """A value on the bound keeps it; what cannot be told does not."""
-    assert rollreport.check("x", 2, high=2)["ok"]
-    assert not rollreport.check("x", 2.1, high=2)["ok"]
-    assert not rollreport.check("x", 0.5, low=0.8)["ok"]
-    assert not rollreport.check("x", None, low=0.8)["ok"]
+    assert rollout_report.check("x", 2, high=2)["ok"]
+    assert not rollout_report.check("x", 2.1, high=2)["ok"]
+    assert not rollout_report.check("x", 0.5, low=0.8)["ok"]
+    assert not rollout_report.check("x", None, low=0.8)["ok"]
 
 
 def record(frames: Frames, metre: Metre = Metre(3, 4)) -> RollOutRecord:  # noqa: B008
@@ -248,9 +250,11 @@ def record(frames: Frames, metre: Metre = Metre(3, 4)) -> RollOutRecord:  # noqa
 
 def test_a_roll_out_like_its_model_is_in_bounds() -> None:
     """A piece held against itself differs in nothing; what it copies is all of it."""
-    one = small.piece("a", small.melody(1, 600))
-    real = rollreport.reference(Corpus({"train": [one], "valid": [small.piece("b", small.melody(2, 300))], "test": []}))
-    report = rollreport.report(real, [record(one.frames)])
+    one = small_network.piece("a", small_network.melody(1, 600))
+    real = rollout_report.reference(
+        Corpus({"train": [one], "valid": [small_network.piece("b", small_network.melody(2, 300))], "test": []})
+    )
+    report = rollout_report.report(real, [record(one.frames)])
     kept = {check["name"]: check["ok"] for check in report["checks"]}
     assert [name for name, ok in kept.items() if not ok] == ["copied_notes, longest", "copied_line, longest"]
     assert report["copies"]["copied_notes"]["above"] == 1
@@ -259,11 +263,11 @@ def test_a_roll_out_like_its_model_is_in_bounds() -> None:
 
 def test_a_roll_out_that_falls_silent_is_out_of_bounds() -> None:
     """Silence for half of it breaks the bounds on silence, repetition, onset rate and drift."""
-    one = small.piece("a", small.melody(1, 600))
-    real = rollreport.reference(Corpus({"train": [one], "valid": [], "test": []}))
+    one = small_network.piece("a", small_network.melody(1, 600))
+    real = rollout_report.reference(Corpus({"train": [one], "valid": [], "test": []}))
     frames = one.frames.copy()
     frames[600:] = 0
-    report = rollreport.report(real, [record(frames)])
+    report = rollout_report.report(real, [record(frames)])
     broken = {check["name"] for check in report["checks"] if not check["ok"]}
     assert {
         "longest silence, bars", "two bars in a row, times", "onset_rate, least of a window",
@@ -283,34 +287,34 @@ def test_a_knob_is_held_against_music_like_it() -> None:
     """Roll-outs that strike every fourth tick are like the slow part of a piece, and unlike the whole of it."""
     frames = np.concatenate([struck_every(4, 1024), struck_every(1, 1024)])
     places = metre_track(len(frames), [(0, Metre(4, 4))], 4)
-    both = replace(small.piece("a", small.melody(1, 20)), frames=frames, places=places)
-    many = [replace(both, name=f"{i}") for i in range(rollreport.LEAST_PIECES)]
-    real = rollreport.reference(Corpus({"train": many, "valid": [], "test": []}))
-    found = rollreport.summary(real, [record(struck_every(4, 600), Metre(4, 4))], "onset_rate")
+    both = replace(small_network.piece("a", small_network.melody(1, 20)), frames=frames, places=places)
+    many = [replace(both, name=f"{i}") for i in range(rollout_report.LEAST_PIECES)]
+    real = rollout_report.reference(Corpus({"train": many, "valid": [], "test": []}))
+    found = rollout_report.summary(real, [record(struck_every(4, 600), Metre(4, 4))], "onset_rate")
     whole = next(c for c in found["checks"] if c["name"].startswith("note_lengths"))
     assert whole["value"] < 0.3  # four of five real notes are short
     like = found["alike"]
     assert (like["windows"], like["pieces"], like["low"]) == (8 * 5, 8, pytest.approx(0.2375))
     assert like["overlaps"]["note_lengths"]["share"] == pytest.approx(1, abs=0.02)
-    faster = rollreport.summary(real, [record(struck_every(2, 600), Metre(4, 4))], "onset_rate")["alike"]
+    faster = rollout_report.summary(real, [record(struck_every(2, 600), Metre(4, 4))], "onset_rate")["alike"]
     assert (faster["windows"], faster["pieces"]) == (0, 0)
     few = replace(real, pieces=real.pieces[:7], shapes=real.shapes[:7])
-    slow = rollreport.shape_of_rollouts([record(struck_every(4, 600), Metre(4, 4))])
-    assert "overlaps" in rollreport.alike(real, slow, "onset_rate")
-    assert "overlaps" not in rollreport.alike(few, slow, "onset_rate")
+    slow = rollout_report.shape_of_rollouts([record(struck_every(4, 600), Metre(4, 4))])
+    assert "overlaps" in rollout_report.alike(real, slow, "onset_rate")
+    assert "overlaps" not in rollout_report.alike(few, slow, "onset_rate")
 
 
 def test_roll_outs_go_through_the_pieces() -> None:
     """Each has a piece in turn and a seed of its own, from the settings' seed on."""
-    pieces = small.corpus().splits["train"]
-    todo = rolltrial.tasks(load_config(assignments=["sampling.seed=5"]), pieces, 512, 3)
+    pieces = small_network.corpus().splits["train"]
+    todo = rollout_runs.tasks(load_config(assignments=["sampling.seed=5"]), pieces, 512, 3)
     assert [(t.piece.name, t.seed) for t in todo] == [("a", 5), ("b", 6), ("a", 7)]
 
 
 def test_a_knob_is_turned_alone() -> None:
     """Low, middle and high differ in one knob; the other stays as it was set."""
-    found = rolltrial.turned(load_config(), "density")
-    assert [c.sampling.density for c in found.values()] == sorted(rolltrial.LEVELS.values())
+    found = rollout_runs.turned(load_config(), "density")
+    assert [c.sampling.density for c in found.values()] == sorted(rollout_runs.LEVELS.values())
     assert {c.sampling.polyphony for c in found.values()} == {load_config().sampling.polyphony}
 
 
@@ -322,7 +326,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pieces long enough for a window, one of them for validation."""
     folder = tmp_path_factory.mktemp("data")
     for seed, name in enumerate(("wtc1p06", "wtc1p01", "other")):
-        write_midi(folder / f"{name}.mid", small.melody(seed, 300))
+        write_midi(folder / f"{name}.mid", small_network.melody(seed, 300))
     write_midi(folder / "short.mid", OPENINGS["fugue in C (BWV 846)"])
     return folder
 
@@ -331,10 +335,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a small network of random weights."""
     pytest.importorskip("torch", reason="needs the extra train")
-    from livebach.model import to_checkpoint
+    from livebach.training.model import to_checkpoint
 
-    path = tmp_path_factory.mktemp("network") / "small.safetensors"
-    checkpoint.save(path, to_checkpoint(small.network(), {}))
+    path = tmp_path_factory.mktemp("network") / "small_network.safetensors"
+    checkpoint.save(path, to_checkpoint(small_network.network(), {}))
     return path
 
 
@@ -361,10 +365,10 @@ def test_the_command_writes_all(data: Path, network: Path, tmp_path: Path, capsy
 
 def test_roll_outs_in_processes_are_the_same(data: Path, network: Path) -> None:
     """Played two at once, they are what they are one after the other."""
-    from livebach.corpus import load_corpus
+    from livebach.training.corpus import load_corpus
 
-    todo = rolltrial.tasks(load_config(), load_corpus(data).splits["valid"], 40, 2)
-    alone, beside = (rolltrial.play_all(network, todo, jobs) for jobs in (1, 2))
+    todo = rollout_runs.tasks(load_config(), load_corpus(data).splits["valid"], 40, 2)
+    alone, beside = (rollout_runs.play_all(network, todo, jobs) for jobs in (1, 2))
     assert len(alone) == len(beside) == 2
     for a, b in zip(alone, beside, strict=True):
         assert np.array_equal(a.frames, b.frames)

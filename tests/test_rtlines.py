@@ -8,8 +8,8 @@ from threading import Event, get_ident
 
 import pytest
 
-from livebach import rtlines
-from livebach.rtlines import Activity, PolledLine, SentWire
+from livebach.midi import rtmidi_io
+from livebach.midi.rtmidi_io import Activity, PolledLine, SentWire
 
 NOTE = bytes((0x90, 60, 64))
 
@@ -57,7 +57,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         asked.append(seconds)
         really(0.0001)
 
-    monkeypatch.setattr(rtlines.time, "sleep", sleep)
+    monkeypatch.setattr(rtmidi_io.time, "sleep", sleep)
     return asked
 
 
@@ -95,25 +95,25 @@ def test_it_asks_seldom_until_somebody_plays(slept: list[float]) -> None:
     line = PolledLine(port, lambda: True, lambda _data: None, activity)
     while len(slept) < 5:
         Event().wait(0.001)
-    assert set(slept) == {rtlines._LONG_PAUSE_S}
+    assert set(slept) == {rtmidi_io._LONG_PAUSE_S}
     activity.note()
     before = len(slept)
     while len(slept) < before + 5:
         Event().wait(0.001)
     line.close()
-    assert slept[-1] == rtlines._PAUSE_S < rtlines._LONG_PAUSE_S
+    assert slept[-1] == rtmidi_io._PAUSE_S < rtmidi_io._LONG_PAUSE_S
 
 
 def test_after_a_while_it_is_quiet_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Activity is a matter of the last seconds."""
     now_s = 100.0
-    monkeypatch.setattr(rtlines.time, "perf_counter", lambda: now_s)
+    monkeypatch.setattr(rtmidi_io.time, "perf_counter", lambda: now_s)
     activity = Activity()
     assert activity.quiet
     activity.note()
-    now_s += rtlines._QUIET_S * 0.9
+    now_s += rtmidi_io._QUIET_S * 0.9
     assert not activity.quiet
-    now_s += rtlines._QUIET_S * 0.2
+    now_s += rtmidi_io._QUIET_S * 0.2
     assert activity.quiet
 
 

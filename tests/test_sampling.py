@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small import blank, nothing, random_frames, random_given
 
-from livebach.roll import HOLD, KEYS, OFF, ONSET, STATES, UNKNOWN
-from livebach.sampling import Lottery, Policy, choose, log_likelihood, masked, probabilities, with_given
+from livebach.music.roll import HOLD, KEYS, OFF, ONSET, STATES, UNKNOWN
+from livebach.network.sampling import Lottery, Policy, choose, log_likelihood, masked, probabilities, with_given
+from tests.support.small_network import blank, nothing, random_frames, random_given
 
 SEEDS = st.integers(0, 2**32)
 

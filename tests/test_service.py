@@ -16,14 +16,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_daemon import Rig
-from test_ends import ended
 
-from livebach import notify, play
-from livebach.clock import Clock
-from livebach.display import Display, Sight
-from livebach.logs import LogSink
-from livebach.notify import Notifier, open_notifier
+from livebach.commands import play
+from livebach.live.display import Display, Sight
+from livebach.live.log_lines import LogSink
+from livebach.system import systemd
+from livebach.system.clock import Clock
+from livebach.system.systemd import Notifier, open_notifier
+from tests.support.daemon_rig import Rig
+from tests.support.ended_process import ended
 
 TOP = Path(__file__).parent.parent
 UNIT = TOP / "packaging" / "livebach.service"
@@ -108,7 +109,7 @@ def test_children_do_not_speak_for_it(manager: Manager, monkeypatch: pytest.Monk
     notifier.ready()
     notifier.close()
     assert manager.told() == "READY=1"
-    assert "NOTIFY_SOCKET" not in notify.os.environ
+    assert "NOTIFY_SOCKET" not in systemd.os.environ
 
 
 @unix
@@ -253,7 +254,7 @@ def test_exit_statuses_are_documented() -> None:
 # --- the network -----------------------------------------------------------------------------------------------------
 
 NETWORK = {"socket", "socketserver", "http", "urllib", "ssl", "asyncio", "ftplib", "smtplib", "xmlrpc", "requests"}
-MAY_IMPORT = {"notify.py": {"socket"}, "sources.py": {"requests"}}  # sources fetches when it is asked to
+MAY_IMPORT = {"systemd.py": {"socket"}, "sources.py": {"requests"}}  # sources fetches when it is asked to
 LISTENING = {"bind", "listen", "accept", "create_server", "start_server"}
 
 

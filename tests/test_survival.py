@@ -12,11 +12,12 @@ from pathlib import Path
 
 import mido
 import pytest
-from pieces import OPENINGS
-from test_train_cli import SMALL, write_midi
 
-from livebach import session
-from livebach.events import NoteOn
+from livebach.live import session_log
+from livebach.music.events import NoteOn
+from tests.support.midi_files import write_midi
+from tests.support.pieces import OPENINGS
+from tests.support.small_training import SMALL_SETTINGS
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="SIGKILL and limits on files are POSIX's")
 
@@ -78,10 +79,10 @@ def start(folder: Path, keys: int, limit: int | None = None) -> subprocess.Popen
 
 def check_kept(folder: Path, keys: list[int], out: Path) -> None:
     """The log begins with these keys, in order, and a MIDI file in which all notes end can be made of it."""
-    log = session.read(folder)
+    log = session_log.read(folder)
     heard = [call.event.velocity for call in log.calls if isinstance(call.event, NoteOn)]
     assert heard[: len(keys)] == [1 + number % 127 for number in keys]
-    you, own = mido.MidiFile(session.write_midi(log, out)).tracks
+    you, own = mido.MidiFile(session_log.write_midi(log, out)).tracks
     for track in (you, own):
         kinds = [message.type for message in track]
         assert kinds.count("note_on") == kinds.count("note_off")
@@ -114,7 +115,7 @@ def test_a_full_disk_stops_the_recording_and_not_the_music(tmp_path: Path) -> No
     assert out[-1].startswith("sent ")
     assert out[-1].endswith(" []")
     folder = Path(out[0].split(maxsplit=1)[1])
-    assert 0 < (folder / session.LOG).stat().st_size <= 6000
+    assert 0 < (folder / session_log.LOG).stat().st_size <= 6000
     check_kept(folder, list(range(10)), tmp_path / "out.mid")
 
 
@@ -142,7 +143,7 @@ def test_training_killed_at_any_moment_goes_on(tmp_path: Path) -> None:
 
 def train(data: Path, run: Path, count: int, resume: bool) -> subprocess.Popen[str]:
     """`livebach train` as a process."""
-    settings = [word for pair in SMALL if "validate" not in pair for word in ("--set", pair)]
+    settings = [word for pair in SMALL_SETTINGS if "validate" not in pair for word in ("--set", pair)]
     fresh = ["--device", "cpu", *settings, "--set", "validate_every=1"]
     more = ["--resume"] if resume else fresh
     command = [sys.executable, "-m", "livebach", "train", "--data", str(data), "--out", str(run)]
@@ -158,7 +159,7 @@ def train(data: Path, run: Path, count: int, resume: bool) -> subprocess.Popen[s
 
 def updates(run: Path) -> int:
     """How many updates the saved run has made."""
-    from livebach.training import STATE_FILE, read_state_header
+    from livebach.training.loop import STATE_FILE, read_state_header
 
     return int(read_state_header(run / STATE_FILE)["update"])
 

@@ -11,25 +11,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import SMALL
 
-from livebach import checkpoint, play, session, take
 from livebach.cli import main
+from livebach.commands import play
 from livebach.config import Config, override
 from livebach.controls import Command
-from livebach.daemon import CALM_S, Daemon
-from livebach.engine import Engine
-from livebach.events import Control, NoteOff, NoteOn, to_bytes
-from livebach.fakes import FakePort, ManualClock
-from livebach.memory import Past
-from livebach.quotes import Quotes, QuoteWatch
-from livebach.recorder import open_recorder
-from livebach.reference import random_checkpoint
-from livebach.rehearsal import rehearse
-from livebach.roll import KEYS, UNKNOWN, Texture
-from livebach.sampling import Policy
-from livebach.spec import CONDITION_FEATURES, NetworkSpec
-from livebach.swap import Swapper, watching
+from livebach.live import assembly, session_log
+from livebach.live.daemon import CALM_S, Daemon
+from livebach.live.network_swap import Swapper, watching
+from livebach.live.recorder import open_recorder
+from livebach.live.simulated_run import rehearse
+from livebach.midi.loopback import FakePort
+from livebach.music.events import Control, NoteOff, NoteOn, to_bytes
+from livebach.music.roll import KEYS, UNKNOWN
+from livebach.music.texture import Texture
+from livebach.musician.memory import Past
+from livebach.musician.vetoes import QuoteWatch
+from livebach.network import checkpoint
+from livebach.network.engine import Engine
+from livebach.network.quotes import Quotes
+from livebach.network.reference import random_checkpoint
+from livebach.network.sampling import Policy
+from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
+from livebach.system.clock import ManualClock
+from tests.support.small_network import SMALL
 
 LIMIT_S = 20.0
 TICK_S = 0.125
@@ -87,13 +92,13 @@ def stage(tmp_path: Path) -> Iterator[Callable[..., Stage]]:
         config = Config()
         for setting in ("time.bpm=120", "sampling.seed=5", "turns.behind_ms=0", *settings):
             config = override(config, setting)
-        network = take.load_network(str(write_checkpoint(tmp_path / "one.safetensors", 1)))
+        network = assembly.load_network(str(write_checkpoint(tmp_path / "one.safetensors", 1)))
         clock, said = ManualClock(), []
         synth = FakePort("synth", now=clock.now)
-        recorder = open_recorder(True, tmp_path / "takes", take.header(config, network, 0.0), said.append)
+        recorder = open_recorder(True, tmp_path / "takes", assembly.header(config, network, 0.0), said.append)
         swapper = Swapper(network, config)
         daemon = Daemon(
-            take.musician(network, config, 0.0),
+            assembly.musician(network, config, 0.0),
             clock,
             synth,
             recorder=recorder,
@@ -131,7 +136,7 @@ def test_another_network_plays_on_and_the_take_replays(
     here.play(60)
     here.daemon.finish()
     folder = here.recorder.close()  # type: ignore[attr-defined]
-    log = session.read(folder)
+    log = session_log.read(folder)
     (swap,) = [call.swap for call in log.calls if call.swap is not None]
     assert (swap.checkpoint, swap.since) == (str(two), 0)
     assert not [line for line in here.said if "missed" in line]
@@ -199,7 +204,7 @@ def test_a_controller_asks_for_it(stage: Callable[..., Stage], tmp_path: Path) -
 
 def test_other_commands_are_the_others() -> None:
     """A swapper takes only what is its own."""
-    network = take.Loaded(Engine(random_checkpoint(SMALL)), "nowhere", "")
+    network = assembly.Loaded(Engine(random_checkpoint(SMALL)), "nowhere", "")
     others: list[Command] = []
     Swapper(network, Config()).command(Command("mute"), others.append)
     assert others == [Command("mute")]
@@ -208,7 +213,7 @@ def test_other_commands_are_the_others() -> None:
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="there is no such signal here")
 def test_a_signal_asks_for_it() -> None:
     """And is no harm before there is anybody to ask."""
-    network = take.Loaded(Engine(random_checkpoint(SMALL)), "nowhere", "")
+    network = assembly.Loaded(Engine(random_checkpoint(SMALL)), "nowhere", "")
     here, swapper = play.Stage(), Swapper(network, Config())
     with here.heeding_signals():
         os.kill(os.getpid(), signal.SIGUSR1)
@@ -254,8 +259,8 @@ def test_the_same_file_is_left_alone(stage: Callable[..., Stage]) -> None:
 def test_nothing_is_exchanged_just_before_a_tick(stage: Callable[..., Stage], tmp_path: Path) -> None:
     """The loop has its hands free then."""
     here = playing(stage())
-    network = take.load_network(str(write_checkpoint(tmp_path / "two.safetensors", 2)))
-    past, swap = Past(network.engine), session.Swap(network.name, network.sha256, 0)
+    network = assembly.load_network(str(write_checkpoint(tmp_path / "two.safetensors", 2)))
+    past, swap = Past(network.engine), session_log.Swap(network.name, network.sha256, 0)
     due_s = here.daemon.deadline_s()
     here.clock.sleep_until(due_s - CALM_S / 2)
     assert not here.daemon.exchange(network.engine, past, swap)

@@ -6,15 +6,15 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from pieces import OPENINGS, transposed
 
-from livebach import checkpoint
 from livebach.config import Config
-from livebach.engine import Engine
-from livebach.events import Event, NoteOff, NoteOn
-from livebach.musician import Musician
-from livebach.roll import Note
-from livebach.take import seeded
+from livebach.live.assembly import seeded
+from livebach.music.events import Event, NoteOff, NoteOn
+from livebach.music.roll import Note
+from livebach.musician.musician import Musician
+from livebach.network import checkpoint
+from livebach.network.engine import Engine
+from tests.support.pieces import OPENINGS, transposed
 
 TICK_S = 60 / 90 / 4
 BEAT, BAR, BARS = 4, 16, 16

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import SMALL, WITH_FRAMES, corpus, melody, network, piece
-from test_train_cli import train, write_midi
 
-from livebach import checkpoint
-from livebach.batches import Augment, Batch, Sampler
-from livebach.corpus import Piece
+from livebach.music.score_reader import Piece
+from livebach.network import checkpoint
+from livebach.training.batches import Augment, Batch, Sampler
+from tests.support.midi_files import write_midi
+from tests.support.small_network import SMALL, WITH_FRAMES, corpus, melody, network, piece
+from tests.support.small_training import train
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 
-from test_training import CONFIG, quiet  # noqa: E402
-
-from livebach.model import log_odds, to_checkpoint  # noqa: E402
-from livebach.roll import HOLD, OFF, UNKNOWN  # noqa: E402
-from livebach.runfile import read_state_header  # noqa: E402
-from livebach.teaching import Teachers, wanted  # noqa: E402
-from livebach.training import STATE_FILE, TrainConfig, Trainer, TrainingError, run  # noqa: E402
-from livebach.validation import on_device  # noqa: E402
+from livebach.music.roll import HOLD, OFF, UNKNOWN
+from livebach.training.distillation import Teachers, wanted
+from livebach.training.loop import STATE_FILE, TrainConfig, Trainer, TrainingError, run
+from livebach.training.model import log_odds, to_checkpoint
+from livebach.training.run_files import read_state_header
+from livebach.training.validation import on_device
+from tests.support.small_training import CONFIG, quiet
 
 TWO = [to_checkpoint(network(spec, seed, loud=1.5), {}) for seed, spec in ((3, SMALL), (4, WITH_FRAMES))]
 PLAYED = [piece("p", melody(7, 40)), piece("q", melody(8, 40))]

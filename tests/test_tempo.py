@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from driven import TICK, Take, taken_over
 
-from livebach.events import NoteOff, NoteOn
-from livebach.grid import Grid
-from livebach.roll import ONSET, Metre
-from livebach.taps import Taps
+from livebach.music.events import NoteOff, NoteOn
+from livebach.music.grid import Grid
+from livebach.music.metre import Metre
+from livebach.music.roll import ONSET
+from livebach.musician.tap_tempo import Taps
+from tests.support.driven import TICK, Take, taken_over
 
 EACH = [{60 + n % 12: ONSET} for n in range(48)]
 

@@ -8,26 +8,27 @@ from itertools import pairwise
 import mido
 import numpy as np
 import pytest
-from driven import TICK
 from hypothesis import given
 from hypothesis import strategies as st
-from test_recorder import header
 
-from livebach import session
+from livebach.commands.replay import play_again
 from livebach.config import override, to_dict
 from livebach.controls import Command
-from livebach.daemon import Daemon
-from livebach.events import NoteOff, NoteOn, to_bytes
-from livebach.grid import Mark
-from livebach.midifile import PPQ
-from livebach.musician import Musician
-from livebach.recorder import NoRecorder
-from livebach.rehearsal import rehearse
-from livebach.replay import play_again
-from livebach.roll import ONSET, Metre
-from livebach.session import Call, Header, Log
-from livebach.tempomap import Stretch, TempoMap
+from livebach.live import session_log
+from livebach.live.daemon import Daemon
+from livebach.live.recorder import NoRecorder
+from livebach.live.session_log import Call, Header, Log
+from livebach.live.simulated_run import rehearse
+from livebach.live.tempo_map import Stretch, TempoMap
+from livebach.music.events import NoteOff, NoteOn, to_bytes
+from livebach.music.grid import Mark
+from livebach.music.metre import Metre
+from livebach.music.midi_writer import PPQ
+from livebach.music.roll import ONSET
+from livebach.musician.musician import Musician
 from livebach.testing import FakePort, ManualClock, ScriptedEngine
+from tests.support.driven import TICK
+from tests.support.recorders import header
 
 EACH = [{60 + n % 12: ONSET} for n in range(48)]
 
@@ -106,7 +107,7 @@ def taken(
     score: list[tuple[float, bytes]], until: float, *assignments: str, asked: dict[float, str] | None = None
 ) -> Log:
     """A take of 120 beats a minute, times in ticks; `asked` are commands and when they come."""
-    config = session.from_dict(header().config)
+    config = session_log.from_dict(header().config)
     for assignment in ("time.bpm=120", *assignments):
         config = override(config, assignment)
     clock, kept = ManualClock(0.0), Kept()
@@ -126,10 +127,10 @@ def taken(
 
 def midi(log: Log) -> mido.MidiFile:
     """Its MIDI file, as others read it; made of the log's own lines."""
-    lines = [session.header_line(log.header), *map(session.call_line, log.calls), ""]
-    again = session.read_text("\n".join(lines))
+    lines = [session_log.header_line(log.header), *map(session_log.call_line, log.calls), ""]
+    again = session_log.read_text("\n".join(lines))
     assert again.calls == log.calls
-    score = session.Score(again.header, BytesIO(), BytesIO())
+    score = session_log.Score(again.header, BytesIO(), BytesIO())
     for call in again.calls:
         score.add(call)
     return mido.MidiFile(file=BytesIO(score.midi()), charset="utf-8")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from driven import ONE_NOTE, Take, taken_over
-from pieces import OPENINGS, transposed
 
-from livebach import governor
-from livebach.events import NoteOn
-from livebach.follow import OUTSIDE
-from livebach.roll import KEYS, LOW_KEY, ONSET, Frame
-from livebach.tonality import Key, KeyHearing
+from livebach.music.events import NoteOn
+from livebach.music.key import Key, KeyHearing
+from livebach.music.roll import KEYS, LOW_KEY, ONSET, Frame
+from livebach.musician import governor
+from livebach.musician.texture_follower import OUTSIDE
+from tests.support.driven import ONE_NOTE, Take, taken_over
+from tests.support.pieces import OPENINGS, transposed
 
 PIECES = {
     "prelude in C (BWV 846)": "C major",

@@ -8,20 +8,16 @@ from pathlib import Path
 
 import mido
 import pytest
-from pieces import OPENINGS, transposed
-from small import melody
 
-from livebach import checkpoint
 from livebach.cli import main
-from livebach.corpus import read_score
+from livebach.music.score_reader import read_score
+from livebach.network import checkpoint
+from tests.support.midi_files import write_midi
+from tests.support.pieces import OPENINGS, transposed
+from tests.support.small_network import melody
+from tests.support.small_training import SMALL_SETTINGS, train
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`")
-
-SMALL = [
-    "time_channels=8", "time_dilations=[1,2,4]", "mixing_layers=[1]", "mixing_heads=2", "context_channels=8",
-    "condition_channels=8", "key_channels=8", "key_dilations=[1,4]", "given_channels=4", "given_dilations=[1,9]",
-    "crop=32", "batch=2", "compile=false", "bf16=false", "validate_every=2", "warmup=2",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -34,23 +30,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert name
     (folder / "broken.mid").write_bytes(b"MThd\x00\x00")
     return folder
-
-
-def write_midi(path: Path, notes: list) -> None:
-    """Notes to a file of one track, 24 MIDI ticks to one of ours."""
-    path.parent.mkdir(exist_ok=True)
-    moves = sorted([(n.start, 1, n.key) for n in notes] + [(n.end, 0, n.key) for n in notes])
-    track, now = mido.MidiTrack(), 0
-    for tick, on, key in moves:
-        track.append(mido.Message("note_on" if on else "note_off", note=key, velocity=64, time=(tick - now) * 24))
-        now = tick
-    mido.MidiFile(type=0, ticks_per_beat=96, tracks=[track]).save(path)
-
-
-def train(data: Path, out: Path, *more: str) -> int:
-    """Run the command with the small network."""
-    settings = [word for pair in SMALL for word in ("--set", pair)]
-    return main(["train", "--data", str(data), "--out", str(out), "--device", "cpu", *more, *settings])
 
 
 def test_train_writes_a_checkpoint(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,7 +69,7 @@ def test_from_starts_with_a_checkpoint(data: Path, tmp_path: Path) -> None:
     """--from takes the weights and the shape of another run's checkpoint."""
     assert train(data, tmp_path / "a", "--updates", "2") == 0
     start = tmp_path / "a" / "checkpoint.safetensors"
-    rest = [word for pair in SMALL[10:] for word in ("--set", pair)]
+    rest = [word for pair in SMALL_SETTINGS[10:] for word in ("--set", pair)]
     command = ["train", "--data", str(data), "--out", str(tmp_path / "b"), "--from", str(start), "--updates", "1"]
     assert main([*command, *rest]) == 0
     assert checkpoint.load(tmp_path / "b" / "checkpoint.safetensors").spec == checkpoint.load(start).spec
@@ -136,7 +115,7 @@ def test_from_may_grow(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert train(data, tmp_path / "a", "--updates", "1") == 0
     start = tmp_path / "a" / "checkpoint.safetensors"
     command = ["train", "--data", str(data), "--out", str(tmp_path / "b"), "--from", str(start), "--updates", "1"]
-    rest = [word for pair in SMALL[10:] for word in ("--set", pair)]
+    rest = [word for pair in SMALL_SETTINGS[10:] for word in ("--set", pair)]
     assert main([*command, *rest, "--set", "key_channels=9"]) == 0
     assert checkpoint.load(tmp_path / "b" / "checkpoint.safetensors").spec.key_channels == 9
     capsys.readouterr()

@@ -8,21 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import SMALL, corpus, network, nothing, piece
 
-from livebach.corpus import Corpus, Piece
-from livebach.engine import Engine
-from livebach.roll import KEYS, Note, Texture
-from livebach.sampling import log_likelihood
+from livebach.music.roll import KEYS, Note
+from livebach.music.score_reader import Piece
+from livebach.music.texture import Texture
+from livebach.network.engine import Engine
+from livebach.network.sampling import log_likelihood
+from livebach.training.corpus import Corpus
+from tests.support.small_network import SMALL, corpus, network, nothing, piece
+from tests.support.small_training import CONFIG, quiet, trainer
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 
-from safetensors.torch import load_file, save_file  # noqa: E402
+from safetensors.torch import load_file, save_file
 
-from livebach import efficiency  # noqa: E402
-from livebach.efficiency import pick_device  # noqa: E402
-from livebach.model import to_checkpoint  # noqa: E402
-from livebach.training import (  # noqa: E402
+from livebach.training import devices
+from livebach.training.devices import pick_device
+from livebach.training.loop import (
     BEST_FILE,
     LOG_FILE,
     STATE_FILE,
@@ -33,32 +35,13 @@ from livebach.training import (  # noqa: E402
     read_state_header,
     run,
 )
-from livebach.validation import likelihood  # noqa: E402
-
-CONFIG = TrainConfig(
-    updates=6,
-    batch=2,
-    crop=24,
-    warmup=2,
-    validate_every=2,
-    device="cpu",
-    bf16=False,
-    compile=False,
-    dropout=0.2,
-    forgotten=0.1,
-    thinned=0.3,
-)
+from livebach.training.model import to_checkpoint
+from livebach.training.validation import likelihood
 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def trainer(folder: Path, config: TrainConfig = CONFIG, pieces: Corpus | None = None) -> Trainer:
-    """A run of a small network on small pieces."""
-    folder.mkdir(exist_ok=True)
-    return Trainer(SMALL, config, pieces or corpus(), folder)
 
 
 def same(a: Trainer, b: Trainer) -> bool:
@@ -68,10 +51,6 @@ def same(a: Trainer, b: Trainer) -> bool:
     )
     numbers = (f"{x.update} {x.best} {x.valid}" for x in (a, b))  # as text: nan is nan
     return len(set(numbers)) == 1 and all(torch.equal(x, y) for x, y in pairs)
-
-
-def quiet(_: Progress) -> None:
-    """Show nothing."""
 
 
 def test_resuming_is_exact(tmp_path: Path) -> None:
@@ -219,7 +198,7 @@ def test_a_state_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     def fail(_: int) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("livebach.runfile.os.fsync", fail)
+    monkeypatch.setattr("livebach.training.run_files.os.fsync", fail)
     with pytest.raises(OSError, match="no space left"):
         begun.save()
     assert read_state_header(tmp_path / STATE_FILE)["update"] == 0
@@ -312,13 +291,13 @@ def test_what_the_machine_gains_by(
     compiler: bool, width: str, expected: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compiling needs a compiler, bf16 a processor that has it; neither is done where it was not asked for."""
-    monkeypatch.setattr(efficiency.shutil, "which", lambda name: name if compiler else None)
-    monkeypatch.setattr(efficiency.torch.backends.cpu, "get_cpu_capability", lambda: width)
-    monkeypatch.setattr(efficiency.Path, "exists", lambda path: True)
+    monkeypatch.setattr(devices.shutil, "which", lambda name: name if compiler else None)
+    monkeypatch.setattr(devices.torch.backends.cpu, "get_cpu_capability", lambda: width)
+    monkeypatch.setattr(devices.Path, "exists", lambda path: True)
     wanted = replace(CONFIG, compile=True, bf16=True)
-    assert efficiency.worthwhile(wanted, torch.device("cpu")) == expected
-    assert efficiency.worthwhile(CONFIG, torch.device("cpu")) == (False, False)
-    assert efficiency.worthwhile(wanted, torch.device("mps")) == (False, False)
+    assert devices.worthwhile(wanted, torch.device("cpu")) == expected
+    assert devices.worthwhile(CONFIG, torch.device("cpu")) == (False, False)
+    assert devices.worthwhile(wanted, torch.device("mps")) == (False, False)
 
 
 def test_a_run_bound_by_minutes_validates_what_it_has(tmp_path: Path) -> None:

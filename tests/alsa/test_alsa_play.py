@@ -13,12 +13,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alsarig import Raw, until
-from noise import both, cut
-from waiting import Heard
 
-from livebach.events import NoteOff, NoteOn
-from livebach.ports import InputPort, OutputPort
+from livebach.midi.ports import InputPort, OutputPort
+from livebach.music.events import NoteOff, NoteOn
+from tests.support.alsa_rig import Raw, until
+from tests.support.noise import both, cut
+from tests.support.waiting import Heard
 
 BPM = 24
 """Slow, as the emulated machine is."""

@@ -11,12 +11,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alsarig import FluidSynth, Keyboard, Raw, plug_card, until, watched
-from waiting import Heard
 
-from livebach.events import NoteOn
-from livebach.ports import InputPort, OutputPort, PortError, Thru, list_inputs, list_outputs, listing
-from livebach.sounding import is_channel_message
+from livebach.midi.active_notes import is_channel_message
+from livebach.midi.ports import InputPort, OutputPort, PortError, Thru, list_inputs, list_outputs, listing
+from livebach.music.events import NoteOn
+from tests.support.alsa_rig import FluidSynth, Keyboard, Raw, plug_card, until, watched
+from tests.support.waiting import Heard
 
 MESSAGES = [b"\x93\x3c\x40", b"\x93\x3e\x41", b"\x93\x3c\x00", b"\xb3\x40\x7f"]
 NUMBERED = re.compile(r" \d+:\d+$")

@@ -1,0 +1,179 @@
+"""`livebach bench`: what a frame costs on this machine, hot and as it is woken for a tick; start-up, memory, processor.
+
+Nothing here passes or fails: these are distributions, with the load beside them. Ratios to other implementations are
+in bench/ of the repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from livebach.commands.flags import add_settings, settings
+from livebach.commands.timing import (
+    Summary,
+    at_once,
+    load_average,
+    machine,
+    paced,
+    peak,
+    time_frames,
+)
+from livebach.errors import UserError
+from livebach.live.assembly import DEFAULT, load_network
+from livebach.network.checkpoint import default_path
+from livebach.network.engine import Engine
+from livebach.network.reference import Player, multiply_adds, random_checkpoint
+from livebach.system.realtime import freeze, make_timely
+
+FRAMES = 10_000
+TICK_FRAMES = 2_000
+PACE_S = 0.010
+TICK_S = 0.125
+"""A 16th at 120 quarters a minute."""
+WARM_UP = 50
+QUICK = 20
+"""By how much --quick shortens."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} times fewer frames: about half a minute")
+    parser.add_argument("--hot-only", action="store_true", help="leave out what is paced")
+    parser.add_argument("--ordinary", action="store_true", help="do not ask for real-time priority and locked memory")
+    add_settings(parser, ("--checkpoint",))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, and write."""
+    if args.json is not None and not args.json.absolute().parent.is_dir():
+        raise UserError(f"--json: there is no folder {args.json.absolute().parent}")
+    name = settings(args).engine.checkpoint
+    engines = {"reference": Engine(random_checkpoint())}
+    if name != DEFAULT or default_path().exists():
+        engines["shipped" if name == DEFAULT else name] = load_network(name).engine
+    timely = stay_ordinary if args.ordinary else make_timely
+    report = measure(engines, name, QUICK if args.quick else 1, None if args.hot_only else timely)
+    print(as_text(report))
+    if args.json is not None:
+        args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+# --- a distribution --------------------------------------------------------------------------------------------------
+
+
+# --- the whole -------------------------------------------------------------------------------------------------------
+
+
+def stay_ordinary() -> str:
+    """Ask the system for nothing; a sentence, as `make_timely` gives one."""
+    return "Nothing was asked of the system: no real-time priority."
+
+
+def measure(
+    engines: dict[str, Engine], checkpoint: str, shorten: int, timely: Callable[[], str] | None
+) -> dict[str, Any]:
+    """Everything, in order: what hot caches give first, as real-time priority and full load do not go together.
+
+    `timely` asks for priority before what is paced, which is left out without it.
+    """
+    report: dict[str, Any] = {"machine": machine(), "load_before": load_average(), "networks": {}}
+    peak_s = peak()
+    report["peak_multiply_adds_per_s"] = peak_s
+    for name, engine in engines.items():
+        found = time_network(engine, FRAMES // shorten)
+        floor_ms = found["multiply_adds"] / peak_s * 1000
+        found |= {"floor_ms": floor_ms, "times_floor": found["hot"]["frame"]["p50_ms"] / floor_ms}
+        report["networks"][name] = found
+    report["process"] = in_a_process_of_its_own(checkpoint if len(engines) > 1 else None)
+    if timely is not None:
+        report["timely"] = timely()
+        freeze()
+        for name, engine in engines.items():
+            report["networks"][name] |= time_paced(engine, FRAMES // shorten, TICK_FRAMES // shorten)
+    report["load_after"] = load_average()
+    return report
+
+
+def time_network(engine: Engine, frames: int) -> dict[str, Any]:
+    """A network with hot caches: one frame after another."""
+    player = Player(engine)
+    time_frames(player, WARM_UP, at_once)
+    return {"multiply_adds": multiply_adds(engine.spec), "hot": time_frames(player, frames, at_once)}
+
+
+def time_paced(engine: Engine, frames: int, tick_frames: int) -> dict[str, Any]:
+    """A network that is woken every 10 ms, and for every tick."""
+    player = Player(engine)
+    time_frames(player, WARM_UP, at_once)
+    return {
+        "paced_10_ms": time_frames(player, frames, paced(PACE_S, cold=False)),
+        "paced_tick_cold": time_frames(player, tick_frames, paced(TICK_S, cold=True)),
+    }
+
+
+def in_a_process_of_its_own(checkpoint: str | None) -> dict[str, float]:
+    """Start-up, memory and processor time of a fresh process that plays; no ports, guard or display."""
+    command = [sys.executable, "-m", "livebach.commands.bench_process", *([checkpoint] if checkpoint else [])]
+    folder = str(Path(__file__).parent.parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
+    start_s = perf_counter()
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        raise UserError(f"a process that plays could not be started: {done.stderr.strip().splitlines()[-1:]}")
+    found: dict[str, float] = json.loads(done.stdout)
+    return {"ready_s": found.pop("ready_at_s") - start_s, **found}
+
+
+# --- for a person ----------------------------------------------------------------------------------------------------
+
+CASES = {
+    "hot": "hot, one after another",
+    "paced_10_ms": "woken every 10 ms",
+    "paced_tick_cold": f"woken every {TICK_S * 1000:g} ms, caches cold",
+}
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """The report, to be read."""
+    about = report["machine"]
+    lines = [
+        f"{about['processor']}, {about['cores']} cores; Python {about['python']}, numpy {about['numpy']}",
+        f"load {report['load_before']} before, {report['load_after']} after",
+        report.get("timely", ""),
+    ]
+    for name, network in report["networks"].items():
+        lines += ["", *_network_lines(name, network)]
+    process = report["process"]
+    lines += [
+        "",
+        f"ready {process['ready_s']:.2f} s after the start; {process['resident_mb']:.0f} MB resident",
+        f"one core: {process['idle_share']:.1%} idle, {process['playing_share']:.1%} playing",
+    ]
+    return "\n".join(lines)
+
+
+def _network_lines(name: str, network: dict[str, Any]) -> list[str]:
+    head = (
+        f"{name}: {network['multiply_adds'] / 1e6:.1f} M multiply-adds a frame, at least {network['floor_ms']:.3f} ms"
+        f" on this core; a hot frame takes {network['times_floor']:.2f} times that"
+    )
+    table = [f"{'ms':36}{'p50':>9}{'p99':>9}{'p99.9':>9}{'max':>9}"]
+    for key, title in CASES.items():
+        if key in network:
+            table += [_row(f"{title} ({network[key]['frames']})", network[key]["frame"])]
+            table += [_row(f"  {part}", network[key][part]) for part in ("draw", "push")]
+    return [head, *table]
+
+
+def _row(title: str, found: Summary) -> str:
+    return f"{title:36}" + "".join(f"{found[key]:9.3f}" for key in ("p50_ms", "p99_ms", "p99_9_ms", "max_ms"))

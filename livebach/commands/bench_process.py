@@ -1,0 +1,96 @@
+"""A process that plays without ports, and says when it was ready and what it took. `bench` starts it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from threading import Thread
+from time import perf_counter, process_time, sleep
+
+from livebach.config import Config
+from livebach.live import assembly
+from livebach.live.daemon import Daemon
+from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
+from livebach.network.engine import Engine
+from livebach.network.reference import random_checkpoint
+from livebach.system.clock import Clock
+from livebach.system.realtime import freeze, make_timely
+
+IDLE_S = 3.0
+PLAYING_S = 8.0
+PHRASE = (60, 64, 67, 72)
+NOTE_S = 0.15
+TAKEOVER_S = 1.5
+
+
+class Silence:
+    """An output that goes nowhere."""
+
+    def __init__(self) -> None:
+        self.events = 0
+
+    def send(self, event: Event) -> None:
+        """Count it."""
+        self.events += isinstance(event, NoteOn)
+
+
+def share(seconds: float) -> float:
+    """What this process takes of one core while the caller sleeps so long."""
+    start_s, used_s = perf_counter(), process_time()
+    sleep(seconds)
+    return (process_time() - used_s) / (perf_counter() - start_s)
+
+
+def perform(daemon: Daemon) -> tuple[float, float]:
+    """Idle, play a phrase in, and let it go on; the share of one core when idle and when playing."""
+    idle = share(IDLE_S)
+    for key in PHRASE:
+        daemon.hear(to_bytes(NoteOn(key, 80, 0)), perf_counter())
+        sleep(NOTE_S)
+        daemon.hear(to_bytes(NoteOff(key, channel=0)), perf_counter())
+    sleep(TAKEOVER_S)
+    return idle, share(PLAYING_S)
+
+
+def network(name: str | None) -> assembly.Loaded:
+    """The checkpoint of that name; the reference network without one."""
+    if name is not None:
+        return assembly.load_network(name)
+    return assembly.Loaded(Engine(random_checkpoint()), "", "")
+
+
+def resident_mb() -> float:
+    """The memory that this process holds now."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) / 1024
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def main(name: str | None = None) -> int:
+    """Play; one line of JSON."""
+    config = assembly.seeded(Config())
+    loaded, clock, output = network(name), Clock(), Silence()
+    daemon = Daemon(assembly.musician(loaded, config, clock.now() + assembly.READY_S), clock, output)
+    make_timely()
+    freeze()
+    found: dict[str, float] = {"ready_at_s": clock.now()}
+
+    def rehearse() -> None:
+        idle, playing = perform(daemon)
+        found.update(idle_share=idle, playing_share=playing, notes=output.events, resident_mb=resident_mb())
+        daemon.end()
+
+    Thread(target=rehearse, daemon=True).start()
+    daemon.run()
+    sys.stdout.write(json.dumps(found) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,75 @@
+"""`livebach corpus`: prepare training sets, and say what is in them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from livebach.errors import UserError
+from livebach.music.score_reader import CorpusError
+from livebach.training.licence_index import Collection
+
+ERRORS = (CorpusError,)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's own arguments."""
+    ways = parser.add_subparsers(dest="way", required=True, metavar="WAY")
+    report = ways.add_parser("report", help="say what is in a folder: pieces, metres, grids, near-duplicates, licences")
+    report.add_argument("folder", type=Path, metavar="DIR")
+    report.add_argument("--json", type=Path, metavar="FILE", help="all of it, piece by piece")
+    engraved = ways.add_parser("music21", help="write music21's own scores as MIDI files (needs the extra corpus)")
+    engraved.add_argument("--composer", default="bach", help="as music21 spells it (bach)")
+    engraved.add_argument("--out", type=Path, required=True, metavar="DIR")
+    fetch = ways.add_parser("fetch", help="fetch public sources by URL and hash (needs the extra corpus)")
+    fetch.add_argument("sources", type=Path, metavar="SOURCES.yaml", help="a list of name, url, sha256 and licence")
+    fetch.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; 0."""
+    {"report": _report, "music21": _music21, "fetch": _fetch}[args.way](args)
+    return 0
+
+
+def _report(args: argparse.Namespace) -> None:
+    from livebach.training.corpus_report import survey
+
+    found = survey(args.folder)
+    print("\n".join(found.lines()))
+    if args.json is not None:
+        try:
+            args.json.write_text(json.dumps(found.to_dict(), indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{args.json}: cannot be written: {error.strerror or error}") from error
+
+
+def _music21(args: argparse.Namespace) -> None:
+    from livebach.training.music21_scores import scores, works
+
+    files, collection = works(args.composer), Collection(args.out)
+    for path in files:
+        try:
+            for name, data, origin in scores(path):
+                collection.add(name, data, origin)
+        except CorpusError as error:
+            print(f"left out {error}")
+    _saved(collection)
+
+
+def _fetch(args: argparse.Namespace) -> None:
+    from livebach.training.fetch import fetch, midi_files, read_sources
+
+    collection = Collection(args.out)
+    for source in read_sources(args.sources):
+        for name, data, origin in midi_files(source, fetch(source, args.out / ".fetched")):
+            collection.add(name, data, origin)
+    _saved(collection)
+
+
+def _saved(collection: Collection) -> None:
+    if not collection.origins:
+        raise UserError(f"{collection.folder}: there was no MIDI file in it")
+    collection.save()
+    print(f"{collection.folder}: {len(collection.origins)} MIDI files; livebach corpus report says what is in them")

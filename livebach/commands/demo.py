@@ -1,0 +1,215 @@
+"""`livebach demo`: a phrase of Bach is played into the daemon in real time, and the network goes on from it.
+
+Everything is inside this process: no MIDI port is opened, and rtmidi is not imported. Where FluidSynth and a sound
+card are, it sounds as it happens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from livebach.commands.flags import add_settings, settings
+from livebach.config import Config, with_value
+from livebach.errors import UserError
+from livebach.live import assembly
+from livebach.live.daemon import Daemon
+from livebach.live.display import Display, open_display
+from livebach.live.hotkeys import HELP, Hotkeys, open_hotkeys
+from livebach.live.network_swap import Swapper
+from livebach.live.recorder import SessionRecorder, open_recorder
+from livebach.live.session_log import MIDI
+from livebach.live.signals import Stage
+from livebach.live.simulated_run import rehearse
+from livebach.midi.loopback import FakePort
+from livebach.midi.port_watcher import Watcher
+from livebach.midi.ports import OutputPort, Thru
+from livebach.music.events import Event
+from livebach.music.phrases import PHRASES, Phrase
+from livebach.musician.status import Status
+from livebach.sound import fluidsynth
+from livebach.system.clock import Clock, ManualClock
+from livebach.system.realtime import freeze, make_timely
+
+FLAGS = ("--seed", "--mode", "--checkpoint", "--temperature", "--min-p", "--key", "--bpm", "--program", "--folder")
+FIRST_S = 0.5
+"""From the start to the first note."""
+PAUSE_BARS = 2
+"""Between two times that somebody plays who is accompanied: then it should be silent too."""
+PATIENCE_BARS = 8
+"""If it has not begun so long after the phrase, the demo ends."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--bars", type=int, default=16, metavar="N", help="how many bars it goes on for (16)")
+    parser.add_argument("--phrase", default="prelude", metavar="NAME", help=", ".join(PHRASES))
+    parser.add_argument("--wav", type=Path, metavar="FILE.wav", help="write what was played as sound too")
+    parser.add_argument("--fast", action="store_true", help="do not wait: as fast as the machine can")
+    parser.add_argument("--quiet", action="store_true", help="no sound while it plays")
+    add_settings(parser, FLAGS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Play it; the MIDI file's path is the last line."""
+    config, phrase = _prepared(args)
+    synth = fluidsynth.find()
+    if args.wav is not None and synth is None:
+        raise UserError(f"--wav needs {fluidsynth.HOW_TO_GET}")
+    network = assembly.load_network(config.engine.checkpoint, config.engine.fast)
+    with ExitStack() as stack:
+        show = Show(config, phrase, args.bars, stack.enter_context(closing(open_display())))
+        voice = None if args.fast or args.quiet or synth is None else synth.start()
+        show.play(network, voice, args.fast, stack)
+    _tell_the_end(show.midi, args.wav, synth, heard=voice is not None)
+    return 0
+
+
+def _prepared(args: argparse.Namespace) -> tuple[Config, Phrase]:
+    if args.phrase not in PHRASES:
+        raise UserError(f"--phrase must be {' or '.join(PHRASES)}, got {args.phrase!r}")
+    if not 1 <= args.bars <= 1000:
+        raise UserError(f"--bars must be in 1..1000, got {args.bars}")
+    if args.wav is not None and args.wav.exists():
+        raise UserError(f"{args.wav}: there is such a file already, and nothing is overwritten")
+    config = assembly.seeded(settings(args))
+    phrase = PHRASES[args.phrase] if config.turns.mode == "continue" else PHRASES[args.phrase].upper()
+    bpm = phrase.bpm if getattr(args, "time.bpm") is None else config.time.bpm
+    time = replace(config.time, bpm=bpm, metre=phrase.metre, count_in_bars=0)
+    return with_value(replace(config, time=time), "session.save", True), replace(phrase, bpm=bpm)
+
+
+@dataclass
+class Bars:
+    """Watches the bars go by: how many are its own, and whether it is time to end."""
+
+    wanted: int
+    patience: int
+    first: int | None = None  # the first bar that counts as its own; None until it has taken over
+
+    def over(self, status: Status) -> bool:
+        """Whether it has played so many bars, or will not begin."""
+        if self.first is None and status.state == "playing":
+            self.first = status.bar + (status.tick > 0)
+        if self.first is None:
+            return status.bar > self.patience
+        return status.bar >= self.first + self.wanted
+
+
+@dataclass
+class Show:
+    """One demo."""
+
+    config: Config
+    phrase: Phrase
+    bars: int
+    display: Display
+    midi: Path = field(default_factory=Path)
+
+    def play(self, network: assembly.Loaded, voice: fluidsynth.Synth | None, fast: bool, stack: ExitStack) -> None:
+        """Play it all; what is opened is left on the stack to be closed."""
+        clock = ManualClock(Clock().now()) if fast else Clock()
+        keyboard, synth = FakePort("keyboard", now=clock.now), FakePort("synth", now=clock.now)
+        stack.callback(synth.close)
+        if voice is not None:
+            stack.callback(voice.close)
+            synth.connect(OutputPort("FluidSynth", wire=voice))
+        stage = Stage()
+        stack.enter_context(stage.heeding_signals())
+        daemon = self._daemon(network, clock, synth, stage, stack)
+        keyboard.open_input(daemon.hear)
+        score = self._score(clock.now() + FIRST_S)
+        if isinstance(clock, ManualClock):
+            rehearse(daemon, clock, score)
+            daemon.finish()
+        else:
+            self._listen_to_the_terminal(daemon, stage, stack)
+            _in_real_time(daemon, clock, keyboard, score)
+
+    def _listen_to_the_terminal(self, daemon: Daemon, stage: Stage, stack: ExitStack) -> None:
+        """Its keys are commands as in `play`; and the network's file is watched."""
+        swapper = stage.swapper
+        assert swapper is not None
+        watcher = stack.enter_context(closing(Watcher([swapper], daemon.tell)))
+        watcher.start()
+        hotkeys = stack.enter_context(closing(open_hotkeys(lambda command: swapper.command(command, daemon.command))))
+        if isinstance(hotkeys, Hotkeys):
+            self.display.say(HELP)
+
+    def _daemon(self, network: assembly.Loaded, clock: Any, synth: FakePort, stage: Stage, stack: ExitStack) -> Daemon:
+        config, start_s = self.config, clock.now()
+        header = assembly.header(config, network, start_s)
+        recorder = open_recorder(True, Path(config.session.folder).expanduser(), header, self.display.say)
+        stack.callback(recorder.close)
+        if isinstance(recorder, SessionRecorder):
+            self.midi = recorder.folder / MIDI
+        bars = Bars(self.bars, self.phrase.bars + PATIENCE_BARS, None if self._answers else 1)
+
+        swapper = stack.enter_context(closing(Swapper(network, config)))
+
+        def watch(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
+            self.display.show(status, heard, sent)
+            swapper.hear(heard)
+            if bars.over(status):
+                daemon.end()
+
+        musician = assembly.musician(network, config, start_s)
+        daemon = Daemon(musician, clock, synth, thru=Thru(synth), recorder=recorder, watch=watch, say=self.display.say)
+        stage.daemon, stage.swapper = daemon, swapper
+        swapper.start(daemon)
+        for program in assembly.programs(config):
+            synth.send(program)
+        self.display.say(self._announcement())
+        return daemon
+
+    @property
+    def _answers(self) -> bool:
+        """Whether it plays after the phrase, rather than along with it."""
+        return self.config.turns.mode == "continue"
+
+    def _score(self, start_s: float) -> list[tuple[float, bytes]]:
+        """What is played in: the phrase; where the network plays along again and again, or after a pause."""
+        pause = PAUSE_BARS if self.config.turns.mode == "accompany" else 0
+        times = 1 if self._answers else -(-self.bars // (self.phrase.bars + pause))
+        apart_s = self.phrase.length_s * (1 + pause / self.phrase.bars)
+        starts_s = (start_s + n * apart_s for n in range(times))
+        return [message for at_s in starts_s for message in self.phrase.score(at_s)]
+
+    def _announcement(self) -> str:
+        time, seed = self.config.time, self.config.sampling.seed
+        mode = self.config.turns.mode
+        turn = f"Then livebach, {self.bars} bars." if self._answers else f"With you, livebach: {mode}."
+        return f"You: {self.phrase.title}. {turn}\n{time.bpm:g} bpm, {time.metre}, seed {seed}. Ctrl-C ends."
+
+
+def _in_real_time(daemon: Daemon, clock: Clock, keyboard: FakePort, score: Sequence[tuple[float, bytes]]) -> None:
+    """Play the phrase on a thread of its own, as somebody else's hands would, while the loop runs."""
+
+    def hands() -> None:
+        for time_s, data in score:
+            clock.sleep_until(time_s)
+            if daemon.ending:
+                return
+            keyboard.send_bytes(data)
+
+    thread = threading.Thread(target=hands, name="hands", daemon=True)
+    make_timely()
+    freeze()
+    thread.start()
+    daemon.run()
+    thread.join()
+
+
+def _tell_the_end(midi: Path, wav: Path | None, synth: fluidsynth.FluidSynth | None, heard: bool) -> None:
+    if wav is not None and synth is not None:
+        print(f"As sound: {synth.render(midi, wav)}")
+    elif synth is None:
+        print(f"To hear it, open the file in any music program, or install {fluidsynth.HOW_TO_GET}.")
+    elif not heard:
+        print(f"To hear it: {synth.program} {synth.soundfont} {midi}")
+    print(f"Saved as {midi}")

@@ -1,0 +1,266 @@
+"""`livebach doctor`: measures this machine, the network on it and the user's own ports, and says what to change.
+
+It plays nothing that sounds: what it sends is a controller that has no meaning in MIDI.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from time import perf_counter, sleep
+from typing import Protocol
+
+from livebach.commands.flags import add_settings, settings
+from livebach.commands.timing import Summary, load_average, paced, summary, time_frames
+from livebach.config import Config
+from livebach.live.assembly import load_network
+from livebach.live.inbox import Inbox
+from livebach.midi.ports import InputPort, OutputPort
+from livebach.music.events import Control, Event, to_bytes
+from livebach.music.grid import Grid
+from livebach.network.engine import Engine
+from livebach.network.reference import Player
+from livebach.system.clock import SPIN_S, Clock
+from livebach.system.realtime import freeze, make_timely
+
+FLAGS = ("--in", "--out", "--api", "--bpm", "--metre", "--checkpoint")
+WAKES, WAKE_EVERY_S = 400, 0.010
+FRAMES, SHORTEST_S = 60, 0.04
+PINGS, PING_EVERY_S, PING_WAIT_S = 50, 0.02, 0.25
+PING_CONTROLLER, PING_CHANNEL = 3, 15
+"""A controller that MIDI leaves undefined, on the last channel: no synth answers it."""
+
+LATE_MS = 1.0
+LONG_WAY_MS = 12.0
+LEAD_MARGIN_MS = 1.5
+MOST_LEAD_MS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was measured. Times in milliseconds, as `bench.summary` gives them."""
+
+    permitted: str
+    wakes: Summary
+    draw: Summary
+    push: Summary
+    tick_ms: float
+    lead_ms: float
+    cores: int
+    load: float
+    governor: str | None = None
+    ports: tuple[str, str] | None = None  # in and out, where both were named
+    round_trip: Summary | None = None  # None where nothing came back
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was found, a line each, and what to change, the most important first."""
+
+    lines: list[str] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_settings(parser, FLAGS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, and say it."""
+    config = settings(args)
+    with ExitStack() as stack:
+        output, heard, answers = _open(config, stack)
+        network = load_network(config.engine.checkpoint, config.engine.fast)
+        print("This takes about twenty seconds; nothing will sound.")
+        found = examine(config, network.engine)
+        if output is not None and heard is not None:
+            found = with_round_trip(found, (heard.name, output.name), round_trips(output, answers))
+    diagnosis = diagnose(found)
+    print("\n".join(diagnosis.lines))
+    print("\n".join(["", "What to change:", *(f"- {line}" for line in diagnosis.advice)]) if diagnosis.advice else "")
+    return 0
+
+
+Answers = SimpleQueue[tuple[bytes, float]]
+
+
+def _open(config: Config, stack: ExitStack) -> tuple[OutputPort | None, InputPort | None, Answers]:
+    """The ports that were named; PortError where one is not there."""
+    answers: Answers = SimpleQueue()
+    output = heard = None
+    if config.midi.output is not None:
+        output = stack.enter_context(closing(OutputPort.open(config.midi.output, config.midi.api)))
+    if config.midi.input is not None:
+        listen = InputPort.open(config.midi.input, config.midi.api, lambda data, time_s: answers.put((data, time_s)))
+        heard = stack.enter_context(closing(listen))
+    return output, heard, answers
+
+
+# --- measuring -------------------------------------------------------------------------------------------------------
+
+
+def examine(config: Config, engine: Engine) -> Findings:
+    """All but the round trip."""
+    permitted = make_timely()
+    freeze()
+    grid = Grid.of(config.time.bpm, config.time.metre, engine.spec.steps_per_quarter)
+    player = Player(engine)
+    frames = time_frames(player, FRAMES, paced(max(SHORTEST_S, min(grid.tick_s, 0.15)), cold=True))
+    return Findings(
+        permitted=permitted,
+        wakes=summary(wake_ups(WAKES)),
+        draw=frames["draw"],
+        push=frames["push"],
+        tick_ms=grid.tick_s * 1000,
+        lead_ms=config.engine.lead_ms,
+        cores=os.cpu_count() or 1,
+        load=(load_average() or [math.nan])[0],
+        governor=governor(),
+    )
+
+
+def wake_ups(count: int, clock: Clock | None = None) -> list[float]:
+    """By how much the loop's way of waiting comes late, again and again."""
+    clock, inbox = clock or Clock(), Inbox()
+    late: list[float] = []
+    due_s = clock.now()
+    for _ in range(count):
+        due_s = max(due_s + WAKE_EVERY_S, clock.now() + 2 * SPIN_S)
+        inbox.take(due_s - clock.now() - SPIN_S)
+        clock.sleep_until(due_s)
+        late.append(clock.now() - due_s)
+    return late
+
+
+class Sender(Protocol):
+    """Where the pings go."""
+
+    def send(self, event: Event) -> None:
+        """Send one."""
+
+
+def round_trips(output: Sender, answers: Answers, wait_s: float = PING_WAIT_S) -> list[float | None]:
+    """How long each ping took to come back in; None for one that did not. Gives up when the first few are lost."""
+    trips: list[float | None] = []
+    for number in range(PINGS):
+        ping = Control(PING_CONTROLLER, number, PING_CHANNEL)
+        sent_s = perf_counter()
+        output.send(ping)
+        trips.append(_trip(answers, to_bytes(ping), sent_s, wait_s))
+        if number == 2 and not any(trips):
+            break
+        sleep(PING_EVERY_S if wait_s else 0)
+    return trips
+
+
+def _trip(answers: Answers, ping: bytes, sent_s: float, wait_s: float) -> float | None:
+    while (rest_s := sent_s + wait_s - perf_counter()) > 0 or not answers.empty():
+        try:
+            data, time_s = answers.get(timeout=max(0, rest_s))
+        except Empty:
+            return None
+        if data == ping:
+            return time_s - sent_s
+    return None
+
+
+def with_round_trip(found: Findings, names: tuple[str, str], trips: Sequence[float | None]) -> Findings:
+    """The findings with the round trip added."""
+    came = [trip for trip in trips if trip is not None]
+    lost = len(trips) - len(came)
+    return replace(found, ports=names, round_trip=summary(came) if came else None, lost=lost)
+
+
+def governor() -> str | None:
+    """How Linux sets the processor's clock; None where it does not say."""
+    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return path.read_text(encoding="ascii").strip() if path.exists() else None
+
+
+# --- saying ----------------------------------------------------------------------------------------------------------
+
+
+PRIORITY = (
+    "Let livebach have real-time priority and locked memory. On Linux: /etc/security/limits.d/audio.conf with the lines"
+    " «@audio - rtprio 95» and «@audio - memlock unlimited», then «sudo usermod -aG audio $USER», and log in again."
+)
+SLOW_WAY = (
+    "In JACK, a shorter period helps (jackd … -p 128); Bluetooth and network MIDI are slow by nature. If the synth"
+    " itself sounds late, --latency-ms sends its notes earlier."
+)
+
+
+def diagnose(found: Findings) -> Diagnosis:
+    """Put the findings into words."""
+    lines = [
+        found.permitted,
+        f"Load {found.load:.1f} on {found.cores} cores.",
+        f"Wake-ups: {_spread(found.wakes)} late.",
+        f"Choosing a frame: {_spread(found.draw)}; it is asked {found.lead_ms:g} ms before the tick.",
+        f"Remembering a frame: {_spread(found.push)}; there is half a tick for it, {found.tick_ms / 2:.0f} ms.",
+        *_way_lines(found),
+    ]
+    advice = [*_priority_advice(found), *_load_advice(found), *_network_advice(found), *_way_advice(found)]
+    if not advice:
+        lines.append("Nothing needs to be changed.")
+    return Diagnosis(lines, advice)
+
+
+def _spread(times: Summary) -> str:
+    usual, rare, most = (times[key] for key in ("p50_ms", "p99_ms", "max_ms"))
+    return f"{usual:.2f} ms as a rule, {rare:.2f} ms one time in a hundred, {most:.2f} ms at most"
+
+
+def _way_lines(found: Findings) -> list[str]:
+    if found.ports is None:
+        return ["The way out and back in was not measured: name both ports, --in and --out, and join them by a cable."]
+    there = f"from {found.ports[1]!r} to {found.ports[0]!r}"
+    if found.round_trip is None:
+        return [f"Nothing that went out came back {there}: to measure that way, join the two by a cable."]
+    lost = f"; {found.lost} of {PINGS} messages were lost" if found.lost else ""
+    return [f"The way {there}: {_spread(found.round_trip)}{lost}."]
+
+
+def _priority_advice(found: Findings) -> list[str]:
+    refused = "not" in found.permitted or "neither" in found.permitted
+    return [PRIORITY] if refused and found.permitted.startswith("The system grants") else []
+
+
+def _load_advice(found: Findings) -> list[str]:
+    advice = []
+    if found.load > found.cores:
+        advice.append("Close other programs: more of them want to run than there are cores.")
+    if found.wakes["p99_ms"] > LATE_MS:
+        advice.append(
+            f"The machine wakes livebach up to {found.wakes['p99_ms']:.1f} ms late, which is heard from about 10 ms on:"
+            " close other programs, plug in the charger, and see the line on real-time priority."
+        )
+    if found.governor == "powersave" and found.wakes["p99_ms"] > LATE_MS:
+        advice.append("The processor saves power: «sudo cpupower frequency-set -g performance».")
+    return advice
+
+
+def _network_advice(found: Findings) -> list[str]:
+    needed_ms = math.ceil(found.draw["max_ms"] + LEAD_MARGIN_MS)
+    if found.push["max_ms"] + found.draw["max_ms"] > found.tick_ms * 0.45:
+        return ["The network is too slow for this tempo: play slower, or load a smaller one (--checkpoint)."]
+    if found.lead_ms < needed_ms <= MOST_LEAD_MS:
+        return [f"Ask the network earlier: --set engine.lead_ms={needed_ms}."]
+    return []
+
+
+def _way_advice(found: Findings) -> list[str]:
+    way = found.round_trip
+    if way is None or (way["p99_ms"] <= LONG_WAY_MS and not found.lost):
+        return []
+    if found.lost:
+        return ["Messages get lost on the way: try another cable or another USB port, without a hub."]
+    return [f"Out and back in takes {way['p99_ms']:.0f} ms. {SLOW_WAY}"]

@@ -1,0 +1,213 @@
+"""`livebach evaluate`: what a network is worth on a folder of MIDI files, and whether it keeps its style alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from livebach.commands.flags import add_settings, settings
+from livebach.config import Config
+from livebach.errors import UserError
+from livebach.evaluation import rollout_report, rollout_runs
+from livebach.evaluation.likelihood import MarkovKeys, Tally, tally
+from livebach.evaluation.roll_statistics import WINDOW
+from livebach.music.score_reader import CorpusError, Piece
+from livebach.network.checkpoint import CheckpointError, load
+from livebach.network.engine import Engine
+from livebach.training.corpus import SPLITS, Corpus, load_corpus
+
+ERRORS = (CorpusError, CheckpointError)
+MOST_ROLLOUTS = 1000
+MOST_FRAMES = 1_000_000
+MOST_JOBS = 256
+_SETTINGS = ("--temperature", "--min-p", "--seed")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's own arguments."""
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="every MIDI file below it is read")
+    parser.add_argument(
+        "--split", choices=("train", "valid", "test", "all"), default="valid", help="which pieces (valid)"
+    )
+    parser.add_argument("--json", action="store_true", help="every figure, for programs, to standard output")
+    parser.add_argument(
+        "--given", action="store_true", help="also what a given top voice is worth to the keys below it"
+    )
+    group = parser.add_argument_group(
+        "roll-outs", "with --rollouts the network plays on alone, and that is measured instead"
+    )
+    group.add_argument("--rollouts", type=int, metavar="N", help="how many, each primed with 4 bars of a piece")
+    group.add_argument("--frames", type=int, default=7200, metavar="N", help="how long each plays, in ticks (7200)")
+    group.add_argument("--out", type=Path, metavar="DIR", help="a new folder for their notes, figures and pictures")
+    group.add_argument("--sweep", action="store_true", help="also at low, middle and high density, then polyphony")
+    group.add_argument("--jobs", type=int, default=1, metavar="N", help="how many play at once (1)")
+    add_settings(parser, _SETTINGS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure; a table or JSON. Status 0 whatever the figures say."""
+    if args.rollouts is None and (args.out is not None or args.sweep):
+        raise UserError("--out and --sweep belong to --rollouts N")
+    _in_range("--rollouts", 1 if args.rollouts is None else args.rollouts, MOST_ROLLOUTS)
+    _in_range("--frames", args.frames, MOST_FRAMES, WINDOW)
+    _in_range("--jobs", args.jobs, MOST_JOBS)
+    if args.out is not None and args.out.exists():
+        raise UserError(f"{args.out}: is there already, and nothing is overwritten")
+    config = settings(args)
+    engine = Engine(load(args.checkpoint))
+    corpus = load_corpus(args.data, engine.spec.steps_per_quarter, report=_aside)
+    pieces = chosen(corpus, args.split, args.data)
+    if args.rollouts is None:
+        report, table = likelihood(engine, corpus, pieces, args.given), likelihood_table
+    else:
+        report, table = _rollouts(args, config, corpus, pieces, engine.spec.steps_per_quarter), rollout_table
+    report = {"checkpoint": str(args.checkpoint), "split": args.split, **report}
+    print(json.dumps(report, indent=1) if args.json else table(report))
+    return 0
+
+
+def _in_range(name: str, value: int, high: int, low: int = 1) -> None:
+    if not low <= value <= high:
+        raise UserError(f"{name} must be {low}..{high}, got {value}")
+
+
+def _aside(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def chosen(corpus: Corpus, split: str, folder: Path) -> list[Piece]:
+    """The pieces of a split; UserError where there is none."""
+    names = SPLITS if split == "all" else (split,)
+    pieces = [piece for name in names for piece in corpus.splits[name]]
+    if not pieces:
+        total = sum(len(p) for p in corpus.splits.values())
+        raise UserError(f"{folder}: none of its {total} pieces is in the split {split}; --split all takes them all")
+    return pieces
+
+
+# -- likelihood -------------------------------------------------------------------------------------------------------
+
+
+def likelihood(engine: Engine, corpus: Corpus, pieces: Sequence[Piece], given: bool) -> dict[str, Any]:
+    """Figures pooled and piece by piece, as plain JSON values."""
+    naive = MarkovKeys(corpus.splits["train"])
+    tallies = {piece.name: tally(engine, piece, naive, given) for piece in pieces}
+    return {
+        "pooled": sum(tallies.values(), Tally()).to_dict(),
+        "pieces": [{"name": name, **one.to_dict()} for name, one in tallies.items()],
+    }
+
+
+def likelihood_table(report: dict[str, Any]) -> str:
+    """The figures for a person to read."""
+    pooled = report["pooled"]
+    rows = [f"{'':32} {'frames':>7} {'onsets':>7} {'nats/frame':>11} {'nats/onset':>11}"]
+    rows += [_row(piece["name"], piece) for piece in report["pieces"]]
+    rows.append(_row(f"all {len(report['pieces'])} pieces", pooled))
+    for label, figures in (
+        ("  frames that change", pooled["changing"]),
+        ("  frames that repeat", pooled["repeating"]),
+        ("  nothing learnt on the way", pooled["without_adaptation"]),
+        ("  texture told", pooled["with_texture"]),
+        ("  each key a Markov chain", pooled["naive"]),
+    ):
+        rows.append(_row(label, figures))
+    rows.append(f"  expects {_number(pooled['expected_onsets'])} of the onsets that there are")
+    if below := pooled.get("below_the_top_voice"):
+        rows.append(_row("  keys below the top voice", below))
+        for label, name in (("given", ""), ("its key given", "only_its_key_")):
+            kept = {"nats_per_frame": below[f"{name or ''}given_nats_per_frame"], "frames": below["frames"]}
+            rows.append(f"{_row('    ' + label, kept)}  lower by {100 * (below[name + 'lower_by'] or 0):.1f} %")
+    return "\n".join(rows)
+
+
+def _row(label: str, figures: dict[str, Any]) -> str:
+    counts = "".join(f" {figures.get(name, ''):>7}" for name in ("frames", "onsets"))
+    return f"{label:32}{counts}" + "".join(
+        f" {_number(figures.get(n, '')):>11}" for n in ("nats_per_frame", "nats_per_onset")
+    )
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
+
+
+# -- roll-outs --------------------------------------------------------------------------------------------------------
+
+
+def _rollouts(
+    args: argparse.Namespace, config: Config, corpus: Corpus, pieces: Sequence[Piece], steps_per_quarter: int
+) -> dict[str, Any]:
+    real = rollout_report.reference(corpus)
+    tasks = rollout_runs.tasks(config, pieces, args.frames, args.rollouts)
+    played = rollout_runs.play_all(args.checkpoint, tasks, args.jobs, _progress(args.rollouts))
+    report = {"settings": rollout_runs.described(config, args.frames), **rollout_report.report(real, played)}
+    if args.sweep:
+        report["sweep"] = {knob: _swept(args, config, pieces, real, knob) for knob in rollout_runs.KNOBS}
+    if args.out is not None:
+        _write(args.out, report, real, played)
+        for number, record in enumerate(played, 1):
+            record.save(args.out / f"rollout{number:02}", config.time.bpm, steps_per_quarter)
+        _aside(f"wrote {args.out}")
+    return report
+
+
+def _swept(
+    args: argparse.Namespace, config: Config, pieces: Sequence[Piece], real: rollout_report.Reference, knob: str
+) -> dict[str, Any]:
+    found = {}
+    for name, turned in rollout_runs.turned(config, knob).items():
+        tasks = rollout_runs.tasks(turned, pieces, args.frames, args.rollouts)
+        played = rollout_runs.play_all(args.checkpoint, tasks, args.jobs, _progress(args.rollouts, f"{knob} {name}, "))
+        found[name] = rollout_report.summary(real, played, rollout_runs.KNOBS[knob])
+    return found
+
+
+def _progress(count: int, label: str = "") -> Callable[[int], None]:
+    """A line on standard error for each roll-out that is done."""
+    return lambda done: _aside(f"{label}roll-out {done} of {count}")
+
+
+def _write(
+    folder: Path, report: dict[str, Any], real: rollout_report.Reference, played: Sequence[rollout_runs.RollOutRecord]
+) -> None:
+    """The report, and pictures where matplotlib is there to draw them."""
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made: {error.strerror or error}") from None
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    try:
+        rollout_report.draw(folder, report, real, played)
+    except UserError as error:
+        _aside(f"no pictures: {error}")
+
+
+def rollout_table(report: dict[str, Any]) -> str:
+    """The bounds for a person to read, and the sweeps."""
+    rows = [f"{'':44} {'found':>9} {'from':>9} {'to':>9}"]
+    for one in report["checks"]:
+        numbers = "".join(f" {'' if one[k] is None else _short(one[k]):>9}" for k in ("value", "low", "high"))
+        rows.append(f"{one['name']:44}{numbers}  {'' if one['ok'] else 'out of bounds'}")
+    for knob, settings_ in report.get("sweep", {}).items():
+        for name, found in settings_.items():
+            rows.append(f"{knob} {name}: onset rate {found['onset_rate']:.3f}, polyphony {found['polyphony']:.2f}")
+            rows.append(f"  {_alike(found['alike'])}")
+    return "\n".join(rows)
+
+
+def _alike(found: dict[str, Any]) -> str:
+    """How a sweep's roll-outs compare with real music that is as dense, or as full."""
+    if "overlaps" not in found:
+        return f"too little real music is like it: {found['windows']} windows of {found['pieces']} pieces"
+    shares = ", ".join(f"{name} {_short(found['overlaps'][name]['share'])}" for name in rollout_report.ALIKE)
+    return f"overlap to real against real, of {found['windows']} windows of {found['pieces']} pieces like it: {shares}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,48 @@
+"""`livebach frames`: a MIDI file's frames, as the network sees them, to a file of arrays or to a picture."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from livebach.errors import UserError
+from livebach.files import write_new
+from livebach.music.score_reader import CorpusError, Piece, piece_of, read_score
+
+ERRORS = (CorpusError,)
+MAX_STEPS = 48
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's own arguments."""
+    parser.add_argument("file", type=Path, metavar="FILE.mid")
+    parser.add_argument("-o", "--out", type=Path, metavar="FILE.npz", help="frames uint8 [T, 88], places int16 [T, 3]")
+    parser.add_argument("--png", type=Path, metavar="FILE.png", help="draw them (needs the extra plot)")
+    parser.add_argument("--steps", type=int, default=4, metavar="N", help="ticks in a quarter note (4)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write what was asked for; a line for each file."""
+    if args.out is None and args.png is None:
+        raise UserError("say where to: -o FILE.npz, --png FILE.png, or both")
+    if not 1 <= args.steps <= MAX_STEPS:
+        raise UserError(f"--steps must be 1..{MAX_STEPS}, got {args.steps}")
+    piece = piece_of(args.file.name, read_score(args.file, args.steps))
+    words = f"{len(piece.frames)} frames, {piece.onsets} onsets"
+    if args.out is not None:
+        write_new(args.out, lambda out: np.savez_compressed(out, frames=piece.frames, places=piece.places))
+        print(f"wrote {args.out}: {words}")
+    if args.png is not None:
+        _draw(args.png, piece)
+        print(f"wrote {args.png}: {words}")
+    return 0
+
+
+def _draw(path: Path, piece: Piece) -> None:
+    from livebach.evaluation import pictures
+
+    bars = np.flatnonzero(piece.places[:, 0] == 0)
+    figure = pictures.roll_figure(piece.frames, bars.tolist(), title=piece.name)
+    write_new(path, lambda out: pictures.save(figure, out))

@@ -1,0 +1,19 @@
+"""`livebach ports`: list the MIDI ports."""
+
+from __future__ import annotations
+
+import argparse
+
+from livebach.commands.flags import add_settings, settings
+from livebach.midi.ports import listing
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_settings(parser, ["--api"])
+
+
+def run(args: argparse.Namespace) -> int:
+    """List them."""
+    print(listing(settings(args).midi.api))
+    return 0

@@ -1,0 +1,99 @@
+"""`livebach replay SESSION`: play a saved take again and hold every note against the log.
+
+The same network, settings, seed and calls at the same times give the same notes, byte for byte, on the same machine.
+Exit status: 0 the same, 1 something differs, 2 the take cannot be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from livebach.errors import UserError
+from livebach.live import assembly, session_log, session_midi
+from livebach.live.daemon import Player
+from livebach.live.session_log import Call, Log, Swap
+from livebach.music.events import Event, NoteOn
+from livebach.musician.memory import Past
+
+MOST_SHOWN = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("session", type=Path, metavar="SESSION", help="the take's folder, or its session_log.jsonl")
+    parser.add_argument("-o", "--out", type=Path, metavar="OUT.mid", help="write what is played again to a MIDI file")
+    parser.add_argument(
+        "--checkpoint", action="append", default=[], metavar="FILE", help="a network that is not where it was; again"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay; what is the same and what is not."""
+    log = session_log.read(args.session)
+    networks = Networks(args.checkpoint, log.config.engine.fast)
+    network = networks.find(log.header.checkpoint, log.header.sha256)
+    musician = assembly.musician(network, log.config, log.header.start_s)
+    again = list(play_again(musician, log.calls, networks))
+    if args.out is not None:
+        sys.stdout.write(f"{session_midi.write_midi(Log(log.header, again), args.out)}\n")
+    return _compare(log.calls, again)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of takes: where they were, or in the files given."""
+
+    given: Sequence[str] = ()
+    fast: bool = False
+
+    def find(self, name: str, sha256: str) -> assembly.Loaded:
+        """The network of that SHA-256; UserError where the file is another one now."""
+        for network in (assembly.load_network(each, self.fast) for each in (*self.given, name)):
+            if network.sha256 == sha256:
+                return network
+        raise UserError(
+            f"checkpoint {network.name} is not the one of this take: its SHA-256 must be {sha256[:12]}…, "
+            f"got {network.sha256[:12]}…; --checkpoint names another file"
+        )
+
+
+def play_again(musician: Player, calls: Iterable[Call], networks: Networks | None = None) -> Iterator[Call]:
+    """Make the calls of a take again; each with what it answers now."""
+    for call in calls:
+        if call.swap is not None:
+            _swap(musician, call.swap, networks or Networks())
+        yield replace(call, out=tuple(_answer(musician, call)))
+
+
+def _swap(musician: Player, swap: Swap, networks: Networks) -> None:
+    network = networks.find(swap.checkpoint, swap.sha256).engine
+    if not musician.exchange(network, Past(network, swap.since)):
+        raise UserError(f"this take goes on with {swap.checkpoint} from a frame that is not kept: {swap.since}")
+
+
+def _answer(musician: Player, call: Call) -> list[Event]:
+    if call.swap is not None:
+        return []
+    if call.event is not None:
+        return musician.feed(call.event, call.t)
+    if call.command is not None:
+        return musician.command(call.command, call.t)
+    return musician.advance(call.t) if call.do == "advance" else musician.stop(call.t)
+
+
+def _compare(calls: list[Call], again: list[Call]) -> int:
+    differing = [(then, now) for then, now in zip(calls, again, strict=True) if then.out != now.out]
+    for then, now in differing[:MOST_SHOWN]:
+        sys.stdout.write(f"{then.do} at {then.t:.6f} s: then {_said(then)}, now {_said(now)}\n")
+    notes = sum(isinstance(event, NoteOn) for call in calls for event in call.out)
+    verdict = f"{len(differing)} of {len(calls)} calls differ" if differing else f"the same in {len(calls)} calls"
+    sys.stdout.write(f"{verdict}; {notes} notes of livebach's\n")
+    return 1 if differing else 0
+
+
+def _said(call: Call) -> str:
+    return " ".join(map(str, call.out)) or "nothing"

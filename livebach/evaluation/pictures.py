@@ -1,0 +1,214 @@
+"""Pictures: piano rolls, and figures of roll-outs beside those of real music. Needs matplotlib, loaded late."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from livebach.errors import UserError
+from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, Frames
+
+NEEDS_MATPLOTLIB = "pictures need matplotlib: pip install 'livebach[plot]'"
+GIVEN_COLOUR = "#8a8f98"
+OWN_COLOUR = "#b5432a"
+REAL_COLOUR = "#3f6d8e"
+_BLACK = (1, 3, 6, 8, 10)
+_MOST_TICKS_A_ROW = 512
+_SECONDS_A_ROW = 45
+_SHORTEST_S = 0.03
+"""A note that was shorter is drawn as long as this, to be seen."""
+MOST_DRAWN = 4096
+"""Ticks of a roll-out that are worth a picture."""
+
+
+def figure_of(width: float, height: float) -> Any:
+    """An empty matplotlib figure of so many inches, on no screen. Raises UserError without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError(f"{NEEDS_MATPLOTLIB} ({error})") from error
+    return Figure(figsize=(width, height), dpi=110, layout="constrained")
+
+
+def save(figure: Any, out: BinaryIO | Path) -> None:
+    """Write a figure as PNG, the same bytes for the same figure."""
+    figure.savefig(out, format="png", metadata={"Software": None})
+
+
+# -- piano roll -------------------------------------------------------------------------------------------------------
+
+
+def roll_png(path: Path, frames: Frames, bar_ticks: int, primed: int = 0, upbeat: int = 0) -> None:
+    """Draw frames [T, 88] to a PNG: the first `primed` ticks in grey, the rest in red, a line at every bar.
+
+    `upbeat` is where in its bar the first frame stands, in ticks.
+    """
+    first = -upbeat % bar_ticks
+    save(roll_figure(frames, list(range(first, len(frames), bar_ticks)), primed), path)
+
+
+def roll_figure(frames: Frames, bars: Sequence[int], primed: int = 0, title: str = "") -> Any:
+    """A figure of frames [T, 88], with bar lines at the ticks `bars`; long rolls go on in the next row."""
+    rows = [range(s, min(s + _MOST_TICKS_A_ROW, len(frames))) for s in range(0, max(1, len(frames)), _MOST_TICKS_A_ROW)]
+    low, high = _span(frames)
+    figure = figure_of(14, 0.4 + len(rows) * (0.7 + 0.052 * (high - low)))
+    for axes, row in zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
+        _draw_row(axes, frames, row, bars, primed)
+        axes.set_xlim(row.start, row.start + min(_MOST_TICKS_A_ROW, len(frames)) or 1)
+        axes.set_ylim(low - 0.5, high + 0.5)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def _span(frames: Frames) -> tuple[int, int]:
+    """The MIDI keys that are used, whole octaves."""
+    used = np.flatnonzero((frames != OFF).any(axis=0)) + LOW_KEY
+    low, high = (int(used[0]), int(used[-1])) if len(used) else (60, 71)
+    return low // 12 * 12, high // 12 * 12 + 12
+
+
+def _draw_row(axes: Any, frames: Frames, row: range, bars: Sequence[int], primed: int) -> None:
+    _keyboard(axes, row.start, row.start + _MOST_TICKS_A_ROW)
+    notes = _bars_of_notes(frames[: row.stop], row.start)
+    given = [(start, min(end, primed), key) for start, end, key in notes]
+    own = [(max(start, primed), end, key) for start, end, key in notes]
+    for spans, colour in ((given, GIVEN_COLOUR), (own, OWN_COLOUR)):
+        _boxes(axes, [(a, b - 0.15, key, 0.85) for a, b, key in spans if a < b], colour, 2)
+    inside = [tick for tick in bars if tick in row]
+    axes.vlines(inside, LOW_KEY - 1, LOW_KEY + KEYS, color="#c5c9d0", linewidth=0.7, zorder=0.5)
+    numbered = [(tick, str(i + 1)) for i, tick in enumerate(bars) if tick in row and i % 4 == 0]
+    axes.set_xticks([tick for tick, _ in numbered], [number for _, number in numbered])
+
+
+def _boxes(
+    axes: Any, boxes: Sequence[tuple[float, float, int, float]], colour: str, above: float, label: str | None = None
+) -> None:
+    """Boxes from a tick to a tick, around a key, so many keys tall; one object for all is drawn fast."""
+    from matplotlib.collections import PolyCollection
+
+    corners = [[(a, k - h / 2), (b, k - h / 2), (b, k + h / 2), (a, k + h / 2)] for a, b, k, h in boxes]
+    axes.add_collection(PolyCollection(corners, facecolors=colour, linewidths=0, zorder=above, label=label))
+
+
+def _bars_of_notes(frames: Frames, first: int) -> list[tuple[int, int, int]]:
+    """Start, end and MIDI key of every note that sounds at or after tick `first`, cut there."""
+    flat = np.vstack([frames, np.zeros((1, KEYS), np.uint8)]).ravel(order="F")
+    ends, starts = np.flatnonzero(flat != HOLD), np.flatnonzero(flat == ONSET)
+    stops = ends[np.searchsorted(ends, starts, side="right")]
+    tall = len(frames) + 1
+    spans = zip(starts % tall, starts % tall + stops - starts, starts // tall + LOW_KEY, strict=True)
+    return [(max(int(s), first), int(e), int(k)) for s, e, k in spans if e > first]
+
+
+# -- a take -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sounding:
+    """A note as it was in time: MIDI key, seconds, and whether livebach played it."""
+
+    key: int
+    start_s: float
+    end_s: float
+    own: bool
+
+
+def take_figure(notes: Sequence[Sounding], start_s: float, end_s: float) -> Any:
+    """A figure of a take between two times: the player's notes blue, livebach's red; long takes go on below."""
+    low = min(note.key for note in notes) // 12 * 12
+    high = max(note.key for note in notes) // 12 * 12 + 12
+    rows = max(1, math.ceil((end_s - start_s) / _SECONDS_A_ROW - 1e-9))
+    length_s = (end_s - start_s) / rows
+    figure = figure_of(10, 0.4 + rows * (0.6 + 0.045 * (high - low)))
+    for row, axes in enumerate(figure.subplots(rows, 1, squeeze=False)[:, 0]):
+        first_s = start_s + row * length_s
+        _keyboard(axes, first_s, first_s + length_s)
+        for own, colour in ((False, REAL_COLOUR), (True, OWN_COLOUR)):
+            spans = [(n.start_s, max(n.start_s + _SHORTEST_S, n.end_s), n.key, 0.85) for n in notes if n.own == own]
+            _boxes(axes, spans, colour, 2, "livebach" if own else "you")
+        axes.set(xlim=(first_s, first_s + length_s), ylim=(low - 0.5, high + 0.5))
+    figure.axes[-1].set_xlabel("seconds", fontsize=8)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False)
+    return figure
+
+
+def _keyboard(axes: Any, start: float, stop: float) -> None:
+    """Black keys as grey lanes, octaves named."""
+    black = [k for k in range(LOW_KEY, LOW_KEY + KEYS) if k % 12 in _BLACK]
+    _boxes(axes, [(start, stop, key, 1.0) for key in black], "#f1f2f4", 0)
+    octaves = range(LOW_KEY // 12 * 12 + 12, LOW_KEY + KEYS, 12)
+    axes.set_yticks(octaves, [f"C{key // 12 - 1}" for key in octaves])
+    axes.tick_params(length=0, labelsize=8)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+# -- figures of roll-outs ---------------------------------------------------------------------------------------------
+
+
+def figure_plots(report: dict[str, Any], real: dict[str, Any], folder: Path) -> list[Path]:
+    """A PNG for each figure of a report (see `rolltrial.report`): roll-outs over real music.
+
+    `real` has the figures' values and histograms under their names: arrays of real windows, or pairs of histograms.
+    """
+    return [_written(folder / f"{name}.png", _plot(name, report, values)) for name, values in real.items()]
+
+
+def _written(path: Path, figure: Any) -> Path:
+    save(figure, path)
+    return path
+
+
+def _plot(name: str, report: dict[str, Any], values: Any) -> Any:
+    figure = figure_of(9, 3.6)
+    title = name.replace("_", " ")
+    if name in report["rollouts"][0]["windows"]:
+        _over_time(figure, title, [r["windows"][name] for r in report["rollouts"]], np.asarray(values))
+    elif name in report["rollouts"][0]:
+        _as_histogram(figure, title, [n for r in report["rollouts"] for n in r[name]], values)
+    else:
+        _side_by_side(figure, title, *values)
+    return figure
+
+
+def _over_time(figure: Any, title: str, lines: Sequence[Sequence[float]], real: Any) -> None:
+    over, beside = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
+    low, high = np.percentile(real, [1, 99])
+    over.axhspan(low, high, color=REAL_COLOUR, alpha=0.15, linewidth=0, label="real, 1st to 99th percentile")
+    over.axhline(real.mean(), color=REAL_COLOUR, linewidth=1)
+    for line in lines:
+        over.plot(range(1, len(line) + 1), line, color=OWN_COLOUR, alpha=0.35, linewidth=0.9)
+    over.plot(
+        range(1, len(lines[0]) + 1), np.mean(lines, axis=0), color=OWN_COLOUR, linewidth=2, label="roll-outs, mean"
+    )
+    over.set(title=title, xlabel="window of 512 frames")
+    over.legend(frameon=False, fontsize=8)
+    bins = np.histogram_bin_edges(np.concatenate([real, np.ravel(lines)]), 24)
+    for values, colour, label in ((real, REAL_COLOUR, "real"), (np.ravel(lines), OWN_COLOUR, "roll-outs")):
+        beside.hist(values, bins, density=True, orientation="horizontal", color=colour, alpha=0.5, label=label)
+    beside.set(xticks=[], title="all windows")
+    beside.legend(frameon=False, fontsize=8)
+
+
+def _as_histogram(figure: Any, title: str, ours: Sequence[int], real: Sequence[int]) -> None:
+    axes = figure.subplots()
+    bins = np.arange(0, max([*ours, *real, 1]) + 2) - 0.5
+    for values, colour, label in ((real, REAL_COLOUR, "held-out pieces"), (ours, OWN_COLOUR, "roll-outs")):
+        axes.hist(values, bins, density=True, color=colour, alpha=0.5, label=f"{label}, a window")
+    axes.axvline(np.percentile(real, 95), color=REAL_COLOUR, linewidth=1, label="held-out pieces, 95th percentile")
+    axes.set(title=f"{title}: longest run that is in the training set", xlabel="notes")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _side_by_side(figure: Any, title: str, ours: Any, real: Any) -> None:
+    axes = figure.subplots()
+    places = np.arange(len(ours))
+    for counts, shift, colour, label in ((real, -0.2, REAL_COLOUR, "real"), (ours, 0.2, OWN_COLOUR, "roll-outs")):
+        axes.bar(places + 1 + shift, np.asarray(counts) / max(1, np.sum(counts)), 0.4, color=colour, label=label)
+    axes.set(title=title, xlabel="ticks", xticks=[n for n in (1, 5, 9, 13, 17, 25, 33, 49, 64) if n <= len(ours)])
+    axes.legend(frameon=False, fontsize=8)

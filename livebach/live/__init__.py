@@ -1,0 +1,1 @@
+"""The real-time part: the daemon, its inbox, recordings, signals, display and hotkeys."""

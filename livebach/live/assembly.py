@@ -1,0 +1,89 @@
+"""What a take is made of: the settings, a seed, a network, and the musician that they make. Replay makes the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+from random import SystemRandom
+
+from livebach import __version__
+from livebach.config import Config, to_dict, with_value
+from livebach.errors import UserError
+from livebach.live.session_log import Header
+from livebach.music.events import Program
+from livebach.musician.musician import Musician
+from livebach.network import checkpoint
+from livebach.network.engine import Engine
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A network that is ready to play, the name it was asked for by, and its file's SHA-256."""
+
+    engine: Engine
+    name: str
+    sha256: str
+
+
+def seeded(config: Config) -> Config:
+    """The settings with a seed: a new one where none was set."""
+    if config.sampling.seed is not None:
+        return config
+    return with_value(config, "sampling.seed", SystemRandom().getrandbits(32))
+
+
+def load_network(name: str, fast: bool = False) -> Loaded:
+    """Load a checkpoint by its path, or the default one; UserError in one line where that cannot be."""
+    path = checkpoint.default_path() if name == DEFAULT else Path(name).expanduser().resolve()
+    try:
+        engine = _engine(fast)(checkpoint.load(path))
+        return Loaded(engine, DEFAULT if name == DEFAULT else str(path), checkpoint.fingerprint(path))
+    except checkpoint.CheckpointError as error:
+        where = "" if str(error).startswith(str(path)) else f"{path}: "
+        raise UserError(f"engine.checkpoint: {where}{error}") from None
+
+
+def _engine(fast: bool) -> type[Engine]:
+    if not fast:
+        return Engine
+    if find_spec("numba") is None:
+        raise UserError("engine.fast needs numba: pip install numba")
+    from livebach.network.numba_engine import FastEngine
+
+    return FastEngine
+
+
+def header(config: Config, network: Loaded, start_s: float) -> Header:
+    """What a take starts from."""
+    assert config.sampling.seed is not None
+    return Header(
+        config=to_dict(config),
+        seed=config.sampling.seed,
+        start_s=start_s,
+        checkpoint=network.name,
+        sha256=network.sha256,
+        started=datetime.now().astimezone().isoformat(timespec="seconds"),
+        livebach=__version__,
+    )
+
+
+def programs(config: Config) -> list[Program]:
+    """What sets the sound of its channels, where one is set."""
+    if config.midi.program is None:
+        return []
+    first = config.midi.output_channel - 1
+    return [Program(config.midi.program - 1, first + voice) for voice in range(config.sound.voices or 1)]
+
+
+def musician(network: Loaded, config: Config, start_s: float) -> Musician:
+    """The musician of these settings, its seed among them."""
+    assert config.sampling.seed is not None
+    return Musician(network.engine, config, config.sampling.seed, start_s)
+
+
+READY_S = 0.1
+"""From the musician's making to the first tick of a count-in: time to begin listening."""

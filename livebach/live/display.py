@@ -1,0 +1,217 @@
+"""What the person sees: a live roll in the terminal, drawn by a process of its own, or plain lines where it is none.
+
+The loop only leaves a sight in a queue. A thread hands it on, and where the terminal is slow, sights are dropped and
+the loop never waits. Knows what happened, and nothing of how it is drawn (that is `screen`'s).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from queue import SimpleQueue
+from typing import Protocol, TextIO
+
+from livebach.music.events import Event, NoteOn
+from livebach.musician.status import Status
+from livebach.system import subprocesses
+
+MAX_WAITING = 500
+NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+CLOSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What there is to see after one turn of the loop: how things stand, and the MIDI keys that were struck in it."""
+
+    state: str = "idle"
+    mode: str = ""
+    bpm: float = 0.0
+    metre: str = ""
+    bar: int = 0
+    beat: int = 0
+    tick: int = 0
+    missed: int = 0
+    load: float | None = None
+    player_keys: Sequence[int] = ()
+    own_keys: Sequence[int] = ()
+    player_struck: Sequence[int] = ()
+    own_struck: Sequence[int] = ()
+    text: str = ""
+    level: str = "info"
+    ports: Sequence[tuple[str, bool]] = ()  # nothing but that: their names, and whether they are connected
+
+
+def sight(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> Sight:
+    """Put a turn of the loop into a sight; of what was sent, the notes (and not the clicks)."""
+    return Sight(
+        **{name: getattr(status, name) for name in _SHARED},
+        player_struck=[event.key for event in heard if isinstance(event, NoteOn)],
+        own_struck=[event.key for event in sent if isinstance(event, NoteOn) and event.key in status.own_keys],
+    )
+
+
+_SHARED = ("state", "mode", "bpm", "metre", "bar", "beat", "tick", "missed", "load", "player_keys", "own_keys")
+
+
+def key_name(key: int) -> str:
+    """A MIDI key as musicians call it: 60 is C4."""
+    return f"{NAMES[key % 12]}{key // 12 - 1}"
+
+
+class Sink(Protocol):
+    """Something that shows sights; may be slow."""
+
+    def show(self, seen: Sight) -> None:
+        """Show one."""
+
+    def close(self) -> None:
+        """Show what is left."""
+
+
+# --- plain lines -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Lines:
+    """Sights to lines of text: one for each beat in which a player struck something, and one for each turn."""
+
+    last: Sight = field(default_factory=Sight)
+    struck: dict[str, list[int]] = field(default_factory=lambda: {"you": [], "livebach": []})
+
+    def read(self, seen: Sight) -> list[str]:
+        """The lines that this sight completes. That ports came and went is said as a text."""
+        if seen.ports:
+            return []
+        if seen.text:
+            return [*self._beat(), *seen.text.splitlines()]
+        lines = self._beat() if (seen.bar, seen.beat) != (self.last.bar, self.last.beat) else []
+        if seen.state != self.last.state:
+            lines += [*self._beat(), f"        {_TURNS.get(seen.state, seen.state)}"]
+        self.struck["you"] += seen.player_struck
+        self.struck["livebach"] += seen.own_struck
+        self.last = seen
+        return lines
+
+    def _beat(self) -> list[str]:
+        """What was struck on the beat that is over."""
+        place = f"{self.last.bar}.{self.last.beat}"
+        said = [(who, keys) for who, keys in self.struck.items() if keys]
+        lines = [f"{place:>6}  {who:9}{' '.join(map(key_name, keys))}" for who, keys in said]
+        for keys in self.struck.values():
+            keys.clear()
+        return lines
+
+    def close(self) -> list[str]:
+        """The lines that are left."""
+        return self._beat()
+
+
+_TURNS = {"idle": "· waiting for you", "listening": "· listening", "playing": "· livebach goes on"}
+
+
+class PlainSink:
+    """Writes lines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lines = Lines()
+
+    def show(self, seen: Sight) -> None:
+        """Write the lines that it completes."""
+        self._write(self._lines.read(seen))
+
+    def close(self) -> None:
+        """Write the lines that are left."""
+        self._write(self._lines.close())
+
+    def _write(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._stream.write(line + "\n")
+        self._stream.flush()
+
+
+# --- a process of its own --------------------------------------------------------------------------------------------
+
+
+class ChildSink:
+    """Hands sights to the process that draws, as lines of JSON; when it has gone, they go nowhere."""
+
+    def __init__(self) -> None:
+        self._child = subprocesses.start(
+            "livebach.live.terminal_roll", stdin=subprocess.PIPE, text=True, encoding="utf-8"
+        )
+
+    def show(self, seen: Sight) -> None:
+        """Hand on one."""
+        assert self._child.stdin is not None
+        self._child.stdin.write(json.dumps(asdict(seen)) + "\n")
+        self._child.stdin.flush()
+
+    def close(self) -> None:
+        """Let it end, and see to it that it does."""
+        assert self._child.stdin is not None
+        with contextlib.suppress(OSError):
+            self._child.stdin.close()
+        try:
+            self._child.wait(CLOSE_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+
+# --- what the loop sees ----------------------------------------------------------------------------------------------
+
+
+class Display:
+    """Takes sights from the loop and texts from anyone, without waiting."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._queue: SimpleQueue[Sight | None] = SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="livebach-display", daemon=True)
+        self._thread.start()
+
+    def show(self, status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
+        """Show a turn of the loop; left out where the terminal is far behind."""
+        if self._queue.qsize() < MAX_WAITING:
+            self._queue.put(sight(status, heard, sent))
+
+    def say(self, text: str) -> None:
+        """Show a text."""
+        self._queue.put(Sight(text=text))
+
+    def warn(self, text: str) -> None:
+        """Show a text that asks for something to be done."""
+        self._queue.put(Sight(text=text, level="warning"))
+
+    def show_ports(self, ports: Sequence[tuple[str, bool]]) -> None:
+        """Show which ports there are, and whether they are connected."""
+        self._queue.put(Sight(ports=ports))
+
+    def close(self) -> None:
+        """Show what is left, as long as that takes no time; again does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+            self._thread.join(CLOSE_S)
+
+    def _work(self) -> None:
+        """Show what comes. A terminal that has gone away ends the showing, not the music."""
+        with contextlib.suppress(OSError, ValueError):
+            while (seen := self._queue.get()) is not None:
+                self._sink.show(seen)
+        with contextlib.suppress(OSError, ValueError):
+            self._sink.close()
+
+
+def open_display(stream: TextIO | None = None) -> Display:
+    """The live roll where this is a terminal, else plain lines."""
+    stream = sys.stdout if stream is None else stream
+    return Display(ChildSink() if stream.isatty() else PlainSink(stream))

@@ -1,0 +1,57 @@
+"""What happens as lines with a time and a level, for a machine that plays without a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import TextIO
+
+from livebach.live.display import Lines, Sight
+
+LEVELS = ("debug", "info", "warning")
+"""Debug: what is played, beat by beat. Info: what was opened and saved. Warning: what somebody may have to mend."""
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="milliseconds")
+
+
+def plain(level: str, text: str) -> str:
+    """One line for a person."""
+    return f"{_now()} {level:7} {text}"
+
+
+def as_json(level: str, text: str) -> str:
+    """One line for a program."""
+    return json.dumps({"time": _now(), "level": level, "text": text}, ensure_ascii=False)
+
+
+FORMS: dict[str, Callable[[str, str], str]] = {"plain": plain, "json": as_json}
+
+
+class LogSink:
+    """Writes sights as lines of that form, from that level on."""
+
+    def __init__(self, stream: TextIO, form: str = "plain", level: str = "info") -> None:
+        self._stream = stream
+        self._form = FORMS[form]
+        self._least = LEVELS.index(level)
+        self._lines = Lines()
+
+    def show(self, seen: Sight) -> None:
+        """Write the lines that it completes."""
+        if seen.text:
+            self._write("debug", self._lines.close())
+            self._write(seen.level, seen.text.splitlines())
+        else:
+            self._write("debug", self._lines.read(seen))
+
+    def close(self) -> None:
+        """Write the lines that are left."""
+        self._write("debug", self._lines.close())
+
+    def _write(self, level: str, lines: list[str]) -> None:
+        if LEVELS.index(level) >= self._least and lines:
+            self._stream.write("".join(self._form(level, line.strip()) + "\n" for line in lines))
+            self._stream.flush()

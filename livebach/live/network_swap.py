@@ -1,0 +1,193 @@
+"""Another network is taken up while it plays, between two ticks: a command asks for it, or the file has changed.
+
+A thread of its own loads the file and tells the new network what the old one was told. The loop is asked only to change
+one for the other when both know the same. What cannot be taken up is told, and the old network plays on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Event as Flag
+from threading import Thread
+from typing import Any, Protocol
+
+from livebach.config import Config
+from livebach.controls import Command, Controls
+from livebach.errors import UserError
+from livebach.live import assembly, session_log
+from livebach.live.daemon import Watch
+from livebach.live.inbox import Task
+from livebach.music.events import Event
+from livebach.musician.memory import Network, Past, Told
+from livebach.musician.status import Status
+from livebach.network import checkpoint
+
+LEFT = 1
+"""Frames that the loop itself may have to tell the new network: each takes it a millisecond."""
+PAUSE_S = 0.005
+PATIENCE_S = 0.2
+
+
+class Loop(Protocol):
+    """The daemon, as far as this needs it."""
+
+    def ask(self, task: Task) -> None:
+        """Have something done between two calls of the musician."""
+
+    def tell(self, text: str) -> None:
+        """Say something to the person."""
+
+    def told(self) -> Told:
+        """What the network was told so far; for the loop's thread only."""
+
+    def exchange(self, network: Network, past: Past, swap: session_log.Swap) -> bool:
+        """Play on with another network, if there is time now and it knows the same; for the loop's thread only."""
+
+
+class _ClosedError(Exception):
+    """There is no loop any more."""
+
+
+class Swapper:
+    """Loads networks, and has the loop play on with them. `ask` may be called from anywhere, a signal's handler too."""
+
+    def __init__(self, network: assembly.Loaded, config: Config) -> None:
+        self._plays = network.name, network.sha256
+        self._fast, self._per_quarter = config.engine.fast, network.engine.spec.steps_per_quarter
+        self._watches = config.engine.watch
+        self._controls = Controls({"swap": config.control.swap})
+        self._wanted: SimpleQueue[str | None] = SimpleQueue()
+        self._closed = Flag()
+        self._loop: Loop | None = None
+        self._seen = self._looked = _stamp(network.name)
+        self._thread = Thread(target=self._work, name="livebach-swap", daemon=True)
+
+    def start(self, loop: Loop) -> None:
+        """From here on there is a loop to ask."""
+        self._loop = loop
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it; again does nothing."""
+        self._closed.set()
+        self._wanted.put(None)
+        if self._thread.is_alive():
+            self._thread.join(2 * PATIENCE_S)
+
+    # --- who asks ----------------------------------------------------------------------------------------------------
+
+    def ask(self, name: str = "") -> None:
+        """Take up this checkpoint; without a name, the file that plays, as it is now."""
+        self._wanted.put(name)
+
+    def command(self, command: Command, others: Callable[[Command], None]) -> None:
+        """Do this if it is a swap; leave it to the others if not."""
+        if command.name == "swap":
+            self.ask(command.value)
+        else:
+            others(command)
+
+    def hear(self, events: Sequence[Event]) -> None:
+        """Look for a controller, key or program that is bound to it."""
+        for event in events:
+            for command in self._controls.read(event):
+                self.ask(command.value)
+
+    def check(self) -> str | None:
+        """See whether the file that plays has changed, and has been left alone since the last look."""
+        if self._watches:
+            stamp, before = _stamp(self._plays[0]), self._looked
+            self._looked = stamp
+            if stamp is not None and stamp == before and stamp != self._seen:
+                self._seen = stamp
+                self.ask()
+        return None
+
+    # --- on its own thread -------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        assert self._loop is not None
+        while (name := self._wanted.get()) is not None:
+            try:
+                text = self._swap(name, self._loop)
+            except _ClosedError:
+                return
+            except UserError as error:
+                text = f"{error}; the network plays on as it was"
+            self._loop.tell(text)
+
+    def _swap(self, name: str, loop: Loop) -> str:
+        new = self._loaded(name or self._plays[0])
+        if (new.name, new.sha256) == self._plays:
+            return f"{new.name}: this very network plays already"
+        told: Told | None = self._by_loop(loop, loop.told)
+        past: Past | None = None
+        swap = session_log.Swap(new.name, new.sha256, 0)
+        while told is not None:
+            if past is None or not past.catch_up(told):
+                past = Past(new.engine, told.first)
+                swap = session_log.Swap(new.name, new.sha256, told.first)
+                past.catch_up(told)
+            told = self._by_loop(loop, _exchange(loop, new.engine, past, swap))
+            self._closed.wait(0 if told is None else PAUSE_S)
+        self._plays, self._seen = (new.name, new.sha256), _stamp(new.name)
+        return f"From here on {new.name} plays ({new.sha256[:12]}…)"
+
+    def _loaded(self, name: str) -> assembly.Loaded:
+        """A checkpoint, one that did not change while it was read; UserError where it does not fit."""
+        while True:
+            before = _stamp(name)
+            new = assembly.load_network(name, self._fast)
+            if _stamp(name) == before:
+                break
+        per_quarter = new.engine.spec.steps_per_quarter
+        if per_quarter != self._per_quarter:
+            raise UserError(
+                f"{new.name}: it has {per_quarter} ticks in a quarter note, and this take {self._per_quarter}"
+            )
+        return new
+
+    def _by_loop(self, loop: Loop, task: Callable[[], Any]) -> Any:
+        """What the loop finds when it does this."""
+        answer: SimpleQueue[Any] = SimpleQueue()
+        loop.ask(lambda: answer.put(task()))
+        while not self._closed.is_set():
+            try:
+                return answer.get(timeout=PATIENCE_S)
+            except Empty:
+                continue
+        raise _ClosedError
+
+
+def watching(watch: Watch, swapper: Swapper) -> Watch:
+    """What watches the loop, and the swapper's ear beside it."""
+
+    def both(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
+        watch(status, heard, sent)
+        swapper.hear(heard)
+
+    return both
+
+
+def _exchange(loop: Loop, network: Network, past: Past, swap: session_log.Swap) -> Callable[[], Told | None]:
+    """The loop's part: None where it is done, else what the network has been told by now."""
+
+    def task() -> Told | None:
+        told = loop.told()
+        left = told.first + len(told.pushed) - past.count
+        done = 0 <= left <= LEFT and loop.exchange(network, past, swap)
+        return None if done else told
+
+    return task
+
+
+def _stamp(name: str) -> tuple[int, int, int] | None:
+    """What changes when a checkpoint's file is written; None where there is none."""
+    path = checkpoint.default_path() if name == assembly.DEFAULT else Path(name).expanduser()
+    try:
+        state = path.stat()
+    except (OSError, ValueError):
+        return None
+    return state.st_mtime_ns, state.st_size, state.st_ino

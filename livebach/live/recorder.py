@@ -1,0 +1,171 @@
+"""Keeps a take while it is played: a thread of its own writes the log, so that no disk delays a note.
+
+A line is on its way to the disk at most a quarter of a second after the call. A disk that fails stops the recording
+with a warning, and never the music.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from livebach.errors import UserError
+from livebach.files import write_new
+from livebach.live import session_log, session_midi
+from livebach.live.session_log import Call, Header
+
+FLUSH_S = 0.2
+MAX_WAITING = 200_000
+"""Lines that may wait for a disk that hangs (about an hour's) before the recording is given up."""
+
+
+class Recorder(Protocol):
+    """What the daemon tells of a take. None of it waits."""
+
+    def call(self, call: Call) -> None:
+        """Keep one call of the musician."""
+
+    def remark(self, text: str, now_s: float) -> None:
+        """Keep a line for people."""
+
+    def close(self) -> Path | None:
+        """End the take; its folder, where one was kept."""
+
+
+class NoRecorder:
+    """Keeps nothing."""
+
+    def call(self, call: Call) -> None:
+        """Forget it."""
+
+    def remark(self, text: str, now_s: float) -> None:
+        """Forget it."""
+
+    def close(self) -> Path | None:
+        """Nothing was kept."""
+        return None
+
+
+def new_folder(parent: Path, when: datetime) -> Path:
+    """Make a folder named by the time, with a number behind it where that name is taken."""
+    stem = when.strftime("%Y-%m-%d_%H-%M-%S")
+    for suffix in ("", *(f"_{n}" for n in range(2, 10_000))):
+        path = parent / f"{stem}{suffix}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            if parent.exists() and not parent.is_dir():
+                raise
+            continue
+        return path
+    raise FileExistsError(f"{parent / stem}: ten thousand of that name")
+
+
+class SessionRecorder:
+    """Keeps a take in a folder of its own; OSError where that cannot be made."""
+
+    def __init__(self, parent: Path, header: Header, warn: Callable[[str], None]) -> None:
+        self._warn = warn
+        self.folder = new_folder(parent, datetime.now())
+        self._file = (self.folder / session_log.LOG).open("x", encoding="utf-8", newline="\n")
+        self._put([session_log.header_line(header)])
+        self._tracks = [tempfile.TemporaryFile(dir=self.folder) for _ in range(2)]  # noqa: SIM115 - closed by `close`
+        self._score = session_midi.Score(header, *self._tracks)
+        self._queue: SimpleQueue[Call | str | None] = SimpleQueue()
+        self._closing = threading.Event()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+        self._thread.start()
+
+    def call(self, call: Call) -> None:
+        """Keep one call of the musician."""
+        self._enqueue(call)
+
+    def remark(self, text: str, now_s: float) -> None:
+        """Keep a line for people."""
+        self._enqueue(session_log.remark_line(text, now_s))
+
+    def close(self) -> Path | None:
+        """Write what is left and the MIDI file; the folder. A second call does nothing more."""
+        if not self._closing.is_set():
+            self._closing.set()
+            self._queue.put(None)
+            self._thread.join()
+            self._write_midi()
+            self._close_files()
+        return self.folder
+
+    def _write_midi(self) -> None:
+        try:
+            write_new(self.folder / session_log.MIDI, self._score.midi())
+        except (UserError, OSError) as error:
+            self._warn(f"no MIDI file was made of the take: {error}")
+
+    def _enqueue(self, entry: Call | str) -> None:
+        if self._stopped:
+            return
+        if self._queue.qsize() > MAX_WAITING:
+            self._give_up("the disk does not keep up")
+        else:
+            self._queue.put(entry)
+
+    def _give_up(self, reason: str) -> None:
+        self._stopped = True
+        self._warn(f"the recording has stopped: {self.folder}: {reason}; the music goes on")
+
+    def _work(self) -> None:
+        """Write what comes, in one go, then pause, so that idle costs nothing and a flood few writes."""
+        ended = False
+        while not ended:
+            entries = self._wait_for_entries()
+            ended = entries[-1] is None
+            if not self._stopped:
+                self._write([entry for entry in entries if entry is not None])
+            self._closing.wait(FLUSH_S)
+
+    def _wait_for_entries(self) -> list[Call | str | None]:
+        entries = [self._queue.get()]
+        try:
+            while entries[-1] is not None:
+                entries.append(self._queue.get_nowait())
+        except Empty:
+            pass
+        return entries
+
+    def _write(self, entries: Sequence[Call | str]) -> None:
+        try:
+            self._put([entry if isinstance(entry, str) else session_log.call_line(entry) for entry in entries])
+            for entry in entries:
+                if isinstance(entry, Call):
+                    self._score.add(entry)
+        except OSError as error:
+            self._give_up(error.strerror or str(error))
+
+    def _put(self, lines: list[str]) -> None:
+        self._file.write("".join(line + "\n" for line in lines))
+        self._file.flush()
+
+    def _close_files(self) -> None:
+        for file in (self._file, *self._tracks):
+            with contextlib.suppress(OSError):  # what could not be written was told already
+                file.close()
+
+
+def open_recorder(save: bool, parent: Path, header: Header, warn: Callable[[str], None]) -> Recorder:
+    """Begin to keep a take. A full disk is a warning, a folder that can never be written a UserError."""
+    if not save:
+        return NoRecorder()
+    try:
+        return SessionRecorder(parent, header, warn)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            warn(f"this take is not recorded: {parent}: {error.strerror}")
+            return NoRecorder()
+        raise UserError(f"session_log.folder: {parent}: cannot be written: {error.strerror}") from None

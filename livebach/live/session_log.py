@@ -1,0 +1,228 @@
+"""A saved take: what its log holds, line by line, and the MIDI file that can be made of it.
+
+`session.jsonl` is a header, then one line for each call of the musician, with exact times and what it answered, in the
+order in which they happened; `replay` makes the same calls again. Knows no thread and no network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from livebach.config import Config, from_dict
+from livebach.controls import Command
+from livebach.errors import UserError
+from livebach.music.events import Event, from_bytes, realtime, to_bytes
+from livebach.music.grid import Mark
+
+FORMAT = 1
+LOG, MIDI = "session.jsonl", "session.mid"
+CALLS = ("feed", "advance", "command", "swap", "stop")
+MOST_S = 1e9
+"""A clock that counts from the machine's start stays below this for thirty years."""
+MOST_WAITING = 1000
+"""Calls without a beat after which the MIDI file's bars are laid all the same."""
+QUICKEST_S, SLOWEST_S = 0.01, 100.0
+"""A quarter note at the most extreme tempi and metres."""
+SAME_US = 5
+"""Tempi that differ by less are one, in microseconds a quarter note."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a take starts from: with it and the calls, every note can be had again."""
+
+    config: dict[str, Any]
+    seed: int
+    start_s: float
+    checkpoint: str
+    sha256: str
+    started: str = ""
+    livebach: str = ""
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Another network: its checkpoint, and the number of the first frame that it was told."""
+
+    checkpoint: str
+    sha256: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the musician: `do` with its time, what it answered, when it was due; a beat that is over by it."""
+
+    do: str
+    t: float
+    out: tuple[Event, ...] = ()
+    event: Event | None = None
+    due: float | None = None
+    command: Command | None = None
+    swap: Swap | None = None
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A take, as read. `remarks` are lines for people: ports lost and found, overflows."""
+
+    header: Header
+    calls: list[Call]
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def config(self) -> Config:
+        """The settings of the take."""
+        return from_dict(self.header.config)
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+
+def header_line(header: Header) -> str:
+    """The log's first line."""
+    return json.dumps(asdict(header), ensure_ascii=False)
+
+
+def call_line(call: Call) -> str:
+    """One line of the log: times in full precision, messages in hexadecimal."""
+    line: dict[str, Any] = {"do": call.do, "t": call.t}
+    if call.due is not None:
+        line["due"] = call.due
+    if call.event is not None:
+        line["in"] = to_bytes(call.event).hex()
+    if call.command is not None:
+        line["name"], line["value"] = call.command.name, call.command.value
+    if call.swap is not None:
+        line |= asdict(call.swap)
+    if call.mark is not None:
+        line["beat"] = [call.mark.quarters, call.mark.time_s, call.mark.quarter_s]
+    if call.out:
+        line["out"] = [to_bytes(event).hex() for event in call.out]
+    return json.dumps(line, separators=(",", ":"))
+
+
+def remark_line(text: str, t: float) -> str:
+    """A line for people."""
+    return json.dumps({"do": "remark", "t": t, "text": text}, ensure_ascii=False)
+
+
+def _event(text: Any) -> Event:
+    data = bytes.fromhex(text) if isinstance(text, str) else b""
+    event = from_bytes(data) or realtime(data)
+    if event is None:
+        raise ValueError(f"not a MIDI message: {text!r}")
+    return event
+
+
+def _call(line: dict[str, Any]) -> Call:
+    do, due = line["do"], line.get("due")
+    if do not in CALLS:
+        raise ValueError(f"no such call: {do!r}")
+    heard = _event(line["in"]) if do == "feed" else None
+    asked = Command(str(line["name"]), str(line["value"])) if do == "command" else None
+    swap = _swap(line) if do == "swap" else None
+    out = tuple(_event(text) for text in line.get("out", ()))
+    due = None if due is None else _time(due)
+    return Call(do, _time(line["t"]), out, heard, due, asked, swap, _mark(line.get("beat")))
+
+
+def _mark(beat: Any) -> Mark | None:
+    if beat is None:
+        return None
+    quarters, time_s, quarter_s = map(_time, beat)
+    if not QUICKEST_S <= quarter_s <= SLOWEST_S:
+        raise ValueError(f"not a quarter note's length: {quarter_s!r}")
+    return Mark(quarters, time_s, quarter_s)
+
+
+def _swap(line: dict[str, Any]) -> Swap:
+    swap = Swap(line["checkpoint"], line["sha256"], line["since"])
+    _check_named(swap.checkpoint, swap.sha256)
+    if not isinstance(swap.since, int):
+        raise TypeError(f"not a frame's number: {swap.since!r}")
+    return swap
+
+
+def _check_named(name: Any, sha256: Any) -> None:
+    if not isinstance(name, str) or not isinstance(sha256, str) or "\0" in name:
+        raise ValueError("not the name and SHA-256 of a checkpoint")
+
+
+def _time(value: Any) -> float:
+    if not isinstance(value, (int, float)) or not abs(value) < MOST_S:
+        raise ValueError(f"not a time: {value!r}")
+    return float(value)
+
+
+def _header(text: str) -> Header:
+    data = json.loads(text)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ValueError("not the log of a take, or one of another version of livebach")
+    header = Header(**data)
+    if from_dict(header.config).sampling.seed is None:
+        raise ValueError("its settings have no seed")
+    if not isinstance(header.seed, int):
+        raise TypeError(f"not a seed: {header.seed!r}")
+    _check_named(header.checkpoint, header.sha256)
+    _time(header.start_s)
+    return header
+
+
+def _whole_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Numbered lines; a last one that was cut off is left out."""
+    lines = text.split("\n")
+    return ((number, line) for number, line in enumerate(lines[:-1], 1) if line)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def log_path(session: Path) -> Path:
+    """The log of a take that is named by its folder or by the log itself."""
+    return session / LOG if session.is_dir() else session
+
+
+def read(session: Path) -> Log:
+    """Read a take; UserError names the file and the line where it is damaged."""
+    path = log_path(session)
+    try:
+        return read_text(path.read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file in UTF-8") from None
+    except UserError as error:
+        raise UserError(f"{path}, {error}") from None
+
+
+def read_text(text: str) -> Log:
+    """Read a take's lines; UserError names the line that is damaged. A last one that was cut off is left out."""
+    number = 1
+    try:
+        lines = _whole_lines(text)
+        number, first = next(lines, (1, "null"))
+        log = Log(_header(first), [])
+        for number, line in lines:  # noqa: B007 - the number is for the message below
+            _read_line(log, json.loads(line))
+    except KeyError as error:
+        raise UserError(f"line {number}: {error} is missing") from None
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise UserError(f"line {number}: {str(error).partition(chr(10))[0]}") from None
+    return log
+
+
+def _read_line(log: Log, line: dict[str, Any]) -> None:
+    if line["do"] == "remark":
+        log.remarks.append(str(line["text"]))
+    else:
+        log.calls.append(_call(line))
+
+
+# --- as a MIDI file --------------------------------------------------------------------------------------------------

@@ -1,0 +1,143 @@
+"""Bars for what was played at a changing tempo: from the beats that were played by to a file's ticks.
+
+Each beat is told with its place, its time and the tempo then. Between two of them time runs evenly. A bar is laid when
+the next one begins: one that the player broke off gets a signature of its own, and a silence in between as many bars
+as fit. Knows no file and no event.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from livebach.music.grid import Mark
+from livebach.music.metre import Metre
+from livebach.music.midi_writer import LONGEST_QUARTER_US, PPQ
+
+STRAIGHT = 2.0
+"""Two beats are neighbours if they are no more than so many times nearer or farther in time than the tempo says."""
+STRETCH = 1.25
+"""So much slower or faster, a silence is stretched or squeezed into whole bars."""
+FINEST = 16
+"""A bar that was broken off is counted in this part of a whole note."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of the file in which time runs evenly."""
+
+    from_s: float
+    until_s: float
+    quarter: float  # where it begins, in quarters from the file's start
+    quarters: float  # how long it is
+    signature: tuple[int, int] | None = None  # of the bar that begins here, where one does
+
+    @property
+    def quarter_us(self) -> int:
+        """A quarter note in microseconds."""
+        us = (self.until_s - self.from_s) / self.quarters * 1e6
+        return max(1, min(LONGEST_QUARTER_US, round(us)))
+
+    def tick(self, time_s: float) -> int:
+        """The file's tick at a time."""
+        part = (time_s - self.from_s) / (self.until_s - self.from_s)
+        return max(0, round((self.quarter + part * self.quarters) * PPQ))
+
+
+class TempoMap:
+    """Takes beats, and gives the stretches of each bar once it is over."""
+
+    def __init__(self, metre: Metre, first: Mark, from_s: float) -> None:
+        """Begin with the bar line of the first beat, or as many bars before it as hold `from_s`."""
+        self._metre = metre
+        self._bar = 4 * metre.numerator / metre.denominator  # quarters
+        line = first.quarters - first.quarters % self._bar
+        time_s = first.time_s - (first.quarters - line) * first.quarter_s
+        before = max(0, math.ceil((time_s - from_s) / (self._bar * first.quarter_s) - 1e-9))
+        start = Mark(line - before * self._bar, time_s - before * self._bar * first.quarter_s, first.quarter_s)
+        self._quarter = 0.0  # where the open bar begins in the file
+        self._open = [start]  # the open bar's beats, the bar line first
+        self._ready: list[Stretch] = []
+        if first.time_s > start.time_s:
+            self._add(first)
+
+    def add(self, mark: Mark) -> list[Stretch]:
+        """Take the next beat; the stretches of the bars that are over by it."""
+        self._add(mark)
+        ready, self._ready = self._ready, []
+        return ready
+
+    def until(self, time_s: float, beyond: int = 0) -> list[Stretch]:
+        """Go on in the last tempo for as many whole bars as are over by then, and some beyond."""
+        last, first = self._open[-1], self._open[0]
+        bar_s, played = self._bar * last.quarter_s, last.quarters - first.quarters
+        line_s = last.time_s - played * last.quarter_s
+        bars = math.floor((time_s - line_s) / bar_s) + beyond
+        if bars > 0:
+            self._close(
+                Mark(first.quarters + bars * self._bar, line_s + bars * bar_s, last.quarter_s), bars * self._bar
+            )
+        ready, self._ready = self._ready, []
+        return ready
+
+    def _add(self, mark: Mark) -> None:
+        last = self._open[-1]
+        if mark.time_s <= last.time_s:
+            return
+        told, passed = mark.quarters - last.quarters, (mark.time_s - last.time_s) / last.quarter_s
+        if 0 < told <= 2 * self._bar and told / STRAIGHT <= passed <= told * STRAIGHT:
+            self._go_on(mark)
+        else:
+            self._begin_anew(mark, passed)
+
+    def _go_on(self, mark: Mark) -> None:
+        """The next beat, or one some beats later; each bar line on the way ends a bar."""
+        last = self._open[-1]
+        quarter_s = (mark.time_s - last.time_s) / (mark.quarters - last.quarters)
+        for line in self._lines(last.quarters, mark.quarters):
+            self._close(Mark(line, last.time_s + (line - last.quarters) * quarter_s, quarter_s), self._bar)
+        if mark.quarters > self._open[-1].quarters:
+            self._open.append(mark)
+        else:
+            self._open[-1] = mark  # with the tempo as it is told
+
+    def _lines(self, after: float, until: float) -> Iterator[float]:
+        first = math.floor(after / self._bar + 1e-9) + 1
+        return (bar * self._bar for bar in range(first, math.floor(until / self._bar + 1e-9) + 1))
+
+    def _begin_anew(self, mark: Mark, passed: float) -> None:
+        """The bar was broken off, or there was a silence: the next one begins with this beat, or shortly before it."""
+        last, into = self._open[-1], mark.quarters % self._bar
+        played = last.quarters - self._open[0].quarters
+        total = played + max(1 / FINEST, passed - into)
+        bars = max(1, round(total / self._bar))
+        whole = bars * self._bar - played
+        fits = whole > 0 and 1 / STRETCH <= (passed - into) / whole <= STRETCH
+        length = bars * self._bar if fits else max(1, round(total * FINEST / 4)) * 4 / FINEST
+        line_s = max(mark.time_s - into * mark.quarter_s, last.time_s + 1e-3)
+        self._close(Mark(mark.quarters - into, line_s, mark.quarter_s), max(length, played + 4 / FINEST))
+        if mark.time_s > line_s:
+            self._open.append(mark)
+
+    def _close(self, line: Mark, length: float) -> None:
+        """End the open bar, or the silence after it, with this bar line; it is so many quarters long."""
+        signature = self._signature(length)
+        ends = [*(mark.quarters - self._open[0].quarters for mark in self._open[1:]), length]
+        times = [*(mark.time_s for mark in self._open), line.time_s]
+        start = 0.0
+        for n, end in enumerate(ends):
+            quarter = self._quarter + start
+            self._ready.append(Stretch(times[n], times[n + 1], quarter, end - start, None if n else signature))
+            start = end
+        self._quarter += length
+        self._open = [line]
+
+    def _signature(self, quarters: float) -> tuple[int, int]:
+        """The metre, where the bar, or bars, are whole; else as many 16ths, eighths or quarters as there are."""
+        if math.isclose(quarters / self._bar, round(quarters / self._bar)):
+            return self._metre.numerator, self._metre.denominator
+        count, unit = round(quarters * FINEST / 4), FINEST
+        while count % 2 == 0 and unit > 4:
+            count, unit = count // 2, unit // 2
+        return min(count, 255), unit

@@ -1,0 +1,80 @@
+"""A small process that silences what a dead player left sounding.
+
+The player feeds it what it sends, through a pipe. When the pipe closes without a goodbye, the player was killed: then
+the guard opens a connection of its own to the same output, ends each note, and turns all notes off. It connects only
+then: until then it costs no processor time, and a port that was plugged in again is found under its new number.
+This is the player's side; the process is `ward`. Knows nothing of music.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import suppress
+
+from livebach.midi.guard_process import GOODBYE, RECORD
+from livebach.midi.ports import OutputPort
+from livebach.system import subprocesses
+
+_FAREWELL_S = 0.5
+
+
+class Guard:
+    """The player's side: starts the process, and is told what the ports send."""
+
+    def __init__(self, *ports: OutputPort) -> None:
+        self._ports = ports
+        self._closed = False
+        self._process, self._pipe = self._started()
+        for port in ports:
+            port.guard = self.feed
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
+    def feed(self, data: bytes) -> None:
+        """Tell the guard of one message; from any thread, and never waiting."""
+        if len(data) == RECORD and (data[0] < 0xA0 or data[0] & 0xF0 == 0xB0):
+            with suppress(OSError):  # it has died, or is stopped: `check` sees to it, the music goes on
+                os.write(self._pipe, data)
+
+    def check(self) -> str | None:
+        """Start another one if it has died; a sentence when that was so."""
+        if self._closed or self._process.poll() is None:
+            return None
+        self._process, pipe = self._started()
+        os.dup2(pipe, self._pipe, inheritable=False)  # another thread may be feeding: the number stays the same
+        os.close(pipe)
+        for port in self._ports:
+            for channel, key in port.sounding:
+                self.feed(bytes((0x90 | channel, key, 64)))
+        return "The guard had died, and was started again"
+
+    def close(self) -> None:
+        """Say goodbye, once the ports are silent. Again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        for port in self._ports:
+            port.guard = None
+        self.feed(GOODBYE)
+        os.close(self._pipe)
+        try:
+            self._process.wait(_FAREWELL_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _started(self) -> tuple[subprocess.Popen[bytes], int]:
+        """Start the process, in a session of its own: Ctrl-C and a closed terminal are the player's affair."""
+        port = self._ports[0]
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        try:
+            names = port.name, port.wanted, *port.apis
+            process = subprocesses.start("livebach.midi.guard_process", *names, stdin=reading, start_new_session=True)
+        finally:
+            os.close(reading)
+        return process, writing

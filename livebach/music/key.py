@@ -1,0 +1,96 @@
+"""Keys: which one music is in, by its pitch classes, and which pitches are its own.
+
+A key is found by the profile that it resembles most (Krumhansl and Kessler 1982). Knows frames, and no time but ticks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.music.roll import KEYS, LOW_KEY, OFF, Frame
+
+MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
+MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
+MAJOR_SCALE = frozenset({0, 2, 4, 5, 7, 9, 11})
+MINOR_SCALE = frozenset({0, 2, 3, 5, 7, 8, 10, 11})  # the leading note too
+NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+HEARD_BARS = 8
+"""How far back the music counts for its key."""
+
+PITCH_CLASSES = (np.arange(KEYS) + LOW_KEY) % 12  # [88]
+Weights = NDArray[np.float64]  # [12]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A major or minor key; `tonic` is a pitch class, C is 0."""
+
+    tonic: int
+    minor: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Key:
+        """Read «d minor», «Bb major» or «F#», which is major; ValueError where it is no key."""
+        name, _, mode = text.strip().partition(" ")
+        letter, sign = name[:1].upper(), name[1:]
+        if letter not in LETTERS or sign not in ("", "b", "#") or mode.strip() not in ("", "major", "minor"):
+            raise ValueError(f"a key must be like 'd minor' or 'Bb major', got {text!r}")
+        shift = {"": 0, "b": -1, "#": 1}[sign]
+        return cls((LETTERS[letter] + shift) % 12, mode.strip() == "minor")
+
+    def __str__(self) -> str:
+        return f"{NAMES[self.tonic]} {'minor' if self.minor else 'major'}"
+
+    def degrees(self, *steps: int) -> NDArray[np.bool_]:
+        """Which of the 88 keys are so many semitones above a tonic, octaves aside."""
+        return np.isin(PITCH_CLASSES, [(self.tonic + step) % 12 for step in steps])
+
+    @property
+    def scale(self) -> NDArray[np.bool_]:
+        """Which of the 88 keys are its own."""
+        return self.degrees(*(MINOR_SCALE if self.minor else MAJOR_SCALE))
+
+    @property
+    def third(self) -> int:
+        """Semitones from the tonic to the third."""
+        return 3 if self.minor else 4
+
+
+_ALL = [Key(tonic, minor) for minor in (False, True) for tonic in range(12)]
+_PROFILES = np.array([np.roll(MINOR if key.minor else MAJOR, key.tonic) for key in _ALL])  # [24, 12]
+_PROFILES = (_PROFILES - _PROFILES.mean(axis=1, keepdims=True)) / _PROFILES.std(axis=1, keepdims=True)
+
+
+def find_key(weights: Weights) -> Key | None:
+    """The key in which pitch classes weigh like this; None where they say nothing."""
+    if weights.max() - weights.min() <= 0:
+        return None
+    return _ALL[int(np.argmax(_PROFILES @ (weights - weights.mean())))]
+
+
+class KeyHearing:
+    """Follows the key of music that comes frame by frame, by how long each pitch class sounded of late."""
+
+    def __init__(self, bar_ticks: int) -> None:
+        self._ticks: deque[Weights] = deque(maxlen=HEARD_BARS * bar_ticks)
+
+    def hear(self, frame: Frame) -> None:
+        """Take in a frame."""
+        self._ticks.append(np.bincount(PITCH_CLASSES[frame != OFF], minlength=12).astype(np.float64))
+
+    def key(self) -> Key | None:
+        """The key it is in, as far as one can be told."""
+        return find_key(np.sum(self._ticks, axis=0)) if self._ticks else None
+
+    def __len__(self) -> int:
+        """How many ticks count at present."""
+        return len(self._ticks)
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._ticks.clear()

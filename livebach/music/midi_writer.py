@@ -1,0 +1,121 @@
+"""Timed events to a MIDI file with named tracks. Knows seconds and bars; not where the events come from."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import BinaryIO
+
+from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
+from livebach.music.metre import Metre
+
+PPQ = 960
+LONGEST_QUARTER_US = 0xFFFFFF
+"""The slowest tempo: it has three bytes."""
+LONGEST_PAUSE = 0x0FFFFFFF
+"""The most ticks between two events that a file can say, more than three days at 120: a longer pause is shortened."""
+
+Timed = tuple[float, Event]
+"""An event and when it was, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruler:
+    """How seconds lie on bars: a beat of `metre` lasts 60 / `bpm` seconds, a bar begins at `origin_s`."""
+
+    bpm: float
+    metre: Metre
+    origin_s: float = 0.0
+
+    @property
+    def quarter_us(self) -> int:
+        """A quarter note in microseconds, as the file has it."""
+        units = 3 if self.metre.compound else 1
+        return min(LONGEST_QUARTER_US, round(60e6 / self.bpm * self.metre.denominator / (4 * units)))
+
+    def from_bar_before(self, first_s: float) -> Ruler:
+        """The same bars, counted from the last bar line that is not after `first_s`."""
+        bar_s = self.quarter_us / 1e6 * 4 * self.metre.numerator / self.metre.denominator
+        bars = math.ceil((self.origin_s - first_s) / bar_s - 1e-9)
+        return Ruler(self.bpm, self.metre, self.origin_s - bars * bar_s)
+
+    def tick(self, time_s: float) -> int:
+        """The file's tick at a time, 0 where it is before the first bar."""
+        return max(0, round((time_s - self.origin_s) * 1e6 / self.quarter_us * PPQ))
+
+
+class Track:
+    """One named track, written to a file as its events come; ticks that go back are taken as the latest so far."""
+
+    def __init__(self, out: BinaryIO, name: str) -> None:
+        self._out = out
+        self._tick = 0
+        self._sounding: dict[tuple[int, int], None] = {}
+        out.write(_meta(0, 0x03, name.encode()))
+
+    def add(self, tick: int, event: Event) -> None:
+        """Write one event."""
+        if isinstance(event, NoteOn):
+            self._sounding[event.channel, event.key] = None
+        elif isinstance(event, NoteOff):
+            self._sounding.pop((event.channel, event.key), None)
+        self._out.write(_varlen(self._since(tick)) + to_bytes(event))
+
+    def tempo(self, tick: int, quarter_us: int) -> None:
+        """Write a tempo, in microseconds a quarter note."""
+        self._out.write(_meta(self._since(tick), 0x51, quarter_us.to_bytes(3, "big")))
+
+    def signature(self, tick: int, numerator: int, denominator: int) -> None:
+        """Write a time signature."""
+        data = bytes((numerator, denominator.bit_length() - 1, 24, 8))
+        self._out.write(_meta(self._since(tick), 0x58, data))
+
+    def close(self) -> None:
+        """Write a note-off for each note that was left on, and the end of the track."""
+        for channel, key in self._sounding:
+            self._out.write(_varlen(0) + to_bytes(NoteOff(key, 0, channel)))
+        self._out.write(_meta(0, 0x2F, b""))
+
+    def _since(self, tick: int) -> int:
+        """Ticks since the event before."""
+        before, self._tick = self._tick, max(self._tick, tick)
+        return min(self._tick - before, LONGEST_PAUSE)
+
+
+def _varlen(number: int) -> bytes:
+    """A length or a delta, as MIDI files have it: seven bits a byte."""
+    groups = [number & 0x7F]
+    while number := number >> 7:
+        groups.append(0x80 | number & 0x7F)
+    return bytes(reversed(groups))
+
+
+def _meta(since: int, kind: int, data: bytes) -> bytes:
+    return _varlen(since) + bytes((0xFF, kind)) + _varlen(len(data)) + data
+
+
+def joined(tracks: Sequence[bytes]) -> bytes:
+    """A whole MIDI file of tracks that were closed."""
+    head = b"MThd" + struct.pack(">IHHH", 6, 1, len(tracks), PPQ)
+    return head + b"".join(b"MTrk" + struct.pack(">I", len(track)) + track for track in tracks)
+
+
+def to_midi(tracks: Sequence[tuple[str, Sequence[Timed]]], ruler: Ruler) -> bytes:
+    """A MIDI file of these tracks, tempo and metre at the head of the first; the earliest event is in its first bar."""
+    ordered = [(name, sorted(events, key=lambda timed: timed[0])) for name, events in tracks]
+    ruler = ruler.from_bar_before(min((events[0][0] for _, events in ordered if events), default=ruler.origin_s))
+    written = []
+    for number, (name, events) in enumerate(ordered):
+        out = BytesIO()
+        track = Track(out, name)
+        if number == 0:
+            track.tempo(0, ruler.quarter_us)
+            track.signature(0, ruler.metre.numerator, ruler.metre.denominator)
+        for time_s, event in events:
+            track.add(ruler.tick(time_s), event)
+        track.close()
+        written.append(out.getvalue())
+    return joined(written)

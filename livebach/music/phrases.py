@@ -1,0 +1,153 @@
+"""Openings by Bach to be played into the demo, as notes on a grid of sixteenths.
+
+A voice is written as names with lengths in sixteenths: «c4:2» is middle C for an eighth, «-» a rest, no length one
+sixteenth. Bach's notes belong to everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from livebach.music.events import NoteOff, NoteOn, to_bytes
+from livebach.music.metre import Metre
+from livebach.music.roll import Note
+
+STEPS_PER_QUARTER = 4
+_LETTERS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
+_SIGNS = {"": 0, "#": 1, "b": -1}
+_ACCENTS = {0: 10, 1: 3}  # downbeat, other beats
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A few bars: title, tempo in beats a minute, metre, and the voices as text."""
+
+    title: str
+    bpm: float
+    metre: Metre
+    voices: tuple[str, ...]
+
+    def notes(self) -> list[Note]:
+        """The notes of all voices, in order, a little louder on the beats."""
+        found = [note for voice in self.voices for note in _voice(voice, self._velocity)]
+        return sorted(found, key=lambda note: (note.start, note.key))
+
+    def upper(self) -> Phrase:
+        """Its highest voice alone: for one hand, which leaves room for another player."""
+        highest = max(self.voices, key=lambda voice: max(note.key for note in _voice(voice, self._velocity)))
+        return replace(self, title=f"{self.title}, the upper voice", voices=(highest,))
+
+    def _velocity(self, tick: int) -> int:
+        bar, beat = self.metre.bar_ticks(STEPS_PER_QUARTER), self.metre.beat_ticks(STEPS_PER_QUARTER)
+        return 70 + (_ACCENTS[0] if tick % bar == 0 else _ACCENTS[1] if tick % bar % beat == 0 else 0)
+
+    @property
+    def bars(self) -> int:
+        """How many bars it has; the last may be begun only."""
+        return -(-max(note.end for note in self.notes()) // self.metre.bar_ticks(STEPS_PER_QUARTER))
+
+    @property
+    def length_s(self) -> float:
+        """How long its bars last."""
+        return self.bars * self.metre.bar_ticks(STEPS_PER_QUARTER) * self._tick_s
+
+    @property
+    def _tick_s(self) -> float:
+        return 60 / (self.bpm * self.metre.beat_ticks(STEPS_PER_QUARTER))
+
+    def score(self, start_s: float) -> list[tuple[float, bytes]]:
+        """The phrase as MIDI messages with the times at which they are played, offs before ons."""
+        notes, tick_s = self.notes(), self._tick_s
+        moments = [(note.end, 0, to_bytes(NoteOff(note.key))) for note in notes]
+        moments += [(note.start, 1, to_bytes(NoteOn(note.key, note.velocity))) for note in notes]
+        return [(start_s + tick * tick_s, data) for tick, _, data in sorted(moments)]
+
+
+def _key(name: str) -> int:
+    """«eb4» to 63."""
+    return 12 * (int(name[-1]) + 1) + _LETTERS[name[0]] + _SIGNS[name[1:-1]]
+
+
+def _voice(text: str, velocity: Callable[[int], int]) -> list[Note]:
+    notes, tick = [], 0
+    for word in text.split():
+        name, _, length = word.partition(":")
+        ticks = int(length or 1)
+        if name != "-":
+            notes.append(Note(_key(name), tick, tick + ticks, velocity(tick)))
+        tick += ticks
+    return notes
+
+
+def _broken(*chords: str) -> tuple[str, str, str]:
+    """The voices of a prelude in broken chords: bass, tenor, and three keys over them, twice a bar."""
+    bass, tenor, upper = [], [], []
+    for chord in chords:
+        low, second, *three = chord.split()
+        bass += [f"{low}:8"] * 2
+        tenor += ["-", f"{second}:7"] * 2
+        upper += ["-:2", *three, *three] * 2
+    return " ".join(bass), " ".join(tenor), " ".join(upper)
+
+
+def _turning(*halves: str) -> str:
+    """A voice in which each half bar comes twice, as in the prelude in C minor."""
+    return " ".join(f"{half} {half}" for half in halves)
+
+
+PHRASES = {
+    "prelude": Phrase(
+        "Prelude in C, Well-Tempered Clavier I, bars 1 to 4",
+        72,
+        Metre(4, 4),
+        _broken("c4 e4 g4 c5 e5", "c4 d4 a4 d5 f5", "b3 d4 g4 d5 f5", "c4 e4 g4 c5 e5"),
+    ),
+    "c-minor": Phrase(
+        "Prelude in C minor, Well-Tempered Clavier I, bars 1 to 4",
+        92,
+        Metre(4, 4),
+        (
+            _turning(
+                "c5 eb4 d4 eb4 c4 eb4 d4 eb4",
+                "ab4 f4 e4 f4 c4 f4 e4 f4",
+                "b4 f4 eb4 f4 d4 f4 eb4 f4",
+                "c5 g4 f4 g4 eb4 g4 f4 g4",
+            ),
+            _turning(
+                "c3 g3 f3 g3 eb3 g3 f3 g3",
+                "c3 ab3 g3 ab3 f3 ab3 g3 ab3",
+                "c3 ab3 g3 ab3 f3 ab3 g3 ab3",
+                "c3 eb3 d3 eb3 g3 eb3 d3 eb3",
+            ),
+        ),
+    ),
+    "little": Phrase(
+        "Little Prelude in C minor, BWV 934, bars 1 to 4",
+        96,
+        Metre(3, 4),
+        (
+            (
+                "c5:2 d5:2 eb5:2 g4:2 d5:2 f4:2 eb4:2 d4:2 c4:2 eb4:2 g4:2 c5:2 "
+                "f4:2 eb5:2 d5:2 f5:2 ab5:2 c5:2 b4:2 a4:2 g4:2 b4:2 d5:2 f5:2"
+            ),
+            "c3:4 c4:4 g3:4 ab3:4 ab2:4 -:4 ab3:4 f3:4 d3:4 g3:4 g2:4",
+        ),
+    ),
+    "invention": Phrase(
+        "Invention in D minor, BWV 775, bars 1 to 8",
+        132,
+        Metre(3, 8),
+        (
+            (
+                "d4 e4 f4 g4 a4 bb4 c#4 bb4 a4 g4 f4 e4 f4:2 a4:2 d5:2 g4:2 c#5:2 e5:2 "
+                "d5 e5 f5 g5 a5 bb5 c#5 bb5 a5 g5 f5 e5 f5 d5 e5 f5 g5 a5 bb4 a5 g5 f5 e5 d5"
+            ),
+            (
+                "-:12 d3 e3 f3 g3 a3 bb3 c#3 bb3 a3 g3 f3 e3 f3:2 a3:2 d4:2 e3:2 g3:2 c#4:2 "
+                "d3:2 d4:2 f3:2 g3:2 a3:2 bb3:2"
+            ),
+        ),
+    ),
+}
+"""By the name that `demo --phrase` takes."""

@@ -1,0 +1,79 @@
+"""Sends a MIDI clock: 24 pulses a quarter note along the grid, evenly, with start and stop.
+
+Where the grid's phase moves, the pulses catch up bit by bit: none comes much sooner or later after the one before than
+they are apart. Where the bar begins anew, whoever follows is started anew, with the next downbeat. Is told the times
+and the grid; reads no clock, and knows no notes.
+"""
+
+from __future__ import annotations
+
+import math
+
+from livebach.music.events import PULSE, START, STOP, Event, Realtime
+from livebach.music.grid import Grid
+from livebach.musician.clock_follower import PULSES
+
+HASTE, DELAY = 0.75, 1.25
+"""The shortest and the longest time between two pulses, as parts of what it should be."""
+ASTRAY = PULSES / 2
+"""So many pulses ahead or behind are not caught up: the count begins anew from where the grid is."""
+AT_ONCE_S = 1e-6
+"""A pulse that is due within this time goes first: it falls on the tick's own moments, give or take a rounding."""
+
+
+class ClockSender:
+    """Says when the next pulse is due, and gives it."""
+
+    def __init__(self, steps_per_quarter: int, start_s: float) -> None:
+        self._ticks = steps_per_quarter / PULSES  # ticks from pulse to pulse
+        self._number = 0  # the next pulse's; pulse n is at tick n * _ticks
+        self._last_s = start_s
+        self._started = False  # whether whoever follows runs
+        self._running = False  # whether the grid did
+
+    def deadline_s(self, grid: Grid) -> float:
+        """When the next pulse is due."""
+        apart_s = self._apart_s(grid)
+        if not self._running:
+            return self._last_s + apart_s
+        return min(max(self._on_grid_s(grid), self._last_s + HASTE * apart_s), self._last_s + DELAY * apart_s)
+
+    def pulse(self, grid: Grid, now_s: float) -> list[Event]:
+        """The pulse that is due, if one is; on a downbeat, whoever follows is started first."""
+        due_s = self.deadline_s(grid)
+        if now_s + AT_ONCE_S < due_s:
+            return []
+        self._last_s = due_s if now_s - due_s < self._apart_s(grid) else now_s  # after a standstill no burst
+        if not self._running:
+            return [Realtime(PULSE)]
+        tick = self._number * self._ticks
+        downbeat = tick >= 0 and math.isclose(tick, grid.next_downbeat(round(tick)))
+        starts, self._started = downbeat and not self._started, self._started or downbeat
+        self._number += 1
+        return [Realtime(START), Realtime(PULSE)] if starts else [Realtime(PULSE)]
+
+    def changed(self, grid: Grid, tick: int, running: bool, now_s: float) -> list[Event]:
+        """What must go out at once where the grid has come to rest, or goes on elsewhere, from the open tick on."""
+        begins, self._running = running and not self._running, running
+        if not running:
+            return self.stop()
+        apart_s = self._apart_s(grid)
+        if not begins and abs(self._on_grid_s(grid) - self._last_s) <= ASTRAY * apart_s:
+            return []
+        from_s = max(now_s, grid.time_s(tick)) - AT_ONCE_S
+        self._number = math.ceil((from_s - grid.origin_s) / apart_s)
+        self._last_s = self._on_grid_s(grid) - apart_s
+        return [*self.stop(), *self.pulse(grid, now_s)]
+
+    def stop(self) -> list[Event]:
+        """Stop whoever follows, if that runs."""
+        started, self._started = self._started, False
+        return [Realtime(STOP)] if started else []
+
+    def _apart_s(self, grid: Grid) -> float:
+        """Seconds from pulse to pulse."""
+        return grid.tick_s * self._ticks
+
+    def _on_grid_s(self, grid: Grid) -> float:
+        """When the next pulse should be."""
+        return grid.origin_s + self._number * self._apart_s(grid)

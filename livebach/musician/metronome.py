@@ -1,0 +1,37 @@
+"""The metronome: a click on every beat, on a channel of its own, for a count-in or always."""
+
+from __future__ import annotations
+
+from livebach.music.events import Event, NoteOff, NoteOn
+from livebach.music.grid import Grid
+
+DOWNBEAT_KEY, BEAT_KEY = 76, 77
+"""High and low wood block, where General MIDI has its drums."""
+DOWNBEAT_VELOCITY, BEAT_VELOCITY = 110, 84
+
+
+class Click:
+    """Clicks on the ticks before 0, the count-in, or on all; on a channel 0..15."""
+
+    def __init__(self, channel: int, grid: Grid, always: bool) -> None:
+        self._channel = channel
+        self._grid = grid
+        self._on: int | None = None
+        self.always = always
+
+    def falls_on(self, tick: int) -> bool:
+        """Whether this tick has a click."""
+        return (self.always or tick < 0) and self._grid.on_beat(tick)
+
+    def strike(self, tick: int) -> list[Event]:
+        """The click of this tick, where it has one."""
+        if not self.falls_on(tick):
+            return []
+        before, downbeat = self.end(), self._grid.on_downbeat(tick)
+        self._on = DOWNBEAT_KEY if downbeat else BEAT_KEY
+        return [*before, NoteOn(self._on, DOWNBEAT_VELOCITY if downbeat else BEAT_VELOCITY, self._channel)]
+
+    def end(self) -> list[Event]:
+        """Its note-off, where one is due."""
+        ending, self._on = self._on, None
+        return [] if ending is None else [NoteOff(ending, 0, self._channel)]

@@ -1,0 +1,114 @@
+"""How dense and how full the network should play, and in which key: as set, or as the player does."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import astuple
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.music.key import Key, KeyHearing
+from livebach.music.roll import KEYS, Frame, Frames
+from livebach.music.texture import Texture, texture_levels
+
+if TYPE_CHECKING:
+    from livebach.config import Config
+
+FOLLOWED_BARS = 4
+LEAST, MOST = Texture(density=1, polyphony=2), Texture(density=6, polyphony=7)
+"""Of what it follows: the sparsest is also how a piece looks that is about to end, to one line it adds another, and few
+pieces of Bach stay with the densest for longer than a flourish."""
+OUTSIDE = np.float32(-3.0)
+"""Added to the logit of ONSET of pitches outside the key: rarer, not forbidden."""
+
+
+def followed(heard: Frames) -> Texture:
+    """The texture that answers what was heard, frames [T, 88]."""
+    texture = texture_levels(heard)
+    levels = [
+        sorted((least or 0, level or 0, most or 0))[1]
+        for least, level, most in zip(astuple(LEAST), astuple(texture), astuple(MOST), strict=True)
+    ]
+    return Texture(*levels)
+
+
+class TextureFollower:
+    """The texture that the network is asked for; where it follows, that of the player's last bars."""
+
+    def __init__(self, settings: Config, bar_ticks: int) -> None:
+        self._bar_ticks = bar_ticks
+        self._frames: deque[Frame] = deque(maxlen=FOLLOWED_BARS * bar_ticks)
+        self._rests = 0
+        self._heard = Texture()
+        self.set(settings)
+
+    def set(self, settings: Config) -> None:
+        """Follow other settings from here on."""
+        self._density = settings.sampling.density
+        self._polyphony = settings.sampling.polyphony
+        self.texture = self._texture()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._frames.clear()
+        self._rests = 0
+        self._heard = Texture()
+        self.texture = self._texture()
+
+    def hear(self, frame: Frame) -> None:
+        """Take in a frame of the player's. Long rests count as one bar; nothing is said before a bar has been heard."""
+        if not frame.any():
+            self._rests += 1
+            return
+        self._frames.extend([np.zeros(KEYS, np.uint8)] * min(self._rests, self._bar_ticks) if self._frames else [])
+        self._rests = 0
+        self._frames.append(frame)
+        if len(self._frames) >= self._bar_ticks:
+            self._heard = followed(np.stack(self._frames))
+            self.texture = self._texture()
+
+    def _texture(self) -> Texture:
+        return asked(self._density, self._polyphony, self._heard)
+
+
+def asked(density: str | int, polyphony: str | int, heard: Texture) -> Texture:
+    """The texture that settings ask for: a level, «off», or «follow» for what was heard."""
+    return Texture(_level(density, heard.density), _level(polyphony, heard.polyphony))
+
+
+def _level(setting: str | int, heard: int | None) -> int | None:
+    if setting == "follow":
+        return heard
+    return setting if isinstance(setting, int) else None
+
+
+class KeyLock:
+    """Makes pitches outside the key rarer: a key that is set, or the one that the player's last bars are in."""
+
+    def __init__(self, settings: Config, bar_ticks: int) -> None:
+        self._hearing = KeyHearing(bar_ticks)
+        self._bar_ticks = bar_ticks
+        self._setting = settings.sampling.key
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._hearing.forget()
+
+    def hear(self, frame: Frame) -> None:
+        """Take in a frame of the player's."""
+        self._hearing.hear(frame)
+
+    @property
+    def key(self) -> Key | None:
+        """The key, where there is one; a key that is to be found needs a bar of the player's."""
+        if self._setting == "auto":
+            return self._hearing.key() if len(self._hearing) >= self._bar_ticks else None
+        return None if self._setting is None else Key.parse(self._setting)
+
+    @property
+    def bias(self) -> NDArray[np.float32] | None:
+        """For `Policy.key_bias`: float32[88]."""
+        key = self.key
+        return None if key is None else np.where(key.scale, np.float32(0), OUTSIDE).astype(np.float32)

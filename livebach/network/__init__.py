@@ -1,0 +1,1 @@
+"""The trained network at play, in numpy: checkpoint, step engine, state, sampling. Never imports torch."""

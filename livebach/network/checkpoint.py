@@ -1,0 +1,226 @@
+"""A trained network in one safetensors file: weights, metadata, and a stored input/output pair.
+
+No pickle: a checkpoint is numbers and JSON, and can run no code. Everything is checked against the architecture that
+the file states before any weight is read, so that a wrong file costs no memory.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from livebach.files import data_path
+from livebach.music.roll import HOLD, KEYS, STATES, UNKNOWN
+from livebach.network.quotes import MOST_RUNS, NOTHING, Quotes
+from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
+
+FORMAT = "livebach-1"
+DEFAULT_NAME = "checkpoints/default.safetensors"
+MAX_BYTES = 256 << 20
+MAX_PAIR = 4096
+STREAMS = ("notes", "line")
+PAIR = ("pair.frames", "pair.condition", "pair.given", "pair.coming", "pair.logits")
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint of ours, or a damaged one, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Weights by name (float32), the shape of the network, metadata, the stored pair, and what it must not quote."""
+
+    spec: NetworkSpec
+    weights: dict[str, NDArray[np.float32]]
+    meta: dict[str, Any]
+    pair: dict[str, NDArray[Any]]
+    quotes: Quotes = NOTHING
+    """Of the music that it was trained on."""
+
+
+def default_path() -> Path:
+    """Where the checkpoint that ships with the package is."""
+    return data_path(DEFAULT_NAME)
+
+
+def weight_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
+    """Every weight of a network of this shape, by its name in the torch model."""
+    c, k, g, s = spec.time_channels, spec.key_channels, spec.given_channels, spec.context_channels
+    shapes: dict[str, tuple[int, ...]] = {
+        "place": (KEYS, c),
+        **_linear("embed", (2 * spec.reach + 1) * STATES, c),
+        **_linear("condition", CONDITION_FEATURES, spec.condition_channels),
+        **_linear("given.embed", STATES, g),
+        **_linear("from_context", spec.context_width, k),
+        "from_given.weight": (k, g),
+        "from_below.weight": (k, STATES),
+        **_linear("to_logits", k, STATES),
+    }
+    for i in range(len(spec.time_dilations)):
+        shapes |= _gated(f"time_layers.{i}", c, s, spec.condition_channels)
+        if i in spec.mixing_layers:
+            shapes[f"time_layers.{i}.mixing.by_interval"] = (spec.mixing_heads, 2 * KEYS - 1)
+            shapes[f"time_layers.{i}.mixing.to_gates.weight"] = (2 * c, c)
+    for i in range(len(spec.key_dilations)):
+        shapes |= _gated(f"key_layers.{i}", k, k)
+    if spec.frame_channels:
+        f = spec.frame_channels
+        shapes |= {**_linear("frame.embed", 2 * KEYS, f), **_linear("frame.to_keys", f, KEYS * spec.frame_features)}
+        for i in range(len(spec.frame_dilations)):
+            shapes |= _gated(f"frame.layers.{i}", f, f, spec.condition_channels)
+    for i in range(len(spec.given_dilations)):
+        shapes |= {f"given.layers.{i}.weight": (g, g, 3), f"given.layers.{i}.bias": (g,)}
+    return shapes
+
+
+def _linear(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+
+
+def _gated(name: str, channels: int, skip: int, condition: int = 0) -> dict[str, tuple[int, ...]]:
+    conditioned = {f"{name}.condition.weight": (2 * channels, condition)} if condition else {}
+    return {
+        f"{name}.past.weight": (2 * channels, channels),
+        **_linear(f"{name}.present", channels, 2 * channels),
+        **_linear(f"{name}.out", channels, channels + skip),
+        **conditioned,
+    }
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all."""
+    header = {"format": FORMAT, "architecture": checkpoint.spec.to_dict(), "meta": checkpoint.meta}
+    part = path.with_name(path.name + ".part")
+    runs = {f"quotes.{name}": getattr(checkpoint.quotes, name) for name in STREAMS}
+    tensors = {**checkpoint.weights, **checkpoint.pair, **runs}
+    save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part, {"livebach": json.dumps(header)})
+    with part.open("rb") as handle:
+        os.fsync(handle.fileno())
+    part.replace(path)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read and check a checkpoint. Raises CheckpointError, one line that names the file and what is wrong with it."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise CheckpointError(f"{path}: larger than {MAX_BYTES >> 20} MiB: not a livebach checkpoint")
+        with safe_open(path, "np") as handle:
+            return _read(path, handle)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
+
+
+def _read(path: Path, handle: Any) -> Checkpoint:
+    spec, meta = _header(path, handle.metadata())
+    expected = weight_shapes(spec)
+    missing = sorted((set(expected) | set(PAIR)) - set(handle.keys()))
+    if missing:
+        raise CheckpointError(
+            f"{path}: lacks {missing[0]} (and {len(missing) - 1} more of its {len(expected)} tensors)"
+        )
+    for name, shape in expected.items():
+        part = handle.get_slice(name)
+        if tuple(part.get_shape()) != shape or part.get_dtype() not in ("F32", "F16"):
+            raise CheckpointError(
+                f"{path}: {name} must be float {shape}, got {part.get_dtype()} {tuple(part.get_shape())}"
+            )
+    weights = _weights(handle, expected)
+    broken = next((n for n, w in weights.items() if not np.isfinite(w).all()), None)
+    if broken:
+        raise CheckpointError(f"{path}: {broken} has values that are not finite")
+    return Checkpoint(spec, weights, meta, _pair(path, handle), _quotes(path, handle))
+
+
+def _weights(handle: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
+    """All weights, float32, in one block of memory: the system has it back, without holes, once none is used."""
+    block = np.empty(sum(math.prod(shape) for shape in shapes.values()), np.float32)
+    weights, start = {}, 0
+    for name, shape in shapes.items():
+        end = start + math.prod(shape)
+        weights[name] = block[start:end].reshape(shape)
+        weights[name][...] = handle.get_tensor(name)
+        start = end
+    return weights
+
+
+def _header(path: Path, metadata: dict[str, str] | None) -> tuple[NetworkSpec, dict[str, Any]]:
+    try:
+        header = dict(json.loads((metadata or {})["livebach"]))
+        written, architecture, meta = header["format"], header["architecture"], dict(header["meta"])
+        spec = NetworkSpec.from_dict(architecture) if written == FORMAT else None
+    except KeyError as error:
+        raise CheckpointError(f"{path}: a safetensors file, but not a livebach checkpoint (no {error})") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: its metadata is damaged: {error}") from error
+    if spec is None:
+        raise CheckpointError(f"{path}: format must be {FORMAT}, got {written!r}")
+    return spec, meta
+
+
+def _pair(path: Path, handle: Any) -> dict[str, NDArray[Any]]:
+    ticks = (handle.get_slice("pair.frames").get_shape() or [0])[0]
+    if not 1 <= ticks <= MAX_PAIR:
+        raise CheckpointError(f"{path}: its stored pair must be 1..{MAX_PAIR} frames long, got {ticks}")
+    shapes: dict[str, tuple[str, tuple[int, ...]]] = {
+        "pair.frames": ("U8", (ticks, KEYS)),
+        "pair.given": ("U8", (ticks, KEYS)),
+        "pair.coming": ("U8", (ticks, KEYS)),
+        "pair.condition": ("F32", (ticks, CONDITION_FEATURES)),
+        "pair.logits": ("F32", (ticks, KEYS, STATES)),
+    }
+    for name, wanted in shapes.items():
+        part = handle.get_slice(name)
+        got = part.get_dtype(), tuple(part.get_shape())
+        if got != wanted:
+            raise CheckpointError(f"{path}: {name} must be {wanted}, got {got}")
+    pair = {name: handle.get_tensor(name) for name in PAIR}
+    for name, high in (("pair.frames", HOLD), ("pair.coming", HOLD), ("pair.given", UNKNOWN)):
+        if pair[name].max() > high:
+            raise CheckpointError(f"{path}: {name} must be states in 0..{high}, got {pair[name].max()}")
+    return pair
+
+
+def _quotes(path: Path, handle: Any) -> Quotes:
+    """What must not be quoted; older files say nothing of it."""
+    found, there = {}, set(handle.keys())
+    for name in (n for n in STREAMS if f"quotes.{n}" in there):
+        part = handle.get_slice(f"quotes.{name}")
+        shape = part.get_shape()
+        if part.get_dtype() != "U32" or len(shape) != 1 or shape[0] > MOST_RUNS:
+            raise CheckpointError(
+                f"{path}: quotes.{name} must be at most {MOST_RUNS} U32, got {part.get_dtype()} {shape}"
+            )
+        found[name] = handle.get_tensor(f"quotes.{name}")
+        if (found[name][1:] <= found[name][:-1]).any():
+            raise CheckpointError(f"{path}: quotes.{name} must be in rising order")
+    return Quotes(**found)
+
+
+def fingerprint(path: Path) -> str:
+    """The SHA-256 of a file, in hex: what a session's log knows a checkpoint by."""
+    digest = _sha256()
+    with path.open("rb") as handle:
+        while part := handle.read(1 << 16):
+            digest.update(part)
+    return str(digest.hexdigest())
+
+
+def _sha256() -> Any:
+    """Python's own, as `random` takes its SHA-512: hashlib would load OpenSSL for it, 3.4 MB of a player's memory."""
+    try:
+        return importlib.import_module("_sha2" if sys.version_info >= (3, 12) else "_sha256").sha256()
+    except ImportError:  # another Python than CPython, or built without
+        return importlib.import_module("hashlib").sha256()

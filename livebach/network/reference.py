@@ -1,0 +1,135 @@
+"""A fixed network with random weights to time engines on, the count of its multiply-adds, and a player for it.
+
+The shipped network may shrink or grow; ratios between engines are taken on this one. Knows no clock and no file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.music.roll import HOLD, KEYS, OFF, ONSET, STATES, UNKNOWN, Frame
+from livebach.music.texture import Texture
+from livebach.network.checkpoint import Checkpoint, weight_shapes
+from livebach.network.engine import Engine, Place
+from livebach.network.sampling import Policy
+from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
+
+REFERENCE = NetworkSpec(
+    time_channels=64,
+    time_dilations=(1, 2, 4, 8, 16, 32, 64, 128, 1, 4, 16),
+    mixing_layers=(5,),
+    mixing_heads=8,
+    context_channels=64,
+    condition_channels=48,
+    key_channels=32,
+    key_dilations=(1, 2, 4, 8, 16, 32),
+    given_channels=16,
+    given_dilations=(1, 3, 9, 27, 54),
+    reach=12,
+)
+"""11 time layers of 64 channels and 6 key layers of 32: about 29 million multiply-adds a frame."""
+
+SPARSE = (3.5, 0.0, 2.5)
+"""Bias of the logits of OFF, ONSET and HOLD: random weights then play about as many notes as Bach."""
+
+
+def multiply_adds(spec: NetworkSpec) -> int:
+    """How many multiply-adds one frame takes where each is done once; biases, tables and activations left out.
+
+    A gated layer of C channels: 2C·C for the past, 2C·C for the present, S·C for the skip, and C·C for the next layer,
+    which the last one lacks; 88 keys. The two states of 2·reach + 1 keys come in, three logits go out. The stack that
+    takes a frame as one vector runs once, for all keys.
+    """
+    c, k, g, s, d = (
+        spec.time_channels,
+        spec.key_channels,
+        spec.given_channels,
+        spec.context_channels,
+        spec.condition_channels,
+    )
+    layers, key_layers = len(spec.time_dilations), len(spec.key_dilations)
+    embedding = 2 * (2 * spec.reach + 1) * c
+    time = _of_gated_layers(layers, c, s)
+    mixing = len(spec.mixing_layers) * (KEYS * c + 2 * c * c)
+    given = len(spec.given_dilations) * 3 * g * g + g * k
+    keys = _of_gated_layers(key_layers, k, k)
+    once = CONDITION_FEATURES * d + layers * 2 * c * d + _of_frames(spec)
+    return KEYS * (embedding + time + mixing + spec.context_width * k + given + keys + STATES * k) + once
+
+
+def _of_gated_layers(layers: int, channels: int, skip: int) -> int:
+    return layers * (4 * channels + skip) * channels + (layers - 1) * channels * channels
+
+
+def _of_frames(spec: NetworkSpec) -> int:
+    """Of the stack that takes a frame as one vector: nothing where it has no channels."""
+    f, layers = spec.frame_channels, len(spec.frame_dilations)
+    condition = layers * 2 * f * spec.condition_channels
+    return 2 * KEYS * f + condition + _of_gated_layers(layers, f, f) + f * KEYS * spec.frame_features
+
+
+def random_checkpoint(spec: NetworkSpec = REFERENCE, seed: int = 0) -> Checkpoint:
+    """A network that has learnt nothing, drawn as torch draws its first weights; without a stored pair."""
+    rng = np.random.default_rng(seed)
+    weights = {name: _drawn(rng, name, shape) for name, shape in weight_shapes(spec).items()}
+    weights["to_logits.bias"][:] = SPARSE
+    pair: dict[str, NDArray[Any]] = {
+        "pair.frames": np.zeros((0, KEYS), np.uint8),
+        "pair.condition": np.zeros((0, CONDITION_FEATURES), np.float32),
+        "pair.given": np.zeros((0, KEYS), np.uint8),
+        "pair.coming": np.zeros((0, KEYS), np.uint8),
+        "pair.logits": np.zeros((0, KEYS, STATES), np.float32),
+    }
+    return Checkpoint(spec, weights, {}, pair)
+
+
+def _drawn(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if name.endswith("bias"):
+        return np.zeros(shape, np.float32)
+    inputs = KEYS if name.endswith("by_interval") else int(np.prod(shape[1:]))
+    return np.asarray(rng.uniform(-1, 1, shape) / inputs**0.5, np.float32)
+
+
+BAR: tuple[int, int] = (4, 16)
+LOWEST_GIVEN = 48
+"""From this key (0..87) up, a player's hand is given: a note a beat, and rests beside it."""
+
+
+class Player:
+    """Has an engine play on and on, below a hand that strikes a note on each beat: every frame has given keys."""
+
+    def __init__(self, engine: Engine, seed: int = 0) -> None:
+        self.engine = engine
+        self.state = engine.new_state()
+        self.tick = 0
+        self.policy, self.texture = Policy(min_p=0.02), Texture(4, 4)
+        self._rng = np.random.Generator(np.random.PCG64(seed))
+        self._melody = LOWEST_GIVEN
+        self.coming()
+
+    def coming(self) -> None:
+        """Decide what is given of the coming frame, and its uniforms."""
+        self.given: Frame = np.full(KEYS, UNKNOWN, np.uint8)
+        self.given[LOWEST_GIVEN:] = OFF
+        struck = self.tick % BAR[0] == 0
+        if struck:
+            self._melody = int(self._rng.integers(LOWEST_GIVEN, KEYS - 12))
+        self.given[self._melody] = ONSET if struck else HOLD
+        self.uniforms = self._rng.random(KEYS)
+
+    def draw(self) -> Frame:
+        """Sample the coming frame."""
+        return self.engine.draw(self.state, self.given, self.uniforms, self.policy)
+
+    def push(self, frame: Frame) -> None:
+        """Remember it."""
+        self.engine.push(self.state, frame, self.place(self.tick), self.place(self.tick + 1), self.texture)
+        self.tick += 1
+
+    @staticmethod
+    def place(tick: int) -> Place:
+        """Where a tick stands."""
+        return tick % BAR[1], *BAR

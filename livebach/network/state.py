@@ -1,0 +1,112 @@
+"""What the step engine remembers, as a value beside the network: exactly, or sketched in an eighth of the room.
+
+Knows no weights: how it is read and written is the engine's affair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.music.roll import Frame
+from livebach.network.adaptation import Adaptation
+
+Array = NDArray[np.float32]
+
+TINY = np.float32(1e-30)
+"""Divides nothing into nothing."""
+
+
+@dataclass(slots=True)
+class State:
+    """What the network remembers: ring buffers of past features, the last frame, and the context for the coming one."""
+
+    rings: Array  # [sum of dilations, C, 88]
+    frame_rings: Array  # [sum of frame dilations, F, 1]: of the stack that takes frames as vectors
+    tick: int
+    frame: Frame
+    context: Array  # [K, 88]: what the key pass adds its own to
+    adaptation: Adaptation
+
+    def copy(self) -> State:
+        """An independent snapshot."""
+        rings, frame_rings = self.rings.copy(), self.frame_rings.copy()
+        return State(rings, frame_rings, self.tick, self.frame.copy(), self.context.copy(), self.adaptation.copy())
+
+    def sketch(self) -> Sketch:
+        """A snapshot in an eighth of the room: to be gone back to."""
+        ticks, size = len(self.rings), self.rings[0].size
+        rings, steps = np.zeros((ticks, size // 2), np.int8), np.zeros(ticks, np.float32)
+        frame, context, learnt = self.frame.copy(), self.context.copy(), self.adaptation.copy()
+        sketch = Sketch(rings, steps, self.frame_rings.copy(), self.tick, frame, context, learnt)
+        sketch.copy_from(self)
+        return sketch
+
+    def copy_from(self, other: State | Sketch) -> None:
+        """Become equal to a snapshot, or as near as a sketch is, without allocating."""
+        if isinstance(other, Sketch):
+            for features, numbers, step in zip(self.rings, other.rings, other.steps, strict=True):
+                _restore(features, numbers, step)
+        else:
+            np.copyto(self.rings, other.rings)
+        _copy_the_rest(other, self)
+
+
+@dataclass(slots=True)
+class Sketch:
+    """A state, each feature of its rings in four bits: it leads to chances that differ by a few hundredths.
+
+    After half a bar more of music they differ by one.
+    """
+
+    rings: NDArray[np.int8]  # [sum of dilations, C * 88 / 2]: two features to a byte
+    steps: Array  # [sum of dilations]: what 1 stands for
+    frame_rings: Array  # [sum of frame dilations, F, 1]: small, and kept as they are
+    tick: int
+    frame: Frame
+    context: Array  # [K, 88]
+    adaptation: Adaptation
+
+    def copy_from(self, state: State) -> None:
+        """Sketch another state, or the same one later."""
+        for i, features in enumerate(state.rings):
+            self.steps[i] = _sketch(features, self.rings[i])
+        _copy_the_rest(state, self)
+
+
+def _copy_the_rest(source: State | Sketch, target: State | Sketch) -> None:
+    """All but the rings, which a sketch keeps in its own way."""
+    np.copyto(target.frame_rings, source.frame_rings)
+    np.copyto(target.frame, source.frame)
+    np.copyto(target.context, source.context)
+    target.adaptation.copy_from(source.adaptation)
+    target.tick = source.tick
+
+
+# -- four bits a feature ----------------------------------------------------------------------------------------------
+
+LARGEST = 7
+WIDE = 3
+"""Root mean squares; the few features that are further from nothing count as so far."""
+
+
+def _sketch(features: Array, numbers: NDArray[np.int8]) -> np.float32:
+    """A tick's features as whole numbers from -7 to 7, the first half of them in the lower bits; what 1 stands for."""
+    flat = features.reshape(-1)
+    step = np.sqrt(flat @ flat / np.float32(len(flat))) * np.float32(WIDE / LARGEST) + TINY
+    scaled = flat * (1 / step)
+    np.rint(scaled, out=scaled)
+    whole = np.clip(scaled, -LARGEST, LARGEST, out=scaled).astype(np.int8)
+    first, second = whole[: len(numbers)], whole[len(numbers) :]
+    np.bitwise_or(first & 0x0F, second << 4, out=numbers)
+    return np.float32(step)
+
+
+def _restore(features: Array, numbers: NDArray[np.int8], step: np.float32) -> None:
+    """The inverse, as near as it comes. Shifts to the right keep the sign."""
+    flat = features.reshape(-1)
+    flat[: len(numbers)] = (numbers << 4) >> 4
+    flat[len(numbers) :] = numbers >> 4
+    flat *= step

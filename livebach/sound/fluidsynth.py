@@ -1,0 +1,138 @@
+"""Sound for those who have FluidSynth: played as it happens, or a MIDI file made into a WAV. Needs no MIDI ports.
+
+FluidSynth runs as a program beside us and is told what to play through its own command line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from livebach.errors import UserError
+from livebach.music.events import Control, NoteOff, NoteOn, Program, from_bytes
+
+FOLDERS = (
+    "/usr/share/sounds/sf2",
+    "/usr/share/sounds/sf3",
+    "/usr/share/soundfonts",
+    "/usr/local/share/soundfonts",
+    "/usr/local/share/fluidsynth/sf2",
+    "/opt/homebrew/share/soundfonts",
+    "/opt/homebrew/share/fluid-synth/sf2",
+    "C:/soundfonts",
+)
+BEST = ("default-GM.sf2", "default-GM.sf3", "FluidR3_GM.sf2", "FluidR3_GM.sf3", "TimGM6mb.sf2")
+HOW_TO_GET = "FluidSynth and a General MIDI soundfont (Debian, Ubuntu: apt install fluidsynth fluid-soundfont-gm)"
+START_S = 10.0
+CLOSE_S = 0.5
+LOUDNESS = "0.6"
+
+
+@dataclass(frozen=True, slots=True)
+class FluidSynth:
+    """Where the program and its sounds are."""
+
+    program: str
+    soundfont: Path
+
+    def start(self) -> Synth | None:
+        """A synth that sounds on this machine's loudspeakers; None where there are none."""
+        synth = Synth([self.program, "-q", "-n", "-g", LOUDNESS, str(self.soundfont)])
+        if synth.ready(START_S):
+            return synth
+        synth.close()
+        return None
+
+    def render(self, midi: Path, wav: Path) -> Path:
+        """Make a WAV of a MIDI file, under a name that is not taken yet."""
+        if wav.exists():
+            raise UserError(f"{wav}: there is such a file already, and nothing is overwritten")
+        how = ["-q", "-n", "-i", "-g", LOUDNESS, "-r", "44100", "-O", "s16", "-T", "wav", "-F", str(wav)]
+        done = subprocess.run(
+            [self.program, *how, str(self.soundfont), str(midi)], capture_output=True, text=True, check=False
+        )
+        if done.returncode or not wav.exists():
+            said = (done.stderr.strip().splitlines() or ["it does not say why"])[-1]
+            raise UserError(f"{wav}: FluidSynth did not write it: {said}")
+        return wav
+
+
+def find() -> FluidSynth | None:
+    """FluidSynth and the best soundfont here; None where either is missing."""
+    program, soundfont = shutil.which("fluidsynth"), find_soundfont([Path(folder) for folder in FOLDERS])
+    return FluidSynth(program, soundfont) if program and soundfont else None
+
+
+def find_soundfont(folders: Sequence[Path]) -> Path | None:
+    """A General MIDI soundfont by name, else any at all."""
+    there = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.sf[23]"))]
+    named = [path for name in BEST for path in there if path.name == name]
+    return next(iter(named + there), None)
+
+
+class Synth:
+    """FluidSynth while it runs: a wire that MIDI messages are sent on."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, bufsize=1, start_new_session=True
+        )
+        self._answered = threading.Event()
+        self._takes_commands = False
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    def ready(self, timeout_s: float) -> bool:
+        """Wait until it takes commands; False where it has given up, as without a sound card."""
+        self._command("echo ready")
+        return self._answered.wait(timeout_s) and self._takes_commands
+
+    def send(self, data: bytes) -> None:
+        """Play a MIDI message; what it does not know is left out."""
+        match from_bytes(data):
+            case NoteOn(key, velocity, channel):
+                self._command(f"noteon {channel} {key} {velocity}")
+            case NoteOff(key, _, channel):
+                self._command(f"noteoff {channel} {key}")
+            case Control(control, value, channel):
+                self._command(f"cc {channel} {control} {value}")
+            case Program(program, channel):
+                self._command(f"prog {channel} {program}")
+
+    def close(self) -> None:
+        """End it."""
+        self._command("quit")
+        try:
+            self._process.wait(CLOSE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                assert stream is not None
+                stream.close()
+
+    def _command(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError, ValueError):  # it has gone, and so has the sound; the music is saved
+            self._process.stdin.write(line + "\n")
+
+    def _listen(self) -> None:
+        """Read what it says, so that it never waits for us; its end counts as an answer too."""
+        assert self._process.stdout is not None
+        with contextlib.suppress(OSError, ValueError):
+            for line in self._process.stdout:
+                if "ready" in line:
+                    self._takes_commands = True
+                    self._answered.set()
+        self._answered.set()

@@ -1,0 +1,1 @@
+"""The machine: the clock, real-time priority, systemd, and helper processes."""

@@ -1,0 +1,143 @@
+"""Ask the operating system to wake the calling thread on time: priority, locked memory, timers, the allocator."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+_LOCK_CURRENT, _LOCK_FUTURE, _LOCK_ON_FAULT = 1, 2, 4
+_CAP_IPC_LOCK = 14
+_PR_SET_TIMERSLACK = 29
+
+_HELPERS_PRIORITY = 5
+
+
+_PRIORITY = 20  # above everything ordinary, below JACK's and the sound card's own threads
+
+
+_SWITCH_S = 0.0005  # how long a thread that computes keeps Python from one that has a note to pass on
+
+
+def make_prompt() -> bool:
+    """Have the calling thread wake on time, and before others if that is permitted; whether it was."""
+    if not sys.platform.startswith("linux"):
+        return False
+    _fine_timers()
+    return _real_time()
+
+
+def make_timely() -> str:
+    """Ask the system for all it permits, for the calling thread and this process; a sentence says what that was."""
+    sys.setswitchinterval(_SWITCH_S)
+    if not sys.platform.startswith("linux"):
+        return "Real-time priority and locked memory are not asked for on this system."
+    granted = {"real-time priority": make_prompt(), "locked memory": _lock_memory()}
+    return _sentence([name for name, yes in granted.items() if yes], [name for name, yes in granted.items() if not yes])
+
+
+def lift_helpers() -> None:
+    """Where the caller has real-time priority, give its process's other threads some too, below the caller's.
+
+    They do little; but each holds Python's lock as it does it, and one that a busy program pushed aside just then
+    would keep the caller waiting. Threads that start later stay ordinary.
+    """
+    if not sys.platform.startswith("linux") or _policy(0) != os.SCHED_FIFO:
+        return
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it has ended
+            if _policy(int(task.name)) == os.SCHED_OTHER:
+                _set_real_time(int(task.name), _HELPERS_PRIORITY)
+
+
+def _sentence(given: list[str], refused: list[str]) -> str:
+    if not refused:
+        return f"The system grants {' and '.join(given)}."
+    if not given:
+        return f"The system grants neither {' nor '.join(refused)}: notes may be late when it is busy."
+    return f"The system grants {given[0]}, but not {refused[0]}."
+
+
+def _real_time() -> bool:
+    """Ask for SCHED_FIFO for this thread alone: helpers and threads that it starts stay ordinary."""
+    try:
+        _set_real_time(0, _PRIORITY)
+    except OSError:
+        return False
+    return True
+
+
+def _set_real_time(thread: int, priority: int) -> None:
+    os.sched_setscheduler(thread, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+
+
+def _policy(thread: int) -> int:
+    return os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK
+
+
+def _lock_memory() -> bool:
+    """Keep in memory what is once used, if there is no limit to that: at a limit, allocation itself would fail."""
+    if not _may_lock_all():
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    return int(libc.mlockall(_LOCK_CURRENT | _LOCK_FUTURE | _LOCK_ON_FAULT)) == 0
+
+
+def _may_lock_all() -> bool:
+    import resource
+
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY:
+        return True
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    capabilities = next((int(line.split()[1], 16) for line in status if line.startswith("CapEff:")), 0)
+    return bool(capabilities >> _CAP_IPC_LOCK & 1)
+
+
+def _fine_timers() -> None:
+    """Have sleeps end on time, rather than within the usual 50 µs."""
+    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(1), 0, 0, 0)
+
+
+RESERVE = 2 << 20
+"""Bytes for small Python objects, and a quarter of that for larger blocks: an hour of playing is at home in them."""
+
+
+_ARENA = 1 << 20  # what Python asks the system for; given back once nothing in it is in use
+
+
+_SMALL = 512  # the largest block that comes from an arena
+
+
+_BLOCK = 64 << 10
+
+
+_M_TRIM_THRESHOLD = -1
+
+
+_pins: list[bytes] = []
+
+
+def freeze() -> None:
+    """Tidy up once, take the reserve, and have the garbage collector leave alone all that is there now."""
+    gc.collect()
+    _keep_what_is_freed()
+    _reserve()
+    gc.freeze()
+
+
+def _reserve() -> None:
+    """Touch and let go; one object in each arena holds it."""
+    blocks = [b"\1" * _BLOCK for _ in range(RESERVE // 4 // _BLOCK)]
+    small = [b"\1" * (_SMALL - sys.getsizeof(b"")) for _ in range(RESERVE // _SMALL)]
+    if not _pins:
+        _pins.extend(small[:: _ARENA // _SMALL])
+    del blocks, small
+
+
+def _keep_what_is_freed() -> None:
+    """Have glibc keep its reserve too; arrays from 128 KB on stay mappings, which the system has back when they go."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, 2 * RESERVE)

@@ -1,0 +1,226 @@
+"""Pieces -> training crops: transposition, texture, given keys and gaps. Numpy only; every draw from one generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from livebach.music.metre import metre_features
+from livebach.music.roll import KEYS, OFF, ONSET, UNKNOWN, Frames, legalise
+from livebach.music.score_reader import Piece
+from livebach.music.texture import TEXTURE_LEVELS, TEXTURE_WINDOW, texture_track
+from livebach.network.spec import CONDITION_FEATURES
+
+UNKNOWN_TEXTURE = TEXTURE_LEVELS
+BEGINNINGS = 0.05
+"""Share of crops that begin with their piece, from silence, as playing does."""
+LONG_PAUSES = 0.2
+"""Share of the pauses between two pieces that are a bar longer than to the bar line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Model inputs: frames, coming and given uint8 [B, T, 88], condition float32 [B, T, F]."""
+
+    frames: Frames
+    condition: NDArray[np.float32]
+    coming: Frames
+    given: Frames
+    played: NDArray[np.bool_]
+    """[B]: which crops are of music that networks played."""
+
+
+@dataclass(frozen=True, slots=True)
+class Augment:
+    """How a crop is varied. Rates are shares of crops unless they say otherwise."""
+
+    transpose: int = 6
+    """At most this many semitones up or down."""
+    given: float = 0.35
+    """Share of crops of which some keys are given."""
+    gap: float = 0.05
+    """Share of crops with a stretch cut out, as after a wait."""
+    texture_dropped: float = 0.5
+    texture_noise: float = 0.3
+    """Share of crops whose texture is one level off."""
+    thinned: float = 0.0
+    """Share of crops of which only what lies above, or below, some key is left; their texture is unknown."""
+
+
+def before(places: NDArray[np.int16]) -> NDArray[np.int16]:
+    """The place of the tick before each: int16 [T, 3]; the first one's is a tick earlier in its own bar."""
+    first = places[:1].copy()
+    first[0, 0] = (first[0, 0] - 1) % max(1, first[0, 2])
+    return np.concatenate([first, places[:-1]])
+
+
+def condition_rows(
+    places: NDArray[np.int16], earlier: NDArray[np.int16], texture: NDArray[np.int8]
+) -> NDArray[np.float32]:
+    """The condition of predicting each frame, [T, CONDITION_FEATURES]: metre before, metre of the frame, texture."""
+    t = len(places)
+    shades = np.zeros((t, 2, TEXTURE_LEVELS + 1), np.float32)
+    shades[np.arange(t)[:, None], [0, 1], texture] = 1
+    old = np.array([metre_features(*p) for p in earlier.tolist()], np.float32).reshape(t, -1)
+    new = np.array([metre_features(*p) for p in places.tolist()], np.float32).reshape(t, -1)
+    rows = np.concatenate([old, new, shades.reshape(t, -1)], axis=1)
+    assert rows.shape[1] == CONDITION_FEATURES
+    return rows
+
+
+class Sampler:
+    """Draws batches of crops from pieces, longer pieces more often.
+
+    A share of them from others, `played` by networks: what a crop goes on with where its piece ends is a score's.
+    """
+
+    def __init__(
+        self,
+        pieces: Sequence[Piece],
+        crop: int,
+        batch: int,
+        augment: Augment,
+        played: Sequence[Piece] = (),
+        share: float = 0.0,
+    ) -> None:
+        if not pieces:
+            raise ValueError("there is no piece to train on")
+        self.pieces, self.crop, self.batch, self.augment = [*pieces, *played], crop, batch, augment
+        self.scores, share = len(pieces), share if played else 0.0
+        self.score_odds = _by_length(pieces)
+        self.odds = np.concatenate([self.score_odds * (1 - share), _by_length(played) * share])
+
+    def draw(self, rng: Generator, share: slice = slice(None)) -> Batch:
+        """The next batch, or a share of its crops: each has a generator of its own, whoever draws it."""
+        chosen = rng.choice(len(self.pieces), self.batch, p=self.odds)
+        own = zip(chosen[share], rng.spawn(self.batch)[share], strict=True)
+        crops = [self._crop(int(i), crop_rng) for i, crop_rng in own]
+        frames, condition, coming, given = (np.stack(parts) for parts in zip(*crops, strict=True))
+        return Batch(frames, condition, coming, given, chosen[share] >= self.scores)
+
+    def _crop(self, index: int, rng: Generator) -> tuple[Frames, NDArray[np.float32], Frames, Frames]:
+        cut = int(rng.integers(1, 33)) if rng.random() < self.augment.gap else 0
+        start = 0 if rng.random() < BEGINNINGS else int(rng.integers(0, len(self.pieces[index].frames)))
+        frames, places, texture = self._stretch(index, start, self.crop + cut, rng)
+        ticks = np.arange(len(frames))
+        if cut and self.crop > 16:
+            hole = int(rng.integers(8, self.crop - 7))
+            ticks = np.delete(ticks, np.s_[hole : hole + cut])
+        ticks = ticks[: self.crop]
+        lead_in = self.pieces[index].frames[start - 1 : start] if start else np.zeros((1, KEYS), np.uint8)
+        roll = np.concatenate([lead_in, legalise_after(lead_in, frames[ticks])])
+        roll = transposed(roll, rng, self.augment.transpose)
+        shades = self._texture(texture[ticks], rng)
+        if rng.random() < self.augment.thinned:
+            roll = one_side(roll, rng)
+            shades[:] = UNKNOWN_TEXTURE
+        inputs, coming = roll[:-1], roll[1:]
+        condition = condition_rows(places[ticks], before(places[ticks]), shades)
+        given = given_plane(coming, rng) if rng.random() < self.augment.given else np.full_like(coming, UNKNOWN)
+        return inputs, condition, coming, given
+
+    def _stretch(
+        self, index: int, start: int, length: int, rng: Generator
+    ) -> tuple[Frames, NDArray[np.int16], NDArray[np.int8]]:
+        """Frames, places and textures of so many ticks: where a piece ends another begins, after a bar line.
+
+        A piece's last bar is followed by nothing in its file, but by something in playing: a network that has never
+        seen music begin again after an ending falls silent for good at its first cadence.
+        """
+        parts, total = [], 0
+        while total < length:
+            piece = self.pieces[index]
+            stop = start + length - total
+            texture = texture_track(piece.frames[start : stop + TEXTURE_WINDOW])
+            parts.append((piece.frames[start:stop], piece.places[start:stop], texture[: length - total]))
+            index, start = int(rng.choice(self.scores, p=self.score_odds)), 0
+            coming = texture_track(self.pieces[index].frames[:TEXTURE_WINDOW])[0]
+            parts.append(self._pause(piece.places[-1], coming, rng))
+            total += len(parts[-1][0]) + len(parts[-2][0])
+        frames, places, texture = (np.concatenate(column)[:length] for column in zip(*parts, strict=True))
+        return frames, places, texture
+
+    def _pause(
+        self, last: NDArray[np.int16], coming: NDArray[np.int8], rng: Generator
+    ) -> tuple[Frames, NDArray[np.int16], NDArray[np.int8]]:
+        """Rests from the tick after `last` to the end of its bar, now and then for one bar more."""
+        tick, beat, bar = (int(x) for x in last)
+        rests = (bar - 1 - tick) % bar + bar * int(rng.random() < LONG_PAUSES)
+        ticks = (tick + 1 + np.arange(rests)) % bar
+        places = np.stack([ticks, np.full(rests, beat), np.full(rests, bar)], axis=1).astype(np.int16)
+        return np.zeros((rests, KEYS), np.uint8), places, np.tile(coming, (rests, 1))
+
+    def _texture(self, levels: NDArray[np.int8], rng: Generator) -> NDArray[np.int8]:
+        levels = levels.copy()
+        if rng.random() < self.augment.texture_noise:
+            levels = np.clip(levels + rng.integers(-1, 2, (1, 2)), 0, TEXTURE_LEVELS - 1).astype(np.int8)
+        lot = rng.random()
+        if lot < self.augment.texture_dropped:
+            levels[:] = UNKNOWN_TEXTURE
+        elif lot < self.augment.texture_dropped + 0.2:
+            levels[:, int(rng.integers(2))] = UNKNOWN_TEXTURE
+        return levels
+
+
+def _by_length(pieces: Sequence[Piece]) -> NDArray[np.float64]:
+    """How often to draw each of some pieces, [pieces]."""
+    lengths = np.array([len(p.frames) for p in pieces], float)
+    return lengths / lengths.sum() if len(lengths) else lengths
+
+
+def legalise_after(lead_in: Frames, frames: Frames) -> Frames:
+    """`frames` legal as what follows `lead_in` uint8 [1, 88]: a HOLD after OFF becomes an ONSET."""
+    return legalise(np.concatenate([lead_in, frames]))[1:]
+
+
+def transposed(frames: Frames, rng: Generator, most: int) -> Frames:
+    """The roll a random number of semitones up or down, at most `most`, never off the keyboard."""
+    used = np.flatnonzero((frames != OFF).any(axis=0))
+    low, high = (int(used[0]), int(used[-1])) if len(used) else (most, KEYS - 1 - most)
+    by = int(rng.integers(-min(most, low), min(most, KEYS - 1 - high) + 1))
+    return np.roll(frames, by, axis=1)
+
+
+def one_side(frames: Frames, rng: Generator) -> Frames:
+    """What lies above, or below, a key within a fifth of the middle of what is played; the rest never was."""
+    down = np.flatnonzero((frames != OFF).any(axis=0))
+    if not len(down):
+        return frames
+    weight = (frames != OFF).sum(axis=0).cumsum()
+    split = int(np.searchsorted(weight, weight[-1] / 2)) + int(rng.integers(-7, 8))
+    left = np.arange(KEYS) >= split if rng.random() < 0.5 else np.arange(KEYS) < split
+    return np.where(left, frames, np.uint8(OFF))
+
+
+# -- given keys -------------------------------------------------------------------------------------------------------
+
+
+def given_plane(coming: Frames, rng: Generator) -> Frames:
+    """What is revealed of a crop: its top or bottom line, a range with its rests, or single keys; uint8 [T, 88]."""
+    kind = rng.random()
+    if kind < 0.55:
+        mask = _outer_line(coming, rng)
+    elif kind < 0.85:
+        a, b = np.sort(rng.integers(0, KEYS + 1, 2))
+        mask = np.zeros(coming.shape, bool)
+        mask[:, a:b] = True
+    else:
+        mask = np.broadcast_to(rng.random(KEYS) < rng.uniform(0.05, 0.5), coming.shape).copy()
+    late = rng.random(len(coming)) < 0.08
+    mask[late] &= coming[late] != ONSET
+    return np.where(mask, coming, np.uint8(UNKNOWN))
+
+
+def _outer_line(coming: Frames, rng: Generator) -> NDArray[np.bool_]:
+    """The highest or lowest key that is down, with or without the silence beyond it."""
+    top = bool(rng.random() < 0.7)
+    down = (coming != OFF)[:, ::-1] if top else coming != OFF
+    first = np.where(down.any(axis=1), down.argmax(axis=1), KEYS)
+    keys = np.arange(KEYS)
+    beyond = rng.random() < 0.5
+    mask = keys[None, :] <= first[:, None] if beyond else keys[None, :] == first[:, None]
+    return mask[:, ::-1] if top else mask

@@ -1,0 +1,86 @@
+"""A network's odds set right on music that it was not trained on: a scale and an offset for each state's logit.
+
+A network that has learnt pieces by heart is surer than it should be of those that it has not, and that costs it more
+than what it has wrong: Guo et al. 2017, "On Calibration of Modern Neural Networks". Six numbers are fitted to the
+validation pieces, so few that they can learn nothing else of them; they become part of the last layer's weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from livebach.music.roll import HOLD, OFF, STATES
+from livebach.training.distributed import Ranks
+from livebach.training.model import TwoAxisWaveNet
+
+MOST_FRAMES = 100_000
+"""Of all processes together; more would teach six numbers nothing, and fill the memory."""
+PULL = 100.0
+"""Nats that it costs to be 1 off: dozens of frames cannot gain so much by it, and to thousands it is little."""
+_ITERATIONS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Added to a network's last layer: its logits times `scale` [3], plus `offset` [3]."""
+
+    scale: Tensor
+    offset: Tensor
+
+    @torch.no_grad()
+    def apply(self, model: TwoAxisWaveNet) -> None:
+        """Fold it into the weights, which say what the calibrated logits are from here on."""
+        model.to_logits.weight.mul_(self.scale[:, None])
+        model.to_logits.bias.mul_(self.scale).add_(self.offset)
+
+
+class Evidence:
+    """Logits of a network, and what came: what a calibration is fitted to."""
+
+    def __init__(self) -> None:
+        self._logits: list[Tensor] = []
+        self._coming: list[Tensor] = []
+        self.frames = 0
+
+    def add(self, logits: Tensor, frames: Tensor, coming: Tensor) -> None:
+        """Of a piece: logits [1, T, 88, 3], states [1, T, 88] before and at each frame."""
+        possible = logits.float().clone()
+        possible[..., HOLD].masked_fill_(frames == OFF, -1e9)
+        self._logits.append(possible.reshape(-1, STATES))
+        self._coming.append(coming.reshape(-1).long())
+        self.frames += logits.shape[1]
+
+    def fit(self, ranks: Ranks, device: torch.device) -> Calibration:
+        """The least cost; all processes come to the same. Little evidence keeps it near the identity, none at it."""
+        numbers = torch.stack([torch.ones(STATES), torch.zeros(STATES)]).to(device).requires_grad_()
+        frames = float(ranks.total(torch.tensor(float(self.frames), device=device)))
+        if not frames:
+            return Calibration(*numbers.detach())
+        optimizer = torch.optim.LBFGS([numbers], max_iter=_ITERATIONS, line_search_fn="strong_wolfe")
+
+        def cost() -> Tensor:
+            optimizer.zero_grad()
+            found = self._cost(numbers) / frames + self._pull(numbers) / frames / ranks.size
+            torch.autograd.backward(found)
+            assert numbers.grad is not None
+            ranks.total(numbers.grad)
+            return ranks.total(found.detach())
+
+        optimizer.step(cost)  # type: ignore[no-untyped-call]
+        return Calibration(*numbers.detach())
+
+    @staticmethod
+    def _pull(numbers: Tensor) -> Tensor:
+        """What keeps the numbers where little is known: nats, of all processes together."""
+        return PULL * ((numbers[0] - 1).square() + numbers[1].square()).sum()
+
+    def _cost(self, numbers: Tensor) -> Tensor:
+        """Nats of all that is known here."""
+        total = 0.0 * numbers.sum()
+        for logits, coming in zip(self._logits, self._coming, strict=True):
+            total = total + F.cross_entropy(logits * numbers[0] + numbers[1], coming, reduction="sum")
+        return total

@@ -1,0 +1,205 @@
+"""MIDI files -> pieces on the grid, and their split into training, validation and test.
+
+Knows files and music on paper; nothing of the network. A broken file is reported by name, never passed over in silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from livebach.music.score_reader import (
+    CorpusError,
+    Piece,
+    piece_of,
+    read_score,
+)
+from livebach.training.frame_cache import FrameCache
+from livebach.training.near_duplicates import alike, fingerprint
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(slots=True)
+class Corpus:
+    """Pieces by split, and what was left out with the reason."""
+
+    splits: dict[str, list[Piece]]
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """A line for each split (pieces, frames, onsets) and one for each file left out."""
+        rows = [
+            f"{name:5} {len(pieces):4} pieces {sum(len(p.frames) for p in pieces):8} frames "
+            f"{sum(p.onsets for p in pieces):8} onsets"
+            for name, pieces in self.splits.items()
+        ]
+        return "\n".join(rows + [f"left out {name}: {why}" for name, why in self.left_out])
+
+
+# -- one file ---------------------------------------------------------------------------------------------------------
+
+
+# -- a folder ---------------------------------------------------------------------------------------------------------
+
+
+def midi_files(folder: Path) -> list[Path]:
+    """Every MIDI file below a folder, in order of name. Raises CorpusError where there is none."""
+    if not folder.is_dir():
+        raise CorpusError(f"{folder}: no such folder")
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".mid", ".midi") and p.is_file())
+    if not files:
+        raise CorpusError(f"{folder}: no .mid or .midi file below it")
+    return files
+
+
+def split_of(name: str) -> str:
+    """The split that a piece belongs to by its name.
+
+    Of the Well-Tempered Clavier (files named like wtc1p06) numbers 6, 13 and 20 of both books validate and 3, 10 and 17
+    test. Of anything else a tenth each does, by the SHA-256 of the file's stem, except where a Well-Tempered Clavier is
+    in the same corpus: then the rest is for training (see `split_pieces`). Where that leaves training or validation
+    without any piece, the one whose hash is highest goes there.
+    """
+    number = _wtc_number(name)
+    if number is not None:
+        return {6: "valid", 13: "valid", 20: "valid", 3: "test", 10: "test", 17: "test"}.get(number, "train")
+    return {0: "valid", 1: "test"}.get(_lot(name)[0] % 10, "train")
+
+
+def _lot(name: str) -> bytes:
+    return hashlib.sha256(Path(name).stem.encode(errors="surrogateescape")).digest()
+
+
+def _wtc_number(name: str) -> int | None:
+    match = re.fullmatch(r"wtc[12][pf](\d\d)", Path(name).stem.lower())
+    return int(match.group(1)) if match else None
+
+
+DRAWING = 2
+"""Counts the ways that frames have been drawn: a cache of another one is not used."""
+
+
+def load_corpus(
+    folder: Path, steps_per_quarter: int = 4, report: Callable[[str], None] = lambda _: None, cache: Path | None = None
+) -> Corpus:
+    """Read a folder and split it by piece; `report` hears of each file that is left out.
+
+    With a `cache` folder the frames are kept there, and the pieces are memory-mapped: they need not fit into memory.
+    """
+    pieces, left_out = _parted(folder, steps_per_quarter, cache)
+    corpus = split_pieces(pieces)
+    if not corpus.splits["train"]:
+        raise CorpusError(f"{folder}: none of its {len(pieces)} pieces is left to train on")
+    corpus.left_out[:0] = left_out
+    for name, why in corpus.left_out:
+        report(f"left out {name}: {why}")
+    return corpus
+
+
+def load_pieces(
+    folder: Path, steps_per_quarter: int = 4, report: Callable[[str], None] = lambda _: None, cache: Path | None = None
+) -> list[Piece]:
+    """Read a folder of pieces of which none is to be held out."""
+    pieces, left_out = _parted(folder, steps_per_quarter, cache)
+    for name, why in left_out:
+        report(f"left out {name}: {why}")
+    return pieces
+
+
+def _parted(folder: Path, steps: int, cache: Path | None) -> tuple[list[Piece], list[LeftOut]]:
+    """The pieces of a folder, and what cannot be read."""
+    try:
+        found = _read_all(folder, steps) if cache is None else _mapped(folder, steps, cache)
+    except OSError as error:
+        raise CorpusError(f"{error.filename or folder}: {error.strerror or error}") from error
+    pieces = [piece for piece in found if isinstance(piece, Piece)]
+    left_out = [entry for entry in found if not isinstance(entry, Piece)]
+    if not pieces:
+        raise CorpusError(f"{folder}: none of its {len(left_out)} MIDI files can be read")
+    return pieces, left_out
+
+
+LeftOut = tuple[str, str]
+
+
+def _read_all(folder: Path, steps: int) -> list[Piece | LeftOut]:
+    """Every piece of a folder in memory, and for what is no piece its name and why."""
+    found: list[Piece | LeftOut] = []
+    for path in midi_files(folder):
+        name = str(path.relative_to(folder))
+        try:
+            found.append(piece_of(name, read_score(path, steps)))
+        except CorpusError as error:
+            found.append((name, str(error)))
+    return found
+
+
+def _mapped(folder: Path, steps: int, cache: Path) -> list[Piece | LeftOut]:
+    """The same by way of a cache: a file whose contents it has is not drawn again."""
+    kept, keys, found = FrameCache(cache), {}, list[Piece | LeftOut]()
+    try:
+        for path in midi_files(folder):
+            name = str(path.relative_to(folder))
+            try:
+                keys[name] = _keep(kept, path, steps)
+            except CorpusError as error:
+                found.append((name, str(error)))
+        kept.finish()
+    finally:
+        kept.discard()
+    return found + [Piece(name, *kept.arrays(key)) for name, key in keys.items()]
+
+
+def _keep(cache: FrameCache, path: Path, steps: int) -> str:
+    """Have a file's frames in the cache; the key that they have there tells its contents and how it was drawn."""
+    try:
+        with path.open("rb") as handle:
+            key = f"{DRAWING} {steps} {hashlib.file_digest(handle, 'sha256').hexdigest()}"
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if key not in cache:
+        piece = piece_of(path.name, read_score(path, steps))
+        cache.add(key, piece.frames, piece.places)
+    return key
+
+
+def split_pieces(pieces: Sequence[Piece]) -> Corpus:
+    """Split by piece; near-duplicates of a held-out piece are left out, so that none is on two sides.
+
+    Fingerprints are kept of the held-out pieces alone: there may be more music to train on than fits into memory.
+    """
+    sides = _sides([p.name for p in pieces])
+    corpus = Corpus({name: [] for name in SPLITS})
+    held_out: list[tuple[Piece, frozenset[int]]] = []
+    kept: list[Piece] = []
+    for piece in sorted(pieces, key=lambda p: (-SPLITS.index(sides[p.name]), p.name)):
+        side, own = sides[piece.name], fingerprint(piece.frames)
+        twin = next((k.name for k, other in held_out if sides[k.name] != side and alike(other, own)), None)
+        if twin:
+            corpus.left_out.append((piece.name, f"near-duplicate of {twin} ({sides[twin]})"))
+            continue
+        kept.append(piece)
+        if side != "train":
+            held_out.append((piece, own))
+    for piece in sorted(kept, key=lambda p: p.name):
+        corpus.splits[sides[piece.name]].append(piece)
+    return corpus
+
+
+def _sides(names: Sequence[str]) -> dict[str, str]:
+    has_wtc = any(_wtc_number(name) is not None for name in names)
+    sides = {n: "train" if has_wtc and _wtc_number(n) is None else split_of(n) for n in names}
+    ranked = sorted(names, key=_lot)
+    if ranked and "train" not in sides.values():
+        sides[ranked[-1]] = "train"
+    spare = [n for n in ranked if sides[n] == "train"][1:] or [n for n in ranked if sides[n] == "test"]
+    if spare and "valid" not in sides.values():
+        sides[spare[-1]] = "valid"
+    return sides
+
+
+# -- near-duplicates --------------------------------------------------------------------------------------------------

@@ -1,0 +1,119 @@
+"""What is in a folder of MIDI files: pieces, notes, metres, grids, editions of one piece, licences. Writes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from livebach.music.score_reader import CorpusError, Piece, piece_of, read_score
+from livebach.training.corpus import SPLITS, midi_files, split_pieces
+from livebach.training.licence_index import UNSTATED, read_index
+from livebach.training.near_duplicates import ALIKE, fingerprint
+
+FINE = 48
+"""Ticks in a quarter that grids are looked for with."""
+GRIDS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
+ON_GRID = 0.99
+"""The grid of a piece is the coarsest that has this share of its onsets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One piece."""
+
+    name: str
+    licence: str
+    notes: int
+    frames: int
+    metres: tuple[str, ...]
+    grid: int
+    """Steps in a quarter note; 0 where its onsets are on none: a performance, not a score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All of a folder."""
+
+    entries: list[Entry]
+    twins: list[tuple[str, str, float]]
+    """Two editions of one piece, or a part of it: their names, and the share of common melodic runs."""
+    splits: dict[str, int]
+    left_out: list[tuple[str, str]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+    def counts(self, what: str) -> Counter[Any]:
+        """How many pieces have each licence, metre or grid."""
+        values = (getattr(entry, what) for entry in self.entries)
+        return Counter(v for value in values for v in (value if isinstance(value, tuple) else (value,)))
+
+    def lines(self) -> list[str]:
+        """For a person to read."""
+        total = [sum(getattr(e, what) for e in self.entries) for what in ("notes", "frames")]
+        grids = {0: "on no grid"} | {n: f"{n} to a quarter" for n in GRIDS}
+        return [
+            f"{len(self.entries)} pieces, {total[0]} notes, {total[1]} frames",
+            "splits: " + ", ".join(f"{name} {count}" for name, count in self.splits.items()),
+            "metres: " + _words(self.counts("metres")),
+            "grids: " + _words(Counter({grids[n]: count for n, count in self.counts("grid").items()})),
+            "licences: " + _words(self.counts("licence")),
+            f"near-duplicates: {len(self.twins)} pairs",
+            *(f"  {a} and {b}: {share:.0%} in common" for a, b, share in self.twins),
+            *(f"left out {name}: {why}" for name, why in self.left_out),
+        ]
+
+
+def _words(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in counts.most_common())
+
+
+def survey(folder: Path) -> Survey:
+    """Look at every MIDI file below a folder. Raises CorpusError where there is none that can be read."""
+    index = read_index(folder)
+    entries, pieces, left_out = [], [], []
+    for path in midi_files(folder):
+        name = path.relative_to(folder).as_posix()
+        licence = index[name].licence if name in index else UNSTATED
+        try:
+            entry, piece = _entry(path, name, licence)
+        except CorpusError as error:
+            left_out.append((name, str(error)))
+        else:
+            entries.append(entry)
+            pieces.append(piece)
+    if not pieces:
+        raise CorpusError(f"{folder}: none of its {len(left_out)} MIDI files can be read")
+    corpus = split_pieces(pieces)
+    splits = {name: len(corpus.splits[name]) for name in SPLITS}
+    return Survey(entries, near_duplicates(pieces), splits, left_out + corpus.left_out)
+
+
+def _entry(path: Path, name: str, licence: str) -> tuple[Entry, Piece]:
+    score = read_score(path)
+    metres = tuple(sorted({str(metre) for _, metre in score.metres}))
+    piece = piece_of(name, score)
+    return Entry(name, licence, len(score.notes), len(piece.frames), metres, grid_of(path)), piece
+
+
+def grid_of(path: Path) -> int:
+    """The coarsest of GRIDS that has nearly all onsets, or 0."""
+    starts = [note.start for note in read_score(path, FINE).notes]
+    there = (n for n in GRIDS if sum(s % (FINE // n) == 0 for s in starts) >= ON_GRID * len(starts))
+    return next(there, 0)
+
+
+def near_duplicates(pieces: list[Piece]) -> list[tuple[str, str, float]]:
+    """Every pair of pieces that `alike` takes for editions of one, with the share of common runs, greatest first."""
+    prints = [fingerprint(piece.frames) for piece in pieces]
+    having: dict[int, list[int]] = defaultdict(list)
+    for number, grams in enumerate(prints):
+        for gram in grams:
+            having[gram].append(number)
+    common = Counter((a, b) for numbers in having.values() for i, a in enumerate(numbers) for b in numbers[i + 1 :])
+    shares = ((a, b, count / min(len(prints[a]), len(prints[b]))) for (a, b), count in common.items())
+    found = [(pieces[a].name, pieces[b].name, share) for a, b, share in shares if share > ALIKE]
+    return sorted(found, key=lambda pair: -pair[2])

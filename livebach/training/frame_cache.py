@@ -1,0 +1,140 @@
+"""Drawn pieces kept in files and read by memory mapping: a corpus need not fit into memory, nor be drawn twice.
+
+A folder of shards. A shard is written once, under a name of its own, and never changed: a mark, the ticks of its pieces
+one after another, a JSON list of which are whose, and a digest of all that. One that is not as it was written is
+deleted, and its pieces are drawn anew. The folder may be deleted whenever no run uses it. Knows nothing of MIDI.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import uuid
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.music.roll import KEYS, Frames
+
+TICK = np.dtype([("frame", "u1", (KEYS,)), ("place", "<i2", (3,))])
+"""What is kept of a tick: 94 bytes."""
+MARK = b"LBFRAME1"
+_END = struct.Struct("<Q32s")
+_CHUNK = 1 << 22
+
+
+class FrameCache:
+    """Pieces by a key that tells their contents; `add` what is not in it, then `finish`, then `arrays`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder  # made when there is something to keep
+        self._pieces: dict[str, NDArray[np.void]] = {}
+        self._new: _Shard | None = None
+        self.damaged = sum(not self._open(path) for path in sorted(folder.glob("*.frames")))
+        """How many shards were not whole and have been deleted."""
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._pieces or (self._new is not None and key in self._new.spans)
+
+    def add(self, key: str, frames: Frames, places: NDArray[np.int16]) -> None:
+        """Keep a piece. It can be had after `finish`."""
+        if self._new is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._new = _Shard(self.folder)
+        ticks = np.zeros(len(frames), TICK)
+        ticks["frame"], ticks["place"] = frames, places
+        self._new.write(key, ticks)
+
+    def finish(self) -> None:
+        """Have what was added on disk, whole, before any of it is used."""
+        if self._new is not None:
+            path = self._new.finish()
+            self._new = None
+            self._open(path)
+
+    def discard(self) -> None:
+        """Forget what was added and not finished."""
+        if self._new is not None:
+            self._new.discard()
+            self._new = None
+
+    def arrays(self, key: str) -> tuple[Frames, NDArray[np.int16]]:
+        """Frames uint8 [T, 88] and places int16 [T, 3] of a piece: read-only, from the file as they are looked at."""
+        ticks = self._pieces[key]
+        return ticks["frame"], ticks["place"]
+
+    def _open(self, path: Path) -> bool:
+        spans = _spans(path)
+        if spans is None:
+            path.unlink(missing_ok=True)
+            return False
+        count = max((stop for _, stop in spans.values()), default=0)
+        if count:
+            ticks = np.asarray(np.memmap(path, TICK, "r", offset=len(MARK), shape=(count,)))
+            self._pieces |= {key: ticks[start:stop] for key, (start, stop) in spans.items()}
+        return True
+
+
+class _Shard:
+    """A shard that is being written, under a name that nobody reads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / f"{uuid.uuid4().hex}.frames"
+        self.part = self.path.with_suffix(".part")
+        self.spans: dict[str, tuple[int, int]] = {}
+        self._ticks = 0
+        self._digest = hashlib.blake2b(digest_size=32)
+        self._out = self.part.open("wb")
+        self._put(MARK)
+
+    def write(self, key: str, ticks: NDArray[np.void]) -> None:
+        self._put(ticks.tobytes())
+        self.spans[key] = self._ticks, self._ticks + len(ticks)
+        self._ticks += len(ticks)
+
+    def finish(self) -> Path:
+        words = json.dumps(self.spans).encode()
+        self._put(words)
+        self._out.write(_END.pack(len(words), self._digest.digest()))
+        self._out.flush()
+        os.fsync(self._out.fileno())
+        self._out.close()
+        self.part.replace(self.path)
+        return self.path
+
+    def discard(self) -> None:
+        self._out.close()
+        self.part.unlink(missing_ok=True)
+
+    def _put(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._out.write(data)
+
+
+def _spans(path: Path) -> dict[str, tuple[int, int]] | None:
+    """Where each piece of a shard is, or None where the shard is not as it was written."""
+    body = path.stat().st_size - _END.size
+    if body < len(MARK):
+        return None
+    with path.open("rb") as shard:
+        digest, first = _digest(shard, body)
+        size, wanted = _END.unpack(shard.read(_END.size))
+        if digest != wanted or first != MARK:
+            return None
+        shard.seek(body - size)
+        found: dict[str, list[int]] = json.loads(shard.read(size))
+    return {key: (start, stop) for key, (start, stop) in found.items()}
+
+
+def _digest(shard: BinaryIO, size: int) -> tuple[bytes, bytes]:
+    """The digest of the first `size` bytes, and the mark that they begin with."""
+    digest, first = hashlib.blake2b(digest_size=32), b""
+    while size and (chunk := shard.read(min(size, _CHUNK))):
+        first = first or chunk[: len(MARK)]
+        digest.update(chunk)
+        size -= len(chunk)
+    return digest.digest(), first

@@ -1,0 +1,132 @@
+"""The files of a training run: its settings, its state as it is saved, and the errors of reading it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from livebach.network.spec import NetworkSpec
+from livebach.training.batches import Augment
+
+STATE_FILE = "state.safetensors"
+BEST_FILE = "best.safetensors"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+LOG_FILE = "log.jsonl"
+
+
+LIMITS = {
+    "updates": (1, 10_000_000),
+    "batch": (1, 65_536),
+    "crop": (1, 65_536),
+    "rate": (0, 1),
+    "warmup": (0, 10_000_000),
+    "weight_decay": (0, 10),
+    **dict.fromkeys(("dropout", "frame_dropout", "forgotten", "thinned"), (0, 0.95)),
+    "average": (0, 0.99999),
+    "validate_every": (1, 10_000_000),
+    "seed": (0, 2**32 - 1),
+    "transpose": (0, 24),
+    **dict.fromkeys(("given", "gap", "texture_dropped", "texture_noise", "written"), (0, 1)),
+    "played": (0, 0.99),
+}
+"""Of each number in `TrainConfig`."""
+
+
+class TrainingError(ValueError):
+    """A run that cannot start or go on, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Everything a run depends on besides the data; goes into the checkpoint."""
+
+    updates: int = 3500
+    batch: int = 8
+    """Crops of an update, of all processes together."""
+    crop: int = 512
+    """Frames of a crop."""
+    rate: float = 3e-3
+    """Learning rate after `warmup` updates, falling to nothing by a cosine."""
+    warmup: int = 100
+    weight_decay: float = 0.1
+    dropout: float = 0.3
+    frame_dropout: float = 0.5
+    """Dropout of the stack that takes frames as vectors, where there is one: it learns by heart sooner."""
+    forgotten: float = 0.05
+    """Share of the keys down in the past that are hidden from the network, in each frame anew."""
+    average: float = 0.998
+    """Decay of the exponential average of the weights, per update."""
+    validate_every: int = 100
+    seed: int = 1
+    transpose: int = 6
+    given: float = 0.35
+    gap: float = 0.05
+    texture_dropped: float = 0.5
+    texture_noise: float = 0.3
+    thinned: float = 0.0
+    written: float = 0.5
+    """Where there are teachers: how much what is written counts; the rest is their word."""
+    played: float = 0.3
+    """Share of crops that are of music which networks played, where there is any."""
+    device: str = "auto"
+    """cpu, cuda, mps, or auto: the best there is."""
+    bf16: bool = True
+    compile: bool = True
+
+    @property
+    def augment(self) -> Augment:
+        """The part of it that varies crops."""
+        texture = self.texture_dropped, self.texture_noise
+        return Augment(self.transpose, self.given, self.gap, *texture, self.thinned)
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in LIMITS.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be {low:g}..{high:g}, got {getattr(self, name)}")
+
+    def rate_at(self, update: int) -> float:
+        """The learning rate of an update, counted from 0."""
+        return self.rate * rising_and_falling(update, self.warmup, self.updates)
+
+
+def rising_and_falling(update: int, warmup: int, updates: int) -> float:
+    """The share of the learning rate for an update, counted from 0: a rise, then a cosine to nothing."""
+    if update < warmup:
+        return (update + 1) / warmup
+    done = (update - warmup) / max(1, updates - warmup)
+    return 0.5 * (1 + float(np.cos(np.pi * min(1.0, done))))
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata)
+    with part.open("rb") as handle:
+        os.fsync(handle.fileno())
+    part.replace(path)
+
+
+def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def read_state_header(path: Path) -> dict[str, Any]:
+    """What a saved run says of itself. Raises TrainingError."""
+    try:
+        with safe_open(path, "pt") as handle:
+            header: dict[str, Any] = dict(json.loads((handle.metadata() or {})["state"]))
+            NetworkSpec.from_dict(header["spec"]), TrainConfig(**header["config"])
+    except OSError as error:
+        raise TrainingError(f"{path}: no saved run to resume: {error.strerror or error}") from error
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise TrainingError(f"{path}: not a whole saved run: {error}") from error
+    return header

@@ -1,0 +1,60 @@
+"""What a network in torch makes of whole pieces: their likelihood, and evidence to calibrate it with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from livebach.music.roll import KEYS, UNKNOWN
+from livebach.music.score_reader import Piece
+from livebach.training.batches import UNKNOWN_TEXTURE, Batch, before, condition_rows
+from livebach.training.calibration import MOST_FRAMES, Evidence
+from livebach.training.distributed import Ranks
+from livebach.training.model import TwoAxisWaveNet
+
+
+def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The arrays of a batch as tensors, in the order of the model's `forward`."""
+    arrays = (batch.frames, batch.condition, batch.coming, batch.given)
+    tensors = [torch.from_numpy(np.array(a, order="C")).to(device, non_blocking=True) for a in arrays]
+    return tensors[0], tensors[1], tensors[2], tensors[3]
+
+
+def whole_piece(piece: Piece) -> Batch:
+    """A piece from its first frame, nothing given, texture unknown: what every likelihood is stated on."""
+    texture = np.full((len(piece.frames), 2), UNKNOWN_TEXTURE, np.int8)
+    inputs = np.concatenate([np.zeros((1, KEYS), np.uint8), piece.frames[:-1]])
+    condition = condition_rows(piece.places, before(piece.places), texture)
+    nothing = np.full_like(inputs, UNKNOWN)
+    return Batch(inputs[None], condition[None], piece.frames[None], nothing[None], np.zeros(1, bool))
+
+
+@torch.no_grad()
+def evidence(model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.device, ranks: Ranks) -> Evidence:
+    """What a network says of whole pieces, for its calibration; this process's share of at most `MOST_FRAMES`."""
+    model.eval()
+    found = Evidence()
+    for piece in pieces[ranks.rank :: ranks.size]:
+        if found.frames >= MOST_FRAMES // ranks.size:
+            break
+        frames, condition, coming, given = on_device(whole_piece(piece), device)
+        found.add(model.logits(model.context(frames, condition), coming, given), frames, coming)
+    return found
+
+
+@torch.no_grad()
+def likelihood(
+    model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.device, ranks: Ranks | None = None
+) -> float:
+    """Nats per frame, pooled over whole pieces; texture dropped, nothing given; float32. Of no piece it is nan."""
+    model.eval()
+    ranks = ranks or Ranks()
+    found = torch.zeros(2, dtype=torch.float64, device=device)  # nats, frames
+    for piece in pieces[ranks.rank :: ranks.size]:
+        found[0] += model(*on_device(whole_piece(piece), device)).double().sum()
+        found[1] += len(piece.frames)
+    nats, frames = ranks.total(found).tolist()
+    return nats / frames if frames else float("nan")

@@ -1,0 +1,28 @@
+"""A stand-in for the trained network, so that commands can be tested without a checkpoint."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from livebach.live import assembly
+from livebach.music.roll import KEYS, ONSET, Frame
+from livebach.network.sampling import Policy
+from livebach.testing import ScriptedEngine
+
+SHA256 = "5ca1e" * 13
+
+
+def by_chance(_tick: int, uniforms: NDArray[np.float64], _policy: Policy) -> Frame:
+    """One key in most ticks, which the draw decides: another seed is another melody."""
+    frame = np.zeros(KEYS, np.uint8)
+    if uniforms[0] < 0.8:
+        frame[30 + int(uniforms[1] * 30)] = ONSET
+    return frame
+
+
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have commands load a network that plays by chance, whatever they are asked for."""
+    loaded = lambda name, fast=False: assembly.Loaded(ScriptedEngine(by_chance), name, SHA256)  # noqa: E731
+    monkeypatch.setattr(assembly, "load_network", loaded)
