@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from livebach.commands import bench
+from livebach.commands import bench, timing
 from livebach.music.roll import KEYS, UNKNOWN
 from livebach.network.checkpoint import weight_shapes
 from livebach.network.engine import Engine
@@ -33,7 +33,7 @@ TINY = NetworkSpec(
 
 def test_summary_of_known_times() -> None:
     """Median and tail are the usual percentiles, in milliseconds."""
-    found = bench.summary([i / 1000 for i in range(1001)])
+    found = timing.summary([i / 1000 for i in range(1001)])
     assert found == pytest.approx({"p50_ms": 500, "p99_ms": 990, "p99_9_ms": 999, "max_ms": 1000})
 
 
@@ -97,7 +97,7 @@ class Slept:
 def test_paced_frames_keep_their_period_and_never_burst() -> None:
     """Frames are a period apart; after one that took too long the next does not hurry."""
     clock = Slept()
-    wait = bench.paced(0.5, cold=False, clock=clock)  # type: ignore[arg-type]
+    wait = timing.paced(0.5, cold=False, clock=clock)  # type: ignore[arg-type]
     wait(0)
     wait(1)
     clock.time_s = 3.0
@@ -115,7 +115,7 @@ def report(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(bench, "peak", lambda: 5e10)
     monkeypatch.setattr(bench, "TICK_S", 0.001)
     monkeypatch.setattr(bench, "PACE_S", 0.001)
-    monkeypatch.setattr(bench, "COLD_BYTES", 1024)
+    monkeypatch.setattr(timing, "COLD_BYTES", 1024)
     return bench.measure({"reference": Engine(random_checkpoint(TINY))}, "default", 2000, bench.stay_ordinary)
 
 

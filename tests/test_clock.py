@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from livebach.system import clock
+from livebach.system import clock, realtime
 from livebach.system.clock import Clock, ManualClock
 from livebach.system.realtime import make_timely
 
@@ -60,8 +60,8 @@ def test_what_was_granted_is_one_sentence(
     """The start banner says what the system permits."""
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(sys, "setswitchinterval", lambda _: None)
-    monkeypatch.setattr(clock, "make_prompt", lambda: real_time)
-    monkeypatch.setattr(clock, "_lock_memory", lambda: memory)
+    monkeypatch.setattr(realtime, "make_prompt", lambda: real_time)
+    monkeypatch.setattr(realtime, "_lock_memory", lambda: memory)
     assert make_timely() == sentence
 
 
@@ -74,15 +74,15 @@ def test_other_systems_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_memory_is_not_locked_below_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """At a limit, allocation itself would fail: then it is not even tried."""
-    monkeypatch.setattr(clock, "_may_lock_all", lambda: False)
-    monkeypatch.setattr(clock.ctypes, "CDLL", None)
-    assert not clock._lock_memory()
+    monkeypatch.setattr(realtime, "_may_lock_all", lambda: False)
+    monkeypatch.setattr(realtime.ctypes, "CDLL", None)
+    assert not realtime._lock_memory()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
 def test_what_is_asked_of_linux_is_borne() -> None:
     """In a process of its own: granted or not, there is a sentence, memory can be had, and threads run."""
-    code = "import threading; from livebach.clock import *; from livebach.heap import freeze;"
+    code = "import threading; from livebach.system.realtime import make_timely, freeze;"
     code += "print(make_timely()); freeze(); x = bytes(10**8);"
     code += "t = threading.Thread(target=print, args=('ran',)); t.start(); t.join()"
     done = subprocess.run(
@@ -97,9 +97,9 @@ def test_what_is_asked_of_linux_is_borne() -> None:
 def test_helpers_are_lifted_with_the_caller_and_not_above_it() -> None:
     """Where real-time priority is granted, other threads get some too, less of it; where it is not, none do."""
     code = (
-        "import os, threading; from livebach import clock; hold = threading.Event();"
-        "t = threading.Thread(target=hold.wait, daemon=True); t.start(); granted = clock._real_time();"
-        "clock.lift_helpers(); me, it = (os.sched_getparam(n).sched_priority for n in (0, t.native_id));"
+        "import os, threading; from livebach.system import realtime; hold = threading.Event();"
+        "t = threading.Thread(target=hold.wait, daemon=True); t.start(); granted = realtime._real_time();"
+        "realtime.lift_helpers(); me, it = (os.sched_getparam(n).sched_priority for n in (0, t.native_id));"
         "new = threading.Thread(target=hold.wait, daemon=True); new.start();"
         "late = os.sched_getparam(new.native_id).sched_priority;"
         "assert (me > it > late == 0) if granted else (me == it == late == 0), (granted, me, it, late)"

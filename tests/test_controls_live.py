@@ -7,7 +7,7 @@ from pathlib import Path
 from livebach.commands.replay import play_again
 from livebach.config import Config, override, to_dict
 from livebach.controls import Command, Controls
-from livebach.live import session_log
+from livebach.live import session_log, session_midi
 from livebach.live.daemon import Daemon
 from livebach.live.session_log import Call, Header
 from livebach.live.simulated_run import rehearse
@@ -66,5 +66,5 @@ def test_a_take_with_controls_is_replayed_byte_for_byte(tmp_path: Path) -> None:
     again = list(play_again(Musician(ScriptedEngine(ONE_NOTE), log.config, SEED, 0.0), log.calls))
     assert again == calls
     assert sum(isinstance(event, NoteOn) for call in again for event in call.out) > 5
-    path = session_log.write_midi(log, tmp_path / "take.mid")
+    path = session_midi.write_midi(log, tmp_path / "take.mid")
     assert bytes((0x99, 36)) not in path.read_bytes()

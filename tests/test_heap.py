@@ -13,7 +13,7 @@ from livebach.system import realtime
 
 NOW = """
 from pathlib import Path
-from livebach import heap
+from livebach.system import realtime
 
 def anonymous_kb():
     lines = Path("/proc/self/status").read_text().splitlines()

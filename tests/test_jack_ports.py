@@ -204,9 +204,9 @@ def test_fluidsynth_sounds_and_falls_silent(jack: Jack, synth: Synth) -> None:
 
 PLAYER = """
 import os, time
-from livebach.events import *
-from livebach.guard import Guard
-from livebach.ports import OutputPort
+from livebach.music.events import *
+from livebach.midi.guard import Guard
+from livebach.midi.ports import OutputPort
 output = OutputPort.open("synth", "jack")
 thru = output.twin()
 guard = Guard(output, thru)

@@ -72,7 +72,7 @@ def test_the_wheel_matches_the_tree(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     for path in [TOP / "config.yaml", *sorted((TOP / "checkpoints").glob("*.safetensors"))]:
         assert archive.read(f"livebach/_data/{path.relative_to(TOP).as_posix()}") == path.read_bytes()
-    modules = {f"livebach/{path.name}" for path in (TOP / "livebach").glob("*.py")}
+    modules = {path.relative_to(TOP).as_posix() for path in (TOP / "livebach").rglob("*.py")}
     assert modules <= set(archive.namelist())
 
 

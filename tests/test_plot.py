@@ -50,7 +50,7 @@ def test_notes_of_both_with_their_ends() -> None:
         Call("advance", 12, (NoteOff(48, 0, 1), NoteOn(50, 70, 2))),
         feed(12.5, Control(64, 127)),
         Call("stop", 13, (NoteOff(50, 0, 2),)),
-        settings=("control.mute=note 21", "fluidsynth.voices=2"),
+        settings=("control.mute=note 21", "sound.voices=2"),
     )
     assert notes_of(log) == [Sounding(60, 0, 1.5, False), Sounding(48, 1, 2, True), Sounding(50, 2, 3, True)]
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from livebach.config import Config, Time, with_value
 from livebach.errors import UserError
 from livebach.files import write_new
-from livebach.live import recorder, session_log
+from livebach.live import recorder, session_log, session_midi
 from livebach.live.session_log import Call, Log
 from livebach.music.events import Control, Event, NoteOff, NoteOn, Program, from_bytes, to_bytes
 from livebach.music.metre import Metre
@@ -114,8 +114,9 @@ def test_lines_reach_the_disk_while_playing(tmp_path: Path) -> None:
 def test_killed_take_can_be_read(tmp_path: Path) -> None:
     """After SIGKILL the log holds what was played, but for a line cut off, and the MIDI file can be made."""
     code = (
-        "import sys, time; from pathlib import Path; from livebach import recorder; from livebach.session import *\n"
-        "from livebach.events import NoteOn; from livebach.config import Config, Sampling, to_dict\n"
+        "import sys, time; from pathlib import Path\n"
+        "from livebach.live import recorder; from livebach.live.session_log import *\n"
+        "from livebach.music.events import NoteOn; from livebach.config import Config, Sampling, to_dict\n"
         "h = Header(to_dict(Config(sampling=Sampling(seed=1))), 1, 0.0, '', '')\n"
         "r = recorder.SessionRecorder(Path(sys.argv[1]), h, print)\n"
         "r.call(Call('feed', 1.0, (), NoteOn(60, 64, 0))); time.sleep(0.6); print(r.folder, flush=True); time.sleep(60)"
@@ -129,7 +130,7 @@ def test_killed_take_can_be_read(tmp_path: Path) -> None:
         log.write('{"do":"feed","t":1.')
     found = session_log.read(folder)
     assert [call.event for call in found.calls] == [NoteOn(60, 64, 0)]
-    messages = mido.MidiFile(session_log.write_midi(found, tmp_path / "out.mid")).tracks[0]
+    messages = mido.MidiFile(session_midi.write_midi(found, tmp_path / "out.mid")).tracks[0]
     assert [message.type for message in messages if message.type.startswith("note")] == ["note_on", "note_off"]
 
 
@@ -220,11 +221,11 @@ def test_midi_file_holds_what_was_played_and_leaves_no_note_on(events: list[tupl
 def test_midi_file_is_the_same_when_made_later(calls: list[Call], click: bool) -> None:
     """Written call by call or all at once from the log: the same bytes."""
     head = header(Config(time=Time(click=click)))
-    score = session_log.Score(head, BytesIO(), BytesIO())
+    score = session_midi.Score(head, BytesIO(), BytesIO())
     for call in calls:
         score.add(call)
     with tempfile.TemporaryDirectory() as folder:
-        path = session_log.write_midi(Log(head, calls), Path(folder) / "a.mid")
+        path = session_midi.write_midi(Log(head, calls), Path(folder) / "a.mid")
         assert path.read_bytes() == score.midi()
 
 

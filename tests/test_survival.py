@@ -13,7 +13,7 @@ from pathlib import Path
 import mido
 import pytest
 
-from livebach.live import session_log
+from livebach.live import session_log, session_midi
 from livebach.music.events import NoteOn
 from tests.support.midi_files import write_midi
 from tests.support.pieces import OPENINGS
@@ -29,14 +29,14 @@ LOST_S = 1.0
 DAEMON = """
 import os, sys, threading, time
 from pathlib import Path
-from livebach.clock import Clock
+from livebach.system.clock import Clock
 from livebach.config import Config, Sampling, Time, to_dict
-from livebach.daemon import Daemon
-from livebach.events import NoteOff, NoteOn, to_bytes
-from livebach.musician import Musician
-from livebach.recorder import SessionRecorder
-from livebach.roll import ONSET
-from livebach.session import Header
+from livebach.live.daemon import Daemon
+from livebach.music.events import NoteOff, NoteOn, to_bytes
+from livebach.musician.musician import Musician
+from livebach.live.recorder import SessionRecorder
+from livebach.music.roll import ONSET
+from livebach.live.session_log import Header
 from livebach.testing import FakePort, ScriptedEngine
 
 config, clock, synth = Config(time=Time(bpm=200), sampling=Sampling(seed=1)), Clock(), FakePort()
@@ -82,7 +82,7 @@ def check_kept(folder: Path, keys: list[int], out: Path) -> None:
     log = session_log.read(folder)
     heard = [call.event.velocity for call in log.calls if isinstance(call.event, NoteOn)]
     assert heard[: len(keys)] == [1 + number % 127 for number in keys]
-    you, own = mido.MidiFile(session_log.write_midi(log, out)).tracks
+    you, own = mido.MidiFile(session_midi.write_midi(log, out)).tracks
     for track in (you, own):
         kinds = [message.type for message in track]
         assert kinds.count("note_on") == kinds.count("note_off")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from livebach.commands.replay import play_again
 from livebach.config import override, to_dict
 from livebach.controls import Command
-from livebach.live import session_log
+from livebach.live import session_log, session_midi
 from livebach.live.daemon import Daemon
 from livebach.live.recorder import NoRecorder
 from livebach.live.session_log import Call, Header, Log
@@ -130,7 +130,7 @@ def midi(log: Log) -> mido.MidiFile:
     lines = [session_log.header_line(log.header), *map(session_log.call_line, log.calls), ""]
     again = session_log.read_text("\n".join(lines))
     assert again.calls == log.calls
-    score = session_log.Score(again.header, BytesIO(), BytesIO())
+    score = session_midi.Score(again.header, BytesIO(), BytesIO())
     for call in again.calls:
         score.add(call)
     return mido.MidiFile(file=BytesIO(score.midi()), charset="utf-8")

@@ -21,7 +21,7 @@ MOST_S = 3600
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
-    parser.add_argument("take", type=Path, metavar="TAKE", help="the take's folder, or its session_log.jsonl")
+    parser.add_argument("take", type=Path, metavar="TAKE", help="the take's folder, or its session.jsonl")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.png", help="needs the extra plot")
     parser.add_argument("--from", dest="start_s", type=float, default=0.0, metavar="S", help="from so many seconds on")
     parser.add_argument("--to", dest="end_s", type=float, default=MOST_S, metavar="S", help="up to there (its end)")

@@ -24,7 +24,7 @@ MOST_SHOWN = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("session", type=Path, metavar="SESSION", help="the take's folder, or its session_log.jsonl")
+    parser.add_argument("session", type=Path, metavar="SESSION", help="the take's folder, or its session.jsonl")
     parser.add_argument("-o", "--out", type=Path, metavar="OUT.mid", help="write what is played again to a MIDI file")
     parser.add_argument(
         "--checkpoint", action="append", default=[], metavar="FILE", help="a network that is not where it was; again"

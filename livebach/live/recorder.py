@@ -168,4 +168,4 @@ def open_recorder(save: bool, parent: Path, header: Header, warn: Callable[[str]
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             warn(f"this take is not recorded: {parent}: {error.strerror}")
             return NoRecorder()
-        raise UserError(f"session_log.folder: {parent}: cannot be written: {error.strerror}") from None
+        raise UserError(f"session.folder: {parent}: cannot be written: {error.strerror}") from None

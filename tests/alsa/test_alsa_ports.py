@@ -178,9 +178,9 @@ def test_fluidsynth_by_its_alsa_name(tmp_path: Path) -> None:
 
 PLAYER = """
 import time
-from livebach.events import NoteOn
-from livebach.guard import Guard
-from livebach.ports import OutputPort
+from livebach.music.events import NoteOn
+from livebach.midi.guard import Guard
+from livebach.midi.ports import OutputPort
 output = OutputPort.open("VirMIDI 0-3", "alsa")
 guard = Guard(output)
 output.send(NoteOn(60, 64, 1))
@@ -206,7 +206,7 @@ def test_a_killed_player_leaves_silence() -> None:
 def test_panic() -> None:
     """Every key of every channel is let go, and none of it is lost on the way."""
     with Raw(1) as sink:
-        panicked = subprocess.Popen([sys.executable, "-c", f"from livebach.ports import *; panic({sink.port!r})"])
+        panicked = subprocess.Popen([sys.executable, "-c", f"from livebach.midi.ports import *; panic({sink.port!r})"])
         until(lambda: (sink.read(), panicked.poll() is not None)[1], "an end")
         until(lambda: sink.read().endswith(b"\x7f\x00"), "the last key")
         offs = [sink.heard.count(bytes((key, 0))) for key in range(1, 120)]
