@@ -1,1 +1,1 @@
-"""Playing without a synthesizer of one's own: a FluidSynth that livebach starts."""
+"""Sound without a synthesizer: computed instruments, the process that plays them, and FluidSynth where it is wanted."""

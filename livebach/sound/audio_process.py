@@ -1,0 +1,217 @@
+"""The process that owns the loudspeakers: reads events on its standard input, and plays them through miniaudio.
+
+The device's callback only mixes. The process first writes one line of JSON on its standard output: the device, or why
+there is no sound. It fades out and ends when its standard input ends; that is so when the player process dies, however
+that happens. What sound libraries write to the terminal goes nowhere.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+SILENT_DEVICE = "silent"
+"""The name of a device that plays nowhere, at the pace of a real one."""
+_PERIOD_MS, _PERIODS = 5, 3
+_SWITCH_S = 0.0005
+_SAME_CLOCK_S = 0.5  # two processes' clocks that differ by less are one clock, read at two times
+_FAREWELL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class SoundSettings:
+    """What the audio process is started with."""
+
+    instrument: str = "piano"
+    temperament: str = "equal"
+    a4_hz: float = 440.0
+    latency_ms: float = 15.0
+    device: str | None = None
+    folder: str | None = None
+
+
+def main(settings: str) -> int:
+    """Play until the standard input ends."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    report = _quiet()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ["JACK_NO_START_SERVER"] = "1"
+    try:
+        _play(SoundSettings(**json.loads(settings)), report)
+    except _NoSound as trouble:
+        report(error=str(trouble))
+        return 1
+    return 0
+
+
+class _NoSound(Exception):
+    """There is no way to be heard."""
+
+
+def _quiet() -> Any:
+    """Send what anybody prints nowhere; return a function that reports to the player process."""
+    pipe = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+
+    def report(**what: object) -> None:
+        try:
+            os.write(pipe, json.dumps(what).encode() + b"\n")
+        except OSError:  # nobody reads any more
+            return
+
+    return report
+
+
+def _play(settings: SoundSettings, report: Any) -> None:
+    from pathlib import Path
+
+    from livebach.sound.bank import MIDDLE_KEYS, Tuning
+    from livebach.sound.bank_keeper import BankKeeper
+    from livebach.sound.mixer import Mixer
+    from livebach.sound.speaker import Speaker
+
+    folder = Path(settings.folder) if settings.folder else None
+    keeper = BankKeeper(Tuning(settings.temperament, settings.a4_hz), folder)
+    try:
+        keeper.open(settings.instrument)
+    except OSError as error:
+        raise _NoSound(f"the sounds cannot be kept anywhere: {error}") from None
+    speaker = Speaker(Mixer(settings.instrument, keeper.bank), settings.latency_ms / 1000)
+    device, name = _opened(settings.device)
+    try:
+        while keeper.waits_for(settings.instrument, MIDDLE_KEYS):
+            time.sleep(0.02)
+        callback = _callback(speaker, report)
+        next(callback)
+        sys.setswitchinterval(_SWITCH_S)
+        gc.collect()
+        gc.freeze()
+        device.start(callback)
+        report(device=name, backend=device.backend, settings=asdict(settings))
+        _Player(settings.instrument, keeper, speaker, report).run()
+        speaker.end()
+        until_s = time.perf_counter() + _FAREWELL_S
+        while not speaker.silent and time.perf_counter() < until_s:
+            time.sleep(0.002)
+    finally:
+        device.close()
+        keeper.close()
+
+
+def _opened(wanted: str | None) -> tuple[Any, str]:
+    """Open the default device or the one of that name; return it and what it is called."""
+    import miniaudio
+
+    backends: list[Any] = [miniaudio.Backend.NULL] if wanted == SILENT_DEVICE else []
+    try:
+        chosen = None if wanted in (None, SILENT_DEVICE) else _device(miniaudio.Devices().get_playbacks(), str(wanted))
+        device = miniaudio.PlaybackDevice(
+            output_format=miniaudio.SampleFormat.FLOAT32,
+            nchannels=2,
+            sample_rate=48_000,
+            buffersize_msec=_PERIOD_MS,
+            callback_periods=_PERIODS,
+            device_id=chosen["id"] if chosen else None,
+            backends=backends,
+            app_name="livebach",
+        )
+    except miniaudio.MiniaudioError as error:
+        raise _NoSound(f"no audio device: {error.args[0] if error.args else error}") from None
+    if device.backend == "Null" and not backends:
+        device.close()
+        raise _NoSound("no audio device")
+    return device, chosen["name"] if chosen else wanted or "the default device"
+
+
+def _device(there: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
+    found = [device for device in there if wanted.casefold() in device["name"].casefold()]
+    if not found:
+        names = ", ".join(repr(device["name"]) for device in there) or "none"
+        raise _NoSound(f"sound.device: no device is called {wanted!r}; there is: {names}")
+    return found[0]
+
+
+def _callback(speaker: Any, report: Any) -> Generator[memoryview | bytes, int, None]:
+    """Return what miniaudio asks for samples: it is sent numbers of frames."""
+    count = yield b""
+    while True:
+        begun_s = time.perf_counter()
+        try:
+            frames = speaker.frames(begun_s, count)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the player has to learn of it; here nobody would
+            report(error=f"the mixer failed: {error!r}")
+            os._exit(1)
+        speaker.took_s.append(time.perf_counter() - begun_s)
+        count = yield memoryview(frames)
+
+
+class _Player:
+    """Reads records, and has them played."""
+
+    def __init__(self, instrument: str, keeper: Any, speaker: Any, report: Any) -> None:
+        from livebach.sound.instruments import of_program
+        from livebach.sound.wire_format import Reader
+
+        self._of_program = of_program
+        self._default = instrument
+        self._keeper, self._speaker, self._report = keeper, speaker, report
+        self._reader = Reader()
+        self._offset_s = 0.0  # of this process's clock from the player process's
+        self._instruments: dict[int, str] = {}  # by channel, as programs were changed
+
+    def run(self) -> None:
+        """Read until the end, or until goodbye."""
+        from livebach.sound.wire_format import GOODBYE, HELLO, REPORT
+
+        while data := os.read(0, 65536):
+            for time_s, content, command in self._reader.feed(data):
+                match command:
+                    case 0:
+                        self._play(time_s, content)
+                    case n if n == HELLO:
+                        apart_s = time.perf_counter() - time_s
+                        self._offset_s = apart_s if abs(apart_s) > _SAME_CLOCK_S else 0.0
+                    case n if n == REPORT:
+                        self._report(**self._figures())
+                    case n if n == GOODBYE:
+                        return
+
+    def _play(self, due_s: float, data: bytes) -> None:
+        from livebach.music.events import NoteOn, Program, from_bytes
+
+        event = from_bytes(data)
+        if event is None:
+            return
+        if isinstance(event, Program):
+            self._instruments[event.channel] = self._of_program(event.program) or self._default
+            self._keeper.open(self._instruments[event.channel])
+        elif isinstance(event, NoteOn) and event.channel != 9:
+            self._keeper.prepare(self._instruments.get(event.channel, self._default), event.key)
+        self._speaker.play(due_s + self._offset_s, event)
+
+    def _figures(self) -> dict[str, Any]:
+        """Return what was measured: times in seconds."""
+        speaker = self._speaker
+        return {
+            "callback_s": list(speaker.took_s),
+            "start_s": list(speaker.starts_s),
+            "late": speaker.mixer.late,
+            "latency_s": speaker.latency_s,
+            "restarts": speaker.clock.restarts,
+            "rate": speaker.clock.rate,
+        }
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,92 @@
+"""The banks that a process plays from: opened and checked when they are needed, rendered by a process beside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+
+from livebach.sound.bank import Bank, Tuning, cache_folder
+from livebach.sound.tone import KEYS
+from livebach.system.subprocesses import start
+
+_MOST_BYTES = 12 << 20  # of samples that are kept in memory
+
+
+class BankKeeper:
+    """Opens banks, has their missing keys rendered, and lets go of what was not played lately."""
+
+    def __init__(self, tuning: Tuning, folder: Path | None = None) -> None:
+        self._tuning = tuning
+        self._folder = folder
+        self._banks: dict[str, Bank] = {}
+        self._renderers: dict[str, subprocess.Popen[bytes]] = {}
+        self._in_memory: OrderedDict[tuple[str, int], int] = OrderedDict()
+        self._own_folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def bank(self, name: str) -> Bank | None:
+        """Return an instrument's bank; None where it is not open. Never waits."""
+        return self._banks.get(name)
+
+    def open(self, name: str) -> Bank:
+        """Open an instrument's bank, and have rendered what it lacks. Raises OSError where there is no place for it."""
+        if name not in self._banks:
+            self._banks[name] = self._opened(name)
+            if self._banks[name].missing():
+                self._render(name)
+        return self._banks[name]
+
+    def prepare(self, name: str, key: int) -> None:
+        """Have a key in memory, checked, before it is played; a missing or damaged one is rendered before others."""
+        if key not in KEYS:
+            return
+        bank = self.open(name)
+        if bank.key(key) is None:
+            self._render(name, key)
+        self._in_memory[name, key] = bank.size(key)
+        self._in_memory.move_to_end((name, key))
+        while sum(self._in_memory.values()) > _MOST_BYTES and len(self._in_memory) > 1:
+            (old_name, old_key), _ = self._in_memory.popitem(last=False)
+            self._banks[old_name].rest(old_key)
+
+    def waits_for(self, name: str, keys: Iterable[int]) -> bool:
+        """Return whether some of these keys are still being rendered."""
+        process = self._renderers.get(name)
+        return bool(self.open(name).missing(keys)) and process is not None and process.poll() is None
+
+    def close(self) -> None:
+        """Let go of everything; renderers finish their banks by themselves."""
+        for process in self._renderers.values():
+            assert process.stdin is not None
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        for bank in self._banks.values():
+            bank.close()
+        if self._own_folder is not None:
+            with contextlib.suppress(OSError):
+                self._own_folder.cleanup()
+
+    def _opened(self, name: str) -> Bank:
+        """Open a bank in the cache folder, or in a temporary one where nothing can be kept."""
+        try:
+            return Bank(name, self._tuning, self._folder)
+        except OSError:
+            self._own_folder = self._own_folder or tempfile.TemporaryDirectory(prefix="livebach-")
+            self._folder = Path(self._own_folder.name)
+            return Bank(name, self._tuning, self._folder)
+
+    def _render(self, name: str, *keys: int) -> None:
+        """Have an instrument's missing keys rendered, these first."""
+        process = self._renderers.get(name)
+        if process is None or process.poll() is not None:
+            tuning = self._tuning.temperament, repr(self._tuning.a4_hz)
+            folder = str(self._folder or cache_folder())
+            process = start("livebach.sound.render_process", name, *tuning, folder, stdin=subprocess.PIPE)
+            self._renderers[name] = process
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):
+            os.write(process.stdin.fileno(), bytes(keys))

@@ -1,0 +1,48 @@
+"""The process that renders what a bank lacks: the keys that are asked for on its standard input first, then the others.
+
+It ends when the bank is complete, even when nobody waits for it any more: the next start will find it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections import deque
+from pathlib import Path
+
+from livebach.sound.bank import MIDDLE_KEYS, Bank, Tuning
+from livebach.sound.tone import KEYS
+
+_NICENESS = 5
+
+
+def main(name: str, temperament: str, a4_hz: str, folder: str) -> int:
+    """Render one bank."""
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
+    wanted: deque[int] = deque()
+    threading.Thread(target=_listen, args=(wanted,), daemon=True).start()
+    bank = Bank(name, Tuning(temperament, float(a4_hz)), Path(folder))
+    middle = sum(MIDDLE_KEYS) / len(MIDDLE_KEYS)
+    for key in sorted(bank.missing(), key=lambda key: abs(key - middle)):
+        _render_wanted(bank, wanted)
+        bank.obtain(key)
+    _render_wanted(bank, wanted)
+    return 0
+
+
+def _render_wanted(bank: Bank, wanted: deque[int]) -> None:
+    while wanted:
+        bank.obtain(wanted.popleft())
+
+
+def _listen(wanted: deque[int]) -> None:
+    with contextlib.suppress(OSError):
+        while data := os.read(sys.stdin.fileno(), 256):
+            wanted.extend(key for key in data if key in KEYS)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
