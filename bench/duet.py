@@ -148,7 +148,7 @@ class Heard:
     clock: ManualClock
     sent: list[tuple[float, Event]] = field(default_factory=list)
 
-    def send(self, event: Event) -> None:
+    def send(self, event: Event, due_s: float | None = None) -> None:
         """Keep it."""
         self.sent.append((self.clock.now(), event))
 

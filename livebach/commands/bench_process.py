@@ -30,7 +30,7 @@ class Silence:
     def __init__(self) -> None:
         self.events = 0
 
-    def send(self, event: Event) -> None:
+    def send(self, event: Event, due_s: float | None = None) -> None:
         """Count it."""
         self.events += isinstance(event, NoteOn)
 

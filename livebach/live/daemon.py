@@ -61,8 +61,8 @@ class Player(Protocol):
 class Output(Protocol):
     """Where its notes go."""
 
-    def send(self, event: Event) -> None:
-        """Send an event."""
+    def send(self, event: Event, due_s: float | None = None) -> None:
+        """Send an event, which was due at this time."""
 
 
 class Clock(Protocol):
@@ -216,7 +216,7 @@ class Daemon:
         try:
             now_s = self._clock.now()
             out = self._musician.stop(now_s)
-            self._send(out)
+            self._send(out, now_s)
             self._recorder.call(Call("stop", now_s, tuple(out)))
         finally:
             self._hold_the_rest()
@@ -246,7 +246,7 @@ class Daemon:
     def _feed(self, event: Event, time_s: float) -> None:
         self._hold(event)
         out = self._musician.feed(event, time_s)
-        self._send(out)
+        self._send(out, time_s)
         status = self._musician.status()
         self._recorder.call(Call("feed", time_s, tuple(out), event, mark=self._new_mark(status)))
         self._watch(status, (event,), out)
@@ -263,7 +263,7 @@ class Daemon:
 
     def _command(self, command: Command, now_s: float) -> None:
         out = self._musician.command(command, now_s)
-        self._send(out)
+        self._send(out, now_s)
         status = self._musician.status()
         self._recorder.call(Call("command", now_s, tuple(out), command=command, mark=self._new_mark(status)))
         self._watch(status, (), out)
@@ -274,7 +274,7 @@ class Daemon:
             return
         out = self._musician.advance(now_s)
         spent_s = self._clock.now() - now_s
-        self._send(out)
+        self._send(out, due_s)
         status = self._musician.status()
         self._recorder.call(Call("advance", now_s, tuple(out), None, due_s, mark=self._new_mark(status)))
         if status.missed > self._missed:
@@ -287,9 +287,9 @@ class Daemon:
         new, self._mark = status.mark != self._mark, status.mark
         return self._mark if new else None
 
-    def _send(self, events: Sequence[Event]) -> None:
+    def _send(self, events: Sequence[Event], due_s: float) -> None:
         for event in events:
-            self._output.send(event)
+            self._output.send(event, due_s)
 
     def _release_player(self) -> None:
         """Let go, for the musician and on the wire, of every key and pedal that the player holds."""

@@ -35,12 +35,18 @@ class Recorder(Protocol):
     def remark(self, text: str, now_s: float) -> None:
         """Keep a line for people."""
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the take is kept; None where it is not."""
+
     def close(self) -> Path | None:
         """End the take; its folder, where one was kept."""
 
 
 class NoRecorder:
     """Keeps nothing."""
+
+    folder: Path | None = None
 
     def call(self, call: Call) -> None:
         """Forget it."""

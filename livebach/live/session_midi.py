@@ -107,9 +107,14 @@ def _whole(file: BinaryIO) -> bytes:
     return file.read()
 
 
-def write_midi(log: Log, path: Path) -> Path:
-    """Make the MIDI file of a take, with the tracks «you» and «livebach»."""
+def midi(log: Log) -> bytes:
+    """Return a take as a MIDI file, with the tracks «you» and «livebach»."""
     score = Score(log.header, BytesIO(), BytesIO())
     for call in log.calls:
         score.add(call)
-    return write_new(path, score.midi())
+    return score.midi()
+
+
+def write_midi(log: Log, path: Path) -> Path:
+    """Make the MIDI file of a take."""
+    return write_new(path, midi(log))

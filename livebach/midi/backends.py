@@ -42,8 +42,8 @@ class Line(Protocol):
 class Wire(Line, Protocol):
     """A line that can be sent on."""
 
-    def send(self, data: bytes) -> None:
-        """Send one whole MIDI message."""
+    def send(self, data: bytes, due_s: float | None = None) -> None:
+        """Send one whole MIDI message. `due_s`: when it was due, for those who sound it at a constant delay."""
 
 
 class System(Protocol):

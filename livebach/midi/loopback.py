@@ -50,7 +50,7 @@ class FakeWire:
     alive: bool = True
     closed: int = 0
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, due_s: float | None = None) -> None:
         """Send one message."""
         if self.alive and not self.closed:
             self.received(data)

@@ -167,9 +167,20 @@ class InputPort(_Port):
         self._held = Sounding()
 
     @classmethod
-    def open(cls, wanted: str, api: str | None, callback: Callback, *, wait: bool = False) -> Self:
-        """Hear the port of that name (or "virtual"); PortError without it, unless it is to be waited for."""
-        port = cls(wanted, callback, systems(api))
+    def open(
+        cls,
+        wanted: str,
+        api: str | None,
+        callback: Callback,
+        *,
+        wait: bool = False,
+        places: Sequence[System] | None = None,
+    ) -> Self:
+        """Hear the port of that name (or "virtual"); PortError without it, unless it is to be waited for.
+
+        `places`: where it is looked for, if not on the machine's MIDI systems.
+        """
+        port = cls(wanted, callback, systems(api) if places is None else places)
         _start(port, wait)
         return port
 
@@ -207,9 +218,14 @@ class OutputPort(_Port):
         self._owed: list[bytes] = []  # what ends the notes that sounded when the connection was lost
 
     @classmethod
-    def open(cls, wanted: str, api: str | None = None, *, wait: bool = False) -> Self:
-        """Send to the port of that name (or "virtual"); PortError without it, unless it is to be waited for."""
-        port = cls(wanted, systems(api))
+    def open(
+        cls, wanted: str, api: str | None = None, *, wait: bool = False, places: Sequence[System] | None = None
+    ) -> Self:
+        """Send to the port of that name (or "virtual"); PortError without it, unless it is to be waited for.
+
+        `places`: where it is looked for, if not on the machine's MIDI systems.
+        """
+        port = cls(wanted, systems(api) if places is None else places)
         _start(port, wait)
         return port
 
@@ -219,14 +235,14 @@ class OutputPort(_Port):
         with self._sending:
             return frozenset(self._sounding.keys)
 
-    def send(self, event: Event) -> None:
-        """Send one event."""
-        self.send_bytes(to_bytes(event))
+    def send(self, event: Event, due_s: float | None = None) -> None:
+        """Send one event. `due_s`: when it was to leave, for an output that sounds it at a constant delay."""
+        self.send_bytes(to_bytes(event), due_s)
 
-    def send_bytes(self, data: bytes) -> None:
+    def send_bytes(self, data: bytes, due_s: float | None = None) -> None:
         """Send one whole message; it is lost where nothing is connected."""
         with self._sending:
-            self._send(data)
+            self._send(data, due_s)
 
     def release(self) -> None:
         """End all that sounds here."""
@@ -260,19 +276,19 @@ class OutputPort(_Port):
             self.release()
         super().close()
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes, due_s: float | None = None) -> None:
         """Send while nobody else does; the guard hears of a note before it sounds, and of its end after."""
         if self._line is None:
             return
         if not is_channel_message(data):  # a clock's: nothing sounds by it, and it is nobody's echo
-            self._line.send(data)
+            self._line.send(data, due_s)
             return
         if self.before is not None:
             self.before(data)
         last = ends_note(data)
         if not last:
             self._told(data)
-        self._line.send(data)
+        self._line.send(data, due_s)
         if last:
             self._told(data)
 

@@ -154,8 +154,8 @@ class SentWire(_Line):
                 return True
         return False
 
-    def send(self, data: bytes) -> None:
-        """Send, unless the server is dead: rtmidi would fill its buffer, and then wait for ever."""
+    def send(self, data: bytes, due_s: float | None = None) -> None:
+        """Send at once, unless the server is dead: rtmidi would fill its buffer, and then wait for ever."""
         with self._sending:
             if self._port is None or not self._liveness():
                 return

@@ -168,6 +168,7 @@ class Performer:
             missed=self._missed,
             tick_s=self._grid.tick_s,
             mark=self._mark,
+            settings=self._settings,
         )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from livebach.config import Config
 from livebach.music.grid import Mark
 
 
@@ -24,3 +25,4 @@ class Status:
     tick_s: float = 0.0  # how long a tick is
     load: float | None = None  # of the last tick, the share that its work took; None where nobody has measured it
     mark: Mark | None = None  # the newest beat that is over, or tick from which on the tempo is another
+    settings: Config | None = None  # as they stand now; another object once something was changed

@@ -97,7 +97,7 @@ class Synth:
         self._command("echo ready")
         return self._answered.wait(timeout_s) and self._takes_commands
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, due_s: float | None = None) -> None:
         """Play a MIDI message; what it does not know is left out."""
         match from_bytes(data):
             case NoteOn(key, velocity, channel):
