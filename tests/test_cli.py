@@ -15,6 +15,7 @@ from livebach.commands import play, ports
 from livebach.commands.flags import FLAGS, add_settings, settings
 from livebach.config import Config, load
 from livebach.errors import UserError
+from livebach.live import playing
 from livebach.midi.ports import PortError
 from livebach.music.metre import Metre
 
@@ -90,7 +91,7 @@ def no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(play, "list_inputs", lambda api: ["Piano"])
     monkeypatch.setattr(play, "list_outputs", lambda api: ["Synth"])
-    monkeypatch.setattr(play, "_play", refuse)
+    monkeypatch.setattr(playing, "play", refuse)
 
 
 @pytest.mark.usefixtures("no_ports")

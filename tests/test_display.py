@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from livebach.commands.play import PortLights
 from livebach.live.daemon import TickLoad
 from livebach.live.display import Display, Lines, PlainSink, Sight, key_name, open_display
+from livebach.live.playing import PortLights
 from livebach.live.terminal_roll import FEW_COLOURS, Line, Roll, Screen, key_range, picture, screen_of
 from livebach.midi.loopback import FakePort
 from livebach.midi.ports import InputPort

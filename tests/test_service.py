@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from livebach.commands import play
+from livebach.live import playing
 from livebach.live.display import Display, Sight
 from livebach.live.log_lines import LogSink
 from livebach.system import systemd
@@ -141,9 +142,9 @@ def test_play_is_ready_when_it_plays(manager: Manager, monkeypatch: pytest.Monke
         return Failing()
 
     order: list[str] = []
-    monkeypatch.setattr(play, "_opened", opened)
+    monkeypatch.setattr(playing, "_opened", opened)
     with pytest.raises(RuntimeError, match="on purpose"):
-        play._play(None, None, None, None, Notifier(manager.address))  # type: ignore[arg-type]
+        playing.play(None, None, None, None, Notifier(manager.address))  # type: ignore[arg-type]
     assert order == ["STOPPING=1"]
 
 

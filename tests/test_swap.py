@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from livebach.cli import main
-from livebach.commands import play
 from livebach.config import Config, override
 from livebach.controls import Command
 from livebach.live import assembly, session_log
+from livebach.live import signals as live_signals
 from livebach.live.daemon import CALM_S, Daemon
 from livebach.live.network_swap import Swapper, watching
 from livebach.live.recorder import open_recorder
@@ -214,7 +214,7 @@ def test_other_commands_are_the_others() -> None:
 def test_a_signal_asks_for_it() -> None:
     """And is no harm before there is anybody to ask."""
     network = assembly.Loaded(Engine(random_checkpoint(SMALL)), "nowhere", "")
-    here, swapper = play.Stage(), Swapper(network, Config())
+    here, swapper = live_signals.Stage(), Swapper(network, Config())
     with here.heeding_signals():
         os.kill(os.getpid(), signal.SIGUSR1)
         here.swapper = swapper

@@ -136,6 +136,39 @@ class PlainSink:
         self._stream.flush()
 
 
+class TextSink:
+    """Writes texts alone: for a terminal beside a page that shows the music."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def show(self, seen: Sight) -> None:
+        """Write it, if it is a text."""
+        if seen.text:
+            self._stream.write(f"{seen.text}\n")
+            self._stream.flush()
+
+    def close(self) -> None:
+        """There is nothing left."""
+
+
+class Both:
+    """Shows everything in two places."""
+
+    def __init__(self, one: Sink, other: Sink) -> None:
+        self._sinks = one, other
+
+    def show(self, seen: Sight) -> None:
+        """Show one."""
+        for sink in self._sinks:
+            sink.show(seen)
+
+    def close(self) -> None:
+        """Show what is left."""
+        for sink in self._sinks:
+            sink.close()
+
+
 # --- a process of its own --------------------------------------------------------------------------------------------
 
 
@@ -211,7 +244,12 @@ class Display:
             self._sink.close()
 
 
-def open_display(stream: TextIO | None = None) -> Display:
+def terminal_sink(stream: TextIO | None = None) -> Sink:
     """The live roll where this is a terminal, else plain lines."""
     stream = sys.stdout if stream is None else stream
-    return Display(ChildSink() if stream.isatty() else PlainSink(stream))
+    return ChildSink() if stream.isatty() else PlainSink(stream)
+
+
+def open_display(stream: TextIO | None = None) -> Display:
+    """Show what there is on a terminal."""
+    return Display(terminal_sink(stream))

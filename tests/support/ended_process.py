@@ -12,7 +12,7 @@ from pathlib import Path
 PLAY = """
 import sys, threading, time
 from livebach import cli
-from livebach.commands import play
+from livebach.live import playing
 from livebach.live import assembly
 from livebach.midi import ports
 from livebach.musician import performer
@@ -29,7 +29,7 @@ class NoGuard:  # a guard is another process, which could not reach a port insid
     def __init__(self, *ports): pass
     def check(self): return None
     def close(self): pass
-play.Guard = NoGuard
+playing.Guard = NoGuard
 
 def hands():
     while "keys" not in system.lines: time.sleep(0.01)

@@ -1,0 +1,235 @@
+"""A session put together and taken apart again: ports, guard, recorder, display, loop, and a page if there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from pathlib import Path
+from threading import Thread
+from time import perf_counter
+from typing import Protocol
+
+from livebach.config import Config, Midi
+from livebach.controls import Command, Controls
+from livebach.live import assembly
+from livebach.live.assembly import READY_S
+from livebach.live.daemon import Daemon, Watch
+from livebach.live.display import Display
+from livebach.live.hotkeys import HELP, Hotkeys, open_hotkeys
+from livebach.live.network_swap import Swapper, watching
+from livebach.live.recorder import Recorder, open_recorder
+from livebach.live.signals import Stage
+from livebach.midi.backends import System
+from livebach.midi.feedback_filter import LoopFilter
+from livebach.midi.guard import Guard
+from livebach.midi.port_watcher import Watched, Watcher
+from livebach.midi.ports import InputPort, OutputPort, Thru
+from livebach.music.events import Event
+from livebach.musician.status import Status
+from livebach.system.clock import Clock
+from livebach.system.realtime import freeze, lift_helpers, make_timely
+from livebach.system.systemd import Notifier
+
+
+class Page(Protocol):
+    """A page in a browser that shows the session and steers it, and may be a keyboard and a loudspeaker."""
+
+    system: System
+
+    def watch(self, status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
+        """Show a turn of the loop; must not wait."""
+
+    def obey(self, command: Callable[[Command], None]) -> None:
+        """Have its commands done."""
+
+    def show_take(self, folder: str | None) -> None:
+        """Tell where the take is kept."""
+
+    def check(self) -> str | None:
+        """Look after its server; a sentence when something has changed."""
+
+
+class LoopNews:
+    """What the loop filter has found out, for the watcher to tell."""
+
+    def __init__(self, loops: LoopFilter) -> None:
+        self._loops = loops
+
+    def check(self) -> str | None:
+        """The news, if any."""
+        return " ".join(self._loops.news()) or None
+
+
+Lights = Sequence[tuple[str, bool]]
+"""Ports' names, and whether they are connected."""
+
+
+class PortLights:
+    """Shows whether the ports are connected, on the watcher's round."""
+
+    def __init__(self, show: Callable[[Lights], None], heard: InputPort, output: OutputPort) -> None:
+        self._show, self._heard, self._output = show, heard, output
+        self._last: list[tuple[str, bool]] = []
+
+    def check(self) -> None:
+        """Show them when something has changed."""
+        ports = (("in", self._heard), ("out", self._output))
+        now = [(f"{way}: {port.name}", port.connected) for way, port in ports]
+        if now != self._last:
+            self._last = now
+            self._show(now)
+
+
+def play(
+    config: Config,
+    network: assembly.Loaded,
+    stage: Stage,
+    display: Display,
+    notifier: Notifier,
+    page: Page | None = None,
+) -> None:
+    """Open everything, play until the stage ends it, and close it again."""
+    with ExitStack() as stack:
+        daemon = _opened(config, network, stage, display, notifier, page, stack)
+        stack.callback(notifier.close)
+        notifier.ready()
+        daemon.run()
+
+
+def _opened(
+    config: Config,
+    network: assembly.Loaded,
+    stage: Stage,
+    display: Display,
+    notifier: Notifier,
+    page: Page | None,
+    stack: ExitStack,
+) -> Daemon:
+    """The daemon, with everything open, each with its closing on the stack."""
+    clock, midi = Clock(), config.midi
+    assert midi.input is not None
+    assert midi.output is not None
+    output, thru = _outputs(midi, _places(midi.output, page), stage.loops, stack)
+    guarded = not output.virtual and not _is_page(midi.output, page)  # a page falls silent by itself
+    guards = [_guard(output, thru, stack)] if guarded else []
+    start_s = clock.now() + READY_S
+    recorder = _recorder(config, network, start_s, display, stack)
+    places = _places(midi.input, page)
+    heard = stack.enter_context(
+        closing(InputPort.open(midi.input, midi.api, stage.hear, wait=midi.wait, places=places))
+    )
+    musician = assembly.musician(network, config, start_s)
+    swapper = stack.enter_context(closing(Swapper(network, config)))
+    daemon = Daemon(
+        musician,
+        clock,
+        output,
+        thru=thru,
+        claims=Controls(asdict(config.control)).claims,
+        follow_clock=config.time.clock == "external",
+        recorder=recorder,
+        watch=watching(display.show if page is None else _both(display.show, page.watch), swapper),
+        say=display.warn,
+        alive=notifier.alive,
+    )
+    lights = PortLights(display.show_ports, heard, output)
+    watched: list[Watched] = [heard, output, thru.output, *guards, LoopNews(stage.loops), swapper, lights]
+    if page is not None:
+        watched.append(page)
+        page.show_take(None if recorder.folder is None else str(recorder.folder))
+    watcher = stack.enter_context(closing(Watcher(watched, daemon.tell)))
+    for program in assembly.programs(config):
+        output.send(program)
+    display.say(make_timely())
+    freeze()
+    stage.daemon, stage.swapper = daemon, swapper
+    display.say(_banner(config, heard, output))  # it says «play»: from here on nothing is missed
+    watcher.start()
+    swapper.start(daemon)
+
+    def obey(command: Command) -> None:
+        swapper.command(command, daemon.command)
+
+    hotkeys = stack.enter_context(closing(open_hotkeys(obey)))
+    if page is not None:
+        page.obey(obey)
+    if isinstance(hotkeys, Hotkeys):
+        display.say(HELP)
+    lift_helpers()
+    return daemon
+
+
+def _is_page(wanted: str, page: Page | None) -> bool:
+    """Whether a port of this name is the page's."""
+    return page is not None and wanted == page.system.api
+
+
+def _places(wanted: str, page: Page | None) -> Sequence[System] | None:
+    """Where to look for a port of this name: the page, or (None) the machine's MIDI systems."""
+    return [page.system] if page is not None and _is_page(wanted, page) else None
+
+
+def _both(one: Watch, other: Watch) -> Watch:
+    """Have two watch the loop."""
+
+    def watch(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
+        one(status, heard, sent)
+        other(status, heard, sent)
+
+    return watch
+
+
+def _outputs(
+    midi: Midi, places: Sequence[System] | None, loops: LoopFilter, stack: ExitStack
+) -> tuple[OutputPort, Thru]:
+    """The connection for its own notes and the one for the player's; what either sends is known when it comes back."""
+
+    def sent(data: bytes) -> None:
+        loops.sent(data, perf_counter())
+
+    assert midi.output is not None
+    output = stack.enter_context(closing(OutputPort.open(midi.output, midi.api, wait=midi.wait, places=places)))
+    output.before = sent
+    return output, stack.enter_context(closing(Thru(output.twin(), midi.thru)))
+
+
+def _guard(output: OutputPort, thru: Thru, stack: ExitStack) -> Guard:
+    """Start the guard. At the end it is told goodbye as soon as all is silent, and leaves while the ports close."""
+    guard = Guard(output, thru.output)
+    leaving = Thread(target=guard.close, name="livebach-goodbye")
+
+    def say_goodbye() -> None:
+        thru.switch(on=False)
+        output.release()
+        leaving.start()
+
+    stack.callback(leaving.join)
+    stack.enter_context(closing(output))
+    stack.enter_context(closing(thru))
+    stack.callback(say_goodbye)
+    return guard
+
+
+def _recorder(config: Config, network: assembly.Loaded, start_s: float, display: Display, stack: ExitStack) -> Recorder:
+    header = assembly.header(config, network, start_s)
+    parent = Path(config.session.folder).expanduser()
+    recorder = open_recorder(config.session.save, parent, header, display.warn)
+    stack.callback(lambda: _close(recorder, display))
+    return recorder
+
+
+def _close(recorder: Recorder, display: Display) -> None:
+    folder = recorder.close()
+    if folder is not None:
+        display.say(f"The take is in {folder}")
+
+
+def _banner(config: Config, heard: InputPort, output: OutputPort) -> str:
+    def name(port: InputPort | OutputPort) -> str:
+        return port.name if port.connected else f"{port.wanted} (waiting for it)"
+
+    time, thru = config.time, "on" if config.midi.thru else "off"
+    first = f"in: {name(heard)}   out: {name(output)}   api: {config.midi.api or 'any'}   thru: {thru}"
+    second = f"{time.bpm:g} bpm   {time.metre}   {config.turns.mode}   seed {config.sampling.seed}"
+    return f"{first}\n{second}\nPlay, and pause: it goes on. Ctrl-C ends."
