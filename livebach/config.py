@@ -17,7 +17,7 @@ import yaml
 from livebach import setting_rules
 from livebach.controls import DIALS, FORM, MODES, parse_bindings, takes
 from livebach.errors import UserError
-from livebach.files import data_path
+from livebach.files import data_path, open_regular
 from livebach.music.events import CHANNELS
 from livebach.music.metre import Metre
 from livebach.setting_rules import Rule
@@ -323,7 +323,7 @@ def _parse(text: str) -> Any:
 
 
 def _text(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise ConfigError(f"larger than {MAX_BYTES >> 10} KiB: not a file of settings")

@@ -19,7 +19,7 @@ TOOLS = {"files", "controls", "setting_rules"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "system": {"errors"},
-    "music": {"errors"},
+    "music": {"errors", "files"},
     "files": {"errors"},
     "controls": BASIS,
     "setting_rules": BASIS,

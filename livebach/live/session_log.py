@@ -15,6 +15,7 @@ from typing import Any
 from livebach.config import Config, from_dict
 from livebach.controls import Command
 from livebach.errors import UserError
+from livebach.files import read_bytes
 from livebach.music.events import Event, from_bytes, realtime, to_bytes
 from livebach.music.grid import Mark
 
@@ -193,7 +194,7 @@ def read(session: Path) -> Log:
     """Read a take; UserError names the file and the line where it is damaged."""
     path = log_path(session)
     try:
-        return read_text(path.read_text("utf-8"))
+        return read_text(read_bytes(path).decode())
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from livebach.files import data_path
+from livebach.files import check_regular, data_path, open_regular
 from livebach.music.roll import HOLD, KEYS, STATES, UNKNOWN
 from livebach.network.quotes import MOST_RUNS, NOTHING, Quotes
 from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
@@ -113,6 +113,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 def load(path: Path) -> Checkpoint:
     """Read and check a checkpoint. Raises CheckpointError, one line that names the file and what is wrong with it."""
     try:
+        check_regular(path)
         if path.stat().st_size > MAX_BYTES:
             raise CheckpointError(f"{path}: larger than {MAX_BYTES >> 20} MiB: not a livebach checkpoint")
         with safe_open(path, "np") as handle:
@@ -212,7 +213,7 @@ def _quotes(path: Path, handle: Any) -> Quotes:
 def fingerprint(path: Path) -> str:
     """The SHA-256 of a file, in hex: what a session's log knows a checkpoint by."""
     digest = _sha256()
-    with path.open("rb") as handle:
+    with open_regular(path) as handle:
         while part := handle.read(1 << 16):
             digest.update(part)
     return str(digest.hexdigest())
