@@ -12,12 +12,14 @@ import difflib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import NoReturn, Protocol
 
 from livebach import __version__
 from livebach.errors import UserError
+from livebach.system import standard_streams
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "play": ("livebach.commands.play", "play a MIDI keyboard, and Bach goes on (what flags without a command mean)"),
@@ -101,26 +103,61 @@ def _run(name: str, argv: list[str]) -> int:
         return _complain(f"livebach {name}", error)
 
 
-def _complain(who: str, error: Exception) -> int:
-    print(f"{who}: {error}", file=sys.stderr)
+def _complain(command: str, error: object) -> int:
+    with suppress(OSError):  # if standard error is full too, the exit status says it
+        print(f"{command}: {error}", file=sys.stderr)
     return 2
 
 
+def _text_of(error: OSError) -> str:
+    """Return an operating system's error as a line, with the file or stream that it is about."""
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{error.filename}: {reason}"
+    if standard_streams.problem_of(sys.stdout) is not None:
+        return f"standard output cannot be written to: {reason}"
+    return reason
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; the exit status."""
+    """Run a command line, and return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    problem = standard_streams.prepare()
+    if problem is not None:
+        standard_streams.discard(sys.stdout)
+        return _complain("livebach", f"standard output cannot be written to: {problem}")
+    try:
+        status = _main(argv)
+    except UserError as error:
+        status = _complain("livebach", error)
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:
+        standard_streams.discard(sys.stdout)
+        return 1
+    except OSError as error:
+        status = _complain("livebach", _text_of(error))
+    return _flushed(status)
+
+
+def _flushed(status: int) -> int:
+    """Write what is left of the output; the exit status with this taken into account."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        standard_streams.discard(sys.stdout)
+        return status or 1
+    except OSError as error:
+        standard_streams.discard(sys.stdout)
+        return status or _complain("livebach", f"standard output cannot be written to: {error.strerror}")
+    return status
+
+
+def _main(argv: Sequence[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
     if argv[0] in ("-V", "--version"):
         print(f"livebach {__version__}")
         return 0
-    try:
-        return _run(*_split(argv))
-    except UserError as error:
-        return _complain("livebach", error)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains as it ends
-        return 1
+    return _run(*_split(argv))

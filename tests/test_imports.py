@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": BASIS
     | TOOLS
     | {"config", "network", "musician", "midi", "sound", "live", "web", "training", "evaluation", "__init__"},
-    "cli": {"errors", "__init__"},
+    "cli": {"errors", "system", "__init__"},
     "__main__": {"cli"},
     "__init__": set(),
 }
