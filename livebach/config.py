@@ -21,6 +21,7 @@ from livebach.files import data_path, open_regular
 from livebach.music.events import CHANNELS
 from livebach.music.metre import Metre
 from livebach.setting_rules import Rule
+from livebach.sound.names import INSTRUMENT_NAMES, LATENCIES_MS, PITCHES_HZ, TEMPERAMENT_NAMES
 
 APIS = ("alsa", "jack", "coremidi", "winmm")
 TEXTURE_LEVELS = 8
@@ -128,7 +129,14 @@ class Sampling(_Section):
 
 @dataclass(frozen=True, slots=True)
 class Sound(_Section):
-    """Loudness of its own notes."""
+    """Loudness of its own notes, and how the built-in instruments sound."""
+
+    instrument: str = _setting("piano", setting_rules.one_of(*INSTRUMENT_NAMES))
+    temperament: str = _setting("equal", setting_rules.one_of(*TEMPERAMENT_NAMES))
+    pitch_hz: float = _setting(440.0, setting_rules.number(*PITCHES_HZ))
+    latency_ms: float = _setting(15.0, setting_rules.number(*LATENCIES_MS))
+    device: str | None = _setting(None, setting_rules.optional(setting_rules.text()))
+    soundfont: str | None = _setting(None, setting_rules.optional(setting_rules.text()))
 
     velocity: str | int = _setting(
         "follow", setting_rules.either(setting_rules.one_of("follow"), setting_rules.number(1, 127, int))

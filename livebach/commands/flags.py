@@ -43,6 +43,10 @@ FLAGS = {
         Flag("--min-p", "sampling.min_p", "P", "leave out choices less likely than this share of the likeliest"),
         Flag("--key", "sampling.key", "KEY", "'d minor': pitches outside it are rarer; auto: the key you play in"),
         Flag("--seed", "sampling.seed", "N", "the same seed and the same playing give the same notes"),
+        Flag("--instrument", "sound.instrument", "NAME", "the built-in sound: piano, harpsichord or organ"),
+        Flag("--temperament", "sound.temperament", "NAME", "its tuning: equal, werckmeister3, kirnberger3 or vallotti"),
+        Flag("--pitch-hz", "sound.pitch_hz", "HZ", "its A above middle C: 440, 415, …"),
+        Flag("--soundfont", "sound.soundfont", "FILE.sf2", "FluidSynth plays, with these sounds"),
         Flag("--save", "session.save", "on|off", "whether the take is kept"),
         Flag("--folder", "session.folder", "DIR", "where takes are kept"),
     )
