@@ -130,6 +130,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _main(argv)
     except UserError as error:
         status = _complain("livebach", error)
+    except SystemExit as ended:  # argparse has said its line, or the help
+        raise SystemExit(_flushed(int(ended.code or 0))) from None
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:

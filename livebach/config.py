@@ -330,6 +330,12 @@ def _parse(text: str) -> Any:
         raise ConfigError(f"not YAML: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
 
 
+def from_text(text: str) -> Config:
+    """Return the settings that a YAML text states; what is not named keeps its default."""
+    data = _parse(text)
+    return from_dict({} if data is None else data)
+
+
 def _text(path: Path) -> str:
     with open_regular(path) as file:
         data = file.read(MAX_BYTES + 1)
@@ -341,8 +347,7 @@ def _text(path: Path) -> str:
 def read_file(path: Path) -> Config:
     """Settings from a YAML file; each error names the file."""
     try:
-        data = _parse(_text(path))
-        return from_dict({} if data is None else data)
+        return from_text(_text(path))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
@@ -27,6 +28,7 @@ from livebach.music.events import Control, Event, NoteOff, NoteOn, Program, to_b
         (NoteOn(36, 64, 9), "note 36 channel 10"),
         (Program(4, 0), "program 5 channel 1"),
         (NoteOff(36), ""),
+        *((Control(number, 1, 0), "") for number in (0, 32, 6, 38, 88, *range(96, 102), *range(120, 128))),
     ],
 )
 def test_an_event_as_a_binding(event: Event, bound: str) -> None:
@@ -75,6 +77,73 @@ def test_a_file_that_cannot_be_changed_stays(tmp_path: Path) -> None:
         learn.write(path, "mute", "cc 8")
     assert path.read_text("utf-8") == "control: {mute: cc 7}\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_other_file_is_touched(tmp_path: Path) -> None:
+    """A file of the user's whose name is like the settings' stays as it is."""
+    path, other = tmp_path / "mine.yaml", tmp_path / "mine.yaml.new"
+    other.write_text("my own", "utf-8")
+    learn.write(path, "mute", "cc 7")
+    assert other.read_text("utf-8") == "my own"
+    assert sorted(tmp_path.iterdir()) == [path, other]
+
+
+def test_line_ends_stay(tmp_path: Path) -> None:
+    """A file written on Windows keeps its line ends."""
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(b"time:\r\n  bpm: 60\r\ncontrol:\r\n  mute: cc 7\r\n")
+    learn.write(path, "mute", "cc 8")
+    assert path.read_bytes() == b"time:\r\n  bpm: 60\r\ncontrol:\r\n  mute: cc 8\r\n"
+
+
+@pytest.mark.parametrize(
+    ("events", "bound"),
+    [
+        ([Control(0, 1, 0), Control(32, 2, 0), Program(4, 0)], "program 5 channel 1"),
+        ([Control(88, 3, 0), NoteOn(36, 64, 0)], "note 36 channel 1"),
+        ([Control(53, 3, 0), Control(21, 9, 0)], "cc 21 channel 1"),
+        ([Control(99, 1, 0), Control(98, 2, 0), Control(6, 3, 0), Control(38, 4, 0)], None),
+        ([Control(123, 0, 0)], None),
+        ([], None),
+    ],
+)
+def test_a_gesture_of_several_messages(events: list[Event], bound: str | None) -> None:
+    """A bank with its program is the program; what cannot be bound is named when nothing else comes."""
+    heard: SimpleQueue[Event] = SimpleQueue()
+    for event in events:
+        heard.put(event)
+    if bound is not None:
+        assert learn.binding(learn.first_gesture(heard, 5, "keys")) == bound
+        return
+    with pytest.raises(UserError, match="nothing that can be bound" if not events else "cannot be bound"):
+        learn.first_gesture(heard, 0.05, "keys")
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--seconds", "-1"], "--seconds: must be a number in 0.1..3600, got '-1'"),
+        (["--seconds", "nan"], "--seconds: must be a number in 0.1..3600, got 'nan'"),
+        (["--file", "."], "folder"),
+        (["--file", "none/mine.yaml"], "there is no folder "),
+        (["--file", "/dev/null"], "device"),
+        (["--file", "~nobody-of-that-name/x"], "no home folder"),
+        (["--value", "duo"], "duo"),
+    ],
+)
+def test_it_does_not_listen_in_vain(
+    argv: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be done is one line and exit 2 before the port is opened."""
+    monkeypatch.setattr(learn, "InputPort", None)
+    try:
+        status: object = main(["learn", "mode", "--in", "keys", "--file", "mine.yaml", *argv])
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
 
 
 class Port:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from livebach.config import Config, ConfigError, load, override
+from livebach.errors import UserError
+from livebach.files import expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,57 @@ FLAGS = {
 }
 
 
+# --- types of arguments, for argparse --------------------------------------------------------------------------------
+
+
+def path(text: str) -> Path:
+    """Read a file's or folder's name; `~` and `~user` are home folders."""
+    try:
+        return expanded(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Return the type of a whole number within bounds."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be a whole number in {low}..{high}, got {text!r}")
+        return value
+
+    return read
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """Return the type of a number within bounds; infinity and not-a-number are in none."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be a number in {low:g}..{high:g}, got {text!r}")
+        return value
+
+    return read
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
 def add_settings(parser: argparse.ArgumentParser, names: Iterable[str] = FLAGS) -> None:
     """Give a command the flags named, and `--config` and `--set`."""
     group = parser.add_argument_group("settings", "each is in config.yaml too, with its default")
     for flag in (FLAGS[name] for name in names):
         nargs = {"nargs": "?", "const": flag.bare} if flag.bare else {}
         group.add_argument(flag.name, dest=flag.key, metavar=flag.metavar, help=flag.help, **nargs)  # type: ignore[arg-type]
-    group.add_argument("--config", type=Path, metavar="FILE", help="settings from this file")
+    group.add_argument("--config", type=path, metavar="FILE", help="settings from this file")
     group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting: --set time.bpm=72")
 
 

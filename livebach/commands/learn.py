@@ -3,63 +3,116 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from contextlib import closing
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from time import monotonic
 
-from livebach.commands.flags import add_settings, settings
-from livebach.config import ConfigError, load, read_file, with_value
+from livebach.commands.flags import add_settings, number, path, settings
+from livebach.config import Config, ConfigError, from_text, read_file, with_value
 from livebach.controls import ACTS, DIALS, SWITCHES
 from livebach.errors import UserError
-from livebach.files import data_path
+from livebach.files import check_replaceable, data_path, read_bytes, replace_file
 from livebach.midi.ports import InputPort
 from livebach.music.events import Control, Event, NoteOn, Program, from_bytes
 
 NAMES = (*DIALS, *SWITCHES, *ACTS)
+MOST_S = 3600
+GESTURE_S = 0.05
+"""The messages of one gesture, such as a bank and a program, come within this time of the first one."""
+UNBINDABLE = frozenset({0, 6, 32, 38, 88, *range(96, 102), *range(120, 128)})
+"""Controllers that are part of something else: bank, data entry, prefix of a velocity, (N)RPN, channel modes."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("name", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument("--file", type=Path, required=True, metavar="FILE", help="the settings to write it to")
+    parser.add_argument("--file", type=path, required=True, metavar="FILE", help="the settings to write it to")
     parser.add_argument("--value", default="", metavar="VALUE", help="the value that it sets: learn mode --value duet")
-    parser.add_argument("--seconds", type=float, default=30, metavar="S", help="how long to wait for it (30)")
+    parser.add_argument(
+        "--seconds", type=number(0.1, MOST_S), default=30, metavar="S", help="how long to wait for it (30)"
+    )
     add_settings(parser, ["--in", "--api"])
 
 
 def run(args: argparse.Namespace) -> int:
-    """Wait for a message, and write down what it is bound to."""
+    """Wait for a message, and write down the binding to it."""
     midi = settings(args).midi
     if midi.input is None:
         raise UserError("name the keyboard's port: --in NAME (livebach ports lists them)")
-    if args.value:
-        _check(args.name, f"note 0 = {args.value}")
+    with_value(_settings_of(args.file), f"control.{args.name}", _with_value("note 1", args.value))
+    check_replaceable(args.file)
     heard: SimpleQueue[Event] = SimpleQueue()
 
-    def hear(data: bytes, _time_s: float) -> None:
+    def receive(data: bytes, _time_s: float) -> None:
         event = from_bytes(data)
-        if event is not None and binding(event):
+        if event is not None:
             heard.put(event)
 
-    with closing(InputPort.open(midi.input, midi.api, hear)):
+    with closing(InputPort.open(midi.input, midi.api, receive)):
         sys.stdout.write(f"Move what is to be {args.name}: a controller, a key or a program.\n")
-        sys.stdout.flush()
-        try:
-            event = heard.get(timeout=args.seconds)
-        except Empty:
-            raise UserError(f"nothing came from {midi.input!r} in {args.seconds:g} s") from None
-    bound = binding(event) + (f" = {args.value}" if args.value else "")
+        event = first_gesture(heard, args.seconds, midi.input)
+    bound = _with_value(binding(event), args.value)
     write(args.file, args.name, bound)
     sys.stdout.write(f"control.{args.name}: {bound}\nSaved in {args.file}: start with --config {args.file}\n")
     return 0
 
 
+def _with_value(bound: str, value: str) -> str:
+    return f"{bound} = {value}" if value else bound
+
+
+def first_gesture(heard: SimpleQueue[Event], patience_s: float, source: str) -> Event:
+    """Wait for a message that can be bound, and return the one that stands for the player's gesture.
+
+    Args:
+        heard: Events as they come in.
+        patience_s: How long to wait, in seconds.
+        source: The port's name, for the message.
+
+    Raises:
+        UserError: If nothing comes that can be bound.
+
+    """
+    until_s = monotonic() + patience_s
+    gesture: list[Event] = []
+    refused: Control | None = None
+    while (rest_s := until_s - monotonic()) > 0:
+        try:
+            event = heard.get(timeout=rest_s)
+        except Empty:
+            break
+        if binding(event):
+            until_s = until_s if gesture else min(until_s, monotonic() + GESTURE_S)
+            gesture.append(event)
+        elif isinstance(event, Control):
+            refused = event
+    if gesture:
+        return min(gesture, key=_rank)  # the first of the most telling kind
+    if refused is not None:
+        raise UserError(
+            f"{source!r} sent controller {refused.control}, which is part of other messages and cannot be bound:"
+            " have the control send a plain controller, a note or a program"
+        )
+    raise UserError(f"nothing that can be bound came from {source!r} in {patience_s:g} s")
+
+
+def _rank(event: Event) -> int:
+    """Order the messages of one gesture: a program, a key, a controller, the fine part of a controller."""
+    if isinstance(event, Program):
+        return 0
+    if isinstance(event, NoteOn):
+        return 1
+    return 3 if isinstance(event, Control) and 32 <= event.control < 64 else 2
+
+
 def binding(event: Event) -> str:
-    """How an event is written as a binding; empty where it can be none."""
+    """Return an event written as a binding, or an empty text where it cannot be one."""
     match event:
-        case Control(number, _, channel):
+        case Control(number, _, channel) if number not in UNBINDABLE:
             return f"cc {number} channel {channel + 1}"
         case NoteOn(number, _, channel):
             return f"note {number} channel {channel + 1}"
@@ -68,27 +121,36 @@ def binding(event: Event) -> str:
     return ""
 
 
+def _settings_of(path: Path) -> Config:
+    """Return the settings that a new binding is added to: those of the file, or the packaged ones."""
+    return read_file(path if os.path.lexists(path) else data_path("config.yaml"))
+
+
 def write(path: Path, name: str, bound: str) -> None:
-    """Put a binding into a settings file; a new one begins as a copy of the packaged one. All else stays as it is."""
-    _check(name, bound)
-    source = path if path.exists() else data_path("config.yaml")
-    before = read_file(source)
-    text = with_binding(source.read_text("utf-8"), name, bound)
-    wanted = with_value(before, f"control.{name}", bound)
-    new = path.with_name(path.name + ".new")
+    """Put a binding into a settings file; a new one begins as a copy of the packaged one. All else stays as it is.
+
+    Raises:
+        UserError: If the file is damaged, cannot be written, or is laid out so that no line can be changed alone.
+
+    """
+    wanted = with_value(_settings_of(path), f"control.{name}", bound)
+    before = read_bytes(path if os.path.lexists(path) else data_path("config.yaml")).decode()
+    line_end = "\r\n" if "\r\n" in before else "\n"
+    text = with_binding(before.replace("\r\n", "\n"), name, bound)
+    if not _states(text, wanted):
+        raise UserError(f"{path}: no single line of it can be changed; write {name}: {bound} under control:")
+    replace_file(path, text.replace("\n", line_end).encode())
+
+
+def _states(text: str, wanted: Config) -> bool:
     try:
-        new.write_text(text, "utf-8")
-        if read_file(new) != wanted:
-            raise UserError(f"{path}: cannot be changed by itself; write {name}: {bound} under control:")
-        new.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        new.unlink(missing_ok=True)
+        return from_text(text) == wanted
+    except ConfigError:
+        return False
 
 
 def with_binding(text: str, name: str, bound: str) -> str:
-    """The text of a settings file with a binding in it, comments and all."""
+    """Return the text of a settings file with a binding in it, comments and all."""
     lines = text.rstrip("\n").split("\n")
     start = next((i for i, line in enumerate(lines) if re.match(r"control:\s*(#|$)", line)), None)
     if start is None:
@@ -103,10 +165,3 @@ def with_binding(text: str, name: str, bound: str) -> str:
             return "\n".join([*lines, ""])
     indent = next((m[1] for line in lines[start + 1 :] if (m := re.match(r"(\s+)[^\s#]", line))), "  ")
     return "\n".join([*lines[: start + 1], f"{indent}{name}: {bound}", *lines[start + 1 :], ""])
-
-
-def _check(name: str, bound: str) -> None:
-    try:
-        with_value(load(), f"control.{name}", bound)
-    except ConfigError as error:
-        raise UserError(str(error)) from None
