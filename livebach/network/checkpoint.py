@@ -24,12 +24,16 @@ from livebach.files import check_regular, data_path, open_regular
 from livebach.music.roll import HOLD, KEYS, STATES, UNKNOWN
 from livebach.network.quotes import MOST_RUNS, NOTHING, Quotes
 from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
+from livebach.network.theme_evidence import FEATURES, ThemeWeights
 
 FORMAT = "livebach-1"
 DEFAULT_NAME = "checkpoints/default.safetensors"
 MAX_BYTES = 256 << 20
 MAX_PAIR = 4096
 STREAMS = ("notes", "line")
+THEMES_VERSION = 1
+"""Of the features that the weights of the theme memory are for."""
+MOST_THEME_UNITS = 256
 PAIR = ("pair.frames", "pair.condition", "pair.given", "pair.coming", "pair.logits")
 
 
@@ -47,6 +51,8 @@ class Checkpoint:
     pair: dict[str, NDArray[Any]]
     quotes: Quotes = NOTHING
     """Of the music that it was trained on."""
+    themes: ThemeWeights | None = None
+    """Weights of the theme memory; None in older files, which play without it."""
 
 
 def default_path() -> Path:
@@ -101,9 +107,12 @@ def _gated(name: str, channels: int, skip: int, condition: int = 0) -> dict[str,
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all."""
     header = {"format": FORMAT, "architecture": checkpoint.spec.to_dict(), "meta": checkpoint.meta}
+    tensors = {**checkpoint.weights, **checkpoint.pair}
+    tensors |= {f"quotes.{name}": getattr(checkpoint.quotes, name) for name in STREAMS}
+    if checkpoint.themes is not None:
+        header["themes"] = THEMES_VERSION
+        tensors |= {"themes.hidden": checkpoint.themes.hidden, "themes.out": checkpoint.themes.out}
     part = path.with_name(path.name + ".part")
-    runs = {f"quotes.{name}": getattr(checkpoint.quotes, name) for name in STREAMS}
-    tensors = {**checkpoint.weights, **checkpoint.pair, **runs}
     save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part, {"livebach": json.dumps(header)})
     with part.open("rb") as handle:
         os.fsync(handle.fileno())
@@ -142,7 +151,7 @@ def _read(path: Path, handle: Any) -> Checkpoint:
     broken = next((n for n, w in weights.items() if not np.isfinite(w).all()), None)
     if broken:
         raise CheckpointError(f"{path}: {broken} has values that are not finite")
-    return Checkpoint(spec, weights, meta, _pair(path, handle), _quotes(path, handle))
+    return Checkpoint(spec, weights, meta, _pair(path, handle), _quotes(path, handle), _themes(path, handle))
 
 
 def _weights(handle: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
@@ -208,6 +217,28 @@ def _quotes(path: Path, handle: Any) -> Quotes:
         if (found[name][1:] <= found[name][:-1]).any():
             raise CheckpointError(f"{path}: quotes.{name} must be in rising order")
     return Quotes(**found)
+
+
+def _themes(path: Path, handle: Any) -> ThemeWeights | None:
+    """The weights of the theme memory; older files have none."""
+    if "themes.hidden" not in handle.keys():  # noqa: SIM118: a safetensors file is no mapping
+        return None
+    version = json.loads(handle.metadata()["livebach"]).get("themes")
+    if version != THEMES_VERSION:
+        raise CheckpointError(f"{path}: its theme weights must be of version {THEMES_VERSION}, got {version!r}")
+    units = (handle.get_slice("themes.hidden").get_shape() or [0])[0]
+    if not 1 <= units <= MOST_THEME_UNITS:
+        raise CheckpointError(f"{path}: themes.hidden must have 1..{MOST_THEME_UNITS} units, got {units}")
+    found = []
+    for name, wanted in (("themes.hidden", (units, len(FEATURES) + 1)), ("themes.out", (STATES, units + 1))):
+        part = handle.get_slice(name) if name in handle.keys() else None  # noqa: SIM118
+        got = (part.get_dtype(), tuple(part.get_shape())) if part is not None else "nothing"
+        if got != ("F32", wanted):
+            raise CheckpointError(f"{path}: {name} must be F32 {wanted}, got {got}")
+        found.append(handle.get_tensor(name))
+        if not np.isfinite(found[-1]).all():
+            raise CheckpointError(f"{path}: {name} has values that are not finite")
+    return ThemeWeights(*found)
 
 
 def fingerprint(path: Path) -> str:

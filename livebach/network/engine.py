@@ -19,6 +19,8 @@ from livebach.network.checkpoint import Checkpoint, CheckpointError
 from livebach.network.sampling import Lottery, Policy, probabilities, with_given
 from livebach.network.spec import NetworkSpec
 from livebach.network.state import Array, State
+from livebach.network.theme_evidence import evidence
+from livebach.network.themes import ThemeMemory
 
 Place = tuple[int, int, int]
 """Tick in the bar, beat length, bar length, in ticks."""
@@ -314,6 +316,7 @@ class Engine:
         w = checkpoint.weights
         self.spec = checkpoint.spec
         self.quotes = checkpoint.quotes
+        self.themes = checkpoint.themes
         self.time = TimeStack(self.spec, w)
         self.frame = FrameStack(self.spec, w) if self.spec.frame_channels else None
         self.given = GivenStack(self.spec, w)
@@ -335,21 +338,32 @@ class Engine:
         frame_rings = self.frame.blank() if self.frame else np.zeros((0, 0, 1), np.float32)
         context = np.zeros((self.spec.key_channels, KEYS), np.float32)
         adaptation = Adaptation.blank(len(self.time.hidden))
-        return State(self.time.blank(), frame_rings, 0, np.zeros(KEYS, np.uint8), context, adaptation)
+        themes = None if self.themes is None else ThemeMemory.blank()
+        return State(self.time.blank(), frame_rings, 0, np.zeros(KEYS, np.uint8), context, adaptation, themes)
 
     def push(
         self, state: State, frame: Frame, place: Place, coming: Place, texture: Texture, adapt: bool = False
     ) -> None:
-        """Remember a frame [88] that sounded at `place`; `coming` is the place of the next, whose texture is wanted.
+        """Remember a frame, and prepare the prediction of the next one.
 
-        With `adapt` it first learns from how it had expected the frame: for what others play, not for its own notes.
+        Args:
+            state: What was played before; written to.
+            frame: [88] states of the keys.
+            place: Where the frame stands in the bar.
+            coming: Where the next frame stands.
+            texture: The texture wanted of the next frame.
+            adapt: Learn from the frame first: for frames that others play. The theme memory keeps these for good.
+
         """
         if adapt:
-            chances = probabilities(self.logits(state, frame, NOTHING), state.frame, AS_IT_IS)
-            state.adaptation.learn(chances.T, frame)
+            logits = self._network_logits(state, frame, NOTHING)
+            state.adaptation.learn(probabilities(logits, state.frame, AS_IT_IS).T, frame)
         else:
             state.adaptation.fade()
         self._push(state, frame, condition_row(place, coming, texture))
+        if self.themes is not None and state.themes is not None:
+            state.themes.hear(frame, place, coming, adapt)
+            np.copyto(state.theme_shift, self.themes.shift(evidence(state.themes)))
 
     def _push(self, state: State, frame: Frame, row: Array) -> None:
         np.copyto(state.frame, frame)
@@ -362,12 +376,20 @@ class Engine:
         state.tick += 1
 
     def logits(self, state: State, frame: Frame, given: Frame) -> Array:
-        """Of the coming frame, teacher forced: [88, 3], key k sees the keys of `frame` below it. HOLD is not masked."""
+        """Return the logits of the coming frame, teacher forced: [88, 3], HOLD not masked.
+
+        Key k sees the keys of `frame` below it, and the keys that are given.
+        """
+        return self._network_logits(state, frame, given) + state.theme_shift.T
+
+    def _network_logits(self, state: State, frame: Frame, given: Frame) -> Array:
+        """Return the logits without the theme memory: those that the adapting layer learns from."""
         return (self.keys.logits(state.context + self.given(given), frame) + state.adaptation.shift).T
 
     def draw(self, state: State, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
         """Sample the coming frame: given [88] states or UNKNOWN, uniforms float64 [88] in [0, 1)."""
-        lottery = Lottery.of(state.frame, given, uniforms, policy, state.adaptation.shift)
+        shift = state.adaptation.shift + state.theme_shift
+        lottery = Lottery.of(state.frame, given, uniforms, policy, shift)
         guess = with_given(np.minimum(state.frame, 1) * np.uint8(HOLD), given)  # what was down stays down
         return self.keys.draw(state.context + self.given(given), lottery, guess)
 

@@ -5,18 +5,23 @@ Knows no weights: how it is read and written is the engine's affair.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.music.roll import Frame
+from livebach.music.roll import KEYS, STATES, Frame
 from livebach.network.adaptation import Adaptation
+from livebach.network.themes import ThemeMemory
 
 Array = NDArray[np.float32]
 
 TINY = np.float32(1e-30)
 """Divides nothing into nothing."""
+
+
+def _no_shift() -> Array:
+    return np.zeros((STATES, KEYS), np.float32)
 
 
 @dataclass(slots=True)
@@ -29,18 +34,24 @@ class State:
     frame: Frame
     context: Array  # [K, 88]: what the key pass adds its own to
     adaptation: Adaptation
+    themes: ThemeMemory | None = None
+    """Everything that was played; None for a network that has no weights for it."""
+    theme_shift: Array = field(default_factory=_no_shift)
+    """[3, 88]: what the theme memory adds to the logits of the coming frame."""
 
     def copy(self) -> State:
         """An independent snapshot."""
-        rings, frame_rings = self.rings.copy(), self.frame_rings.copy()
-        return State(rings, frame_rings, self.tick, self.frame.copy(), self.context.copy(), self.adaptation.copy())
+        rings, frame_rings, frame = self.rings.copy(), self.frame_rings.copy(), self.frame.copy()
+        context, learnt, themes = self.context.copy(), self.adaptation.copy(), _copy_of(self.themes)
+        return State(rings, frame_rings, self.tick, frame, context, learnt, themes, self.theme_shift.copy())
 
     def sketch(self) -> Sketch:
         """A snapshot in an eighth of the room: to be gone back to."""
         ticks, size = len(self.rings), self.rings[0].size
         rings, steps = np.zeros((ticks, size // 2), np.int8), np.zeros(ticks, np.float32)
         frame, context, learnt = self.frame.copy(), self.context.copy(), self.adaptation.copy()
-        sketch = Sketch(rings, steps, self.frame_rings.copy(), self.tick, frame, context, learnt)
+        themes, shift = _copy_of(self.themes), self.theme_shift.copy()
+        sketch = Sketch(rings, steps, self.frame_rings.copy(), self.tick, frame, context, learnt, themes, shift)
         sketch.copy_from(self)
         return sketch
 
@@ -68,6 +79,8 @@ class Sketch:
     frame: Frame
     context: Array  # [K, 88]
     adaptation: Adaptation
+    themes: ThemeMemory | None
+    theme_shift: Array  # [3, 88]
 
     def copy_from(self, state: State) -> None:
         """Sketch another state, or the same one later."""
@@ -76,12 +89,19 @@ class Sketch:
         _copy_the_rest(state, self)
 
 
+def _copy_of(themes: ThemeMemory | None) -> ThemeMemory | None:
+    return None if themes is None else themes.copy()
+
+
 def _copy_the_rest(source: State | Sketch, target: State | Sketch) -> None:
     """All but the rings, which a sketch keeps in its own way."""
     np.copyto(target.frame_rings, source.frame_rings)
     np.copyto(target.frame, source.frame)
     np.copyto(target.context, source.context)
     target.adaptation.copy_from(source.adaptation)
+    if target.themes is not None and source.themes is not None:
+        target.themes.copy_from(source.themes)
+    np.copyto(target.theme_shift, source.theme_shift)
     target.tick = source.tick
 
 

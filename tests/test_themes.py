@@ -1,0 +1,287 @@
+"""The theme memory: equal to a slow twin, causal, bounded, and as exact after going back as before."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from support.small_network import random_frames
+
+from livebach.network.theme_evidence import AGED, DOUBT, FEATURES, NEAR, evidence
+from livebach.network.themes import (
+    COUNT_KEPT,
+    FURTHEST,
+    LEAST_SCORE,
+    MOST_ALIGNMENTS,
+    PAD,
+    SOURCE_TICKS,
+    WINDOW,
+    ThemeMemory,
+)
+from livebach.music.roll import HOLD, KEYS, OFF, ONSET, Frame
+
+ROOM = 96, 48
+"""Frames of a small memory: of both players, and of the player alone."""
+Heard = tuple[Frame, tuple[int, int, int], tuple[int, int, int], bool]
+SILENCE = np.zeros(KEYS, np.uint8)
+
+
+class SlowMemory:
+    """The same memory without rings and running sums: everything is counted anew from a list of all frames."""
+
+    def __init__(self, recent: int, archive: int) -> None:
+        self.recent, self.archive = recent, archive
+        self.frames: list[tuple[Frame, bool]] = []
+        self.beat, self.since = 4, 0  # since: number of the frame that the beat has been as long since
+        self.archived: list[tuple[Frame, int]] = []  # with the number of the frame, -1 for gaps
+
+    def hear(self, frame: Frame, place: tuple[int, int, int], coming: tuple[int, int, int], players: bool) -> None:
+        """Remember a frame, and silence for ticks that are left out."""
+        if place[1] != self.beat:
+            self.beat, self.since = place[1], len(self.frames)
+        self._add(frame, players)
+        if coming[1:] == place[1:]:
+            for _ in range((coming[0] - place[0] - 1) % place[2]):
+                self._add(SILENCE, False)
+
+    def _add(self, frame: Frame, players: bool) -> None:
+        leaving = len(self.frames) - self.recent
+        if leaving >= 0 and self.frames[leaving][1]:
+            follows = bool(self.archived) and self.archived[-1][1] == leaving - 1
+            while not follows and len(self.archived) % self.beat != leaving % self.beat:
+                self.archived.append((SILENCE, -1))
+            self.archived.append((self.frames[leaving][0], leaving))
+        self.frames.append((frame, players))
+
+    def source(self, row: int, clock: int) -> Frame:
+        """The frame that a source has at a time."""
+        if row < self.recent // SOURCE_TICKS:
+            at = clock - (row + 1) * self.beat
+            return self.frames[at][0] if at >= 0 else SILENCE
+        slot = (clock + (row - self.recent // SOURCE_TICKS) * self.beat) % self.archive
+        stored = [frame for i, (frame, _) in enumerate(self.archived) if i % self.archive == slot]
+        return stored[-1] if stored else SILENCE
+
+
+def struck(frame: Frame) -> list[int]:
+    """The keys that are struck."""
+    return np.flatnonzero(frame == ONSET).tolist()
+
+
+def slow_features(memory: SlowMemory, alignments: list[tuple[int, int]]) -> NDArray[np.float64]:
+    """The features of the coming frame by the definition, for alignments as pairs of a row and semitones."""
+    clock = len(memory.frames)
+    out = np.zeros((len(FEATURES), KEYS))
+    name = {feature: i for i, feature in enumerate(FEATURES)}
+    latest = memory.frames[-1][0]
+    out[name["down"]] = latest != OFF
+    for row, semitones in alignments:
+        for key in range(KEYS):
+            for feature, value in _said(memory, clock, row, semitones, key).items():
+                out[name[feature], key] = max(out[name[feature], key], value)
+    for key in range(KEYS):
+        near = [k for k in (key - 2, key - 1, key + 1, key + 2) if 0 <= k < KEYS]
+        out[name["neighbour_mass"], key] = max(out[name["struck_mass_diatonic"], k] for k in near)
+    for feature, i in name.items():
+        if "mass" in feature or "run" in feature:
+            out[i] = np.log1p(out[i])
+    return out
+
+
+def _said(memory: SlowMemory, clock: int, row: int, semitones: int, key: int) -> dict[str, float]:
+    """What one alignment says of one key, by feature."""
+    figures, at = _judged(memory, clock, row, semitones, key), key - semitones
+    state = int(memory.source(row, clock)[at]) if 0 <= at < KEYS else OFF
+    before = int(memory.source(row, clock - 1)[at]) if 0 <= at < KEYS else OFF
+    if state == ONSET:
+        return {f"struck_{measure}": value for measure, value in figures.items()}
+    kinds = ["not_struck"]
+    kinds += ["held"] if state == HOLD else ["released"] if before != OFF else []
+    return {f"{kind}_{measure}": figures[measure] for kind in kinds for measure in ("share", "mass")}
+
+
+def _judged(memory: SlowMemory, clock: int, row: int, semitones: int, key: int) -> dict[str, float]:
+    sums = [0.0, 0.0, 0.0]
+    runs, broken = [0, 0], [False, False]
+    for age in range(WINDOW):
+        if clock - 1 - age < 0:
+            break
+        real = struck(memory.frames[clock - 1 - age][0])
+        kinds = []
+        for at in struck(memory.source(row, clock - 1 - age)):
+            here = at + semitones
+            if 0 <= here < KEYS and abs(here - key) <= NEAR:
+                kinds.append(0 if here in real else 1 if {here - 1, here + 1} & set(real) else 2)
+        for kind in kinds:
+            sums[kind] += float(AGED[age])
+        for i, misses in enumerate(([1, 2], [2])):
+            broken[i] |= any(kind in misses for kind in kinds)
+            runs[i] += 0 if broken[i] else len(kinds)
+    both, total = sums[0] + sums[1], sum(sums) + float(DOUBT)
+    return {
+        "share": sums[0] / total,
+        "mass": sums[0] ** 2 / total,
+        "run": runs[0],
+        "share_diatonic": both / total,
+        "mass_diatonic": both**2 / total,
+        "run_diatonic": runs[1],
+    }
+
+
+def slow_scores(memory: SlowMemory, row: int) -> NDArray[np.float64]:
+    """The score of a source by transposition, [SHIFTS - 2] from 24 semitones up to 24 down; without an archive."""
+    clock, kept = len(memory.frames), float(COUNT_KEPT)
+    counts = np.zeros(2 * PAD + 1)
+    present = there = 0.0
+    for age in range(clock):
+        t = clock - 1 - age
+        present += kept**age * len(struck(memory.frames[t][0]))
+        there += kept**age * len(struck(memory.source(row, t)))
+        if t >= memory.since:
+            for here in struck(memory.frames[t][0]):
+                for at in struck(memory.source(row, t)):
+                    if abs(here - at) <= PAD:
+                        counts[PAD - (here - at)] += kept**age
+    sums = counts[:-2] + counts[1:-1] + counts[2:]
+    return np.asarray(sums**2 / (present + 0.5) / (there + 0.5))
+
+
+def heard(seed: int, length: int, beat: int = 4, gaps: bool = False, players: str = "all") -> list[Heard]:
+    """Music with passages that come again, transposed and a little changed."""
+    rng = np.random.default_rng(seed)
+    frames = random_frames(length, seed, 0.03)
+    for start in range(24, length - 12, 24):
+        source, up = int(rng.integers(0, start - 11)), int(rng.integers(-5, 6))
+        frames[start : start + 12] = np.roll(frames[source : source + 12], up, axis=1)
+        frames[start + int(rng.integers(12))] = OFF
+    bar, position, out = 4 * beat, 0, []
+    for t, frame in enumerate(frames):
+        coming = (position + 1 + (int(rng.integers(0, 5)) if gaps and t % 17 == 16 else 0)) % bar
+        mine = players == "all" or (players == "some" and (t // 13) % 2 == 0)
+        out.append((frame, (position, beat, bar), (coming, beat, bar), mine))
+        position = coming
+    return out
+
+
+def both(music: list[Heard], room: tuple[int, int] = ROOM) -> tuple[ThemeMemory, SlowMemory]:
+    """A memory and its twin that heard the same."""
+    fast, slow = ThemeMemory.blank(*room), SlowMemory(*room)
+    for one in music:
+        fast.hear(*one)
+        slow.hear(*one)
+    return fast, slow
+
+
+def chosen(fast: ThemeMemory) -> list[tuple[int, int]]:
+    """Its alignments as pairs of a row and semitones."""
+    found = fast.alignments()
+    return [(int(row), PAD - int(shift)) for row, shift in zip(found.rows, found.shifts, strict=True)]
+
+
+@pytest.mark.parametrize(
+    "music",
+    [
+        heard(1, 60),
+        heard(2, 50, beat=3),
+        heard(3, 70, gaps=True),
+        heard(4, 40, beat=6) + heard(5, 40, beat=4),
+        heard(6, 170, players="some"),
+        heard(7, 230, gaps=True),
+    ],
+    ids=["fours", "threes", "gaps", "another beat", "archive", "archive and gaps"],
+)
+def test_evidence_is_that_of_the_slow_twin(music: list[Heard]) -> None:
+    """Of the coming frame, at several moments, with and without an archive."""
+    fast, slow = ThemeMemory.blank(*ROOM), SlowMemory(*ROOM)
+    judged = 0
+    for t, one in enumerate(music):
+        fast.hear(*one)
+        slow.hear(*one)
+        if t in (len(music) // 2, len(music) - 1):
+            pairs = chosen(fast)
+            assert np.allclose(evidence(fast), slow_features(slow, pairs), atol=1e-4)
+            judged += len(pairs)
+    assert judged > 2
+
+
+@pytest.mark.parametrize("music", [heard(1, 60), heard(3, 80, gaps=True), heard(4, 40, beat=6) + heard(5, 40)])
+def test_the_best_alignments_are_those_of_the_slow_twin(music: list[Heard]) -> None:
+    """The scores by definition, over all sources: none that was left out is better than one that was taken."""
+    fast, slow = both(music)
+    scores = {
+        (row, FURTHEST - i): float(score)
+        for row in fast.rows.tolist()
+        for i, score in enumerate(slow_scores(slow, row))
+    }
+    pairs = chosen(fast)
+    assert 0 < len(pairs) <= MOST_ALIGNMENTS
+    left_out = [score for pair, score in scores.items() if pair not in set(pairs)]
+    assert min(scores[pair] for pair in pairs) >= max(float(LEAST_SCORE), *left_out) - 1e-4
+
+
+@given(st.integers(0, 2**16), st.integers(1, 60), st.integers(1, 30), st.sampled_from([2, 3, 4, 6, 8]))
+@settings(max_examples=15, deadline=None)
+def test_a_snapshot_goes_on_as_the_memory_does(seed: int, before: int, after: int, beat: int) -> None:
+    """Copied, made to hear something else and set back, it says the same as one that never was."""
+    music = heard(seed, before + after, beat, gaps=True)
+    memory, _ = both(music[:before])
+    snapshot = memory.copy()
+    for one in heard(seed + 1, 9):
+        memory.hear(*one)
+    memory.copy_from(snapshot)
+    straight, _ = both(music[:before])
+    for one in music[before:]:
+        memory.hear(*one)
+        straight.hear(*one)
+    assert np.array_equal(evidence(memory), evidence(straight))
+
+
+def test_it_keeps_as_much_however_long_it_plays() -> None:
+    """Its size is that of a blank memory, and so is the number of sources once it is full."""
+    memory, _ = both([])
+    size = memory.frames.nbytes + memory.counts.nbytes
+    rows = []
+    for one in heard(8, 600):
+        memory.hear(*one)
+        rows.append(len(memory.rows))
+    assert memory.frames.nbytes + memory.counts.nbytes == size
+    assert max(rows) == rows[-1] == rows[len(rows) // 2]
+
+
+def test_the_players_phrases_outlast_what_the_network_plays() -> None:
+    """The player's subject still lines up after ten times as much of other music as there is room for."""
+    subject = [(key, 2 * i) for i, key in enumerate((39, 44, 42, 41, 46, 39, 47, 46))]
+    memory = ThemeMemory.blank(*ROOM)
+    play(memory, subject, players=True)
+    for one in heard(9, 10 * ROOM[0], players="none"):
+        memory.hear(*one)
+    play(memory, [(key + 7, tick) for key, tick in subject[:6]], players=True)
+    found = evidence(memory)
+    assert found[FEATURES.index("struck_mass")].argmax() == subject[6][0] + 7
+    assert found[FEATURES.index("struck_share"), subject[6][0] + 7] > 0.8
+
+
+def play(memory: ThemeMemory, notes: list[tuple[int, int]], players: bool) -> None:
+    """Hear notes (key 0..87, tick) up to the tick before the next one would be struck, from a downbeat on."""
+    frames = np.zeros((2 * len(notes), KEYS), np.uint8)
+    for key, tick in notes:
+        frames[tick, key] = ONSET
+    start = -memory.clock % 16 + 32
+    for t, frame in enumerate([*np.zeros((start, KEYS), np.uint8), *frames], memory.clock):
+        memory.hear(frame, (t % 16, 4, 16), ((t + 1) % 16, 4, 16), players)
+
+
+def test_evidence_knows_nothing_of_the_coming_frame() -> None:
+    """Two pieces that differ from some frame on have the same evidence up to that frame."""
+    one, other = heard(10, 40), heard(10, 40)
+    other[30] = (random_frames(1, 99)[0], *other[30][1:])
+    first, second = ThemeMemory.blank(*ROOM), ThemeMemory.blank(*ROOM)
+    same = []
+    for a, b in zip(one, other, strict=True):
+        same.append(np.array_equal(evidence(first), evidence(second)))
+        first.hear(*a)
+        second.hear(*b)
+    assert all(same[:31])
+    assert not all(same)
