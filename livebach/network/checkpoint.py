@@ -106,7 +106,7 @@ def _gated(name: str, channels: int, skip: int, condition: int = 0) -> dict[str,
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all."""
-    header = {"format": FORMAT, "architecture": checkpoint.spec.to_dict(), "meta": checkpoint.meta}
+    header: dict[str, Any] = {"format": FORMAT, "architecture": checkpoint.spec.to_dict(), "meta": checkpoint.meta}
     tensors = {**checkpoint.weights, **checkpoint.pair}
     tensors |= {f"quotes.{name}": getattr(checkpoint.quotes, name) for name in STREAMS}
     if checkpoint.themes is not None:
@@ -221,7 +221,8 @@ def _quotes(path: Path, handle: Any) -> Quotes:
 
 def _themes(path: Path, handle: Any) -> ThemeWeights | None:
     """The weights of the theme memory; older files have none."""
-    if "themes.hidden" not in handle.keys():  # noqa: SIM118: a safetensors file is no mapping
+    there = set(handle.keys())
+    if "themes.hidden" not in there:
         return None
     version = json.loads(handle.metadata()["livebach"]).get("themes")
     if version != THEMES_VERSION:
@@ -231,7 +232,7 @@ def _themes(path: Path, handle: Any) -> ThemeWeights | None:
         raise CheckpointError(f"{path}: themes.hidden must have 1..{MOST_THEME_UNITS} units, got {units}")
     found = []
     for name, wanted in (("themes.hidden", (units, len(FEATURES) + 1)), ("themes.out", (STATES, units + 1))):
-        part = handle.get_slice(name) if name in handle.keys() else None  # noqa: SIM118
+        part = handle.get_slice(name) if name in there else None
         got = (part.get_dtype(), tuple(part.get_shape())) if part is not None else "nothing"
         if got != ("F32", wanted):
             raise CheckpointError(f"{path}: {name} must be F32 {wanted}, got {got}")
