@@ -1,0 +1,287 @@
+"""Figures of musical memory and style: themes, home key, rhythm, voices. They hold roll-outs against real pieces.
+
+Every figure takes a `Passage`: some bars of music after a prime of four. Knows frames; no network and no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.roll import KEYS, LOW_KEY, OFF, ONSET, Frames
+from livebach.tonality import Key, find_key
+
+LEAST_THEME, MOST_THEME = 6, 12
+"""Notes of a theme."""
+PATTERN = 6
+"""Notes of a pattern."""
+FURTHEST_BARS = 32
+NEARLY = 0.8
+"""Share of onsets in common from which on two bars are nearly equal."""
+HIGH = 84 - LOW_KEY  # C6
+CLASHES = (1, 2, 6, 10, 11)
+"""Semitones, octaves aside, of seconds, tritones and sevenths."""
+KEY_BARS = 2
+STRETCHES = ((0, 8), (8, 16), (16, 24), (24, 32))
+Notes = list[tuple[int, int]]
+"""Tick and key (0..87)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Bars of music after a prime.
+
+    Attributes:
+        primed: [P, 88] the prime.
+        frames: [T, 88] what follows.
+        beat: ticks in a beat.
+        bar: ticks in a bar.
+        offset: tick in the bar of the first frame of `frames`.
+    """
+
+    primed: Frames
+    frames: Frames
+    beat: int
+    bar: int
+    offset: int = 0
+
+    @property
+    def bars(self) -> float:
+        """Number of bars after the prime."""
+        return len(self.frames) / self.bar
+
+    def starts(self, length: int) -> range:
+        """Return the ticks on which a beat or a bar of this length begins, as far as it is complete."""
+        return range(-self.offset % length, len(self.frames) - length + 1, length)
+
+
+# -- themes -----------------------------------------------------------------------------------------------------------
+
+
+def theme_of(primed: Frames) -> Notes:
+    """Return the theme of a prime: the upper line from its first note on.
+
+    It ends where a second voice enters, after 6 notes at the earliest and 12 at the latest. Fewer than 6 are no theme.
+    """
+    notes: Notes = []
+    for tick in np.flatnonzero((primed == ONSET).any(axis=1)).tolist():
+        keys = np.flatnonzero(primed[tick] == ONSET)
+        several = np.count_nonzero(primed[tick]) > 1
+        if len(notes) >= MOST_THEME or (several and len(notes) >= LEAST_THEME):
+            break
+        notes.append((tick, int(keys[-1])))
+    return notes if len(notes) >= LEAST_THEME else []
+
+
+def statements(theme: Notes, frames: Frames, diatonic: bool = False) -> list[tuple[int, int]]:
+    """Return where a theme is stated, in any voice and key: the tick of its first note, and semitones up.
+
+    Every note must be struck where the theme has it; with `diatonic` up to a semitone beside, all but the first note.
+    """
+    if not theme:
+        return []
+    first, base = theme[0]
+    length = theme[-1][0] - first + 1
+    struck = np.pad(frames == ONSET, ((0, 0), (KEYS, KEYS)))
+    near = struck.copy()
+    near[:, 1:] |= struck[:, :-1]
+    near[:, :-1] |= struck[:, 1:]
+    count = len(frames) - length + 1
+    if count <= 0:
+        return []
+    there = struck[:count].copy()  # [count, 3 * 88]: a statement begins on this tick and key
+    for tick, key in theme[1:]:
+        rows = (near if diatonic else struck)[tick - first : tick - first + count]
+        there &= np.roll(rows, base - key, axis=1)
+    ticks, keys = np.nonzero(there[:, KEYS : 2 * KEYS])
+    return [(int(t), int(k) - base) for t, k in zip(ticks, keys, strict=True)]
+
+
+def theme_again(passage: Passage, diatonic: bool = False) -> float | None:
+    """Statements of the prime's theme per 32 bars; None where the prime has none. Two on one tick count as one."""
+    theme = theme_of(passage.primed)
+    found = {tick for tick, _ in statements(theme, passage.frames, diatonic)}
+    return len(found) / passage.bars * 32 if theme else None
+
+
+def patterns_again(passage: Passage) -> float | None:
+    """Share of patterns of 6 notes, by interval and rhythm, that come again 1 to 32 bars later; upper and lower line."""
+    frames = np.concatenate([passage.primed, passage.frames])
+    again = total = 0
+    for highest in (True, False):
+        ticks, keys = _line(frames, highest)
+        seen: dict[tuple[int, ...], list[int]] = {}
+        for i in range(len(ticks) - PATTERN + 1):
+            pattern = (*np.diff(ticks[i : i + PATTERN]).tolist(), *np.diff(keys[i : i + PATTERN]).tolist())
+            before = seen.setdefault(pattern, [])
+            if ticks[i] >= len(passage.primed):
+                total += 1
+                lags = [ticks[i] - tick for tick in before]
+                again += any(passage.bar <= lag <= FURTHEST_BARS * passage.bar for lag in lags)
+            before.append(int(ticks[i]))
+    return again / total if total else None
+
+
+def _line(frames: Frames, highest: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the onsets of the highest or lowest key struck on each tick: ticks and keys."""
+    struck = frames == ONSET
+    ticks = np.flatnonzero(struck.any(axis=1))
+    rows = struck[ticks]
+    keys = KEYS - 1 - rows[:, ::-1].argmax(axis=1) if highest else rows.argmax(axis=1)
+    return ticks, keys
+
+
+def bars_nearly_equal(passage: Passage) -> float | None:
+    """Share of bars whose onsets are nearly those of one of the four bars before."""
+    struck = passage.frames == ONSET
+    bars = [struck[start : start + passage.bar] for start in passage.starts(passage.bar)]
+    if not bars:
+        return None
+    alike = [any(_alike(one, other) for other in bars[max(0, i - 4) : i]) for i, one in enumerate(bars)]
+    return float(np.mean(alike))
+
+
+def _alike(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
+    either = int((one | other).sum())
+    return either > 0 and int((one & other).sum()) >= NEARLY * either
+
+
+# -- key --------------------------------------------------------------------------------------------------------------
+
+
+def key_of(frames: Frames) -> Key | None:
+    """Return the key of some frames by how long each pitch class sounds (Krumhansl and Kessler 1982)."""
+    _, keys = np.nonzero(frames != OFF)
+    return find_key(np.bincount((keys + LOW_KEY) % 12, minlength=12).astype(np.float64))
+
+
+def fifths_apart(one: Key, other: Key) -> int:
+    """Return the distance of two keys on the circle of fifths, 0..6; relative keys are at one place."""
+    places = [(key.tonic + 3 * key.minor) * 7 % 12 for key in (one, other)]
+    apart = (places[0] - places[1]) % 12
+    return min(apart, 12 - apart)
+
+
+def near_home(passage: Passage, first: int = 0, last: int | None = None) -> float | None:
+    """Share of bars, from `first` to `last`, within a fifth of the prime's key; each bar is judged with the one after."""
+    home = key_of(passage.primed)
+    starts = list(passage.starts(passage.bar))[first:last]
+    keys = [key_of(passage.frames[start : start + KEY_BARS * passage.bar]) for start in starts]
+    known = [fifths_apart(home, key) <= 1 for key in keys if key is not None and home is not None]
+    return float(np.mean(known)) if known else None
+
+
+# -- rhythm and texture -----------------------------------------------------------------------------------------------
+
+
+def notes_per_tick(passage: Passage) -> float:
+    """Keys struck per tick."""
+    return float((passage.frames == ONSET).sum() / len(passage.frames))
+
+
+def _beats(passage: Passage) -> list[tuple[bool, ...]]:
+    struck = (passage.frames == ONSET).any(axis=1)
+    return [tuple(struck[start : start + passage.beat].tolist()) for start in passage.starts(passage.beat)]
+
+
+def full_beats(passage: Passage) -> float | None:
+    """Share of beats on every tick of which a key is struck."""
+    beats = _beats(passage)
+    return float(np.mean([all(beat) for beat in beats])) if beats else None
+
+
+def rhythm_entropy(passage: Passage) -> float | None:
+    """Entropy of the rhythm of a beat, given the rhythm of the beat before, in bits."""
+    beats = _beats(passage)
+    if len(beats) < 2:
+        return None
+    pairs, singles = _entropy(list(zip(beats[:-1], beats[1:], strict=True))), _entropy(beats[:-1])
+    return pairs - singles
+
+
+def _entropy(values: list[tuple[bool, ...]] | list[tuple[tuple[bool, ...], tuple[bool, ...]]]) -> float:
+    counts = np.unique(np.array([hash(value) for value in values]), return_counts=True)[1]
+    shares = counts / counts.sum()
+    return float(-(shares * np.log2(shares)).sum())
+
+
+def silent_ticks(passage: Passage) -> float:
+    """Share of ticks on which no key is down."""
+    return float((passage.frames == OFF).all(axis=1).mean())
+
+
+def single_voice(passage: Passage) -> float:
+    """Share of ticks on which exactly one key is down."""
+    return float(((passage.frames != OFF).sum(axis=1) == 1).mean())
+
+
+def polyphony_spread(passage: Passage) -> float | None:
+    """Standard deviation of the number of keys down, bar by bar, of the change from one bar to the next."""
+    down = (passage.frames != OFF).sum(axis=1)
+    means = [down[start : start + passage.bar].mean() for start in passage.starts(passage.bar)]
+    return float(np.abs(np.diff(means)).mean()) if len(means) > 1 else None
+
+
+def above_c6(passage: Passage) -> float | None:
+    """Share of notes above C6."""
+    _, keys = np.nonzero(passage.frames == ONSET)
+    return float((keys > HIGH).mean()) if len(keys) else None
+
+
+# -- voices -----------------------------------------------------------------------------------------------------------
+
+
+def clashes(passage: Passage) -> float | None:
+    """Share of seconds, tritones and sevenths among pairs of keys that are struck on the same tick."""
+    bad = total = 0
+    for row in passage.frames[(passage.frames == ONSET).sum(axis=1) > 1]:
+        keys = np.flatnonzero(row == ONSET)
+        apart = (keys[None, :] - keys[:, None])[np.triu_indices(len(keys), 1)] % 12
+        bad, total = bad + int(np.isin(apart, CLASHES).sum()), total + len(apart)
+    return bad / total if total else None
+
+
+def parallels(passage: Passage, semitones: int) -> float | None:
+    """Share of parallel intervals, 7 for fifths and 0 for octaves, among joint moves of two voices.
+
+    Voices are the keys that are down, counted from below; a move is joint where as many keys are down as on the tick before
+    and both voices strike another key in the same direction or not.
+    """
+    bad = total = 0
+    for before, now in zip(passage.frames[:-1], passage.frames[1:], strict=True):
+        old, new = np.flatnonzero(before), np.flatnonzero(now)
+        if len(old) != len(new) or len(new) < 2:
+            continue
+        moving = np.flatnonzero((old != new) & (now[new] == ONSET))
+        for i, lower in enumerate(moving):
+            for upper in moving[i + 1 :]:
+                total += 1
+                apart = (old[upper] - old[lower]) % 12, (new[upper] - new[lower]) % 12
+                bad += apart == (semitones, semitones) and old[upper] != old[lower]
+    return bad / total if total else None
+
+
+FIGURES: dict[str, Callable[[Passage], float | None]] = {
+    "theme_again_exactly": theme_again,
+    "theme_again_diatonically": lambda passage: theme_again(passage, diatonic=True),
+    "patterns_again": patterns_again,
+    "bars_nearly_equal": bars_nearly_equal,
+    **{
+        f"near_home_{first + 1}_{last}": lambda passage, first=first, last=last: near_home(passage, first, last)  # type: ignore[misc]
+        for first, last in STRETCHES
+    },
+    "notes_per_tick": notes_per_tick,
+    "full_beats": full_beats,
+    "rhythm_entropy": rhythm_entropy,
+    "silent_ticks": silent_ticks,
+    "single_voice": single_voice,
+    "polyphony_spread": polyphony_spread,
+    "above_c6": above_c6,
+    "clashes": clashes,
+    "parallel_fifths": lambda passage: parallels(passage, 7),
+    "parallel_octaves": lambda passage: parallels(passage, 0),
+}
+"""Figures of a passage by name; None where there is nothing to measure."""
