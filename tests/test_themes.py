@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from support.small_network import random_frames
 
-from livebach.network.theme_evidence import AGED, DOUBT, FEATURES, NEAR, evidence
+from livebach.music.roll import HOLD, KEYS, OFF, ONSET, STATES, UNKNOWN, Frame
+from livebach.music.texture import Texture
+from livebach.network.checkpoint import CheckpointError, default_path, load, save
+from livebach.network.engine import Engine, State
+from livebach.network.reference import random_checkpoint
+from livebach.network.sampling import log_likelihood
+from livebach.network.theme_evidence import AGED, DOUBT, FEATURES, NEAR, ThemeWeights, evidence
 from livebach.network.themes import (
     COUNT_KEPT,
     FURTHEST,
@@ -20,7 +28,8 @@ from livebach.network.themes import (
     WINDOW,
     ThemeMemory,
 )
-from livebach.music.roll import HOLD, KEYS, OFF, ONSET, Frame
+from tests.support.small_checkpoint import made
+from tests.support.small_network import SMALL, random_frames
 
 ROOM = 96, 48
 """Frames of a small memory: of both players, and of the player alone."""
@@ -285,3 +294,130 @@ def test_evidence_knows_nothing_of_the_coming_frame() -> None:
         second.hear(*b)
     assert all(same[:31])
     assert not all(same)
+
+
+# -- in the engine ----------------------------------------------------------------------------------------------------
+
+
+def weights(seed: int = 0, units: int = 5) -> ThemeWeights:
+    """Random weights that say a lot."""
+    rng = np.random.default_rng(seed)
+    hidden, out = rng.normal(size=(units, len(FEATURES) + 1)), rng.normal(size=(STATES, units + 1))
+    return ThemeWeights(hidden.astype(np.float32), out.astype(np.float32))
+
+
+HIDDEN = weights().hidden
+
+
+@pytest.fixture(scope="module")
+def engines() -> tuple[Engine, Engine]:
+    """A small network without weights for themes, and the same network with some."""
+    bare = random_checkpoint(SMALL, 3)
+    return Engine(bare), Engine(replace(bare, themes=weights()))
+
+
+def told(engine: Engine, music: list[Heard]) -> State:
+    """The state after some music."""
+    state = engine.new_state()
+    for frame, place, coming, players in music:
+        engine.push(state, frame, place, coming, Texture(), players)
+    return state
+
+
+def test_the_memory_adds_its_shift_and_nothing_else(engines: tuple[Engine, Engine]) -> None:
+    """The logits are those of the network without it, which learns the same, plus the shift from its own evidence."""
+    music, coming = heard(11, 40), random_frames(1, 5)[0]
+    bare, full = (told(engine, music) for engine in engines)
+    memory = ThemeMemory.blank()
+    memory.hear(SILENCE, (15, 4, 16), (0, 4, 16), False)
+    for one in music:
+        memory.hear(*one)
+    nothing = np.full(KEYS, UNKNOWN, np.uint8)
+    difference = engines[1].logits(full, coming, nothing) - engines[0].logits(bare, coming, nothing)
+    assert np.allclose(difference.T, weights().shift(evidence(memory)), atol=1e-4)
+    assert np.abs(difference).max() > 0.1
+    assert bare.themes is None
+
+
+@pytest.mark.parametrize("keep", ["copy", "sketch"])
+def test_a_state_taken_back_has_its_themes_back(engines: tuple[Engine, Engine], keep: str) -> None:
+    """From a snapshot, whole or in four bits, the memory goes on as if nothing had come between."""
+    music, engine = heard(12, 60), engines[1]
+    state = told(engine, music[:30])
+    kept = getattr(state, keep)()
+    for frame, place, coming, players in heard(13, 20):
+        engine.push(state, frame, place, coming, Texture(), players)
+    state.copy_from(kept)
+    for frame, place, coming, players in music[30:]:
+        engine.push(state, frame, place, coming, Texture(), players)
+    assert np.array_equal(state.theme_shift, told(engine, music).theme_shift)
+
+
+def test_weights_there_and_back(tmp_path: Path) -> None:
+    """In a file with them and in one without."""
+    for themes in (weights(), None):
+        path = tmp_path / f"{themes is None}.safetensors"
+        save(path, replace(made(), themes=themes))
+        found = load(path).themes
+        assert (found is None) == (themes is None)
+        if found is not None and themes is not None:
+            assert np.array_equal(found.hidden, themes.hidden)
+            assert np.array_equal(found.out, themes.out)
+
+
+@pytest.mark.parametrize(
+    ("themes", "line"),
+    [
+        (
+            ThemeWeights(weights().hidden[:, 1:], weights().out),
+            "themes.hidden must be F32 (5, 15), got ('F32', (5, 14))",
+        ),
+        (ThemeWeights(weights().hidden, weights().out[:2]), "themes.out must be F32 (3, 6), got ('F32', (2, 6))"),
+        (
+            ThemeWeights(weights().hidden, weights().out * np.float32(np.nan)),
+            "themes.out has values that are not finite",
+        ),
+        (ThemeWeights(weights().hidden[:0], weights().out), "themes.hidden must have 1..256 units, got 0"),
+    ],
+    ids=["features", "states", "not finite", "no units"],
+)
+def test_damaged_weights_are_refused_in_one_line(tmp_path: Path, themes: ThemeWeights, line: str) -> None:
+    """What, where, and what is allowed."""
+    path = tmp_path / "a.safetensors"
+    save(path, replace(made(), themes=themes))
+    with pytest.raises(CheckpointError) as caught:
+        load(path)
+    assert str(caught.value) == f"{path}: {line}"
+
+
+def test_weights_for_other_features_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a later version says so."""
+    path = tmp_path / "a.safetensors"
+    monkeypatch.setattr("livebach.network.checkpoint.THEMES_VERSION", 2)
+    save(path, replace(made(), themes=weights()))
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError) as caught:
+        load(path)
+    assert str(caught.value) == f"{path}: its theme weights must be of version 1, got 2"
+
+
+def test_the_shipped_network_knows_a_subject_when_it_comes_again() -> None:
+    """A subject alone, then a fifth higher: from its fourth note on the answer is likelier than without memory."""
+    checkpoint = load(default_path())
+    assert checkpoint.themes is not None
+    subject = [0, 2, 3, 7, 5, 3, 8, 7, 5, 3, 2, 5]
+    frames = np.zeros((96, KEYS), np.uint8)
+    for base, start in ((39, 0), (46, 64)):
+        for i, step in enumerate(subject):
+            frames[start + 2 * i, base + step] = ONSET
+            frames[start + 2 * i + 1, base + step] = HOLD
+    costs = []
+    for themes in (checkpoint.themes, None):
+        engine = Engine(replace(checkpoint, themes=themes))
+        state, nats, nothing = engine.new_state(), 0.0, np.full(KEYS, UNKNOWN, np.uint8)
+        for t, frame in enumerate(frames[:88]):
+            logits = engine.logits(state, frame, nothing)
+            nats -= log_likelihood(logits, state.frame, frame, nothing).sum() if t >= 64 + 6 else 0.0
+            engine.push(state, frame, (t % 16, 4, 16), ((t + 1) % 16, 4, 16), Texture(), adapt=True)
+        costs.append(nats)
+    assert costs[0] < 0.6 * costs[1]

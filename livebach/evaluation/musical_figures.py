@@ -5,17 +5,20 @@ Every figure takes a `Passage`: some bars of music after a prime of four. Knows 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.roll import KEYS, LOW_KEY, OFF, ONSET, Frames
-from livebach.tonality import Key, find_key
+from livebach.music.key import Key, find_key
+from livebach.music.roll import KEYS, LOW_KEY, OFF, ONSET, Frames, Note, notes_from_frames
 
 LEAST_THEME, MOST_THEME = 6, 12
 """Notes of a theme."""
+ENTRY = 10
+"""Notes after which a theme ends where a second voice enters."""
 PATTERN = 6
 """Notes of a pattern."""
 FURTHEST_BARS = 32
@@ -24,7 +27,7 @@ NEARLY = 0.8
 HIGH = 84 - LOW_KEY  # C6
 CLASHES = (1, 2, 6, 10, 11)
 """Semitones, octaves aside, of seconds, tritones and sevenths."""
-KEY_BARS = 2
+KEY_BARS = 4
 STRETCHES = ((0, 8), (8, 16), (16, 24), (24, 32))
 Notes = list[tuple[int, int]]
 """Tick and key (0..87)."""
@@ -40,6 +43,8 @@ class Passage:
         beat: ticks in a beat.
         bar: ticks in a bar.
         offset: tick in the bar of the first frame of `frames`.
+        home: the key of the real piece, where it is known; else that of the prime counts.
+
     """
 
     primed: Frames
@@ -47,6 +52,7 @@ class Passage:
     beat: int
     bar: int
     offset: int = 0
+    home: Key | None = None
 
     @property
     def bars(self) -> float:
@@ -64,13 +70,13 @@ class Passage:
 def theme_of(primed: Frames) -> Notes:
     """Return the theme of a prime: the upper line from its first note on.
 
-    It ends where a second voice enters, after 6 notes at the earliest and 12 at the latest. Fewer than 6 are no theme.
+    It ends where a second voice enters, after 10 notes at the earliest and 12 at the latest. Fewer than 6 are no theme.
     """
     notes: Notes = []
     for tick in np.flatnonzero((primed == ONSET).any(axis=1)).tolist():
         keys = np.flatnonzero(primed[tick] == ONSET)
         several = np.count_nonzero(primed[tick]) > 1
-        if len(notes) >= MOST_THEME or (several and len(notes) >= LEAST_THEME):
+        if len(notes) >= MOST_THEME or (several and len(notes) >= ENTRY):
             break
         notes.append((tick, int(keys[-1])))
     return notes if len(notes) >= LEAST_THEME else []
@@ -108,30 +114,40 @@ def theme_again(passage: Passage, diatonic: bool = False) -> float | None:
 
 
 def patterns_again(passage: Passage) -> float | None:
-    """Share of patterns of 6 notes, by interval and rhythm, that come again 1 to 32 bars later; upper and lower line."""
-    frames = np.concatenate([passage.primed, passage.frames])
+    """Return the share of patterns of 6 notes that come again 1 to 32 bars later, by intervals and rhythm.
+
+    The notes of a pattern follow each other in one voice: the next one is the nearest note struck where the last ends.
+    """
+    notes, following = _voices(np.concatenate([passage.primed, passage.frames]))
+    seen: dict[tuple[int, ...], list[int]] = {}
     again = total = 0
-    for highest in (True, False):
-        ticks, keys = _line(frames, highest)
-        seen: dict[tuple[int, ...], list[int]] = {}
-        for i in range(len(ticks) - PATTERN + 1):
-            pattern = (*np.diff(ticks[i : i + PATTERN]).tolist(), *np.diff(keys[i : i + PATTERN]).tolist())
-            before = seen.setdefault(pattern, [])
-            if ticks[i] >= len(passage.primed):
-                total += 1
-                lags = [ticks[i] - tick for tick in before]
-                again += any(passage.bar <= lag <= FURTHEST_BARS * passage.bar for lag in lags)
-            before.append(int(ticks[i]))
+    for first in range(len(notes)):
+        chain = [first]
+        while len(chain) < PATTERN and (after := following.get(chain[-1])) is not None:
+            chain.append(after)
+        if len(chain) < PATTERN:
+            continue
+        start = notes[first].start
+        steps = [(notes[b].start - notes[a].start, notes[b].key - notes[a].key) for a, b in itertools.pairwise(chain)]
+        before = seen.setdefault(tuple(n for step in steps for n in step), [])
+        if start >= len(passage.primed):
+            total += 1
+            again += any(passage.bar <= start - tick <= FURTHEST_BARS * passage.bar for tick in before)
+        before.append(start)
     return again / total if total else None
 
 
-def _line(frames: Frames, highest: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the onsets of the highest or lowest key struck on each tick: ticks and keys."""
-    struck = frames == ONSET
-    ticks = np.flatnonzero(struck.any(axis=1))
-    rows = struck[ticks]
-    keys = KEYS - 1 - rows[:, ::-1].argmax(axis=1) if highest else rows.argmax(axis=1)
-    return ticks, keys
+def _voices(frames: Frames) -> tuple[list[Note], dict[int, int]]:
+    """Return the notes of a roll by their start, and which note follows which: the nearest struck where it ends."""
+    notes = sorted(notes_from_frames(frames), key=lambda note: (note.start, note.key))
+    struck: dict[int, list[int]] = {}
+    for i, note in enumerate(notes):
+        struck.setdefault(note.start, []).append(i)
+    following = {}
+    for i, note in enumerate(notes):
+        if note.end in struck:
+            following[i] = min(struck[note.end], key=lambda j: abs(notes[j].key - note.key))
+    return notes, following
 
 
 def bars_nearly_equal(passage: Passage) -> float | None:
@@ -166,8 +182,8 @@ def fifths_apart(one: Key, other: Key) -> int:
 
 
 def near_home(passage: Passage, first: int = 0, last: int | None = None) -> float | None:
-    """Share of bars, from `first` to `last`, within a fifth of the prime's key; each bar is judged with the one after."""
-    home = key_of(passage.primed)
+    """Return the share of bars, from `first` to `last`, within a fifth of home; each is judged with the three after."""
+    home = passage.home or key_of(passage.primed)
     starts = list(passage.starts(passage.bar))[first:last]
     keys = [key_of(passage.frames[start : start + KEY_BARS * passage.bar]) for start in starts]
     known = [fifths_apart(home, key) <= 1 for key in keys if key is not None and home is not None]
@@ -198,7 +214,7 @@ def rhythm_entropy(passage: Passage) -> float | None:
     beats = _beats(passage)
     if len(beats) < 2:
         return None
-    pairs, singles = _entropy(list(zip(beats[:-1], beats[1:], strict=True))), _entropy(beats[:-1])
+    pairs, singles = _entropy(list(itertools.pairwise(beats))), _entropy(beats[:-1])
     return pairs - singles
 
 
@@ -219,7 +235,7 @@ def single_voice(passage: Passage) -> float:
 
 
 def polyphony_spread(passage: Passage) -> float | None:
-    """Standard deviation of the number of keys down, bar by bar, of the change from one bar to the next."""
+    """Mean change of the number of keys down from one bar to the next."""
     down = (passage.frames != OFF).sum(axis=1)
     means = [down[start : start + passage.bar].mean() for start in passage.starts(passage.bar)]
     return float(np.abs(np.diff(means)).mean()) if len(means) > 1 else None
@@ -247,8 +263,8 @@ def clashes(passage: Passage) -> float | None:
 def parallels(passage: Passage, semitones: int) -> float | None:
     """Share of parallel intervals, 7 for fifths and 0 for octaves, among joint moves of two voices.
 
-    Voices are the keys that are down, counted from below; a move is joint where as many keys are down as on the tick before
-    and both voices strike another key in the same direction or not.
+    Voices are the keys that are down, counted from below. A move is joint where as many keys are down as on the tick
+    before and both voices strike another key.
     """
     bad = total = 0
     for before, now in zip(passage.frames[:-1], passage.frames[1:], strict=True):

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from livebach.music.roll import HOLD, KEYS, OFF, ONSET
 from livebach.network.themes import WINDOW, Alignments, ThemeMemory
-from livebach.music.roll import HOLD, KEYS, OFF, ONSET, STATES
 
 Array = NDArray[np.float32]
 Indices = NDArray[np.intp]
@@ -143,6 +143,3 @@ def _runs(events: tuple[Indices, ...], pairs: tuple[Indices, ...], n: int) -> li
         newest[pair[missing][::-1]] = age[missing][::-1]  # in order of age: the newest miss is written last
         found.append(np.bincount(pair[~missing & (age < newest[pair])], minlength=len(repeats)))
     return found
-
-
-__all__ = ["FEATURES", "STATES", "ThemeWeights", "evidence"]

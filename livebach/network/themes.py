@@ -43,7 +43,7 @@ SOURCE_TICKS = 4
 """There is room for one source in so many frames. Beats that are shorter than that reach less far back."""
 COUNT_KEPT = np.float32(0.92)
 """Part of a count that is left after one more frame: two beats are half forgotten."""
-MOST_ALIGNMENTS = 64
+MOST_ALIGNMENTS = 48
 LEAST_SCORE = np.float32(0.02)
 
 

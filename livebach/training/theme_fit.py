@@ -1,0 +1,119 @@
+"""Fits the weights of the theme memory to pieces that the network was not trained on.
+
+On pieces that it was trained on the network is too sure of itself, and would leave nothing for the memory to say. So
+the weights are fitted to validation pieces. `cross_validated` says what they are worth on pieces that they were not
+fitted to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from livebach.music.roll import KEYS, OFF, STATES, UNKNOWN
+from livebach.music.score_reader import Piece
+from livebach.music.texture import Texture
+from livebach.network.checkpoint import Checkpoint
+from livebach.network.engine import Engine
+from livebach.network.sampling import masked
+from livebach.network.theme_evidence import FEATURES, ThemeWeights, evidence
+from livebach.network.themes import ThemeMemory
+
+UNITS = 16
+EPOCHS = 16
+BATCH = 4096
+RATE = 1e-2
+WEIGHT_DECAY = 0.03
+PLAIN = 1e-3
+"""Nats. A silent key that costs less than this is left out of the fit, unless a source says something of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Keys of frames to fit to, of one piece.
+
+    Attributes:
+        logits: [n, 3] log probabilities of the network, learning as it plays.
+        features: [n, FEATURES].
+        states: [n] what came.
+        left_out: nats of the keys that were left out.
+        frames: number of frames.
+
+    """
+
+    logits: Tensor
+    features: Tensor
+    states: Tensor
+    left_out: float
+    frames: int
+
+
+def examples(checkpoint: Checkpoint, piece: Piece) -> Examples:
+    """Play a piece to the network and to a theme memory, and collect what both say of each key."""
+    engine, memory = Engine(replace(checkpoint, themes=None)), ThemeMemory.blank()
+    places = [(int(p), int(beat), int(bar)) for p, beat, bar in piece.places]
+    rows: list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]] = []
+    left_out, nothing, state = 0.0, np.full(KEYS, UNKNOWN, np.uint8), engine.new_state(places[0])
+    for t, frame in enumerate(piece.frames):
+        if t:
+            last = piece.frames[t - 1]
+            engine.push(state, last, places[t - 1], places[t], Texture(), adapt=True)
+            memory.hear(last, places[t - 1], places[t], True)
+        scores = masked(engine.logits(state, frame, nothing), state.frame)
+        log_odds = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+        found = evidence(memory).T
+        told = (log_odds[:, OFF] < -PLAIN) | (frame != OFF) | (found[:, :6].max(axis=1) > 0)
+        left_out -= float(log_odds[~told, OFF].sum())
+        rows.append((np.maximum(log_odds[told], -1e4), found[told], frame[told]))
+    logits, features, states = (torch.from_numpy(np.concatenate(part)) for part in zip(*rows, strict=True))
+    return Examples(logits, features, states.long(), left_out, len(piece.frames))
+
+
+def fit(found: Sequence[Examples], seed: int = 0) -> ThemeWeights:
+    """Fit the weights to the examples of some pieces, by AdamW and cross-entropy."""
+    logits, features, states = (
+        torch.cat([getattr(one, name) for one in found]) for name in ("logits", "features", "states")
+    )
+    torch.manual_seed(seed)
+    first, last = nn.Linear(len(FEATURES), UNITS), nn.Linear(UNITS, STATES)
+    net = nn.Sequential(first, nn.ReLU(), last)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    batches = max(1, len(states) // BATCH)
+    optimizer = torch.optim.AdamW(net.parameters(), RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=EPOCHS * batches)
+    for _ in range(EPOCHS):
+        for rows in torch.randperm(len(states)).chunk(batches):
+            loss = nn.functional.cross_entropy(logits[rows] + net(features[rows]), states[rows])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+    hidden, out = (
+        torch.cat([layer.weight, layer.bias[:, None]], dim=1).detach().numpy().astype(np.float32)
+        for layer in (first, last)
+    )
+    return ThemeWeights(hidden, out)
+
+
+def nats(found: Examples, weights: ThemeWeights | None) -> float:
+    """Return the cost of a piece in nats with these weights; without any, that of the network alone."""
+    shift = 0 if weights is None else torch.from_numpy(weights.shift(found.features.numpy().T).T.copy())
+    cost = nn.functional.cross_entropy(found.logits + shift, found.states, reduction="sum")
+    return float(cost) + found.left_out
+
+
+def cross_validated(found: Sequence[Examples], folds: int = 5) -> list[float]:
+    """Return the cost of each piece in nats, with weights that were fitted to the pieces of the other folds."""
+    costs = [0.0] * len(found)
+    for fold in range(folds):
+        inside = [i for i in range(len(found)) if i % folds == fold]
+        weights = fit([one for i, one in enumerate(found) if i not in inside])
+        for i in inside:
+            costs[i] = nats(found[i], weights)
+    return costs
