@@ -1,0 +1,104 @@
+"""The browser as a MIDI system: one input, which is what is played on the page, and one output, which it sounds.
+
+An event that has a due time sounds a constant delay after that. One without (the player's own, passed on by thru)
+sounds at once; where the page itself is the keyboard it has sounded there already, and is not sent back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from livebach.midi.active_notes import Sounding
+from livebach.midi.port_names import PortError
+from livebach.web.link import Link, Message
+
+NAME = "browser"
+"""The name of both ports."""
+
+Received = Callable[[bytes], None]
+
+
+class BrowserInput:
+    """What is played on the page. When the page goes, what it holds is released."""
+
+    def __init__(self, link: Link, received: Received) -> None:
+        self._link = link
+        self._received = received
+        self._held = Sounding()
+        self._closed = False
+        link.on({"midi": self._midi, "release": self._release})
+
+    @property
+    def alive(self) -> bool:
+        """Always: the server is started again where it has ended (`Link.check`), and until then nothing is held."""
+        return True
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._closed = True
+
+    def _midi(self, message: Message) -> None:
+        self._take(bytes(message["data"]))
+
+    def _take(self, data: bytes) -> None:
+        if not self._closed:
+            self._held.note(data)
+            self._received(data)
+
+    def _release(self, _message: Message) -> None:
+        for data in self._held.ends():
+            self._take(data)
+
+
+class BrowserOutput:
+    """What sounds on the page."""
+
+    def __init__(self, link: Link, heard: Callable[[], bool]) -> None:
+        self._link = link
+        self._heard = heard  # whether the page is the keyboard
+        self._closed = False
+
+    @property
+    def alive(self) -> bool:
+        """Always, as for the input."""
+        return True
+
+    def send(self, data: bytes, due_s: float | None = None) -> None:
+        """Send one MIDI message that is due at a time; without one, it sounds at once."""
+        if not self._closed and (due_s is not None or not self._heard()):
+            self._link.send({"type": "midi", "data": list(data), "due": due_s})
+
+    def close(self) -> None:
+        """Send no more."""
+        self._closed = True
+
+
+class BrowserSystem:
+    """The ports of one page's server."""
+
+    api = NAME
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._input: BrowserInput | None = None
+
+    def names(self, inputs: bool) -> list[str]:
+        """Return the one port there is."""
+        return [NAME]
+
+    def open_input(self, name: str, received: Received) -> BrowserInput:
+        """Hear what is played on the page."""
+        self._input = BrowserInput(self._link, received)
+        return self._input
+
+    def open_output(self, name: str) -> BrowserOutput:
+        """Sound on the page."""
+        return BrowserOutput(self._link, lambda: self._input is not None)
+
+    def virtual_input(self, title: str, received: Received) -> BrowserInput:
+        """Refuse: a browser has no virtual ports."""
+        raise PortError("the browser has no virtual MIDI ports")
+
+    def virtual_output(self, title: str) -> BrowserOutput:
+        """Refuse: a browser has no virtual ports."""
+        raise PortError("the browser has no virtual MIDI ports")

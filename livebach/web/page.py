@@ -1,0 +1,128 @@
+"""The page of one session, as the player sees it: its server, its ports, what it is shown, and what it asks for.
+
+Nothing here makes the caller wait: a turn of the loop leaves its parts in the link's queue, and they are put into words
+on the link's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+from livebach.config import Config, to_dict
+from livebach.controls import DIALS, Command
+from livebach.live.display import Sight
+from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
+from livebach.musician.status import Status
+from livebach.web.backend import NAME, BrowserSystem
+from livebach.web.link import Link, Message
+
+Commanded = Callable[[Command], None]
+
+
+class Page:
+    """Serves a page from its making on, until it is closed. `failure`: why it cannot."""
+
+    def __init__(self, config: Config) -> None:
+        self._keyboard, self._sounds = config.midi.input == NAME, config.midi.output == NAME
+        self._link = Link(hello(config), config.web.port)
+        self._settings: Config | None = None
+        self.system = BrowserSystem(self._link)
+        self.failure = self._link.wait_ready()
+
+    @property
+    def address(self) -> str:
+        """The address to open."""
+        return self._link.address
+
+    @property
+    def pid(self) -> int:
+        """The number of the server's process."""
+        return self._link.pid
+
+    def show_take(self, folder: str | None) -> None:
+        """Tell which folder the take is kept in, so that it can be had as a MIDI file."""
+        self._link.send({"type": "take", "folder": folder}, keep="take")
+
+    def obey(self, command: Commanded) -> None:
+        """Have the page's commands done. Where it is the keyboard or the loudspeaker, the music pauses when it goes."""
+
+        def pause(_message: Message) -> None:
+            if self._keyboard or self._sounds:
+                command(Command("panic"))
+
+        self._link.on({"command": lambda message: command(Command(message["name"], message["value"])), "pause": pause})
+
+    def watch(self, status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
+        """Show a turn of the loop."""
+        now_s = perf_counter()
+        self._link.send(lambda: turn(now_s, status, heard, sent))
+        if status.settings is not None and status.settings is not self._settings:
+            self._settings = settings = status.settings
+            self._link.send(lambda: {"type": "settings", "values": dial_values(settings)}, keep="settings")
+
+    def show(self, seen: Sight) -> None:
+        """Show a text or the ports; turns come by `watch`, with more in them."""
+        if seen.ports:
+            self._link.send({"type": "ports", "ports": [list(port) for port in seen.ports]}, keep="ports")
+        elif seen.text:
+            self._link.send({"type": "text", "text": seen.text, "level": seen.level})
+
+    def check(self) -> str | None:
+        """Start the server again if it has ended; a sentence when that was so."""
+        return self._link.check()
+
+    def close(self) -> None:
+        """End it; again does nothing."""
+        self._link.close()
+
+
+def hello(config: Config) -> Message:
+    """Return what a page is told first."""
+    first = config.midi.output_channel - 1
+    return {
+        "type": "hello",
+        "keyboard": config.midi.input == NAME,  # whether what is played on the page is heard
+        "sounds": config.midi.output == NAME,
+        "delay_ms": config.web.delay_ms,
+        "channels": list(range(first, first + (config.sound.voices or 1))),
+        "dials": list(DIALS),
+    }
+
+
+def turn(at_s: float, status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> Message:
+    """Return a turn of the loop as a message; times are seconds of the player's clock."""
+    mark = status.mark
+    return {
+        "type": "turn",
+        "at": at_s,
+        "state": status.state,
+        "mode": status.mode,
+        "bpm": status.bpm,
+        "metre": status.metre,
+        "bar": status.bar,
+        "beat": status.beat,
+        "missed": status.missed,
+        "load": status.load,
+        "player": status.player_keys,
+        "own": status.own_keys,
+        "heard": _notes(heard),
+        "sent": _notes(sent),
+        "mark": None if mark is None else [mark.quarters, mark.time_s],
+    }
+
+
+def _notes(events: Sequence[Event]) -> list[list[int]]:
+    return [list(to_bytes(event)) for event in events if isinstance(event, NoteOn | NoteOff)]
+
+
+def dial_values(config: Config) -> dict[str, str]:
+    """Return where each dial stands, as its positions are written."""
+    values: dict[str, dict[str, Any]] = to_dict(config)
+    out = {}
+    for name, dial in DIALS.items():
+        section, _, key = dial.setting.partition(".")
+        value = values[section][key]
+        out[name] = "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return out

@@ -1,0 +1,29 @@
+"""The first line that the player sends to the page's server. On stdin, as other users can read a command line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from livebach.web.access import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the server has to know first. Port 0: any that is free."""
+
+    keys: Keys
+    port: int
+    hello: dict[str, Any]
+
+    @classmethod
+    def read(cls, line: str) -> Start:
+        """Read the line that `line` returns."""
+        data = json.loads(line)
+        return cls(Keys(data["token"], data["cookie"]), data["port"], data["hello"])
+
+    def line(self) -> str:
+        """Return this as a line of JSON, without its end."""
+        keys = {"token": self.keys.token, "cookie": self.keys.cookie}
+        return json.dumps({**keys, "port": self.port, "hello": self.hello})

@@ -1,0 +1,55 @@
+// The WebSocket to the server: messages in and out, found again by itself when it is lost.
+
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 4000;
+
+export class Connection {
+  #socket = null;
+  #pauseMs = FIRST_PAUSE_MS;
+  #receivers;
+  #changed;
+
+  // receivers: {type: message => …}. changed: called with true when the connection is there, and with false when not.
+  constructor(receivers, changed) {
+    this.#receivers = receivers;
+    this.#changed = changed;
+    addEventListener("online", () => this.#retryNow());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#retryNow());
+    // A page that is left, perhaps into the browser's cache of pages, holds nothing.
+    addEventListener("pagehide", () => this.#socket?.close());
+    addEventListener("pageshow", (event) => event.persisted && this.#retryNow());
+    this.#open();
+  }
+
+  get open() {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  send(type, fields = {}) {
+    if (this.open) this.#socket.send(JSON.stringify({ type, ...fields }));
+  }
+
+  #open() {
+    const socket = new WebSocket(`ws://${location.host}/live`);
+    this.#socket = socket;
+    socket.onopen = () => {
+      this.#pauseMs = FIRST_PAUSE_MS;
+      this.#changed(true);
+    };
+    socket.onmessage = (event) => {
+      const message = JSON.parse(event.data);
+      this.#receivers[message.type]?.(message);
+    };
+    socket.onclose = () => {
+      if (this.#socket !== socket) return;
+      this.#socket = null;
+      this.#changed(false);
+      setTimeout(() => this.#retryNow(), this.#pauseMs);
+      this.#pauseMs = Math.min(LONGEST_PAUSE_MS, this.#pauseMs * 2);
+    };
+  }
+
+  #retryNow() {
+    if (this.#socket === null) this.#open();
+  }
+}

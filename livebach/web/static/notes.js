@@ -1,0 +1,68 @@
+// The notes of the built-in instruments, rendered by the server for some keys of each. A key in between takes the nearest
+// one's, at another speed: rates are exact, and so is the pitch.
+
+export const LOWEST = 21;
+const KEY_OF_A = 69;
+const HEAD_BYTES = 8;
+const MIDDLE = 62; // keys near this one are fetched first
+
+export class Notes {
+  #context;
+  #manifest;
+  #loaded = new Map(); // instrument -> Map of rendered key -> {layer: {buffer, loop}}
+  #loading = new Set();
+
+  // manifest: see livebach/web/notes.py
+  constructor(context, manifest) {
+    this.#context = context;
+    this.#manifest = manifest;
+  }
+
+  // Fetch the notes of an instrument. progress: called with the part that is there, 0 to 1.
+  async load(name, progress = () => {}) {
+    if (this.#loading.has(name)) return;
+    this.#loading.add(name);
+    const { keys, layers } = this.#manifest.instruments[name];
+    const loaded = this.#loaded.get(name) ?? new Map();
+    this.#loaded.set(name, loaded);
+    for (const key of [...keys].sort((a, b) => Math.abs(a - MIDDLE) - Math.abs(b - MIDDLE))) {
+      if (loaded.has(key)) continue;
+      const buffers = await Promise.all(layers.map((layer) => this.#fetch(`/notes/${name}/${key}/${layer}`)));
+      if (buffers.includes(null)) {
+        this.#loading.delete(name); // so that it is tried again
+        return;
+      }
+      loaded.set(key, Object.fromEntries(layers.map((layer, place) => [layer, buffers[place]])));
+      progress(loaded.size / keys.length);
+    }
+  }
+
+  // A layer: a head with the scale and the start of the loop, then samples of 16 bits.
+  async #fetch(path) {
+    try {
+      const answer = await fetch(path);
+      if (!answer.ok) return null;
+      const data = await answer.arrayBuffer();
+      const head = new DataView(data);
+      const scale = head.getFloat32(0, true), loop = head.getInt32(4, true);
+      const stored = new Int16Array(data, HEAD_BYTES);
+      const buffer = this.#context.createBuffer(1, stored.length, this.#manifest.rate);
+      const samples = buffer.getChannelData(0);
+      for (let at = 0; at < stored.length; at++) samples[at] = stored[at] * scale;
+      return { buffer, loop: loop < 0 ? null : loop / this.#manifest.rate };
+    } catch {
+      return null; // the server has gone: it is tried again
+    }
+  }
+
+  // The nearest key that is there: its layers, and the speed at which they have the pitch of this key, which lies some
+  // cents beside equal temperament at this pitch of A; null while nothing is there.
+  find(name, key, pitchOfA, cents) {
+    const loaded = this.#loaded.get(name);
+    if (!loaded?.size) return null;
+    const near = [...loaded.keys()].reduce((best, at) => (Math.abs(at - key) < Math.abs(best - key) ? at : best));
+    const wanted = pitchOfA * 2 ** ((key - KEY_OF_A) / 12 + cents / 1200);
+    const rendered = this.#manifest.pitch * 2 ** ((near - KEY_OF_A) / 12);
+    return { key: near, layers: loaded.get(near), rate: wanted / rendered };
+  }
+}

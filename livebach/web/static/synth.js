@@ -1,0 +1,206 @@
+// Sounds notes by Web Audio. The players' notes are kept apart; a note begins and ends at a stated time of this page.
+
+import { LOWEST } from "./notes.js";
+
+const PEDAL = 64, ALL_SOUND_OFF = 120, ALL_NOTES_OFF = 123;
+const PERCUSSION = 9;
+const QUICK_S = 0.03; // a note that is cut off dies away so quickly: without a click
+const SIDE = { you: -0.12, own: 0.12 };
+const MOST_VOICES = 40;
+const DECAY = Math.log(1000); // time constants in a decay by 60 dB
+const LEFT_OVER_S = 0.05; // from this on, page and audio clock are paired anew: the audio had stopped
+
+export class Synth {
+  late = 0; // notes that came after their time
+  latest = 0; // by how many ms at most
+  temperament = new Array(12).fill(0); // cents beside equal temperament, from C on
+  pitch = 440;
+  #notes;
+  #manifest;
+  #name = null;
+  #voices = []; // in the order in which they began
+  #pedals = new Set(); // "player channel"
+  #aheadS = -Infinity; // the audio clock's lead on the page's
+  #volume;
+  #room;
+
+  constructor(context, notes, manifest) {
+    this.context = context;
+    this.#notes = notes;
+    this.#manifest = manifest;
+    this.#volume = context.createGain();
+    this.#room = context.createGain();
+    this.output = context.createDynamicsCompressor(); // what is heard; no chord clips
+    for (const [name, value] of Object.entries({ threshold: -8, ratio: 14, knee: 6, attack: 0.002, release: 0.2 })) {
+      this.output[name].value = value;
+    }
+    const reverb = context.createConvolver();
+    reverb.buffer = roomOf(context);
+    this.#room.connect(reverb).connect(this.#volume);
+    this.#volume.connect(this.output).connect(context.destination);
+  }
+
+  get instrument() {
+    return this.#name;
+  }
+
+  set instrument(name) {
+    this.#name = name;
+  }
+
+  set volume(value) {
+    this.#volume.gain.setTargetAtTime(2.5 * value ** 2, this.context.currentTime, 0.02);
+  }
+
+  get sounding() {
+    return this.#voices.length;
+  }
+
+  // One MIDI message. atMs: when it is to sound, as performance.now() counts; without that, now.
+  play(data, who, atMs = null) {
+    const [status, first, second] = data;
+    const kind = status & 0xf0, channel = status & 0x0f;
+    if (channel === PERCUSSION) return;
+    const when = this.#when(atMs, kind === 0x90 && second > 0);
+    if (kind === 0x90 && second > 0) this.#on(who, channel, first, second, when);
+    else if (kind === 0x80 || kind === 0x90) this.#off(who, channel, first, when, atMs === null);
+    else if (kind === 0xb0) this.#control(who, channel, first, second, when);
+  }
+
+  // End everything at once: one player's, or all.
+  silence(who = null) {
+    const now = this.context.currentTime;
+    for (const voice of this.#voices) if (who === null || voice.who === who) this.#end(voice, now, QUICK_S);
+    this.#pedals = new Set([...this.#pedals].filter((place) => who !== null && !place.startsWith(who)));
+  }
+
+  // The audio clock moves in blocks: its largest lead is the true one. It is let go of slowly, as clocks drift.
+  #when(atMs, isOnset) {
+    const now = this.context.currentTime;
+    const lead = now - performance.now() / 1000;
+    this.#aheadS = Math.abs(lead - this.#aheadS) > LEFT_OVER_S ? lead : Math.max(lead, this.#aheadS - 1e-6);
+    if (atMs === null) return now;
+    const when = atMs / 1000 + this.#aheadS;
+    if (when < now && isOnset) {
+      this.late += 1;
+      this.latest = Math.max(this.latest, (now - when) * 1000);
+    }
+    return Math.max(now, when);
+  }
+
+  #on(who, channel, key, velocity, when) {
+    const found = this.#name && this.#notes.find(this.#name, key, this.pitch, this.temperament[key % 12]);
+    if (!found) return;
+    for (const voice of this.#of(who, channel, key)) this.#end(voice, when, QUICK_S);
+    if (this.#voices.length >= MOST_VOICES) this.#end(this.#voices[0], when, QUICK_S);
+    const voice = this.#voice(found, who, channel, key, velocity, when);
+    this.#voices.push(voice);
+  }
+
+  #voice(found, who, channel, key, velocity, when) {
+    const instrument = this.#manifest.instruments[this.#name];
+    const place = this.context.createStereoPanner();
+    place.pan.value = Math.max(-1, Math.min(1, SIDE[who] + (instrument.spread * (key - 64.5)) / 43.5));
+    place.connect(this.#volume);
+    const toRoom = this.context.createGain();
+    toRoom.gain.value = instrument.room;
+    place.connect(toRoom).connect(this.#room);
+    const voice = { who, channel, key, velocity, found, place, instrument, gains: [], sources: [], begins: when, down: true };
+    for (const layer of instrument.layers) {
+      if (layer !== "release") this.#layer(voice, layer, when);
+    }
+    voice.sources[0].onended = () => {
+      this.#voices = this.#voices.filter((other) => other !== voice);
+      setTimeout(() => place.disconnect(), 300); // a release noise may sound on
+    };
+    return voice;
+  }
+
+  // Have a layer of a note begin.
+  #layer({ found, velocity, instrument, place, gains, sources }, layer, when) {
+    const source = this.context.createBufferSource();
+    const { buffer, loop } = found.layers[layer];
+    source.buffer = buffer;
+    source.playbackRate.value = found.rate;
+    if (loop !== null) Object.assign(source, { loop: true, loopStart: loop, loopEnd: buffer.duration });
+    const gain = this.context.createGain();
+    gain.gain.value = instrument.gains[layer][velocity];
+    source.connect(gain).connect(place);
+    source.start(when);
+    if (layer !== "release") {
+      sources.push(source);
+      gains.push(gain);
+    }
+  }
+
+  #of(who, channel, key) {
+    return this.#voices.filter((voice) => voice.who === who && voice.channel === channel && voice.key === key);
+  }
+
+  // atOnce: what is to begin only later ends, too.
+  #off(who, channel, key, when, atOnce) {
+    for (const voice of this.#of(who, channel, key)) {
+      if (!voice.down) continue;
+      voice.down = false;
+      if (this.#pedals.has(`${who} ${channel}`)) voice.held = true;
+      else this.#damp(voice, atOnce ? when : Math.max(when, voice.begins));
+    }
+  }
+
+  #damp(voice, when) {
+    const { instrument, key } = voice;
+    voice.held = false;
+    if (key >= instrument.undamped) return;
+    if (instrument.layers.includes("release") && when >= voice.begins) this.#layer(voice, "release", when);
+    this.#end(voice, when, instrument.release_s[Math.max(0, Math.min(87, key - LOWEST))]);
+  }
+
+  #control(who, channel, control, value, when) {
+    const place = `${who} ${channel}`;
+    // The two messages that silence a channel are meant for all that sounds there.
+    const all = control === ALL_SOUND_OFF || control === ALL_NOTES_OFF;
+    const here = this.#voices.filter((voice) => voice.channel === channel && (all || voice.who === who));
+    if (control === PEDAL && value >= 64) {
+      this.#pedals.add(place);
+      return;
+    }
+    if (control === PEDAL || control === ALL_SOUND_OFF) this.#pedals.delete(place);
+    if (control === PEDAL) for (const voice of here) if (voice.held) this.#damp(voice, when);
+    if (control === ALL_SOUND_OFF) for (const voice of here) this.#end(voice, when, QUICK_S);
+    if (control === ALL_NOTES_OFF) for (const voice of here) this.#off(voice.who, channel, voice.key, when, true);
+  }
+
+  // Have a note die away from this time on, by 60 dB in these seconds; one that has not begun never does.
+  #end(voice, when, seconds) {
+    if (voice.ends !== undefined && voice.ends <= when) return;
+    voice.ends = when;
+    voice.down = voice.held = false;
+    for (const [place, source] of voice.sources.entries()) {
+      const { gain } = voice.gains[place];
+      if (when < voice.begins) gain.setValueAtTime(0, voice.begins);
+      else gain.setTargetAtTime(0, when, seconds / DECAY);
+      source.stop(when < voice.begins ? voice.begins : when + seconds);
+    }
+  }
+}
+
+// The answer of a small room to a clap: noise that dies away, darker as it does, the same each time.
+function roomOf(context) {
+  const seconds = 1.1, length = Math.round(seconds * context.sampleRate);
+  const buffer = context.createBuffer(2, length, context.sampleRate);
+  let state = 12345;
+  const noise = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 31 - 1;
+  };
+  for (let side = 0; side < 2; side++) {
+    const samples = buffer.getChannelData(side);
+    let dull = 0;
+    for (let at = 0; at < length; at++) {
+      const part = at / length;
+      dull += (0.65 - 0.5 * part) * (noise() - dull);
+      samples[at] = dull * Math.exp(-DECAY * part) * Math.min(1, at / 400);
+    }
+  }
+  return buffer;
+}
