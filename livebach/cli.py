@@ -23,6 +23,10 @@ from livebach.system import standard_streams
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "play": ("livebach.commands.play", "play a MIDI keyboard, and Bach goes on (what flags without a command mean)"),
+    "web": (
+        "livebach.commands.web",
+        "play in the browser: with the computer's keyboard, mouse, touch or MIDI keyboard",
+    ),
     "demo": ("livebach.commands.demo", "hear it without a keyboard: a phrase of Bach is played in, and it goes on"),
     "ports": ("livebach.commands.ports", "list the MIDI ports"),
     "panic": ("livebach.commands.panic", "silence a synth"),

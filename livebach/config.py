@@ -196,6 +196,15 @@ class Session(_Section):
 
 
 @dataclass(frozen=True, slots=True)
+class Web(_Section):
+    """The page in the browser."""
+
+    port: int = _setting(0, setting_rules.number(0, 65535, int))
+    delay_ms: float = _setting(30.0, setting_rules.number(0, 500))
+    open: bool = _setting(True, setting_rules.switch())
+
+
+@dataclass(frozen=True, slots=True)
 class Engine(_Section):
     """The network and how long before a tick it is asked."""
 
@@ -218,6 +227,7 @@ class Config:
     control: Control = field(default_factory=Control)
     session: Session = field(default_factory=Session)
     engine: Engine = field(default_factory=Engine)
+    web: Web = field(default_factory=Web)
 
     def __post_init__(self) -> None:
         last = self.midi.output_channel + (self.sound.voices or 1) - 1
@@ -231,7 +241,7 @@ class Config:
 
 
 _SECTIONS: dict[str, type[Any]] = {
-    kind.__name__.lower(): kind for kind in (Midi, Time, Turns, Sampling, Sound, Control, Session, Engine)
+    kind.__name__.lower(): kind for kind in (Midi, Time, Turns, Sampling, Sound, Control, Session, Engine, Web)
 }
 
 

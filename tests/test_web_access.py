@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from livebach.web.access import Gate, Keys, Request, Verdict, address
@@ -29,11 +31,23 @@ def cookie(gate: Gate) -> tuple[str, ...]:
 
 def test_token_gives_a_cookie_that_scripts_and_other_sites_cannot_use(gate: Gate, keys: Keys) -> None:
     """The address with the token is answered by a cookie: HttpOnly, SameSite=Strict, and not the token itself."""
-    path = address(keys, PORT).removeprefix(ORIGIN)
-    assert gate.judge(Request(path, (HOST,))) is Verdict.WELCOME
+    path = address(keys.token, PORT).removeprefix(ORIGIN)
+    for _ in range(2):
+        assert gate.judge(Request(path, (HOST,))) is Verdict.WELCOME
     attributes = gate.set_cookie().split("; ")
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(attributes)
     assert keys.token not in gate.set_cookie()
+
+
+def test_the_token_of_a_command_line_is_good_for_one_time(gate: Gate, keys: Keys) -> None:
+    """Who reads the address in the list of processes comes too late, also after the server was started again."""
+    path = address(keys.once, PORT).removeprefix(ORIGIN)
+    assert gate.judge(Request(path, ("evil.example:8123",))) is Verdict.WRONG_HOST
+    assert gate.judge(Request(path, (HOST,))) is Verdict.WELCOME
+    assert gate.judge(Request(path, (HOST,))) is Verdict.STRANGER
+    again = Gate(replace(keys, once=""), PORT)
+    assert again.judge(Request(path, (HOST,))) is Verdict.STRANGER
+    assert again.judge(Request("/?token=", (HOST,))) is Verdict.STRANGER
 
 
 def test_cookie_admits(gate: Gate) -> None:
@@ -102,6 +116,6 @@ def test_cookies_of_other_programs_do_not_matter(gate: Gate) -> None:
 def test_keys_are_new_each_time_and_hidden() -> None:
     """Two runs share no key, and no key shows in a message or traceback."""
     one, two = Keys(), Keys()
-    assert len({one.token, one.cookie, two.token, two.cookie}) == 4
+    assert len({one.token, one.once, one.cookie, two.token, two.once, two.cookie}) == 6
     assert one.token not in repr(one)
     assert one.cookie not in repr(one)

@@ -16,13 +16,13 @@ import pytest
 
 pytest.importorskip("websockets", reason="the page's server needs websockets (pip install websockets)")
 
-from waiting import until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from livebach.web.link import MOST_WAITING, Link
 from livebach.web.messages import LONGEST
 from livebach.web.server import HANDSHAKE_S, MOST_CONNECTIONS
+from tests.support.waiting import until
 
 LIMIT_S = 10.0
 

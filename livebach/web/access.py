@@ -1,7 +1,9 @@
 """Who may talk to the server: the browser that was given the token, and no other page in it. After Jupyter's model.
 
-The address that is opened holds a random token. The server answers with a cookie and an address without the token;
-from then on the cookie is asked for. SameSite=Strict keeps other sites from using it, HttpOnly keeps scripts from
+The address that is opened holds a random token. The server answers with a cookie, and has the browser go on to the
+address without the token; from then on the cookie is asked for. The address that is printed may be opened again. That
+which a browser is started with has a token of its own, which is good for one time: other users of the machine can read
+command lines. SameSite=Strict keeps other sites from using it, HttpOnly keeps scripts from
 reading it. Host is checked, as another site may have its name point to 127.0.0.1 (DNS rebinding), and Origin, as
 browsers let any page open a WebSocket to any address. Pure: sees requests as values.
 """
@@ -36,7 +38,7 @@ class Verdict(Enum):
     """What is done with a request."""
 
     ADMIT = "admit"
-    WELCOME = "welcome"  # the token was right: give the cookie, and send the browser to the address without it
+    WELCOME = "welcome"  # the token was right: give the cookie, and send the browser on to the address without it
     WRONG_HOST = "The Host of this request is not this server's."
     WRONG_ORIGIN = "The Origin of this request is not this server's page."
     STRANGER = "Open the address that livebach printed in the terminal: it holds the key to this page."
@@ -48,9 +50,10 @@ def _secret() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The token of the address and the value of the cookie, both random and of one run."""
+    """The tokens of the two addresses and the cookie's value, all random and of one run. An empty `once` is spent."""
 
     token: str = field(default_factory=_secret, repr=False)
+    once: str = field(default_factory=_secret, repr=False)
     cookie: str = field(default_factory=_secret, repr=False)
 
 
@@ -59,6 +62,7 @@ class Gate:
 
     def __init__(self, keys: Keys, port: int) -> None:
         self._keys = keys
+        self._tokens = {keys.token, keys.once} - {""}
         self._hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
         self._cookie_name = f"livebach-{port}"  # browsers do not tell the ports of a host apart
 
@@ -68,10 +72,9 @@ class Gate:
             return Verdict.WRONG_HOST
         if not self._is_own_origin(request):
             return Verdict.WRONG_ORIGIN
-        if self._has_cookie(request.cookie):
-            # The address with the token may be opened again: then the token is taken out of it again.
-            return Verdict.WELCOME if self._has_token(request.path) else Verdict.ADMIT
-        return Verdict.WELCOME if not request.upgrade and self._has_token(request.path) else Verdict.STRANGER
+        if not request.upgrade and self._has_token(request.path):
+            return Verdict.WELCOME
+        return Verdict.ADMIT if self._has_cookie(request.cookie) else Verdict.STRANGER
 
     def set_cookie(self) -> str:
         """Return the value of the header Set-Cookie that lets a browser in."""
@@ -82,11 +85,18 @@ class Gate:
         if request.upgrade or request.origin:
             # The Host was found right already; localhost and 127.0.0.1 are different origins to a browser.
             return tuple(request.origin) == (f"http://{request.host[0].lower()}",)
-        return all(site in ("same-origin", "none") for site in request.fetch_site) or self._has_token(request.path)
+        own = all(site in ("same-origin", "none") for site in request.fetch_site)
+        return (
+            own or _token_of(request.path) in self._tokens
+        )  # a link elsewhere that holds the token is the person's own
 
     def _has_token(self, path: str) -> bool:
-        given = parse_qs(urlsplit(path).query, max_num_fields=4).get("token", [""]) if "?" in path else [""]
-        return len(given) == 1 and secrets.compare_digest(given[0].encode(), self._keys.token.encode())
+        """Whether the path holds a token; the one that is good for one time is spent by that."""
+        given = _token_of(path)
+        found = next((token for token in self._tokens if secrets.compare_digest(given.encode(), token.encode())), None)
+        if found == self._keys.once:
+            self._tokens.discard(found)
+        return found is not None
 
     def _has_cookie(self, headers: Sequence[str]) -> bool:
         for header in headers:
@@ -100,6 +110,14 @@ class Gate:
         return False
 
 
-def address(keys: Keys, port: int) -> str:
-    """Return the address to open, with the token."""
-    return f"http://{HOST}:{port}/?token={keys.token}"
+def _token_of(path: str) -> str:
+    try:
+        given = parse_qs(urlsplit(path).query, max_num_fields=4).get("token", [])
+    except ValueError:
+        return ""
+    return given[0] if len(given) == 1 else ""
+
+
+def address(token: str, port: int) -> str:
+    """Return the address to open, with a token."""
+    return f"http://{HOST}:{port}/?token={token}"

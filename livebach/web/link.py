@@ -12,11 +12,11 @@ import json
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Any
 
-from livebach import child
+from livebach.system import subprocesses
 from livebach.web.access import Keys, address
 from livebach.web.start import Start
 
@@ -59,8 +59,13 @@ class Link:
 
     @property
     def address(self) -> str:
-        """The address to open, with the token. It is complete once `wait_ready` has returned."""
-        return address(self._keys, self._port)
+        """The address to show, with the token. It is complete once `wait_ready` has returned."""
+        return address(self._keys.token, self._port)
+
+    @property
+    def address_once(self) -> str:
+        """The address to start a browser with: good for one time."""
+        return address(self._keys.once, self._port)
 
     @property
     def pid(self) -> int:
@@ -99,6 +104,7 @@ class Link:
         if self._closed or self.alive or self._failure is not None:
             return None
         self._end(self._run)
+        self._keys = replace(self._keys, once="")
         self._run = self._started()
         for message in self._latest.values():
             self._run.queue.put(message)
@@ -114,7 +120,7 @@ class Link:
     # --- the process -------------------------------------------------------------------------------------------------
 
     def _started(self) -> _Run:
-        process = child.start(
+        process = subprocesses.start(
             "livebach.web.server",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -7,12 +7,15 @@ on the link's thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from time import perf_counter
-from typing import Any
+from typing import Any, Self
 
 from livebach.config import Config, to_dict
 from livebach.controls import DIALS, Command
+from livebach.errors import UserError
 from livebach.live.display import Sight
+from livebach.midi.backends import System
 from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
 from livebach.musician.status import Status
 from livebach.web.backend import NAME, BrowserSystem
@@ -22,19 +25,35 @@ Commanded = Callable[[Command], None]
 
 
 class Page:
-    """Serves a page from its making on, until it is closed. `failure`: why it cannot."""
+    """Serves a page from its making on, until it is closed."""
 
     def __init__(self, config: Config) -> None:
         self._keyboard, self._sounds = config.midi.input == NAME, config.midi.output == NAME
         self._link = Link(hello(config), config.web.port)
         self._settings: Config | None = None
-        self.system = BrowserSystem(self._link)
-        self.failure = self._link.wait_ready()
+        self.system: System = BrowserSystem(self._link)
+
+    @classmethod
+    def open(cls, config: Config) -> Self:
+        """Serve a page, and wait until it can be opened; UserError where it cannot be served."""
+        if find_spec("websockets") is None:
+            raise UserError("the page needs websockets: pip install websockets")
+        page = cls(config)
+        failure = page._link.wait_ready()
+        if failure is not None:
+            page.close()
+            raise UserError(f"the page cannot be served: {failure}")
+        return page
 
     @property
     def address(self) -> str:
         """The address to open."""
         return self._link.address
+
+    @property
+    def address_once(self) -> str:
+        """The address to start a browser with: good for one time."""
+        return self._link.address_once
 
     @property
     def pid(self) -> int:

@@ -102,7 +102,7 @@ class PageServer:
             server.close()
 
     def hear(self, message: dict[str, Any]) -> None:
-        """Pass on a message of the player's. Where the take lies is the server's affair: pages learn whether it is kept."""
+        """Pass on a message of the player's; where the take lies is not for the pages."""
         if message["type"] == "take":
             self._resources.take = message["folder"]
             message = {"type": "take", "kept": message["folder"] is not None}
@@ -127,7 +127,7 @@ class PageServer:
         )
         path = urlsplit(request.path).path
         if verdict is Verdict.WELCOME:
-            return Answer(303, more=(("Location", "/"), ("Set-Cookie", self._gate.set_cookie())))
+            return Answer(200, site.WELCOME, ".html", (("Set-Cookie", self._gate.set_cookie()),))
         if verdict is not Verdict.ADMIT:
             return site.text(403, verdict.value)
         if upgrade:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from livebach.web.access import Keys
@@ -21,9 +21,8 @@ class Start:
     def read(cls, line: str) -> Start:
         """Read the line that `line` returns."""
         data = json.loads(line)
-        return cls(Keys(data["token"], data["cookie"]), data["port"], data["hello"])
+        return cls(Keys(**data["keys"]), data["port"], data["hello"])
 
     def line(self) -> str:
         """Return this as a line of JSON, without its end."""
-        keys = {"token": self.keys.token, "cookie": self.keys.cookie}
-        return json.dumps({**keys, "port": self.port, "hello": self.hello})
+        return json.dumps({"keys": asdict(self.keys), "port": self.port, "hello": self.hello})

@@ -29,6 +29,11 @@ export class Connection {
     if (this.open) this.#socket.send(JSON.stringify({ type, ...fields }));
   }
 
+  // Give the connection up, as a network that breaks does; another one is opened soon.
+  drop() {
+    this.#socket?.close();
+  }
+
   #open() {
     const socket = new WebSocket(`ws://${location.host}/live`);
     this.#socket = socket;

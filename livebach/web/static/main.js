@@ -25,6 +25,7 @@ let turn = null;
 let ports = [];
 let synth = null;
 let manifest = null;
+const facts = { notes: "" };
 
 // --- what is played here ---------------------------------------------------------------------------------------------
 
@@ -109,7 +110,7 @@ async function prepareSound() {
   select("temperament", Object.keys(manifest.temperaments), remembered("temperament", hello.temperament), (name) => {
     synth.temperament = manifest.temperaments[name].cents;
   });
-  select("pitch", ["440", "442", "432", "430", "415", "392", "465"], remembered("pitch", String(hello.pitch)), (hz) => {
+  select("pitch", ["440", "442", "432", "430", "415", "392", "465"], remembered("pitch", String(hello.pitch ?? 440)), (hz) => {
     synth.pitch = Number(hz);
   });
   const volume = $("volume");
@@ -121,7 +122,7 @@ async function prepareSound() {
   };
   volume.addEventListener("input", setVolume);
   setVolume();
-  Object.assign(window, { livebach: { synth, clock, roll } }); // for tests that measure the page
+  Object.assign(window.livebach, { synth, notes });
 }
 
 const TITLES = {
@@ -137,7 +138,7 @@ const TITLES = {
 
 function select(id, names, chosen, act) {
   const list = $(id);
-  if (chosen && !names.includes(chosen) && id === "pitch") names = [chosen, ...names];
+  if (id === "pitch" && Number(chosen) > 0 && !names.includes(chosen)) names = [chosen, ...names];
   list.replaceChildren(...names.map((name) => new Option(TITLES[name] ?? name, name)));
   list.value = names.includes(chosen) ? chosen : names[0];
   list.addEventListener("change", () => {
@@ -228,7 +229,6 @@ function trace({ at, heard, sent, player, own, mark: beat, metre }) {
 
 // --- what is shown ---------------------------------------------------------------------------------------------------
 
-const facts = { notes: "" };
 
 function show() {
   const state = connection.open ? (turn?.state ?? "idle") : "away";
@@ -353,4 +353,5 @@ $("typing").addEventListener("change", (event) => {
 });
 $("settings").addEventListener("submit", (event) => event.preventDefault());
 addEventListener("pagehide", letGo);
+window.livebach = { clock, connection, roll }; // for whoever looks into the page, or measures it
 show();

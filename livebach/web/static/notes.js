@@ -18,6 +18,11 @@ export class Notes {
     this.#manifest = manifest;
   }
 
+  // Whether the notes of an instrument are all there.
+  complete(name) {
+    return this.#loaded.get(name)?.size === this.#manifest.instruments[name].keys.length;
+  }
+
   // Fetch the notes of an instrument. progress: called with the part that is there, 0 to 1.
   async load(name, progress = () => {}) {
     if (this.#loading.has(name)) return;

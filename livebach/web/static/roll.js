@@ -3,6 +3,7 @@
 import { isBlack, nameOf } from "./keys.js";
 
 const KEPT_S = 30;
+const REMEMBERED = 15;
 const PX_A_SECOND = 130;
 const LOWEST_SHOWN = 40, HIGHEST_SHOWN = 88; // widened where somebody plays beyond
 const LEFT_PX = 34, TOP_PX = 22;
@@ -18,6 +19,9 @@ export class Roll {
   #high = HIGHEST_SHOWN;
   #colours = {};
   #until = 0;
+  struck = { you: 0, own: 0 }; // notes since the page was opened
+  keys = { you: [], own: [] }; // the last of them
+  velocities = { you: [], own: [] };
 
   // now: a function that gives the time that is at the right edge, in s of the server's clock.
   constructor(canvas, now) {
@@ -30,6 +34,9 @@ export class Roll {
 
   strike(who, key, velocity, at) {
     this.end(who, key, at);
+    this.struck[who] += 1;
+    this.keys[who] = [...this.keys[who].slice(-REMEMBERED), key];
+    this.velocities[who] = [...this.velocities[who].slice(-REMEMBERED), velocity];
     this.#notes.push({ who, key, velocity, from: at, to: null });
     this.#low = Math.min(this.#low, key - 2);
     this.#high = Math.max(this.#high, key + 2);
@@ -58,10 +65,6 @@ export class Roll {
     this.#notes = [];
     this.#lines = [];
     this.#wake();
-  }
-
-  get size() {
-    return this.#notes.length;
   }
 
   #resized() {

@@ -1,0 +1,49 @@
+"""`livebach web`: play on a page in the browser, by the computer's keyboard, mouse, touch screen or a MIDI keyboard."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import closing
+
+from livebach.commands.flags import add_settings, settings
+from livebach.config import Config, with_value
+from livebach.live import assembly
+from livebach.live.display import Both, Display, TextSink
+from livebach.live.playing import play
+from livebach.live.signals import Stage
+from livebach.system.systemd import open_notifier
+from livebach.web.backend import NAME
+from livebach.web.browser import open_browser
+from livebach.web.page import Page
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_settings(parser)
+    parser.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Play until Ctrl-C or a signal; what sounds then is ended."""
+    config = assembly.seeded(_with_page(settings(args)))
+    network, stage = assembly.load_network(config.engine.checkpoint, config.engine.fast), Stage()
+    with (
+        stage.heeding_signals(),
+        closing(open_notifier()) as notifier,
+        closing(Page.open(config)) as page,
+        closing(Display(Both(TextSink(sys.stdout), page))) as display,
+    ):
+        display.say(f"The page: {page.address}")
+        if config.web.open and not args.no_browser:
+            open_browser(page.address_once)
+        play(config, network, stage, display, notifier, page)
+    return 0
+
+
+def _with_page(config: Config) -> Config:
+    """The settings with the page for each port that is not set."""
+    for name in ("input", "output"):
+        if getattr(config.midi, name) is None:
+            config = with_value(config, f"midi.{name}", NAME)
+    return config

@@ -1,0 +1,27 @@
+"""Writes the take so far, of the folder that is given, as a MIDI file to stdout: a process of the server's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from livebach.errors import UserError
+from livebach.live import session_log, session_midi
+
+
+def main() -> int:
+    """Write it; or say in one line on stderr why that cannot be."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+    try:
+        data = session_midi.midi(session_log.read(Path(sys.argv[1])))
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.buffer.write(data)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
