@@ -73,6 +73,7 @@ def test_the_wheel_matches_the_tree(wheel: Path) -> None:
     for path in [TOP / "config.yaml", *sorted((TOP / "checkpoints").glob("*.safetensors"))]:
         assert archive.read(f"livebach/_data/{path.relative_to(TOP).as_posix()}") == path.read_bytes()
     modules = {path.relative_to(TOP).as_posix() for path in (TOP / "livebach").rglob("*.py")}
+    modules |= {path.relative_to(TOP).as_posix() for path in (TOP / "livebach" / "web" / "static").iterdir()}
     assert modules <= set(archive.namelist())
 
 

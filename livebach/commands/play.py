@@ -1,24 +1,28 @@
-"""`livebach play`: play on named MIDI ports."""
+"""`livebach play`: play on named ports; a page in the browser may show and steer it, or be a port itself."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 from livebach.commands.flags import add_settings, settings
 from livebach.errors import UserError
 from livebach.live import assembly, playing
-from livebach.live.display import Display, open_display
+from livebach.live.display import Both, Display, Sink, terminal_sink
 from livebach.live.log_lines import FORMS, LEVELS, LogSink
 from livebach.live.signals import Stage
 from livebach.midi.ports import list_inputs, list_outputs
 from livebach.system.systemd import open_notifier
 
+BROWSER = "browser"
+"""As a port, the page in the browser."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_settings(parser)
+    parser.add_argument("--web", action="store_true", help="a page in the browser shows and steers it, too")
     parser.add_argument("--log", choices=tuple(FORMS), help="lines with time and level on stderr, not the live roll")
     parser.add_argument("--log-level", choices=LEVELS, default="info", help="the least that is logged")
 
@@ -29,13 +33,21 @@ def run(args: argparse.Namespace) -> int:
     _check_named("input", config.midi.input, "--in", config.midi.api)
     _check_named("output", config.midi.output, "--out", config.midi.api)
     network, stage = assembly.load_network(config.engine.checkpoint, config.engine.fast), Stage()
-    with stage.heeding_signals(), closing(open_notifier()) as notifier, closing(_display(args)) as display:
-        playing.play(config, network, stage, display, notifier)
+    sink: Sink = LogSink(sys.stderr, args.log, args.log_level) if args.log else terminal_sink()
+    with ExitStack() as stack:
+        stack.enter_context(stage.heeding_signals())
+        notifier = stack.enter_context(closing(open_notifier()))
+        page = None
+        if args.web or BROWSER in (config.midi.input, config.midi.output):
+            from livebach.web.page import Page  # only here: playing on MIDI ports alone gets no heavier
+
+            page = stack.enter_context(closing(Page.open(config)))
+            sink = Both(sink, page)
+        display = stack.enter_context(closing(Display(sink)))
+        if page is not None:
+            display.say(f"The page: {page.address}")
+        playing.play(config, network, stage, display, notifier, page)
     return 0
-
-
-def _display(args: argparse.Namespace) -> Display:
-    return Display(LogSink(sys.stderr, args.log, args.log_level)) if args.log else open_display()
 
 
 def _check_named(which: str, name: str | None, flag: str, api: str | None) -> None:

@@ -1,8 +1,8 @@
 """The process that hands the notes of the built-in instruments to the page's server, rendered where they are not yet.
 
-A line on stdin asks for the manifest, or for a layer of a key («piano 60 body»). The answer is its size as a line, then
-the bytes; size 0: there is no such thing. The process ends when stdin does. It is the only one of the page's that loads
-numpy, and is there only while a page fetches notes.
+A line on stdin asks for the manifest, the room, or a layer of a key («piano 60 body»). The answer is one line with
+its size, then the bytes; size 0: there is no such thing. The process ends when stdin does. Of the page's processes it
+alone loads numpy, and it is there only while a page fetches notes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import cache
 from livebach.sound.bank import Bank
 from livebach.sound.instruments import INSTRUMENTS, Instrument
 from livebach.sound.partials import RATE
+from livebach.sound.room import impulse_response
 from livebach.sound.temperaments import TEMPERAMENTS, cents
 from livebach.sound.tone import HIGHEST, LOWEST
 
@@ -37,6 +38,12 @@ def manifest() -> bytes:
             "temperaments": {name: {"cents": _beside_equal(name)} for name in TEMPERAMENTS},
         }
     ).encode()
+
+
+def room() -> bytes:
+    """Return the room's answer to an impulse: floats of 32 bits, little-endian, first those left, then those right."""
+    samples: bytes = impulse_response().astype("<f4").tobytes()
+    return samples
 
 
 def _facts(instrument: Instrument) -> dict[str, object]:
@@ -78,8 +85,8 @@ def layer(instrument: str, key: int, name: str) -> bytes:
 def answer(line: str) -> bytes:
     """Return what a line asks for."""
     words = line.split()
-    if words == ["manifest"]:
-        return manifest()
+    if len(words) == 1:
+        return {"manifest": manifest, "room": room}[words[0]]()
     return layer(words[0], int(words[1]), words[2])
 
 

@@ -10,6 +10,7 @@ import sys
 
 PATH = re.compile(r"/notes/([a-z]{1,16})/(\d{1,3})/([a-z]{1,16})")
 MANIFEST = "/notes/manifest.json"
+ROOM = "/notes/room"
 IDLE_S = 10.0
 """After so long without a request, the process that makes notes ends."""
 PATIENCE_S = 60.0
@@ -65,7 +66,5 @@ class NoteMaker:
 
 
 def _question(path: str) -> str | None:
-    if path == MANIFEST:
-        return "manifest"
     found = PATH.fullmatch(path)
-    return " ".join(found.groups()) if found else None
+    return " ".join(found.groups()) if found else {MANIFEST: "manifest", ROOM: "room"}.get(path)

@@ -53,7 +53,8 @@ def text(status: int, sentence: str) -> Answer:
 
 
 WELCOME = b"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/"><title>livebach</title><link rel="icon" href="/icon.svg">
+<html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">
+<title>livebach</title><link rel="icon" href="/icon.svg">
 <p><a href="/">To livebach</a></html>
 """
 """Sends the browser on. Not a redirect: a strict cookie is not sent along one that begins on another program's link."""

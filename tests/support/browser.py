@@ -103,8 +103,9 @@ class Session:
 
     def server_pid(self) -> int:
         """Return the number of the process that serves the page."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return next(int(pid) for pid in children if b"livebach.web.server" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()  # each thread has its own children
+        children = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+        return next(pid for pid in children if b"livebach.web.server" in Path(f"/proc/{pid}/cmdline").read_bytes())
 
     def close(self) -> None:
         """End both."""

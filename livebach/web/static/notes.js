@@ -42,6 +42,17 @@ export class Notes {
     }
   }
 
+  // The answer of a little room to an impulse, [left, right]; null where it cannot be had.
+  async room() {
+    const answer = await fetch("/notes/room").catch(() => null);
+    if (!answer?.ok) return null;
+    const samples = new Float32Array(await answer.arrayBuffer());
+    const length = samples.length / 2;
+    const buffer = this.#context.createBuffer(2, length, this.#manifest.rate);
+    for (const side of [0, 1]) buffer.copyToChannel(samples.subarray(side * length, (side + 1) * length), side);
+    return buffer;
+  }
+
   // A layer: a head with the scale and the start of the loop, then samples of 16 bits.
   async #fetch(path) {
     try {

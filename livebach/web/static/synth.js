@@ -34,9 +34,13 @@ export class Synth {
     for (const [name, value] of Object.entries({ threshold: -8, ratio: 14, knee: 6, attack: 0.002, release: 0.2 })) {
       this.output[name].value = value;
     }
-    const reverb = context.createConvolver();
-    reverb.buffer = roomOf(context);
-    this.#room.connect(reverb).connect(this.#volume);
+    notes.room().then((buffer) => {
+      if (buffer === null) return;
+      const reverb = context.createConvolver();
+      reverb.normalize = false;
+      reverb.buffer = buffer;
+      this.#room.connect(reverb).connect(this.#volume);
+    });
     this.#volume.connect(this.output).connect(context.destination);
   }
 
@@ -104,20 +108,21 @@ export class Synth {
     place.connect(this.#volume);
     const toRoom = this.context.createGain();
     toRoom.gain.value = instrument.room;
-    place.connect(toRoom).connect(this.#room);
-    const voice = { who, channel, key, velocity, found, place, instrument, gains: [], sources: [], begins: when, down: true };
+    toRoom.connect(this.#room);
+    const voice = { who, channel, key, velocity, found, instrument, begins: when, down: true };
+    Object.assign(voice, { outputs: [place, toRoom], gains: [], sources: [] });
     for (const layer of instrument.layers) {
       if (layer !== "release") this.#layer(voice, layer, when);
     }
     voice.sources[0].onended = () => {
       this.#voices = this.#voices.filter((other) => other !== voice);
-      setTimeout(() => place.disconnect(), 300); // a release noise may sound on
+      setTimeout(() => voice.outputs.forEach((node) => node.disconnect()), 300); // a release noise may sound on
     };
     return voice;
   }
 
   // Have a layer of a note begin.
-  #layer({ found, velocity, instrument, place, gains, sources }, layer, when) {
+  #layer({ found, velocity, instrument, outputs, gains, sources }, layer, when) {
     const source = this.context.createBufferSource();
     const { buffer, loop } = found.layers[layer];
     source.buffer = buffer;
@@ -125,7 +130,8 @@ export class Synth {
     if (loop !== null) Object.assign(source, { loop: true, loopStart: loop, loopEnd: buffer.duration });
     const gain = this.context.createGain();
     gain.gain.value = instrument.gains[layer][velocity];
-    source.connect(gain).connect(place);
+    source.connect(gain);
+    for (const node of outputs) gain.connect(node);
     source.start(when);
     if (layer !== "release") {
       sources.push(source);
@@ -182,25 +188,4 @@ export class Synth {
       source.stop(when < voice.begins ? voice.begins : when + seconds);
     }
   }
-}
-
-// The answer of a small room to a clap: noise that dies away, darker as it does, the same each time.
-function roomOf(context) {
-  const seconds = 1.1, length = Math.round(seconds * context.sampleRate);
-  const buffer = context.createBuffer(2, length, context.sampleRate);
-  let state = 12345;
-  const noise = () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 31 - 1;
-  };
-  for (let side = 0; side < 2; side++) {
-    const samples = buffer.getChannelData(side);
-    let dull = 0;
-    for (let at = 0; at < length; at++) {
-      const part = at / length;
-      dull += (0.65 - 0.5 * part) * (noise() - dull);
-      samples[at] = dull * Math.exp(-DECAY * part) * Math.min(1, at / 400);
-    }
-  }
-  return buffer;
 }

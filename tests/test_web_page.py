@@ -1,0 +1,243 @@
+"""The player's side of the page, without a server: its ports, what it is shown, and what it asks for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from livebach.config import Config, Midi, Sampling, Time, override
+from livebach.controls import DIALS, Command
+from livebach.live.daemon import Daemon
+from livebach.live.display import Sight
+from livebach.live.recorder import open_recorder
+from livebach.live.session_log import Header
+from livebach.midi.port_names import PortError
+from livebach.midi.ports import InputPort, OutputPort, Thru
+from livebach.music.events import Control as ControlEvent
+from livebach.music.events import NoteOff, NoteOn, Program, to_bytes
+from livebach.music.grid import Mark
+from livebach.musician.musician import Musician
+from livebach.musician.status import Status
+from livebach.testing import ManualClock, ScriptedEngine
+from livebach.web import page as page_module
+from livebach.web import take_file
+from livebach.web.backend import NAME, BrowserSystem
+from livebach.web.page import Page, dial_values, hello, turn
+from tests.support.daemon_rig import SCRIPT, START_S
+
+STATUS = Status(
+    "playing", "continue, mute", 90.0, "3/4", 2, 3, 8, (60,), (72, 76), 1, load=0.1, mark=Mark(5.0, 1.5, 0.6)
+)
+
+
+class FakeLink:
+    """A link without a server: what is sent is kept, and what a page sends is given to `receive`."""
+
+    def __init__(self, *_: object) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self._receivers: dict[str, Any] = {}
+
+    def on(self, receivers: dict[str, Any]) -> None:
+        """Have messages taken."""
+        self._receivers.update(receivers)
+
+    def send(self, message: Any, keep: str | None = None) -> None:
+        """Keep a message, as the server would read it."""
+        self.sent.append(json.loads(json.dumps(message() if callable(message) else message)))
+
+    def receive(self, **message: Any) -> None:
+        """Have a message come from the page."""
+        if message["type"] in self._receivers:
+            self._receivers[message["type"]](message)
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """Return what was sent of a type."""
+        return [message for message in self.sent if message["type"] == kind]
+
+
+# --- ports -----------------------------------------------------------------------------------------------------------
+
+
+def test_keys_of_the_page_are_heard_and_released_when_it_goes() -> None:
+    """What is played on the page comes in like from any port; what it holds is released when it goes, once."""
+    link = FakeLink()
+    heard: list[bytes] = []
+    port = InputPort.open(NAME, None, lambda data, _: heard.append(data), places=[BrowserSystem(link)])  # type: ignore[arg-type]
+    for data in ([0x90, 60, 64], [0x90, 64, 64], [0x80, 60, 0], [0xB0, 64, 127]):
+        link.receive(type="midi", data=data)
+    link.receive(type="release")
+    link.receive(type="release")
+    assert heard[4:] == [bytes((0x80, 64, 0)), bytes((0xB0, 64, 0))]
+    port.close()
+    link.receive(type="midi", data=[0x90, 60, 64])
+    assert len(heard) == 6
+
+
+def test_events_go_out_with_their_due_time() -> None:
+    """An event that is due at a time says so; one without a due time sounds at once."""
+    link = FakeLink()
+    port = OutputPort.open(NAME, places=[BrowserSystem(link)])  # type: ignore[list-item]
+    port.send(NoteOn(72, 80, 1), 12.5)
+    port.send_bytes(to_bytes(NoteOn(60, 80)))
+    assert link.sent == [
+        {"type": "midi", "data": [0x91, 72, 80], "due": 12.5},
+        {"type": "midi", "data": [0x90, 60, 80], "due": None},
+    ]
+
+
+def test_what_the_page_has_sounded_is_not_sent_back() -> None:
+    """Where the page is the keyboard, thru sends it nothing: the key has sounded there already."""
+    link = FakeLink()
+    system: Any = BrowserSystem(link)  # type: ignore[arg-type]
+    output = OutputPort.open(NAME, places=[system])
+    InputPort.open(NAME, None, lambda *_: None, places=[system])
+    thru = Thru(output.twin())
+    thru(to_bytes(NoteOn(60, 80)))
+    output.send(NoteOn(72, 80, 1), 1.0)
+    assert [message["data"] for message in link.sent] == [[0x91, 72, 80]]
+
+
+def test_the_browser_has_no_virtual_ports() -> None:
+    """A virtual port of the browser's is refused in one line."""
+    system = BrowserSystem(FakeLink())  # type: ignore[arg-type]
+    for make in (lambda: system.virtual_input("x", print), lambda: system.virtual_output("x")):
+        with pytest.raises(PortError, match="virtual"):
+            make()
+    assert system.names(inputs=True) == system.names(inputs=False) == [NAME]
+
+
+# --- what it is shown ------------------------------------------------------------------------------------------------
+
+
+def test_a_turn_in_words() -> None:
+    """A turn has the state, the keys, the notes that were struck and ended, and the last beat; and no controllers."""
+    heard, sent = [NoteOn(60, 70), ControlEvent(64, 127)], [NoteOff(72, 0, 1), NoteOn(76, 80, 1), Program(1)]
+    message = turn(3.5, STATUS, heard, sent)
+    assert message["heard"] == [[0x90, 60, 70]]
+    assert message["sent"] == [[0x81, 72, 0], [0x91, 76, 80]]
+    assert message["mark"] == [5.0, 1.5]
+    assert (message["at"], message["bar"], message["beat"], message["missed"]) == (3.5, 2, 3, 1)
+    assert json.loads(json.dumps(message))["own"] == [72, 76]
+
+
+def test_the_greeting_tells_what_the_page_is_for() -> None:
+    """The page learns whether it is keyboard and loudspeaker, livebach's channels, and the dials that there are."""
+    config = Config(midi=Midi(input=NAME, output="synth", output_channel=3))
+    greeting = hello(override(config, "sound.voices=2"))
+    assert (greeting["keyboard"], greeting["sounds"], greeting["channels"]) == (True, False, [2, 3])
+    assert set(greeting["dials"]) == set(DIALS)
+
+
+def test_dials_show_what_is_set() -> None:
+    """Each dial's value is written as it is set: a number without needless zeros, no value as null."""
+    config = override(override(Config(), "sampling.temperature=0.85"), "time.bpm=72")
+    values = dial_values(config)
+    assert values["tempo"] == "72"
+    assert values["temperature"] == "0.85"
+    assert values["density"] == "follow"
+    for name, value in values.items():
+        assert override(config, f"{DIALS[name].setting}={value}") == config
+
+
+@pytest.fixture
+def link(monkeypatch: pytest.MonkeyPatch) -> FakeLink:
+    """The link of the next page that is made."""
+    fake = FakeLink()
+    monkeypatch.setattr(page_module, "Link", lambda *_: fake)
+    return fake
+
+
+def test_settings_are_told_when_they_have_changed(link: FakeLink) -> None:
+    """The settings go out with the first turn, and again only when one has changed."""
+    page = Page(Config())
+    settings = Config()
+    for status in (STATUS, *[Status("idle", "duet", 90, "4/4", 0, 0, 0, (), (), 0, settings=settings)] * 2):
+        page.watch(status, (), ())
+    page.watch(Status("idle", "duet", 60, "4/4", 0, 0, 0, (), (), 0, settings=Config(time=Time(bpm=60))), (), ())
+    assert [message["values"]["tempo"] for message in link.of("settings")] == ["90", "60"]
+    assert len(link.of("turn")) == 4
+
+
+def test_texts_and_ports_are_shown(link: FakeLink) -> None:
+    """Texts and ports reach the page; a turn comes by `watch` alone."""
+    page = Page(Config())
+    page.show(Sight(text="hello", level="warning"))
+    page.show(Sight(ports=[("in: x", False)]))
+    page.show(Sight(state="playing"))
+    page.show_take("somewhere")
+    assert link.sent == [
+        {"type": "text", "text": "hello", "level": "warning"},
+        {"type": "ports", "ports": [["in: x", False]]},
+        {"type": "take", "folder": "somewhere"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("midi", "pauses"), [(Midi(NAME, NAME), True), (Midi("x", NAME), True), (Midi("x", "y"), False)]
+)
+def test_music_pauses_with_the_page_only_where_it_is_a_port(link: FakeLink, midi: Midi, pauses: bool) -> None:
+    """A page that only shows and steers a session on real ports stops nothing when it goes."""
+    asked: list[Command] = []
+    Page(Config(midi=midi)).obey(asked.append)
+    link.receive(type="command", name="tempo", value="up")
+    link.receive(type="pause")
+    assert asked == [Command("tempo", "up"), *[Command("panic")] * pauses]
+
+
+# --- with the musician -----------------------------------------------------------------------------------------------
+
+
+def test_a_daemon_is_played_and_paused_by_the_page(link: FakeLink) -> None:
+    """A phrase from the page is answered with due times on the grid; when the page goes, its keys and the music end."""
+    config = Config(midi=Midi(NAME, NAME), time=Time(bpm=120), sampling=Sampling(seed=1))
+    page, clock = Page(config), ManualClock(START_S)
+    musician = Musician(ScriptedEngine(SCRIPT), config, 1, START_S)
+    output = OutputPort.open(NAME, places=[page.system])
+    daemon = Daemon(musician, clock, output, thru=Thru(output.twin()), watch=page.watch)
+    InputPort(NAME, daemon.hear, [page.system], clock.now).check()
+    page.obey(daemon.command)
+    link.receive(type="midi", data=[0x90, 60, 64])
+    link.receive(type="midi", data=[0x80, 60, 0])
+    while not link.of("midi"):
+        daemon.turn()
+        clock.sleep_until(daemon.deadline_s())
+    (first,) = link.of("midi")
+    assert first["data"][:2] == [0x91, 72]
+    assert (first["due"] - START_S) / 0.125 == pytest.approx(round((first["due"] - START_S) / 0.125))
+    link.receive(type="midi", data=[0x90, 48, 64])
+    link.receive(type="release")
+    link.receive(type="pause")
+    daemon.turn()
+    status = musician.status()
+    assert (status.player_keys, status.own_keys) == ((), ())
+    assert [0x81, 72, 0] in [message["data"] for message in link.of("midi")]
+    before = len(link.of("midi"))
+    for _ in range(100):
+        clock.sleep_until(min(daemon.deadline_s(), clock.now() + 0.1))
+        daemon.turn()
+    assert not [m for m in link.of("midi")[before:] if m["data"][0] & 0xF0 == 0x90]
+
+
+# --- the take --------------------------------------------------------------------------------------------------------
+
+
+def test_a_take_that_goes_on_is_a_midi_file(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log of a take that is still being played, its last line cut off, makes a MIDI file; what is none is said."""
+    config = Config(sampling=Sampling(seed=1))
+    header = Header(config=page_module.to_dict(config), seed=1, start_s=0.0, checkpoint="default", sha256="0" * 64)
+    recorder = open_recorder(True, tmp_path, header, print)
+    assert recorder.folder is not None
+    with (recorder.folder / "session.jsonl").open("a") as file:
+        file.write('{"do": "adv')
+    monkeypatch.setattr("sys.argv", ["take_file", str(recorder.folder)])
+    assert take_file.main() == 0
+    assert capsysbinary.readouterr().out.startswith(b"MThd")
+    recorder.close()
+    monkeypatch.setattr("sys.argv", ["take_file", str(tmp_path / "nowhere")])
+    assert take_file.main() == 2
+    assert b"nowhere" in capsysbinary.readouterr().err
