@@ -50,6 +50,7 @@ READS_OR_WRITES = {
     "music/score_reader.py": {"io", "pathlib", "mido"},
     "music/midi_writer.py": {"io"},
     "network/checkpoint.py": {"os", "pathlib", "io"},
+    "network/touch_checkpoint.py": {"os", "pathlib"},
 }
 """The pure folders' modules that read or write a file, and with what."""
 SHARED_BY_COMMANDS = {"flags", "timing"}

@@ -12,15 +12,19 @@ from typing import Any
 from livebach.commands.flags import add_settings, settings
 from livebach.config import Config
 from livebach.errors import UserError
-from livebach.evaluation import rollout_report, rollout_runs
+from livebach.evaluation import rollout_report, rollout_runs, touch
 from livebach.evaluation.likelihood import MarkovKeys, Tally, tally
 from livebach.evaluation.roll_statistics import WINDOW
 from livebach.music.score_reader import CorpusError, Piece
 from livebach.network.checkpoint import CheckpointError, load
 from livebach.network.engine import Engine
+from livebach.network.touch import TouchNetwork
+from livebach.network.touch_checkpoint import TouchError
+from livebach.network.touch_checkpoint import load as load_touch
 from livebach.training.corpus import SPLITS, Corpus, load_corpus
+from livebach.training.performances import load_performances, split_performances
 
-ERRORS = (CorpusError, CheckpointError)
+ERRORS = (CorpusError, CheckpointError, TouchError)
 MOST_ROLLOUTS = 1000
 MOST_FRAMES = 1_000_000
 MOST_JOBS = 256
@@ -37,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="every figure, for programs, to standard output")
     parser.add_argument(
         "--given", action="store_true", help="also what a given top voice is worth to the keys below it"
+    )
+    parser.add_argument(
+        "--touch", action="store_true", help="the checkpoint is a touch network: its velocities, offsets and pedal"
     )
     group = parser.add_argument_group(
         "roll-outs", "with --rollouts the network plays on alone, and that is measured instead"
@@ -59,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None and args.out.exists():
         raise UserError(f"{args.out}: is there already, and nothing is overwritten")
     config = settings(args)
+    if args.touch:
+        return _touch(args, config)
     engine = Engine(load(args.checkpoint))
     corpus = load_corpus(args.data, engine.spec.steps_per_quarter, report=_aside)
     pieces = chosen(corpus, args.split, args.data)
@@ -68,6 +77,21 @@ def run(args: argparse.Namespace) -> int:
         report, table = _rollouts(args, config, corpus, pieces, engine.spec.steps_per_quarter), rollout_table
     report = {"checkpoint": str(args.checkpoint), "split": args.split, **report}
     print(json.dumps(report, indent=1) if args.json else table(report))
+    return 0
+
+
+def _touch(args: argparse.Namespace, config: Config) -> int:
+    """Measure a touch network on performances, which are split by work."""
+    if args.rollouts is not None or args.given:
+        raise UserError("--rollouts and --given do not go with --touch")
+    network = TouchNetwork(load_touch(args.checkpoint))
+    parts = split_performances(load_performances(args.data, report=_aside))
+    pieces = [piece for name in (SPLITS if args.split == "all" else (args.split,)) for piece in parts[name]]
+    if not pieces:
+        raise UserError(f"{args.data}: none of its works is in the split {args.split}; --split all takes them all")
+    found = touch.report(network, parts["train"], pieces, config.sampling.seed or 0, _aside)
+    found = {"checkpoint": str(args.checkpoint), "split": args.split, **found}
+    print(json.dumps(found, indent=1) if args.json else touch.table(found))
     return 0
 
 

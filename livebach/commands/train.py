@@ -28,14 +28,18 @@ if TYPE_CHECKING:
     from livebach.training.run_files import TrainConfig
 
 ERRORS = (CorpusError, checkpoints.CheckpointError)
+Spec = TypeVar("Spec")
 Config = TypeVar("Config")
-"""A dataclass of the settings of some training."""
+"""Dataclasses of a network's shape and of the settings of its training."""
 NEEDS_TORCH = "training needs PyTorch: pip install 'livebach[train]'"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="every MIDI file below it is read")
+    parser.add_argument(
+        "--touch", action="store_true", help="train the touch network (velocity, offset, pedal) on performances"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/livebach"), metavar="DIR", help="the run's folder")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
     start = "start from a checkpoint's weights; --set may make the network larger"
@@ -81,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise UserError(f"{NEEDS_TORCH} ({error})") from error
     try:
+        if args.touch:
+            return _run_touch(args)
         spec, config = _settings(args)
         with distributed.joined(config.device) as joined:
             return _run(args, spec, config, joined)
@@ -91,13 +97,37 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(str(error)) from error
 
 
+_NOT_WITH_TOUCH = ("start", "teacher", "played", "updates", "device", "tensorboard")
+
+
+def _run_touch(args: argparse.Namespace) -> int:
+    """Train the touch network; it is small, and the processor is enough."""
+    from livebach.training import touch_run
+
+    other = next((name for name in _NOT_WITH_TOUCH if getattr(args, name)), None)
+    if other is not None:
+        flag = {"start": "from"}.get(other, other)
+        raise UserError(f"--{flag} does not go with --touch: settings of its training are given by --set KEY=VALUE")
+    _check_minutes(args)
+    order = touch_run.Run(args.data, args.out, args.cache, args.resume, args.minutes, args.licence)
+    flags = {} if args.seed is None else {"seed": args.seed}
+    shape, config = settled(*touch_run.begun(order), args.set, flags)
+    with _interruptible() as stop:
+        stopped = touch_run.train(order, shape, config, lambda line: print(line, flush=True), stop)
+    return 130 if stopped else 0
+
+
+def _check_minutes(args: argparse.Namespace) -> None:
+    if args.minutes is not None and not args.minutes > 0:
+        raise UserError(f"--minutes must be more than 0, got {args.minutes}")
+
+
 def _run(args: argparse.Namespace, spec: NetworkSpec, config: TrainConfig, ranks: Ranks) -> int:
     from livebach.training.devices import reuse_freed_memory
     from livebach.training.loop import Trainer
     from livebach.training.run_files import STATE_FILE
 
-    if args.minutes is not None and not args.minutes > 0:
-        raise UserError(f"--minutes must be more than 0, got {args.minutes}")
+    _check_minutes(args)
     if (args.out / STATE_FILE).exists() and not args.resume:
         raise UserError(f"{args.out}: holds a run already: --resume goes on with it, another --out starts a new one")
     teachers = _teachers(args, spec)
@@ -192,9 +222,7 @@ def _settings(args: argparse.Namespace) -> tuple[NetworkSpec, TrainConfig]:
     return settled(spec, config, args.set, flags)
 
 
-def settled(
-    spec: NetworkSpec, config: Config, assignments: Sequence[str], flags: Mapping[str, Any]
-) -> tuple[NetworkSpec, Config]:
+def settled(spec: Spec, config: Config, assignments: Sequence[str], flags: Mapping[str, Any]) -> tuple[Spec, Config]:
     """A network's and its training's settings with flags put in, then KEY=VALUE; UserError for what is none of them."""
     values = dict(flags)
     for assignment in assignments:
@@ -209,7 +237,7 @@ def settled(
     return _replaced(spec, ours), _replaced(config, theirs)
 
 
-def _parted(values: dict[str, Any], spec: NetworkSpec, config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def _parted(values: dict[str, Any], spec: Any, config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     names = [{f.name for f in fields(x)} for x in (spec, config)]
     unknown = sorted(set(values) - names[0] - names[1])
     if unknown:

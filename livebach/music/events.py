@@ -10,6 +10,8 @@ from dataclasses import dataclass
 CHANNELS = 16
 MAX_DATA = 127
 SUSTAIN = 64
+PEDAL_DOWN = 64
+"""A sustain pedal at this value or above is down."""
 ALL_SOUND_OFF = 120
 ALL_NOTES_OFF = 123
 PULSE, START, CONTINUE, STOP = 0xF8, 0xFA, 0xFB, 0xFC

@@ -15,6 +15,7 @@ import numpy as np
 from mido.midifiles.meta import KeySignatureError
 from numpy.typing import NDArray
 
+from livebach.music.events import PEDAL_DOWN, SUSTAIN
 from livebach.music.metre import Metre, metre_track
 from livebach.music.roll import HIGH_KEY, LOW_KEY, ONSET, Frames, Note, frames_from_notes
 
@@ -38,12 +39,14 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A MIDI file on the grid: notes, the metres with the tick where each starts, ticks in all."""
+    """A MIDI file on the grid: notes, the metres with the tick where each starts, ticks in all, the pedal's moves."""
 
     notes: tuple[Note, ...]
     metres: tuple[tuple[int, Metre], ...]
     length: int
     steps_per_quarter: int
+    pedal: tuple[tuple[int, bool], ...] = ()
+    """The tick of each, and whether the sustain pedal is down from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ def _score_of(path: Path, timed: Iterable[tuple[int, mido.Message]], scale: floa
     open_notes: dict[tuple[int, int], list[tuple[int, int]]] = {}
     notes: list[Note] = []
     metres: dict[int, Metre] = {}
+    pedal: list[tuple[int, bool]] = []
     clock, last = 0, MAX_TICKS / scale
     for clock, message in timed:
         if clock > last:
@@ -108,6 +112,8 @@ def _score_of(path: Path, timed: Iterable[tuple[int, mido.Message]], scale: floa
         tick = round(clock * scale)
         if message.type == "time_signature":
             metres[tick] = _metre_of(path, message.numerator, message.denominator)
+        elif message.type == "control_change" and message.control == SUSTAIN:
+            pedal.append((tick, message.value >= PEDAL_DOWN))
         elif message.type in ("note_on", "note_off") and message.channel != PERCUSSION_CHANNEL:
             sounding = open_notes.setdefault((message.channel, message.note), [])
             if message.type == "note_on" and message.velocity > 0:
@@ -117,7 +123,7 @@ def _score_of(path: Path, timed: Iterable[tuple[int, mido.Message]], scale: floa
                 notes.append(Note(message.note, start, max(tick, start + 1), velocity))
     end = round(clock * scale)
     notes += [Note(key, s, max(end, s + 1), v) for (_, key), rest in open_notes.items() for s, v in rest]
-    return _checked(path, notes, metres, steps_per_quarter)
+    return _checked(path, notes, metres, steps_per_quarter, tuple(pedal))
 
 
 def _metre_of(path: Path, numerator: int, denominator: int) -> Metre:
@@ -127,7 +133,9 @@ def _metre_of(path: Path, numerator: int, denominator: int) -> Metre:
         raise CorpusError(f"{path}: {error}") from error
 
 
-def _checked(path: Path, notes: list[Note], metres: dict[int, Metre], steps_per_quarter: int) -> Score:
+def _checked(
+    path: Path, notes: list[Note], metres: dict[int, Metre], steps_per_quarter: int, pedal: tuple[tuple[int, bool], ...]
+) -> Score:
     if not any(LOW_KEY <= n.key <= HIGH_KEY for n in notes):
         raise CorpusError(f"{path}: no note between {LOW_KEY} and {HIGH_KEY}")
     length = max(n.end for n in notes)
@@ -135,7 +143,7 @@ def _checked(path: Path, notes: list[Note], metres: dict[int, Metre], steps_per_
     if not changes or changes[0][0] > 0:
         changes.insert(0, (0, Metre(4, 4)))
     notes.sort(key=lambda n: (n.start, n.key))
-    return Score(tuple(notes), tuple(changes), length, steps_per_quarter)
+    return Score(tuple(notes), tuple(changes), length, steps_per_quarter, pedal)
 
 
 def upbeat_ticks(score: Score) -> int:

@@ -16,6 +16,7 @@ from livebach.music.events import (
     ALL_NOTES_OFF,
     ALL_SOUND_OFF,
     MAX_DATA,
+    PEDAL_DOWN,
     SUSTAIN,
     Control,
     Event,
@@ -26,8 +27,6 @@ from livebach.music.events import (
 from livebach.music.roll import HIGH_KEY, HOLD, KEYS, LOW_KEY, OFF, ONSET, Frame
 
 RESET_CONTROLLERS = 121
-PEDAL_DOWN = 64
-"""A sustain pedal at this value or above is down."""
 TOUCH_WEIGHT = 0.2
 """How much the newest velocity moves the mean."""
 Bools = NDArray[np.bool_]  # [88]

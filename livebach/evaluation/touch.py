@@ -1,0 +1,272 @@
+"""What a touch network is worth on pieces that it has not heard: forced, and playing on alone after eight bars.
+
+Forced: everything that was played before a note is known, of its own tick the notes above it. Playing on alone, the
+network plays the notes of the next sixteen bars as it does at play, by chance too, and only the first eight were heard.
+The tables are the reference: counts, in the training pieces, of what came after the same past.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.music.touch import OFFSETS, PEDALS, STEPS_PER_QUARTER, Pedal, Performance
+from livebach.musician.touch import Sounded, TouchPlayer
+from livebach.network.touch import TouchNetwork
+from livebach.training import touch_rows
+from livebach.training.touch_rows import Score
+
+HEARD_BARS, PLAYED_BARS = 8, 16
+FEWEST_HEARD, FEWEST_PLAYED = 16, 32
+"""Notes without which playing on alone is not measured."""
+PRIOR = 0.1
+"""Added to each count of a table."""
+NONE = 9
+"""In a table's keys: there was nothing."""
+
+
+# --- references ------------------------------------------------------------------------------------------------------
+
+
+def offset_pasts(piece: Performance) -> Iterator[Hashable]:
+    """What a table knows of each note.
+
+    The offset of the note above in its tick, of the last tick with notes, the tick in the beat, what was there in the
+    beat before, and the gap.
+    """
+    last, above, gap, there = NONE, NONE, 0, {}
+    first = 0
+    for i in range(len(piece.key)):
+        tick = int(piece.tick[i])
+        if i and tick != piece.tick[i - 1]:
+            gap, above = min(tick - int(piece.tick[i - 1]), 4), NONE
+            last = int(piece.offset[first])
+            there[int(piece.place[piece.tick[first], 0]) % STEPS_PER_QUARTER] = last
+            first = i
+        phase = int(piece.place[tick, 0]) % STEPS_PER_QUARTER
+        yield above, last, phase, there.get(phase, NONE), gap
+        above = int(piece.offset[i])
+
+
+def pedal_pasts(piece: Performance) -> Iterator[Hashable]:
+    """What a table knows of each tick: was the pedal down, the tick in the beat, a downbeat, a note, how long since."""
+    struck, down, since = set(piece.tick.tolist()), False, 0
+    for tick, kind in enumerate(piece.pedal.tolist()):
+        position, beat, _ = piece.place[tick].tolist()
+        yield down, position % beat, position == 0, tick in struck, min(since, 4)
+        down = Pedal(kind).down
+        since = 0 if kind in (Pedal.PRESSED, Pedal.LIFTED, Pedal.CHANGED) else since + 1
+
+
+class Table:
+    """Counts of what followed each past."""
+
+    def __init__(self, values: int, pasts: Callable[[Performance], Iterator[Hashable]], name: str) -> None:
+        self._pasts, self._name = pasts, name
+        self._counts: defaultdict[Hashable, NDArray[np.float64]] = defaultdict(lambda: np.full(values, PRIOR))
+
+    def count(self, pieces: Sequence[Performance]) -> Table:
+        """Take in these pieces."""
+        for piece in pieces:
+            for past, value in zip(self._pasts(piece), getattr(piece, self._name).tolist(), strict=True):
+                self._counts[past][value] += 1
+        return self
+
+    def nats(self, piece: Performance) -> float:
+        """What a piece costs."""
+        values = getattr(piece, self._name).tolist()
+        chances = (self._counts[past] for past in self._pasts(piece))
+        return float(sum(-np.log(c[v] / c.sum()) for c, v in zip(chances, values, strict=True)))
+
+
+def tables(pieces: Sequence[Performance]) -> tuple[Table, Table]:
+    """Of offsets and of the pedal, counted in these pieces."""
+    return Table(OFFSETS, offset_pasts, "offset").count(pieces), Table(PEDALS, pedal_pasts, "pedal").count(pieces)
+
+
+# --- forced ----------------------------------------------------------------------------------------------------------
+
+
+def correlation(a: NDArray[Any], b: NDArray[Any]) -> float | None:
+    """Pearson's r; None where one of both does not vary."""
+    return None if np.std(a) == 0 or np.std(b) == 0 else float(np.corrcoef(a, b)[0, 1])
+
+
+def forced(network: TouchNetwork, score: Score) -> dict[str, Any]:
+    """Velocity, offset and pedal where everything before is known."""
+    piece, rows = score.piece, touch_rows.forced(score)
+    mixture = network.velocities(rows.features.astype(np.float32), rows.mean, rows.matched)
+    nats, expected = mixture.nats(piece.velocity), mixture.moments()[0]
+    new = score.matches[:, 0] < 0
+    offsets = network.offsets(score.offsets.astype(np.float32))
+    pedals = network.pedals(score.pedals.astype(np.float32), score.was_down)
+    return {
+        "velocity_nats": float(nats.sum()),
+        "velocity_r": correlation(expected, piece.velocity),
+        "new_notes": int(new.sum()),
+        "new_velocity_nats": float(nats[new].sum()),
+        "offset_nats": float(-offsets[np.arange(len(offsets)), piece.offset].sum()),
+        "pedal_nats": float(-pedals[np.arange(len(pedals)), piece.pedal].sum()),
+    }
+
+
+# --- playing on alone ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The ticks that are heard, and those that are played after them."""
+
+    heard: range
+    played: range
+
+
+def stretch_of(piece: Performance) -> Stretch | None:
+    """Eight bars that are heard and up to sixteen that are played; None where there is too little."""
+    bars = np.flatnonzero(piece.place[:, 0] == 0).tolist()
+    if len(bars) <= HEARD_BARS:
+        return None
+    middle = bars[HEARD_BARS]
+    end = bars[HEARD_BARS + PLAYED_BARS] if len(bars) > HEARD_BARS + PLAYED_BARS else piece.ticks
+    notes = np.searchsorted(piece.tick, [middle, end])
+    if notes[0] < FEWEST_HEARD or notes[1] - notes[0] < FEWEST_PLAYED:
+        return None
+    return Stretch(range(middle), range(middle, end))
+
+
+def play_on(network: TouchNetwork, piece: Performance, stretch: Stretch, seed: int) -> NDArray[np.int64]:
+    """The velocities that the network gives the notes of a stretch, in their order."""
+    player, out, sounding = TouchPlayer(network, seed), list[int](), dict[int, int]()
+    starts = np.searchsorted(piece.tick, np.arange(stretch.played.stop + 1)).tolist()
+    for tick in range(stretch.played.stop):
+        part = slice(starts[tick], starts[tick + 1])
+        keys, place = piece.key[part].tolist(), tuple(piece.place[tick].tolist())
+        held = [key for key, end in sounding.items() if end > tick and key not in keys]
+        pedal = Pedal(int(piece.pedal[tick]))
+        if tick in stretch.heard:
+            touch = map(Sounded, piece.velocity[part].tolist(), piece.offset[part].tolist())
+            player.hear(dict(zip(keys, touch, strict=True)), {}, held, place, pedal, pedal)
+        else:
+            played = player.play(keys, {}, held, place)
+            out += [played[key].velocity for key in keys]
+            player.hear({}, played, held, place, player.pedal(keys, held, place))
+        sounding = {key: end for key, end in sounding.items() if end > tick}
+        sounding |= dict(zip(keys, piece.end[part].tolist(), strict=True))
+    return np.array(out)
+
+
+def chord_lead(piece: Performance, notes: slice, velocity: NDArray[Any]) -> float | None:
+    """How much louder the top note of a chord is than its bottom note, on the mean; None where there is no chord."""
+    ticks = piece.tick[notes]
+    first = np.flatnonzero(np.append(True, ticks[1:] != ticks[:-1]))
+    last = np.append(first[1:], len(ticks)) - 1
+    chords = last > first
+    return float((velocity[first] - velocity[last])[chords].mean()) if chords.any() else None
+
+
+def alone(network: TouchNetwork, piece: Performance, seed: int) -> dict[str, Any] | None:
+    """How what is played on alone compares with the pianist; None where the piece is too short."""
+    stretch = stretch_of(piece)
+    if stretch is None:
+        return None
+    start, stop = np.searchsorted(piece.tick, [stretch.played.start, stretch.played.stop]).tolist()
+    notes = slice(start, stop)
+    played, real = play_on(network, piece, stretch, seed), piece.velocity[notes]
+    return {
+        "notes": stop - start,
+        "r": correlation(played, real),
+        "spread": float(np.std(played)),
+        "real_spread": float(np.std(real)),
+        "chord_lead": chord_lead(piece, notes, played),
+        "real_chord_lead": chord_lead(piece, notes, real),
+    }
+
+
+# --- the report ------------------------------------------------------------------------------------------------------
+
+
+def report(
+    network: TouchNetwork,
+    train: Sequence[Performance],
+    pieces: Sequence[Performance],
+    seed: int,
+    told: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """All figures piece by piece and pooled, as plain JSON values. The tables are counted in the pieces of `train`."""
+    offset_table, pedal_table = tables(train)
+    rows: list[dict[str, Any]] = []
+    for piece in pieces:
+        row: dict[str, Any] = {"name": piece.name, "notes": len(piece.key), "ticks": piece.ticks}
+        row |= forced(network, touch_rows.read_score(piece))
+        row |= {"offset_table_nats": offset_table.nats(piece), "pedal_table_nats": pedal_table.nats(piece)}
+        rows.append({**row, "alone": alone(network, piece, seed)})
+        told(f"{len(rows)} of {len(pieces)}: {piece.name}")
+    composers = sorted({row["name"].partition("/")[0] for row in rows if "/" in row["name"]})
+    by_composer = {c: pooled([row for row in rows if row["name"].startswith(c + "/")]) for c in composers}
+    return {"pooled": pooled(rows), "composers": by_composer, "pieces": rows}
+
+
+def pooled(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of several pieces: costs are pooled, everything else is a mean over pieces."""
+    notes, ticks = sum(row["notes"] for row in rows), sum(row["ticks"] for row in rows)
+    new, quarters = sum(row["new_notes"] for row in rows), ticks / STEPS_PER_QUARTER
+    found = [row["alone"] for row in rows if row["alone"]]
+
+    def total(name: str) -> float:
+        return float(sum(row[name] for row in rows))
+
+    def mean(values: Sequence[float | None]) -> float | None:
+        there = [value for value in values if value is not None]
+        return float(np.mean(there)) if there else None
+
+    return {
+        "notes": notes,
+        "velocity_nats_per_note": total("velocity_nats") / notes,
+        "velocity_r": mean([row["velocity_r"] for row in rows]),
+        "new_notes": new,
+        "velocity_nats_per_new_note": total("new_velocity_nats") / new if new else None,
+        "offset_nats_per_quarter": total("offset_nats") / quarters,
+        "offset_table_nats_per_quarter": total("offset_table_nats") / quarters,
+        "pedal_nats_per_tick": total("pedal_nats") / ticks,
+        "pedal_table_nats_per_tick": total("pedal_table_nats") / ticks,
+        "alone_pieces": len(found),
+        "alone_r": mean([row["r"] for row in found]),
+        "alone_spread": mean([row["spread"] / row["real_spread"] for row in found if row["real_spread"]]),
+        "alone_chord_lead": mean([row["chord_lead"] for row in found]),
+        "real_chord_lead": mean([row["real_chord_lead"] for row in found]),
+    }
+
+
+COLUMNS = {
+    "notes": "notes",
+    "velocity_nats_per_note": "velocity",
+    "velocity_r": "r",
+    "velocity_nats_per_new_note": "new notes",
+    "offset_nats_per_quarter": "offset",
+    "offset_table_nats_per_quarter": "(table)",
+    "pedal_nats_per_tick": "pedal",
+    "pedal_table_nats_per_tick": "(table)",
+    "alone_r": "alone: r",
+    "alone_spread": "spread",
+    "alone_chord_lead": "top-bottom",
+}
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures for a person to read."""
+    rows = [f"{'':34}" + "".join(f"{label:>11}" for label in COLUMNS.values())]
+    rows += [_row(row["name"], pooled([row])) for row in found["pieces"]]
+    rows += [_row(f"all of {composer}", row) for composer, row in found["composers"].items()]
+    rows.append(_row(f"all {len(found['pieces'])} pieces", found["pooled"]))
+    return "\n".join(rows)
+
+
+def _row(label: str, figures: dict[str, Any]) -> str:
+    cells = (figures[name] for name in COLUMNS)
+    shown = ("-" if cell is None else f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells)
+    return f"{label:34}" + "".join(f"{cell:>11}" for cell in shown)

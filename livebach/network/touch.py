@@ -1,0 +1,169 @@
+"""The touch network at play: how hard a key is struck, how long after its tick, and what the pedal does.
+
+Three small perceptrons over the features of `touch_memory` and `velocity_memory`, in numpy. A velocity's distribution
+mixes discretised logistic ones (Salimans et al., PixelCNN++, 2017). Some are free. The others are at velocities
+that were heard: of this note in the same turn, and of the nearest note.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.music.touch import OFFSETS, PEDALS, Pedal
+from livebach.network.touch_checkpoint import TouchCheckpoint, TouchError
+from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_CENTRE, VELOCITY_UNIT, Array
+from livebach.network.touch_shape import FREE, MIXTURE, NEAREST_SCALE, TURN_SCALE
+from livebach.network.velocity_memory import NEAREST_VELOCITY
+
+PAIR_TOLERANCE = 2e-3
+SMALLEST_SCALE, LARGEST_SCALE = -6.5, 2.0
+_OUT_OF_REACH = np.float32(-1e4)
+_SCALE_BIAS: Array = np.array([-1.0] * FREE + [TURN_SCALE] * 2 + [NEAREST_SCALE], np.float32)
+_NEAREST = NOTE_FEATURES + OFFSETS + NEAREST_VELOCITY
+MAY_FOLLOW: NDArray[np.bool_] = np.array(
+    [[kind in (Pedal.UP, Pedal.PRESSED) for kind in Pedal], [kind not in (Pedal.UP, Pedal.PRESSED) for kind in Pedal]]
+)
+"""[down before, PEDALS]: what the pedal can do."""
+
+
+class Perceptron:
+    """Three hidden layers; the last two are read. The scaling of the features is folded into the first."""
+
+    def __init__(self, weights: dict[str, Array], name: str) -> None:
+        def layer(part: str) -> tuple[Array, Array]:
+            return weights[f"{name}.{part}.weight"].T.copy(), weights[f"{name}.{part}.bias"].copy()
+
+        first, bias = layer("first")
+        scale, mean = weights[f"{name}.scale"], weights[f"{name}.mean"]
+        first[: len(scale)] *= scale[:, None]
+        self.first, self.bias = first, bias - mean @ first[: len(mean)]
+        self.second, self.third, self.out = layer("second"), layer("third"), layer("out")
+
+    def begin(self, features: Array) -> Array:
+        """The first layer of some of the features [n, ≤ inputs], which are the first of all; before its threshold."""
+        return features @ self.first[: features.shape[-1]] + self.bias
+
+    def finish(self, begun: Array) -> Array:
+        """What comes out, of what `begin` gave."""
+        second = np.maximum(np.maximum(begun, 0) @ self.second[0] + self.second[1], 0)
+        third = np.maximum(second @ self.third[0] + self.third[1], 0)
+        wide = len(self.second[1])
+        out: Array = second @ self.out[0][:wide] + third @ self.out[0][wide:] + self.out[1]
+        return out
+
+    def __call__(self, features: Array) -> Array:
+        """Everything at once: [n, inputs] to [n, outputs]."""
+        return self.finish(self.begin(features))
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """The velocities of n notes: log weights, means and log scales of the mixture's parts [n, MIXTURE], in units."""
+
+    log_weight: Array
+    mean: Array
+    log_scale: Array
+
+    def moments(self) -> tuple[Array, Array]:
+        """Mean and standard deviation [n], as MIDI velocities."""
+        weight = np.exp(self.log_weight)
+        mean = (weight * self.mean).sum(axis=-1)
+        scale = np.exp(self.log_scale) * np.float32(np.pi / np.sqrt(3))
+        variance = (weight * (scale**2 + (self.mean - mean[:, None]) ** 2)).sum(axis=-1)
+        return VELOCITY_CENTRE + VELOCITY_UNIT * mean, VELOCITY_UNIT * np.sqrt(variance)
+
+    def nats(self, velocity: NDArray[np.integer]) -> Array:
+        """-log P of n MIDI velocities, 1..127; the ends take what lies beyond them."""
+        x, half = ((velocity - VELOCITY_CENTRE) / VELOCITY_UNIT)[:, None], 0.5 / VELOCITY_UNIT
+        narrow = np.exp(-self.log_scale)
+        high = np.where(velocity[:, None] >= 127, 1, _sigmoid((x + half - self.mean) * narrow))
+        low = np.where(velocity[:, None] <= 1, 0, _sigmoid((x - half - self.mean) * narrow))
+        return np.asarray(-np.log((np.exp(self.log_weight) * np.maximum(high - low, 1e-9)).sum(axis=-1)))
+
+
+def _sigmoid(x: Array) -> Array:
+    out: Array = 0.5 * (1 + np.tanh(0.5 * x))
+    return out
+
+
+def log_softmax(logits: Array) -> Array:
+    """The logarithms of the probabilities along the last axis."""
+    top = logits - logits.max(axis=-1, keepdims=True)
+    return np.asarray(top - np.log(np.exp(top).sum(axis=-1, keepdims=True)))
+
+
+class TouchNetwork:
+    """A trained touch network. It has no state of its own: what was played is in a `TouchMemory`."""
+
+    def __init__(self, checkpoint: TouchCheckpoint) -> None:
+        """Take the weights and check the stored pair. Raises TouchError where they disagree."""
+        self.meta = checkpoint.meta
+        parts = [Perceptron(checkpoint.weights, name) for name in ("velocity", "offset", "pedal")]
+        self._velocity, self._offset, self._pedal = parts
+        for name, part in zip(("velocity", "offset", "pedal"), parts, strict=True):
+            with np.errstate(all="ignore"):  # damaged weights may give anything
+                worst = float(
+                    np.abs(part(checkpoint.pair[f"pair.{name}.in"]) - checkpoint.pair[f"pair.{name}.out"]).max()
+                )
+            if not worst < PAIR_TOLERANCE:  # NaN is damaged too
+                raise TouchError(f"the stored output of its part {name} differs by {worst:.2g}: the file is damaged")
+
+    def velocities(self, features: Array, mean: Array, matched: Array) -> Mixture:
+        """Return the distributions of the velocities of n notes.
+
+        `features` [n, VELOCITY_INPUTS - 6] are the notes', their offsets (one-hot), and what was heard. `mean` [n] is
+        the mean velocity that was heard; `matched` [n, 2] are the notes' velocities in the same turn, or NaN.
+        """
+        known = ~np.isnan(matched)
+        out = self._velocity(with_matches(features, mean, matched))
+        return mixture_of(out, mean, np.where(known, matched, 0), known, features[:, _NEAREST])
+
+    def offset(self, begun: Array, before: Array) -> Array:
+        """Log-probabilities [OFFSETS] of one note's offset.
+
+        `begun` is the note's row of `begin_offsets`; `before` [OFFSETS + 1] tells of the notes of this tick whose
+        offsets are known: the shares of each offset among them, and 1 where there are any.
+        """
+        first = self._offset.first
+        return log_softmax(self._offset.finish(begun + before @ first[-len(before) :]))
+
+    def offsets(self, features: Array) -> Array:
+        """Log-probabilities [n, OFFSETS] of offsets, where those of the notes before are known: [n, OFFSET_INPUTS]."""
+        return log_softmax(self._offset(features))
+
+    def begin_offsets(self, features: Array) -> Array:
+        """The part of the work on offsets that needs no other offset: [n, OFFSET_FEATURES] to [n, hidden]."""
+        return self._offset.begin(features)
+
+    def pedal(self, features: Array, down: bool) -> Array:
+        """Log-probabilities [PEDALS] of what the pedal does, which was down or up before."""
+        out: Array = self.pedals(features[None], np.array([down]))[0]
+        return out
+
+    def pedals(self, features: Array, down: NDArray[np.bool_]) -> Array:
+        """The same of many ticks: [n, PEDAL_FEATURES] and [n] to [n, PEDALS]."""
+        return log_softmax(np.where(MAY_FOLLOW[down.astype(np.int64)], self._pedal(features), _OUT_OF_REACH))
+
+
+def with_matches(features: Array, mean: Array, matched: Array) -> Array:
+    """The inputs [n, VELOCITY_INPUTS] of the velocity's perceptron."""
+    known = ~np.isnan(matched)
+    above = np.where(known, np.where(known, matched, 0) - mean[:, None], 0)
+    both = known.all(axis=1)
+    differ = (above[:, 0] - above[:, 1]) * both
+    return np.concatenate([features, above, known, differ[:, None], mean[:, None]], axis=1, dtype=np.float32)
+
+
+def mixture_of(out: Array, mean: Array, matched: Array, known: NDArray[np.bool_], nearest: Array) -> Mixture:
+    """The perceptron's outputs [n, 2 * MIXTURE + FREE] as a mixture."""
+    weights = out[:, :MIXTURE].copy()
+    weights[:, FREE : FREE + 2][~known] = _OUT_OF_REACH
+    scale = np.clip(out[:, MIXTURE : 2 * MIXTURE] + _SCALE_BIAS, SMALLEST_SCALE, LARGEST_SCALE)
+    means = np.concatenate([out[:, 2 * MIXTURE :] + mean[:, None], matched, (nearest + mean)[:, None]], axis=1)
+    return Mixture(log_softmax(weights), means, scale)
+
+
+__all__ = ["PEDALS", "Mixture", "Perceptron", "TouchNetwork", "log_softmax", "mixture_of", "with_matches"]

@@ -1,0 +1,105 @@
+"""A trained touch network in one safetensors file: weights, metadata, and a stored input/output pair of each part."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from livebach.files import data_path
+from livebach.network.touch_shape import INPUTS, OUTPUTS, TouchShape
+
+FORMAT = "livebach-touch-1"
+DEFAULT_NAME = "checkpoints/touch.safetensors"
+MAX_BYTES = 8 << 20
+PAIR_ROWS = 16
+Array = NDArray[np.float32]
+
+
+class TouchError(ValueError):
+    """A file that is no touch network of ours, or a damaged one, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class TouchCheckpoint:
+    """Weights by name (float32), the shape, metadata, and the stored pair."""
+
+    shape: TouchShape
+    weights: dict[str, Array]
+    meta: dict[str, Any]
+    pair: dict[str, Array]
+    """`pair.PART.in` [16, inputs] and `pair.PART.out` [16, outputs]."""
+
+
+def default_path() -> Path:
+    """Where the touch network that ships with the package is."""
+    return data_path(DEFAULT_NAME)
+
+
+def pair_shapes() -> dict[str, tuple[int, int]]:
+    """The stored pair's arrays."""
+    inputs = {f"pair.{name}.in": (PAIR_ROWS, width) for name, width in INPUTS.items()}
+    return inputs | {f"pair.{name}.out": (PAIR_ROWS, width) for name, width in OUTPUTS.items()}
+
+
+def save(path: Path, checkpoint: TouchCheckpoint) -> None:
+    """Write a touch network, whole or not at all."""
+    header = {"format": FORMAT, "architecture": checkpoint.shape.to_dict(), "meta": checkpoint.meta}
+    part = path.with_name(path.name + ".part")
+    tensors = {name: np.ascontiguousarray(value) for name, value in {**checkpoint.weights, **checkpoint.pair}.items()}
+    save_file(tensors, part, {"livebach": json.dumps(header)})
+    with part.open("rb") as handle:
+        os.fsync(handle.fileno())
+    part.replace(path)
+
+
+def load(path: Path) -> TouchCheckpoint:
+    """Read and check a touch network. Raises TouchError, one line that names the file and what is wrong with it."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise TouchError(f"{path}: larger than {MAX_BYTES >> 20} MiB: not a touch network")
+        with safe_open(path, "np") as handle:
+            return _read(path, handle)
+    except OSError as error:
+        raise TouchError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise TouchError(f"{path}: not a whole safetensors file: {error}") from error
+
+
+def _read(path: Path, handle: Any) -> TouchCheckpoint:
+    shape, meta = _header(path, handle.metadata())
+    weights, pair = shape.weights(), pair_shapes()
+    expected = {**weights, **pair}
+    missing = sorted(set(expected) - set(handle.keys()))
+    if missing:
+        raise TouchError(f"{path}: lacks {missing[0]} (and {len(missing) - 1} more of its {len(expected)} tensors)")
+    for name, wanted in expected.items():
+        part = handle.get_slice(name)
+        if tuple(part.get_shape()) != wanted or part.get_dtype() != "F32":
+            raise TouchError(f"{path}: {name} must be F32 {wanted}, got {part.get_dtype()} {tuple(part.get_shape())}")
+    tensors = {name: handle.get_tensor(name) for name in expected}
+    broken = next((name for name, value in tensors.items() if not np.isfinite(value).all()), None)
+    if broken:
+        raise TouchError(f"{path}: {broken} has values that are not finite")
+    return TouchCheckpoint(shape, {n: tensors[n] for n in weights}, meta, {n: tensors[n] for n in pair})
+
+
+def _header(path: Path, metadata: dict[str, str] | None) -> tuple[TouchShape, dict[str, Any]]:
+    try:
+        header = dict(json.loads((metadata or {})["livebach"]))
+        written, meta = header["format"], dict(header["meta"])
+        shape = TouchShape.from_dict(header["architecture"]) if written == FORMAT else None
+    except KeyError as error:
+        raise TouchError(f"{path}: a safetensors file, but not a touch network (no {error})") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TouchError(f"{path}: its metadata is damaged: {error}") from error
+    if shape is None:
+        raise TouchError(f"{path}: format must be {FORMAT}, got {written!r}")
+    return shape, meta

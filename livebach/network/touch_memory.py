@@ -1,0 +1,277 @@
+"""What the touch network hears: the notes that are struck, what was played before, and how it was played.
+
+Everything is updated tick by tick: `look` at a tick's keys, then `commit` what was played. Training goes through pieces
+in the same way, so that the features are the same there and at play. Velocities are in units of 20 around 64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.music.grid import Place
+from livebach.music.roll import KEYS
+from livebach.music.touch import OFFSETS, PEDALS, Pedal
+
+Array = NDArray[np.float32]
+VELOCITY_CENTRE, VELOCITY_UNIT = 64.0, 20.0
+LONGEST = 1024
+"""Ticks: what is longer ago counts as so long ago."""
+MOST_PHRASES = 4096
+"""Turns of notes that are remembered to be played alike when they come again."""
+BUMPS = 8
+NOTE_FEATURES = 46 + BUMPS
+OFFSET_TICKS = 24
+OFFSET_FEATURES = OFFSET_TICKS * (OFFSETS + 1) + OFFSETS + 12 + (OFFSETS + 1) + 3 + 13
+PEDAL_TICKS = 16
+PEDAL_FEATURES = PEDAL_TICKS * PEDALS + 5 * (PEDALS + 1) + 12 + 29
+_LOG = [math.log1p(n) for n in range(LONGEST + 1)]
+_MIDDLE = 39  # 0..87: middle C
+_BUMP: Array = np.exp(-(((np.arange(KEYS)[:, None] - 4 - 11.5 * np.arange(BUMPS)) / 10) ** 2)).astype(np.float32)
+
+
+def _log(ticks: int) -> float:
+    return _LOG[min(ticks, LONGEST)]
+
+
+@dataclass(slots=True)
+class _Turns:
+    """Where turns of notes were last played; the oldest are forgotten."""
+
+    found: dict[tuple[object, ...], int] = field(default_factory=dict)
+
+    def put(self, turn: tuple[object, ...], value: int) -> None:
+        self.found.pop(turn, None)
+        self.found[turn] = value
+        if len(self.found) > MOST_PHRASES:
+            del self.found[next(iter(self.found))]
+
+
+class TouchMemory:
+    """What was played so far by both players, as the touch network needs it."""
+
+    def __init__(self) -> None:
+        self.tick = 0
+        self.notes = 0
+        """Notes that were committed: the number of the next one."""
+        self._last: tuple[int, ...] = ()  # keys of the newest tick with any, the highest first
+        self._last_tick = -99
+        self._turn: deque[tuple[int, ...]] = deque(maxlen=5)  # of such ticks: the gap before, then the keys
+        self._short, self._long, self._pedalled = _Turns(), _Turns(), _Turns()
+        self._struck_at: dict[int, int] = {}  # key -> tick
+        self._struck: deque[int] = deque([0] * 64, maxlen=64)  # keys struck, tick by tick
+        self._offsets: deque[int] = deque([OFFSETS] * OFFSET_TICKS, maxlen=OFFSET_TICKS)  # OFFSETS: nothing struck
+        self._offset_shares = [0.0] * OFFSETS
+        self._offset_there: dict[tuple[int, int], int] = {}  # (tick in the beat, beat length) -> offset
+        self._recent: dict[int, tuple[int, int]] = {}  # key -> (tick, offset), of the last 32 ticks
+        self._pedals: deque[int] = deque([Pedal.UP] * 2 * LONGEST, maxlen=128)
+        self._pedal_there: dict[tuple[int, int], int] = {}  # (tick in the bar, bar length) -> pedal
+        self.pedal_down = False
+        self._pedal_ticks = 0  # since the pedal moved
+        self._pitches = [0.0] * 12  # what sounds in the pedal, fading
+        self._bass, self._pedal_bass = 40, KEYS
+
+    # --- the notes ---------------------------------------------------------------------------------------------------
+
+    def note_features(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Array:
+        """Return what is written of keys (0..87, the highest first) to be struck now: float32 [n, NOTE_FEATURES]."""
+        if not struck:
+            return np.zeros((0, NOTE_FEATURES), np.float32)
+        position, beat, bar = place
+        n, high, low, in_beat = len(struck), struck[0], struck[-1], position % beat
+        busy = list(self._struck)
+        beat_angle, bar_angle = 2 * math.pi * in_beat / beat, 2 * math.pi * position / bar
+        shared = (
+            *(n / 4, len(held) / 4, (high - low) / 24, _log(self.tick - self._last_tick) / 3),
+            *(sum(busy[-4:]) / 8, sum(busy[-16:]) / 24, sum(busy) / 80),
+            *(math.sin(beat_angle), math.cos(beat_angle), in_beat == 0, position == 0, 2 * in_beat == beat),
+            *(math.sin(bar_angle), math.cos(bar_angle), 2 * position == bar, beat / 6, bar / 16),
+            *((high - _MIDDLE) / 24, (low - _MIDDLE) / 24),
+        )
+        highest, lowest = max(held, default=-1), min(held, default=KEYS)
+        rows = []
+        for i, key in enumerate(struck):
+            above = struck[i - 1] - key if i else 0
+            below = key - struck[i + 1] if i < n - 1 else 0
+            before = self._struck_at.get(key)
+            last = self._last
+            near = min((other - key for other in last), key=abs, default=0)
+            rows.append(
+                (
+                    *shared,
+                    *((key - _MIDDLE) / 24, i / 4, (n - 1 - i) / 4, i == 0, i == n - 1, n == 1, above / 12, below / 12),
+                    *(key > highest, key < lowest, i == 0 and key > highest, i == n - 1 and key < lowest),
+                    *((1.5, 1.0) if before is None else (_log(self.tick - before) / 4, 0.0)),
+                    near / 12,
+                    *(((key - last[0]) / 12, (key - last[-1]) / 12) if last else (0, 0)),
+                    *(abs(near) <= 2, near == 0),
+                    *[0.0] * (NOTE_FEATURES - BUMPS - len(shared) - 19),
+                )
+            )
+        out = np.empty((n, NOTE_FEATURES), np.float32)
+        out[:, :-BUMPS] = rows
+        out[:, -BUMPS:] = _BUMP[list(struck)]
+        return out
+
+    def matches(self, struck: Sequence[int]) -> tuple[int | None, int | None]:
+        """Return the number of this chord's first note where it last came in the same turn: a short one, a long one."""
+        short, long = self._turns(struck)
+        return self._short.found.get(short), self._long.found.get(long)
+
+    def _turns(self, struck: Sequence[int]) -> tuple[tuple[object, ...], tuple[object, ...]]:
+        chord, turn = tuple(struck), tuple(self._turn)
+        return (chord, *turn[-1:]), (chord, *turn[-3:])
+
+    # --- offsets -----------------------------------------------------------------------------------------------------
+
+    def offset_features(self, struck: Sequence[int], place: Place) -> Array:
+        """What bears on the time after the tick: float32 [n, OFFSET_FEATURES]."""
+        out = np.zeros((len(struck), OFFSET_FEATURES), np.float32)
+        if not struck:
+            return out
+        position, beat, _ = place
+        in_beat, wide = position % beat, OFFSETS + 1
+        shared = np.zeros(OFFSET_FEATURES - 13, np.float32)
+        shared[_ROWS_OF_OFFSETS + np.array(self._offsets)] = 1
+        at = OFFSET_TICKS * wide
+        shared[at : at + OFFSETS] = self._offset_shares
+        at += OFFSETS
+        shared[at + min(in_beat, 11)] = 1
+        shared[at + 12 + self._offset_there.get((in_beat, beat), OFFSETS)] = 1
+        shared[at + 12 + wide :] = beat / 6, len(struck) / 4, _log(self.tick - self._last_tick) / 3
+        out[:, :-13] = shared
+        out[:, -13:] = [self._offset_row(i, struck) for i in range(len(struck))]
+        return out
+
+    def _offset_row(self, i: int, struck: Sequence[int]) -> tuple[float, ...]:
+        key, n = struck[i], len(struck)
+        near, ago, far = [0.0] * OFFSETS, 0.0, 0.0
+        if self._recent:
+            other = min(self._recent, key=lambda k: abs(k - key) * 0.5 + (self.tick - self._recent[k][0]))
+            tick, offset = self._recent[other]
+            near[offset], ago, far = 1.0, _log(self.tick - tick) / 3, abs(other - key) / 12
+        before = self._struck_at.get(key)
+        since = 1.5 if before is None else _log(self.tick - before) / 4
+        above = (struck[i - 1] - key) / 12 if i else 0.0
+        return (*near, ago, far, (key - _MIDDLE) / 24, i == 0, i == n - 1, since, key in self._last, above)
+
+    # --- the pedal ---------------------------------------------------------------------------------------------------
+
+    def pedal_features(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Array:
+        """What bears on the pedal: float32 [PEDAL_FEATURES]."""
+        position, beat, bar = place
+        pedals, none, wide = self._pedals, PEDALS, PEDALS + 1
+        out = np.zeros(PEDAL_FEATURES, np.float32)
+        recent = list(pedals)[-PEDAL_TICKS:]
+        out[_ROWS_OF_PEDALS + np.array(recent)] = 1
+        at = PEDAL_TICKS * PEDALS
+        back = [pedals[-n] if n <= len(pedals) else none for n in (beat, bar, 2 * bar)]
+        again = self._pedalled.found.get(self._pedal_turn(struck), none) if struck else none
+        for value in (*back, self._pedal_there.get((position, bar), none), again):
+            out[at + value] = 1
+            at += wide
+        out[at + min(position % beat, 11)] = 1
+        out[at + 12 :] = (*self._pedal_place(struck, held, place), *self._pedal_harmony(struck))
+        return out
+
+    def _pedal_place(self, struck: Sequence[int], held: Sequence[int], place: Place) -> tuple[float, ...]:
+        position, beat, bar = place
+        angle, busy, moves = 2 * math.pi * position / bar, list(self._struck), list(self._pedals)
+        return (
+            *(self.pedal_down, _log(self._pedal_ticks) / 4, len(struck) / 4, len(held) / 4, bool(struck)),
+            *(position == 0, position % beat == 0, 2 * position == bar, math.sin(angle), math.cos(angle)),
+            *(beat / 6, bar / 16, _log(self.tick - self._last_tick) / 3, sum(busy[-4:]) / 8, sum(busy[-16:]) / 24),
+            sum(p in (Pedal.PRESSED, Pedal.DOWN, Pedal.CHANGED) for p in moves[-48:]) / 48,
+            sum(p in (Pedal.PRESSED, Pedal.LIFTED, Pedal.CHANGED) for p in moves[-48:]) / 12,
+        )
+
+    def _pedal_harmony(self, struck: Sequence[int]) -> tuple[float, ...]:
+        """How the keys go with what sounds in the pedal."""
+        sounding, pitches = self._pitches, {key % 12 for key in struck}
+
+        def clash(semitones: int) -> float:
+            sides = ((p + semitones) % 12 for p in pitches), ((p - semitones) % 12 for p in pitches)
+            return sum(min(sounding[p], 1.0) for side in sides for p in side) / 3
+
+        low = struck[-1] if struck else self._bass
+        known = sum(sounding[p] >= 0.02 for p in pitches)
+        return (
+            *((len(pitches) - known) / 3, known / 3, clash(1), clash(2), clash(5), clash(6)),
+            *(sum(sounding) / 3, sum(level > 0.02 for level in sounding) / 6),
+            *((low - self._bass) / 12, bool(struck) and low <= self._bass + 2),
+            *((low - _MIDDLE) / 24 if struck else 0.0, bool(struck) and low < self._pedal_bass),
+        )
+
+    def _pedal_turn(self, struck: Sequence[int]) -> tuple[object, ...]:
+        return (tuple(struck), *list(self._turn)[-2:])
+
+    # --- what was played ---------------------------------------------------------------------------------------------
+
+    def commit(
+        self, struck: Sequence[int], held: Sequence[int], place: Place, offsets: Sequence[int], pedal: int
+    ) -> None:
+        """Take a tick that is over: its keys, the highest first, with their offsets, and the pedal (`Pedal`)."""
+        self._commit_pedal(struck, held, place, pedal)
+        self._struck.append(len(struck))
+        if struck:
+            self._commit_notes(struck, place, offsets)
+        else:
+            self._offsets.append(OFFSETS)
+        self.tick += 1
+        self.notes += len(struck)
+
+    def _commit_notes(self, struck: Sequence[int], place: Place, offsets: Sequence[int]) -> None:
+        position, beat, _ = place
+        short, long = self._turns(struck)
+        self._short.put(short, self.notes)
+        self._long.put(long, self.notes)
+        low = struck[-1]
+        if low < self._bass + 7 or self.tick - self._last_tick > 16:
+            self._bass = low
+        self._turn.append((self.tick - self._last_tick, *struck))
+        self._last, self._last_tick = tuple(struck), self.tick
+        for key, offset in zip(struck, offsets, strict=True):
+            self._struck_at[key] = self.tick
+            self._recent[key] = self.tick, offset
+            self._offset_shares = [0.97 * share for share in self._offset_shares]
+            self._offset_shares[offset] += 0.03
+        self._recent = {key: at for key, at in self._recent.items() if self.tick - at[0] <= 32}
+        first = min(offsets)
+        self._offsets.append(first)
+        self._offset_there[position % beat, beat] = first
+
+    def _commit_pedal(self, struck: Sequence[int], held: Sequence[int], place: Place, pedal: int) -> None:
+        if struck:
+            self._pedalled.put(self._pedal_turn(struck), pedal)
+        self._pedals.append(pedal)
+        self._pedal_there[place[0], place[2]] = pedal
+        moved = pedal in (Pedal.PRESSED, Pedal.LIFTED, Pedal.CHANGED)
+        self._pedal_ticks = 0 if moved else self._pedal_ticks + 1
+        if moved:
+            self._pitches, self._pedal_bass = [0.0] * 12, KEYS
+        else:
+            self._pitches = [0.97 * level for level in self._pitches]
+        for key in struck:
+            self._pitches[key % 12] = 1.0
+            self._pedal_bass = min(self._pedal_bass, key)
+        for key in held:
+            self._pitches[key % 12] = max(self._pitches[key % 12], 0.5)
+        self.pedal_down = Pedal(pedal).down
+
+
+_ROWS_OF_OFFSETS = np.arange(OFFSET_TICKS) * (OFFSETS + 1)
+_ROWS_OF_PEDALS = np.arange(PEDAL_TICKS) * PEDALS
+
+
+def known_offsets(offsets: Sequence[int]) -> Array:
+    """The notes of a tick whose offsets are known: the share of each offset, and 1 where there are any."""
+    out = np.zeros(OFFSETS + 1, np.float32)
+    for offset in offsets:
+        out[offset] += 1 / len(offsets)
+    out[-1] = bool(offsets)
+    return out

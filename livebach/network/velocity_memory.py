@@ -1,0 +1,196 @@
+"""The velocities that were heard, and what they say about a note to come.
+
+They tell most that are near in pitch and time, at the same place in the bar, or in the same turn of notes. The features
+come from fixed kernels, so that they are as cheap at play as in training.
+
+Velocities are in units of 20 around 64. Only notes that somebody else played are kept: what livebach strikes by itself
+says nothing new about the player's way of playing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.music.grid import Place
+from livebach.music.roll import KEYS
+from livebach.network.touch_memory import LONGEST, VELOCITY_CENTRE, VELOCITY_UNIT, Array
+
+HEARD = 128
+"""Notes that are remembered, the newest."""
+NEAREST = 4
+"""Of these the nearest in pitch and time are seen one by one."""
+_REACH = (0.4, 2.5, 7.0, 40.0)  # semitones
+_SPAN = (1.5, 6.0, 24.0, 128.0)  # ticks
+_KERNELS = len(_REACH) * (len(_SPAN) + 3)
+VELOCITY_FEATURES = 2 * _KERNELS + 4 * NEAREST + 2 + 8 + 3
+REFERENCE = 2 * _KERNELS + 4 * NEAREST
+"""The column with the mean velocity that was heard."""
+NEAREST_VELOCITY = 2 * _KERNELS
+"""The column with the velocity of the nearest note, above the mean."""
+LAST_ERRORS = 4
+_distance = np.abs(np.arange(-KEYS + 1, KEYS))
+_ago = np.arange(LONGEST + 1)
+_BY_PITCH: Array = np.stack([np.exp(-_distance / reach) for reach in _REACH]).astype(np.float32)
+_BY_TIME: Array = np.stack(
+    [*(np.exp(-_ago / span) for span in _SPAN), np.ones(LONGEST + 1), np.exp(-_ago / 200), np.exp(-_ago / 32)]
+).astype(np.float32)
+_SAME_IN_BAR, _SAME_IN_BEAT = len(_SPAN) + 1, len(_SPAN) + 2  # the kernels that count only where places agree
+_FAR_IN_PITCH: Array = (0.55 * _distance).astype(np.float32)
+_FAR_IN_TIME: Array = (2.2 * np.log1p(_ago)).astype(np.float32)
+_LOG_AGO: Array = (np.log1p(_ago) / 4).astype(np.float32)
+_FAINT = np.float32(0.05)
+_NOWHERE = np.float32(1e9)
+
+
+def in_units(velocity: float) -> float:
+    """A MIDI velocity as the network knows it."""
+    return (velocity - VELOCITY_CENTRE) / VELOCITY_UNIT
+
+
+def place_codes(place: Place) -> tuple[int, int]:
+    """Numbers that are equal for the same place in an equal bar, and in an equal beat."""
+    position, beat, bar = place
+    return position + 100 * bar, position % beat + 100 * beat
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """Notes as arrays of one length: key (0..87), tick, and the codes of their places."""
+
+    key: NDArray[np.int64]
+    tick: NDArray[np.int64]
+    bar_code: NDArray[np.int64]
+    beat_code: NDArray[np.int64]
+
+
+def kernel_features(
+    notes: Notes, near: Array, heard: Notes, velocity: Array, visible: NDArray[np.bool_] | None
+) -> tuple[Array, Array]:
+    """Features [n, VELOCITY_FEATURES] of n notes to come, the last three left at 0, and the mean that was heard [n].
+
+    `heard` are m ≥ 1 notes of this `velocity` [m]; `visible` bool [n, m] says which of them each note may know, all
+    where it is None. `near` [n, 4] are the velocities of the top and bottom note struck before, of the top note before
+    that, and of the note above in the same chord; NaN where they are not known.
+    """
+    n, m = len(notes.key), len(heard.key)
+    seen = np.ones((n, m), np.bool_) if visible is None else visible
+    weight = seen.astype(np.float32)
+    count = weight.sum(axis=1)
+    mean = (weight @ velocity) / (count + 1)
+    apart = heard.key - notes.key[:, None] + (KEYS - 1)  # [n, m], an index
+    ago = np.minimum(notes.tick[:, None] - heard.tick, LONGEST)
+    if visible is not None:
+        ago = np.maximum(ago, 0)
+    above_mean = (velocity - mean[:, None]) * weight
+    same_in_bar = heard.bar_code == notes.bar_code[:, None]
+    by_time = _BY_TIME[:, ago]  # [kernels, n, m]
+    by_time[_SAME_IN_BAR] *= same_in_bar
+    by_time[_SAME_IN_BEAT] *= heard.beat_code == notes.beat_code[:, None]
+    by_time = by_time.transpose(1, 2, 0)
+    by_pitch = (_BY_PITCH[:, apart] * weight).transpose(1, 0, 2)
+    total = by_pitch @ by_time + _FAINT
+    out = np.zeros((n, VELOCITY_FEATURES), np.float32)
+    out[:, :_KERNELS] = (((by_pitch * above_mean[:, None]) @ by_time) / total).reshape(n, -1)
+    out[:, _KERNELS : 2 * _KERNELS] = 1 - (_FAINT / total).reshape(n, -1)
+    far = np.where(seen, _FAR_IN_PITCH[apart] + _FAR_IN_TIME[ago], _NOWHERE)
+    k, rows, at = min(NEAREST, m), np.arange(n)[:, None], 2 * _KERNELS
+    chosen = np.argsort(far, axis=1, kind="stable")[:, :k]
+    there = seen[rows, chosen]
+    out[:, at : at + k] = above_mean[rows, chosen]
+    out[:, at + NEAREST : at + NEAREST + k] = np.where(there, (apart[rows, chosen] - KEYS + 1) / 12, 4)
+    out[:, at + 2 * NEAREST : at + 2 * NEAREST + k] = np.where(there, _LOG_AGO[ago[rows, chosen]], 2)
+    out[:, at + 3 * NEAREST : at + 3 * NEAREST + k] = same_in_bar[rows, chosen] & there
+    out[:, REFERENCE], out[:, REFERENCE + 1] = mean, count / HEARD
+    known = ~np.isnan(near)
+    out[:, REFERENCE + 2 : REFERENCE + 6] = np.where(known, near - mean[:, None], 0)
+    out[:, REFERENCE + 6 : REFERENCE + 10] = known
+    return out, mean
+
+
+def error_features(errors: Sequence[float] | NDArray[np.float32]) -> tuple[float, float, float]:
+    """How far the last notes, the newest first, were from where they had been in the same turn; NaN: not known."""
+    known = [error for error in errors if error == error]
+    first = len(errors) > 0 and errors[0] < 0.01
+    return (min(sum(known) / len(known), 2.0), 1.0, float(first)) if known else (0.0, 0.0, 0.0)
+
+
+class VelocityMemory:
+    """The velocities that were heard of late."""
+
+    def __init__(self) -> None:
+        self._notes = Notes(*(np.zeros(HEARD, np.int64) for _ in range(4)))
+        self._velocity: Array = np.zeros(HEARD, np.float32)
+        self._count = 0
+        self._turns: dict[int, tuple[float, float]] = {}  # note number -> what it says where its turns come again
+        self._errors: deque[float] = deque(maxlen=LAST_ERRORS)  # the newest first
+        self._last = (float("nan"), float("nan"))  # top and bottom note struck last
+        self._before = float("nan")  # the top note before these
+
+    def features(
+        self, keys: Sequence[int], tick: int, place: Place, matches: tuple[int | None, int | None]
+    ) -> tuple[Array, Array, Array]:
+        """Return what was heard that bears on keys to be struck on a tick, the highest first.
+
+        That is: features [n, VELOCITY_FEATURES], the mean velocity [n], and the velocities [n, 2] that these notes had
+        in the same turn (NaN: none).
+        """
+        n, held = len(keys), max(1, min(self._count, HEARD))
+        codes = place_codes(place)
+        notes = Notes(np.array(keys), *(np.full(n, value) for value in (tick, *codes)))
+        near = np.tile(np.array([*self._last, self._before, np.nan], np.float32), (n, 1))
+        heard = Notes(*(getattr(self._notes, name)[:held] for name in Notes.__slots__))
+        visible = np.zeros((n, 1), np.bool_) if self._count == 0 else None
+        out, mean = kernel_features(notes, near, heard, self._velocity[:held], visible)
+        out[:, -3:] = error_features(self._errors)
+        return out, mean, self._matched(n, matches)
+
+    @property
+    def count(self) -> int:
+        """How many velocities were heard."""
+        return self._count
+
+    def _matched(self, n: int, matches: tuple[int | None, int | None]) -> Array:
+        found = np.full((n, 2), np.nan, np.float32)
+        for which, first in enumerate(matches):
+            if first is not None:
+                found[:, which] = [self._turns.get(first + i, (np.nan, np.nan))[which] for i in range(n)]
+        return found
+
+    def commit(
+        self,
+        keys: Sequence[int],
+        velocities: Sequence[float],
+        tick: int,
+        place: Place,
+        first: int,
+        matches: tuple[int | None, int | None],
+    ) -> None:
+        """Take what was struck on a tick, the highest first: MIDI velocities, NaN for livebach's own notes.
+
+        `first` is the number of the first of these notes, `matches` are those of an earlier time in the same turn.
+        """
+        values = [in_units(velocity) for velocity in velocities]
+        matched = self._matched(len(keys), matches)
+        codes = place_codes(place)
+        for i, (key, value) in enumerate(zip(keys, values, strict=True)):
+            known = value == value
+            self._turns[first + i] = (value, value) if known else (float(matched[i, 0]), float(matched[i, 1]))
+            self._errors.appendleft(abs(value - float(matched[i, 0])))
+            if known:
+                at = self._count % HEARD
+                for name, number in zip(Notes.__slots__, (key, tick, *codes), strict=True):
+                    getattr(self._notes, name)[at] = number
+                self._velocity[at] = value
+                self._count += 1
+        while len(self._turns) > _MOST_TURNS:
+            del self._turns[next(iter(self._turns))]
+        if keys:
+            self._before, self._last = self._last[0], (values[0], values[-1])
+
+
+_MOST_TURNS = 1 << 14

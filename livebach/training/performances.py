@@ -1,0 +1,177 @@
+"""MIDI files of performances -> pieces on the grid with velocity, offset and pedal; and their split by work.
+
+Tempo maps do not matter: everything is counted in the file's ticks. Knows nothing of the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.music.metre import metre_track
+from livebach.music.roll import HIGH_KEY, LOW_KEY
+from livebach.music.score_reader import CorpusError, Score, read_score
+from livebach.music.touch import PARTS, STEPS_PER_QUARTER, Pedal, Performance, tick_and_offset
+from livebach.training.corpus import SPLITS, midi_files
+
+TEST_SHARE, VALID_SHARE = 0.25, 0.1
+"""Of a composer's notes."""
+MOST_OVER = 1.4
+"""No work is held out that takes more than so many times the share."""
+READING = 1
+"""Counts the ways in which performances have been read: a cache of another one is not used."""
+_MOVEMENT = re.compile(r"(?:[-_]|(?<=[-_])[epn])*\d+$")
+_OPUS = re.compile(r"op(?:us)?\d+$")
+SUITES = ("deb_", "ty_", "burg_")
+"""At piano-midi.de movements of these share no more of their names: Suite bergamasque, The Seasons, studies."""
+ARRANGED = {"god_alb_esp": "alb_esp", "god_chpn_op10": "chpn_op10"}
+"""There, arrangements and the works that they were made of."""
+
+
+# --- one file --------------------------------------------------------------------------------------------------------
+
+
+def read_performance(path: Path, name: str) -> Performance:
+    """Read a MIDI file with its velocities, offsets and pedal. Raises CorpusError with the file's name.
+
+    Of two notes on the same key in one tick the first is kept.
+    """
+    return performance_of(name, read_score(path, STEPS_PER_QUARTER * PARTS))
+
+
+def performance_of(name: str, score: Score) -> Performance:
+    """A score that was read in 24ths of a quarter note, on the grid."""
+    kept: dict[tuple[int, int], tuple[int, int, int]] = {}
+    for note in score.notes:
+        if LOW_KEY <= note.key <= HIGH_KEY:
+            tick, offset = tick_and_offset(note.start)
+            end = max(tick + 1, round(note.end / PARTS))
+            kept.setdefault((tick, LOW_KEY - note.key), (end, note.velocity, offset))
+    order = sorted(kept)
+    columns, ticks_and_keys = np.array([kept[at] for at in order]), np.array(order)
+    length = int(columns[:, 0].max())
+    metres = {start // PARTS: metre for start, metre in score.metres}
+    return Performance(
+        name,
+        ticks_and_keys[:, 0].astype(np.int32),
+        (-ticks_and_keys[:, 1]).astype(np.int16),
+        columns[:, 0].astype(np.int32),
+        columns[:, 1].astype(np.int16),
+        columns[:, 2].astype(np.int16),
+        _pedal_track(score, length),
+        metre_track(length, sorted(metres.items()), STEPS_PER_QUARTER),
+    )
+
+
+def _pedal_track(score: Score, length: int) -> NDArray[np.int16]:
+    """What the pedal does on each tick."""
+    track, moves, at, down = np.zeros(length, np.int16), score.pedal, 0, False
+    for tick in range(length):
+        before, lifted = down, False
+        while at < len(moves) and moves[at][0] < (tick + 1) * PARTS:
+            lifted |= down and not moves[at][1]
+            down = moves[at][1]
+            at += 1
+        track[tick] = Pedal.of(before, lifted, down)
+    return track
+
+
+# --- a folder --------------------------------------------------------------------------------------------------------
+
+
+def load_performances(
+    folder: Path, cache: Path | None = None, report: Callable[[str], None] = lambda _: None
+) -> list[Performance]:
+    """Read every MIDI file below a folder; `report` hears of each file that is left out.
+
+    With a `cache` folder what was read is kept there. Raises CorpusError where nothing can be read.
+    """
+    pieces = []
+    for path in midi_files(folder):
+        name = path.relative_to(folder).as_posix()
+        try:
+            pieces.append(_cached(path, name, cache) if cache else read_performance(path, name))
+        except CorpusError as error:
+            report(f"left out {name}: {error}")
+    if not pieces:
+        raise CorpusError(f"{folder}: none of its MIDI files can be read")
+    return pieces
+
+
+def _cached(path: Path, name: str, cache: Path) -> Performance:
+    """The same by way of a cache, whose files are named by the contents of those that were read."""
+    with path.open("rb") as handle:
+        kept = cache / f"{READING}-{hashlib.file_digest(handle, 'sha256').hexdigest()}.npz"
+    arrays = [item.name for item in fields(Performance)][1:]
+    try:
+        with np.load(kept) as found:
+            return Performance(name, *(found[array] for array in arrays))
+    except (OSError, KeyError, ValueError, EOFError):
+        piece = read_performance(path, name)
+    cache.mkdir(parents=True, exist_ok=True)
+    part = kept.with_suffix(".part.npz")
+    np.savez(part, **{array: getattr(piece, array) for array in arrays})
+    part.replace(kept)
+    return piece
+
+
+# --- the split -------------------------------------------------------------------------------------------------------
+
+
+def work_of(name: str) -> str:
+    """The work that a file belongs to: its name without the number of a movement."""
+    stem = Path(name).stem.lower()
+    work = stem if _OPUS.search(stem) else _MOVEMENT.sub("", stem)
+    suite = next((suite for suite in SUITES if work.startswith(suite)), None)
+    return suite.rstrip("_") if suite else ARRANGED.get(work, work)
+
+
+def split_works(notes: Mapping[str, int]) -> dict[str, str]:
+    """The side (train, valid or test) of each file, of which `notes` tells how many notes it has.
+
+    No work is on two sides. A folder is a composer. His works are taken in the order of their names' SHA-256: for test
+    until a quarter of his notes is there, then a tenth for validation; a work that is too large is passed over.
+    """
+    files: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(notes):
+        files[work_of(name)].append(name)
+    works: dict[str, list[str]] = defaultdict(list)
+    for work, names in files.items():
+        originals = [name for name in names if not Path(name).stem.lower().startswith("god_")] or names
+        works[Path(originals[0]).parent.as_posix()].append(work)
+    sides: dict[str, str] = {}
+    for of_composer in works.values():
+        size = {work: sum(notes[name] for name in files[work]) for work in of_composer}
+        for work, side in _dealt(size).items():
+            sides |= dict.fromkeys(files[work], side)
+    return sides
+
+
+def _dealt(size: Mapping[str, int]) -> dict[str, str]:
+    """The sides of one composer's works, of so many notes."""
+    total = sum(size.values())
+    sides = dict.fromkeys(sorted(size, key=lambda work: hashlib.sha256(work.encode()).digest()), "train")
+    for side, share in (("test", TEST_SHARE), ("valid", VALID_SHARE)):
+        taken = 0
+        for work in [work for work, where in sides.items() if where == "train"]:
+            if taken + size[work] / 2 <= share * total and taken + size[work] <= MOST_OVER * share * total:
+                taken += size[work]
+                sides[work] = side
+    return sides
+
+
+def split_performances(pieces: Sequence[Performance]) -> dict[str, list[Performance]]:
+    """Pieces by split. Raises CorpusError where nothing is left for training or validation."""
+    sides = split_works({piece.name: len(piece.key) for piece in pieces})
+    parts = {side: [piece for piece in pieces if sides[piece.name] == side] for side in SPLITS}
+    for side in ("train", "valid"):
+        if not parts[side]:
+            raise CorpusError(f"of {len(pieces)} pieces none is left for {side}: more works are needed")
+    return parts

@@ -1,0 +1,119 @@
+"""The touch network in torch: three perceptrons, and what they cost in nats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from livebach.music.touch import OFFSETS
+from livebach.network.touch import LARGEST_SCALE, MAY_FOLLOW, SMALLEST_SCALE
+from livebach.network.touch_checkpoint import PAIR_ROWS, TouchCheckpoint
+from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_CENTRE, VELOCITY_UNIT
+from livebach.network.touch_shape import FREE, INPUTS, MIXTURE, NEAREST_SCALE, OUTPUTS, SCALED, TURN_SCALE, TouchShape
+from livebach.network.velocity_memory import NEAREST_VELOCITY
+
+NEAREST = NOTE_FEATURES + OFFSETS + NEAREST_VELOCITY
+_OUT_OF_REACH = -1e4
+
+
+class Perceptron(nn.Module):
+    """Three hidden layers; the last two are read. The first inputs are brought to one scale."""
+
+    def __init__(self, name: str, hidden: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(SCALED[name]))
+        self.register_buffer("scale", torch.ones(SCALED[name]))
+        self.first, self.second = nn.Linear(INPUTS[name], hidden), nn.Linear(hidden, hidden)
+        self.third = nn.Linear(hidden, hidden // 2)
+        self.out = nn.Linear(hidden + hidden // 2, OUTPUTS[name])
+        self.dropout = nn.Dropout(dropout)
+
+    def look_at(self, features: Tensor) -> None:
+        """Take the scale of each of these features [n, SCALED]."""
+        self.mean = features.mean(dim=0)
+        self.scale = 1 / (features.std(dim=0) + 0.05)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, inputs] to [n, outputs]."""
+        wide = len(self.mean)
+        x = torch.cat([(x[:, :wide] - self.mean) * self.scale, x[:, wide:]], dim=1)
+        second = self.dropout(F.relu(self.second(self.dropout(F.relu(self.first(x))))))
+        third = F.relu(self.third(second))
+        out: Tensor = self.out(torch.cat([second, third], dim=1))
+        return out
+
+
+class TouchModel(nn.Module):
+    """All three."""
+
+    def __init__(self, shape: TouchShape, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.shape = shape
+        self.velocity = Perceptron("velocity", shape.velocity, dropout)
+        self.offset = Perceptron("offset", shape.offset, dropout)
+        self.pedal = Perceptron("pedal", shape.pedal, dropout)
+        with torch.no_grad():
+            self.velocity.out.weight.mul_(0.3)
+            self.velocity.out.bias.zero_()
+            self.velocity.out.bias[2 * MIXTURE :] = torch.linspace(-0.4, 0.4, FREE)
+
+    def velocity_nats(self, features: Tensor, mean: Tensor, matched: Tensor, velocity: Tensor) -> Tensor:
+        """-log P [n] of MIDI velocities; features [n, …], mean that was heard [n], matched [n, 2], NaN: not known."""
+        known = ~matched.isnan()
+        filled = torch.where(known, matched, torch.zeros_like(matched))
+        above = torch.where(known, filled - mean[:, None], torch.zeros_like(filled))
+        differ = (above[:, :1] - above[:, 1:]) * known.all(dim=1, keepdim=True)
+        out = self.velocity(torch.cat([features, above, known.float(), differ, mean[:, None]], dim=1))
+        return mixture_nats(out, mean, filled, known, features[:, NEAREST], velocity)
+
+    def offset_nats(self, features: Tensor, offset: Tensor) -> Tensor:
+        """-log P [n] of the offsets."""
+        return F.cross_entropy(self.offset(features), offset, reduction="none")
+
+    def pedal_nats(self, features: Tensor, was_down: Tensor, pedal: Tensor) -> Tensor:
+        """-log P [n] of what the pedal does; it cannot go down where it is."""
+        may = torch.from_numpy(MAY_FOLLOW)[was_down.long()]
+        return F.cross_entropy(self.pedal(features).masked_fill(~may, _OUT_OF_REACH), pedal, reduction="none")
+
+
+def mixture_nats(
+    out: Tensor, mean: Tensor, matched: Tensor, known: Tensor, nearest: Tensor, velocity: Tensor
+) -> Tensor:
+    """-log P [n] by a mixture of discretised logistic distributions; the slow twin is `network.touch.Mixture`."""
+    weights = out[:, :MIXTURE]
+    weights = torch.cat(
+        [weights[:, :FREE], weights[:, FREE : FREE + 2].masked_fill(~known, _OUT_OF_REACH), weights[:, FREE + 2 :]],
+        dim=1,
+    )
+    bias = torch.tensor([-1.0] * FREE + [TURN_SCALE] * 2 + [NEAREST_SCALE])
+    narrow = torch.exp(-(out[:, MIXTURE : 2 * MIXTURE] + bias).clamp(SMALLEST_SCALE, LARGEST_SCALE))
+    means = torch.cat([out[:, 2 * MIXTURE :] + mean[:, None], matched, (nearest + mean)[:, None]], dim=1)
+    x, half = ((velocity - VELOCITY_CENTRE) / VELOCITY_UNIT)[:, None], 0.5 / VELOCITY_UNIT
+    high = torch.sigmoid((x + half - means) * narrow).masked_fill(velocity[:, None] >= 127, 1.0)
+    low = torch.sigmoid((x - half - means) * narrow).masked_fill(velocity[:, None] <= 1, 0.0)
+    log_parts = torch.log((high - low).clamp(min=1e-9))
+    return -torch.logsumexp(F.log_softmax(weights, dim=-1) + log_parts, dim=-1)
+
+
+@torch.no_grad()
+def to_checkpoint(model: TouchModel, meta: dict[str, Any]) -> TouchCheckpoint:
+    """The network as a checkpoint, with the stored pair: random inputs and what comes out of each part."""
+    model = model.eval()
+    rng, pair = np.random.default_rng(0), {}
+    for name, part in (("velocity", model.velocity), ("offset", model.offset), ("pedal", model.pedal)):
+        inputs = rng.normal(size=(PAIR_ROWS, INPUTS[name])).astype(np.float32)
+        pair[f"pair.{name}.in"] = inputs
+        pair[f"pair.{name}.out"] = part(torch.from_numpy(inputs)).numpy()
+    weights = {name: value.detach().float().numpy().copy() for name, value in model.state_dict().items()}
+    return TouchCheckpoint(model.shape, weights, meta, pair)
+
+
+def from_checkpoint(checkpoint: TouchCheckpoint) -> TouchModel:
+    """A torch network with the weights of a checkpoint."""
+    model = TouchModel(checkpoint.shape)
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in checkpoint.weights.items()})
+    return model
