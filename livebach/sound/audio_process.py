@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ _PERIOD_MS, _PERIODS = 5, 3
 _SWITCH_S = 0.0005
 _SAME_CLOCK_S = 0.5  # two processes' clocks that differ by less are one clock, read at two times
 _FAREWELL_S = 0.2
+_TAIL_S = 0.8  # after a goodbye: the last notes die away
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +100,19 @@ def _play(settings: SoundSettings, report: Any) -> None:
         gc.freeze()
         device.start(callback)
         report(device=name, backend=device.backend, settings=asdict(settings))
-        _Player(settings.instrument, keeper, speaker, report).run()
+        if _Player(settings.instrument, keeper, speaker, report).run():
+            _wait(lambda: speaker.quiet, _TAIL_S)
         speaker.end()
-        until_s = time.perf_counter() + _FAREWELL_S
-        while not speaker.silent and time.perf_counter() < until_s:
-            time.sleep(0.002)
+        _wait(lambda: speaker.silent, _FAREWELL_S)
     finally:
         device.close()
         keeper.close()
+
+
+def _wait(done: Callable[[], bool], most_s: float) -> None:
+    until_s = time.perf_counter() + most_s
+    while not done() and time.perf_counter() < until_s:
+        time.sleep(0.005)
 
 
 def _opened(wanted: str | None) -> tuple[Any, str]:
@@ -170,8 +176,8 @@ class _Player:
         self._offset_s = 0.0  # of this process's clock from the player process's
         self._instruments: dict[int, str] = {}  # by channel, as programs were changed
 
-    def run(self) -> None:
-        """Read until the end, or until goodbye."""
+    def run(self) -> bool:
+        """Read until the end, or until goodbye; return whether it was goodbye."""
         from livebach.sound.wire_format import GOODBYE, HELLO, REPORT
 
         while data := os.read(0, 65536):
@@ -185,7 +191,8 @@ class _Player:
                     case n if n == REPORT:
                         self._report(**self._figures())
                     case n if n == GOODBYE:
-                        return
+                        return True
+        return False
 
     def _play(self, due_s: float, data: bytes) -> None:
         from livebach.music.events import NoteOn, Program, from_bytes

@@ -10,10 +10,12 @@ version is never read.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import mmap
 import os
+import shutil
 import struct
 import sys
 import tempfile
@@ -175,6 +177,16 @@ class Bank:
         checksum = _checksum(made.samples, made.loop_start, made.scale)
         record = _RECORD.pack(len(made.samples), checksum, made.loop_start, made.scale)
         self._map[place.record : place.record + _RECORD.size] = record
+
+
+def obtainable(name: str, tuning: Tuning, folder: Path | None = None) -> Bank:
+    """Return a bank in a folder, or in a temporary one where nothing can be kept; OSError where there is none either."""
+    try:
+        return Bank(name, tuning, folder)
+    except OSError:
+        temporary = Path(tempfile.mkdtemp(prefix="livebach-"))
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        return Bank(name, tuning, temporary)
 
 
 def stored(layer: Layer) -> Stored:

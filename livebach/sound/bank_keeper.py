@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import tempfile
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 
-from livebach.sound.bank import Bank, Tuning, cache_folder
+from livebach.sound.bank import Bank, Tuning, obtainable
 from livebach.sound.tone import KEYS
 from livebach.system.subprocesses import start
 
@@ -26,7 +25,6 @@ class BankKeeper:
         self._banks: dict[str, Bank] = {}
         self._renderers: dict[str, subprocess.Popen[bytes]] = {}
         self._in_memory: OrderedDict[tuple[str, int], int] = OrderedDict()
-        self._own_folder: tempfile.TemporaryDirectory[str] | None = None
 
     def bank(self, name: str) -> Bank | None:
         """Return an instrument's bank; None where it is not open. Never waits."""
@@ -35,7 +33,7 @@ class BankKeeper:
     def open(self, name: str) -> Bank:
         """Open an instrument's bank, and have rendered what it lacks. Raises OSError where there is no place for it."""
         if name not in self._banks:
-            self._banks[name] = self._opened(name)
+            self._banks[name] = obtainable(name, self._tuning, self._folder)
             if self._banks[name].missing():
                 self._render(name)
         return self._banks[name]
@@ -66,25 +64,13 @@ class BankKeeper:
                 process.stdin.close()
         for bank in self._banks.values():
             bank.close()
-        if self._own_folder is not None:
-            with contextlib.suppress(OSError):
-                self._own_folder.cleanup()
-
-    def _opened(self, name: str) -> Bank:
-        """Open a bank in the cache folder, or in a temporary one where nothing can be kept."""
-        try:
-            return Bank(name, self._tuning, self._folder)
-        except OSError:
-            self._own_folder = self._own_folder or tempfile.TemporaryDirectory(prefix="livebach-")
-            self._folder = Path(self._own_folder.name)
-            return Bank(name, self._tuning, self._folder)
 
     def _render(self, name: str, *keys: int) -> None:
         """Have an instrument's missing keys rendered, these first."""
         process = self._renderers.get(name)
         if process is None or process.poll() is not None:
             tuning = self._tuning.temperament, repr(self._tuning.a4_hz)
-            folder = str(self._folder or cache_folder())
+            folder = str(self.open(name).path.parent)
             process = start("livebach.sound.render_process", name, *tuning, folder, stdin=subprocess.PIPE)
             self._renderers[name] = process
         assert process.stdin is not None

@@ -20,7 +20,7 @@ from livebach.system.subprocesses import start
 
 __all__ = ["Loudspeakers", "SoundError", "SoundSettings"]
 _READY_S = 60.0  # a bank is rendered in seconds, but on a slow and busy machine it may take long
-_CLOSE_S = 1.0
+_CLOSE_S = 2.0
 _ANSWER_S = 5.0
 
 
@@ -71,7 +71,7 @@ class Loudspeakers:
         return self._answer(_ANSWER_S)
 
     def close(self) -> None:
-        """Fade out, and end the process. Again does nothing."""
+        """Let the last notes die away, for a second at most, and end the process. Again does nothing."""
         if self._closed:
             return
         self._closed = True

@@ -15,6 +15,7 @@ from livebach.sound.device_clock import DeviceClock
 from livebach.sound.mixer import BLOCK, Mixer
 from livebach.sound.partials import RATE
 
+_INAUDIBLE = 3e-4  # a peak of 70 dB below full scale
 _MOST_FRAMES = 1 << 14
 _MARGIN_S = 0.003
 _KEPT = 4096  # measurements
@@ -37,6 +38,7 @@ class Speaker:
         self.silent = False
         """Whether the end has been faded out."""
         self._ending = False
+        self._peak = 0.0
         self._out = np.zeros((_MOST_FRAMES, 2), np.float32)
         self._rest = np.zeros((0, 2), np.float32)
         self._given = 0  # samples that the device has taken
@@ -50,6 +52,11 @@ class Speaker:
                 return
             self._watched.append((sample, due_s))
         self.mixer.schedule(sample, event)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is heard any more."""
+        return not self.mixer.notes and self._peak < _INAUDIBLE
 
     def end(self) -> None:
         """Fade out."""
@@ -65,6 +72,7 @@ class Speaker:
         while done < count:
             if not len(self._rest):
                 self._rest = self.mixer.mix()
+                self._peak = float(np.abs(self._rest).max())
             part = self._rest[: count - done]
             out[done : done + len(part)] = part
             self._rest = self._rest[len(part) :]
