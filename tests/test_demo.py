@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import textwrap
 import time
+import wave
 from pathlib import Path
 
 import mido
@@ -21,6 +23,7 @@ from livebach.music.events import NoteOn, from_bytes
 from livebach.music.phrases import PHRASES
 from livebach.music.roll import KEYS
 from livebach.sound import fluidsynth
+from livebach.sound.loudspeakers import Loudspeakers
 from tests.support.stand_in import no_network
 
 REPO = Path(__file__).parent.parent
@@ -43,13 +46,6 @@ def onsets(track: mido.MidiTrack, ppq: int) -> list[float]:
     return found
 
 
-@pytest.fixture
-def no_sound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No FluidSynth on this machine."""
-    monkeypatch.setattr(fluidsynth, "find", lambda: None)
-
-
-@pytest.mark.usefixtures("no_sound")
 @pytest.mark.parametrize("name", PHRASES)
 def test_it_plays_the_phrase_and_goes_on(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -68,11 +64,10 @@ def test_it_plays_the_phrase_and_goes_on(
     first, *_, end = onsets(own, file.ticks_per_beat)
     assert last + 4 <= first <= last + 4 + 4
     assert 16 * bar - 4 < end - first < 18 * bar
-    assert "apt install fluidsynth" in out
+    assert "--wav FILE.wav" in out
     assert "you" in out
 
 
-@pytest.mark.usefixtures("no_sound")
 def test_the_seed_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The same seed gives the same notes, another one others."""
     no_network(monkeypatch)
@@ -84,7 +79,6 @@ def test_the_seed_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert tracks[0] != tracks[2]
 
 
-@pytest.mark.usefixtures("no_sound")
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "continue"])
 def test_other_modes_play_along(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -100,14 +94,13 @@ def test_other_modes_play_along(
     assert bool(onsets(file.tracks[1], file.ticks_per_beat)) == (mode != "listen")
 
 
-@pytest.mark.usefixtures("no_sound")
 def test_in_real_time_the_keys_come_from_another_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without --fast the phrase takes as long as it takes, and the answer is on the grid."""
     no_network(monkeypatch)
     started = time.perf_counter()
-    args = ["--bars", "1", "--bpm", "400", "--phrase", "little", "--folder", str(tmp_path)]
+    args = ["--bars", "1", "--bpm", "400", "--phrase", "little", "--quiet", "--folder", str(tmp_path)]
     assert main(["demo", *args]) == 0
     assert time.perf_counter() - started > 2.5
     file = saved(capsys.readouterr().out)
@@ -193,15 +186,78 @@ def test_a_wav_that_fails_is_told(tmp_path: Path) -> None:
         fake_fluidsynth(tmp_path, "echo no such luck >&2; exit 1").render(tmp_path / "a.mid", tmp_path / "a.wav")
 
 
-@pytest.mark.skipif(fluidsynth.find() is None, reason="needs FluidSynth and a soundfont")
-def test_a_wav_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --wav the take is rendered, and is not silent."""
+def loud(wav: Path) -> list[int]:
+    """The samples of a WAV file, left and right in turn."""
+    with wave.open(str(wav)) as file:
+        assert file.getnchannels() == 2
+        return list(memoryview(file.readframes(file.getnframes())).cast("h"))
+
+
+@pytest.mark.usefixtures("sound_cache")
+@pytest.mark.parametrize("instrument", ["piano", "harpsichord", "organ"])
+def test_a_wav_on_request(instrument: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --wav the take is rendered by a built-in instrument, FluidSynth or not, neither silent nor clipped."""
     no_network(monkeypatch)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     wav = tmp_path / "out.wav"
-    assert main(["demo", "--fast", "--bars", "1", "--folder", str(tmp_path), "--wav", str(wav)]) == 0
-    data = wav.read_bytes()
-    assert data[:4] == b"RIFF"
-    assert len(set(data[44::1001])) > 16
+    args = ["demo", "--fast", "--bars", "1", "--folder", str(tmp_path), "--wav", str(wav), "--instrument", instrument]
+    assert main(args) == 0
+    assert 1000 < max(loud(wav)) < 32_000
+
+
+@pytest.mark.skipif(fluidsynth.find() is None, reason="needs FluidSynth and a soundfont")
+def test_a_wav_with_a_soundfont(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --soundfont FluidSynth renders the take."""
+    no_network(monkeypatch)
+    found, wav = fluidsynth.find(), tmp_path / "out.wav"
+    assert found is not None
+    args = ["--bars", "1", "--folder", str(tmp_path), "--wav", str(wav), "--soundfont", str(found.soundfont)]
+    assert main(["demo", "--fast", *args]) == 0
+    assert max(loud(wav)) > 300
+
+
+@pytest.mark.parametrize(("program", "part"), [(None, "apt install fluidsynth"), ("/bin/true", "no file")])
+def test_a_soundfont_that_cannot_be_is_told(
+    program: str | None, part: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without FluidSynth, or without the file, one line says so before anything is played."""
+    no_network(monkeypatch)
+    monkeypatch.setattr(shutil, "which", lambda _: program)
+    assert main(["demo", "--fast", "--soundfont", "nowhere.sf2"]) == 2
+    assert part in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("sound_cache")
+def test_it_sounds_as_it_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where there is a device, here one that plays nowhere, every event reaches it, and the demo says nothing of it."""
+    no_network(monkeypatch)
+    sent: list[bytes] = []
+    send = Loudspeakers.send
+    monkeypatch.setattr(
+        Loudspeakers, "send", lambda self, data, due_s=None: (sent.append(data), send(self, data, due_s))
+    )
+    args = ["--bars", "1", "--bpm", "400", "--folder", str(tmp_path), "--set", "sound.device=silent"]
+    assert main(["demo", *args]) == 0
+    struck = sum(message.type == "note_on" and message.velocity > 0 for message in saved(capsys.readouterr().out))
+    assert sum(data[0] & 0xF0 == 0x90 for data in sent) == struck > 20
+
+
+@pytest.mark.usefixtures("sound_cache")
+def test_without_a_device_everything_else_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One line says that there is no sound; sound libraries write nothing."""
+    no_network(monkeypatch)
+    args = ["--bars", "1", "--bpm", "400", "--folder", str(tmp_path), "--set", "sound.device=no such device"]
+    assert main(["demo", *args]) == 0
+    out, err = capfd.readouterr()
+    assert saved(out).tracks[1]
+    told = [line for line in (out + err).splitlines() if "No sound" in line]
+    assert len(told) == 1
+    assert "ALSA" not in out + err
+    assert "jack" not in (out + err).lower()
 
 
 def test_soundfonts_are_found_by_name_first(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`livebach demo`: a phrase of Bach is played into the daemon in real time, and the network goes on from it.
 
-Everything is inside this process: no MIDI port is opened, and rtmidi is not imported. Where FluidSynth and a sound
-card are, it sounds as it happens.
+No MIDI port is opened, and rtmidi is not imported. Where there are loudspeakers, it sounds as it happens: on a built-in
+instrument, or through FluidSynth with a soundfont.
 """
 
 from __future__ import annotations
@@ -32,11 +32,15 @@ from livebach.midi.ports import OutputPort, Thru
 from livebach.music.events import Event
 from livebach.music.phrases import PHRASES, Phrase
 from livebach.musician.status import Status
-from livebach.sound import fluidsynth
+from livebach.sound.loudspeakers import SoundError
+from livebach.sound.source import Source, Voice
 from livebach.system.clock import Clock, ManualClock
 from livebach.system.realtime import freeze, make_timely
 
-FLAGS = ("--seed", "--mode", "--checkpoint", "--temperature", "--min-p", "--key", "--bpm", "--program", "--folder")
+FLAGS = (
+    *("--seed", "--mode", "--checkpoint", "--temperature", "--min-p", "--key", "--bpm", "--program", "--folder"),
+    *("--instrument", "--temperament", "--pitch-hz", "--soundfont"),
+)
 FIRST_S = 0.5
 """From the start to the first note."""
 PAUSE_BARS = 2
@@ -58,16 +62,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Play it; the MIDI file's path is the last line."""
     config, phrase = _prepared(args)
-    synth = fluidsynth.find()
-    if args.wav is not None and synth is None:
-        raise UserError(f"--wav needs {fluidsynth.HOW_TO_GET}")
+    source = assembly.sound_source(config)
     network = assembly.load_network(config.engine.checkpoint, config.engine.fast)
     with ExitStack() as stack:
         show = Show(config, phrase, args.bars, stack.enter_context(closing(open_display())))
-        voice = None if args.fast or args.quiet or synth is None else synth.start()
+        voice = None if args.fast or args.quiet else _voice(source, show.display)
         show.play(network, voice, args.fast, stack)
-    _tell_the_end(show.midi, args.wav, synth, heard=voice is not None)
+    if args.wav is not None:
+        print(f"As sound: {source.render(show.midi, args.wav)}")
+    elif voice is None:
+        print("To hear it, open the file in any music program; with --wav FILE.wav it is written as sound.")
+    print(f"Saved as {show.midi}")
     return 0
+
+
+def _voice(source: Source, display: Display) -> Voice | None:
+    """Return what it sounds on; None, and a line that says why, where there is no sound."""
+    try:
+        return source.start(display.say)
+    except SoundError as trouble:
+        display.say(f"No sound: {trouble}. Everything else works.")
+        return None
 
 
 def _prepared(args: argparse.Namespace) -> tuple[Config, Phrase]:
@@ -111,14 +126,12 @@ class Show:
     display: Display
     midi: Path = field(default_factory=Path)
 
-    def play(self, network: assembly.Loaded, voice: fluidsynth.Synth | None, fast: bool, stack: ExitStack) -> None:
+    def play(self, network: assembly.Loaded, voice: Voice | None, fast: bool, stack: ExitStack) -> None:
         """Play it all; what is opened is left on the stack to be closed."""
         clock = ManualClock(Clock().now()) if fast else Clock()
-        keyboard, synth = FakePort("keyboard", now=clock.now), FakePort("synth", now=clock.now)
+        keyboard = FakePort("keyboard", now=clock.now)
+        synth = OutputPort("sound", (), voice) if voice is not None else FakePort("synth", now=clock.now)
         stack.callback(synth.close)
-        if voice is not None:
-            stack.callback(voice.close)
-            synth.connect(OutputPort("FluidSynth", wire=voice))
         stage = Stage()
         stack.enter_context(stage.heeding_signals())
         daemon = self._daemon(network, clock, synth, stage, stack)
@@ -141,7 +154,9 @@ class Show:
         if isinstance(hotkeys, Hotkeys):
             self.display.say(HELP)
 
-    def _daemon(self, network: assembly.Loaded, clock: Any, synth: FakePort, stage: Stage, stack: ExitStack) -> Daemon:
+    def _daemon(
+        self, network: assembly.Loaded, clock: Any, synth: OutputPort, stage: Stage, stack: ExitStack
+    ) -> Daemon:
         config, start_s = self.config, clock.now()
         header = assembly.header(config, network, start_s)
         recorder = open_recorder(True, Path(config.session.folder).expanduser(), header, self.display.say)
@@ -203,13 +218,3 @@ def _in_real_time(daemon: Daemon, clock: Clock, keyboard: FakePort, score: Seque
     thread.start()
     daemon.run()
     thread.join()
-
-
-def _tell_the_end(midi: Path, wav: Path | None, synth: fluidsynth.FluidSynth | None, heard: bool) -> None:
-    if wav is not None and synth is not None:
-        print(f"As sound: {synth.render(midi, wav)}")
-    elif synth is None:
-        print(f"To hear it, open the file in any music program, or install {fluidsynth.HOW_TO_GET}.")
-    elif not heard:
-        print(f"To hear it: {synth.program} {synth.soundfont} {midi}")
-    print(f"Saved as {midi}")

@@ -16,6 +16,8 @@ from livebach.music.events import Program
 from livebach.musician.musician import Musician
 from livebach.network import checkpoint
 from livebach.network.engine import Engine
+from livebach.sound.audio_process import SoundSettings
+from livebach.sound.source import Source, open_source
 
 DEFAULT = "default"
 
@@ -83,6 +85,13 @@ def musician(network: Loaded, config: Config, start_s: float) -> Musician:
     """The musician of these settings, its seed among them."""
     assert config.sampling.seed is not None
     return Musician(network.engine, config, config.sampling.seed, start_s)
+
+
+def sound_source(config: Config) -> Source:
+    """Where these settings' sound comes from; UserError where a soundfont or FluidSynth is missing."""
+    sound = config.sound
+    settings = SoundSettings(sound.instrument, sound.temperament, sound.pitch_hz, sound.latency_ms, sound.device)
+    return open_source(settings, sound.soundfont)
 
 
 READY_S = 0.1

@@ -133,10 +133,10 @@ def _opened(wanted: str | None) -> tuple[Any, str]:
             app_name="livebach",
         )
     except miniaudio.MiniaudioError as error:
-        raise _NoSound(f"no audio device: {error.args[0] if error.args else error}") from None
+        raise _NoSound(f"there is no audio device here ({error.args[0] if error.args else error})") from None
     if device.backend == "Null" and not backends:
         device.close()
-        raise _NoSound("no audio device")
+        raise _NoSound("there is no audio device here")
     return device, chosen["name"] if chosen else wanted or "the default device"
 
 

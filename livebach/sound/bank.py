@@ -180,7 +180,7 @@ class Bank:
 
 
 def obtainable(name: str, tuning: Tuning, folder: Path | None = None) -> Bank:
-    """Return a bank in a folder, or in a temporary one where nothing can be kept; OSError where there is none either."""
+    """Return a bank in a folder, or in a temporary one where nothing can be kept; OSError where that fails too."""
     try:
         return Bank(name, tuning, folder)
     except OSError:

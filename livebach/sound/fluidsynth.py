@@ -68,6 +68,16 @@ def find() -> FluidSynth | None:
     return FluidSynth(program, soundfont) if program and soundfont else None
 
 
+def with_soundfont(soundfont: str) -> FluidSynth:
+    """Return FluidSynth with a soundfont of the user's; UserError where the one or the other is missing."""
+    program, path = shutil.which("fluidsynth"), Path(soundfont).expanduser()
+    if program is None:
+        raise UserError(f"sound.soundfont needs FluidSynth: {HOW_TO_GET}")
+    if not path.is_file():
+        raise UserError(f"sound.soundfont: there is no file {path}")
+    return FluidSynth(program, path)
+
+
 def find_soundfont(folders: Sequence[Path]) -> Path | None:
     """A General MIDI soundfont by name, else any at all."""
     there = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.sf[23]"))]

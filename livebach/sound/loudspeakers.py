@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from queue import Empty, SimpleQueue
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 from livebach.errors import UserError
@@ -22,6 +22,7 @@ __all__ = ["Loudspeakers", "SoundError", "SoundSettings"]
 _READY_S = 60.0  # a bank is rendered in seconds, but on a slow and busy machine it may take long
 _CLOSE_S = 2.0
 _ANSWER_S = 5.0
+_LOOK_S = 0.01
 
 
 class SoundError(UserError):
@@ -52,6 +53,13 @@ class Loudspeakers:
     def alive(self) -> bool:
         """Whether it still runs."""
         return not self._closed and self._process.poll() is None
+
+    def answers_within(self, timeout_s: float) -> bool:
+        """Wait until it has said something that is not read yet, for a while at most; return whether it has."""
+        until_s = self._now() + timeout_s
+        while self._said.empty() and self._now() < until_s:
+            sleep(_LOOK_S)
+        return not self._said.empty()
 
     def ready(self, timeout_s: float = _READY_S) -> dict[str, Any]:
         """Wait until it plays, and return what it plays on; SoundError in one line where it cannot."""

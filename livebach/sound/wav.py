@@ -1,4 +1,4 @@
-"""MIDI files as sound: the built-in instruments render them to a WAV file, in exact samples, faster than in real time."""
+"""MIDI files as sound: the built-in instruments play them into a WAV file, in exact samples, as fast as they can."""
 
 from __future__ import annotations
 
