@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from livebach.commands.flags import add_settings, settings
+from livebach.commands.flags import INDEX_HELP, add_settings, settings
 from livebach.config import Config
 from livebach.errors import UserError
 from livebach.evaluation import rollout_report, rollout_runs, touch
@@ -21,7 +21,8 @@ from livebach.network.engine import Engine
 from livebach.network.touch import TouchNetwork
 from livebach.network.touch_checkpoint import TouchError
 from livebach.network.touch_checkpoint import load as load_touch
-from livebach.training.corpus import SPLITS, Corpus, load_corpus
+from livebach.training.corpus import Corpus, load_corpus
+from livebach.training.licence_index import SPLITS
 from livebach.training.performances import load_performances, split_performances
 
 ERRORS = (CorpusError, CheckpointError, TouchError)
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="every MIDI file below it is read")
+    parser.add_argument("--index", type=Path, metavar="FILE", help=INDEX_HELP)
     parser.add_argument(
         "--split", choices=("train", "valid", "test", "all"), default="valid", help="which pieces (valid)"
     )
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     if args.touch:
         return _touch(args, config)
     engine = Engine(load(args.checkpoint))
-    corpus = load_corpus(args.data, engine.spec.steps_per_quarter, report=_aside)
+    corpus = load_corpus(args.data, engine.spec.steps_per_quarter, report=_aside, index=args.index)
     pieces = chosen(corpus, args.split, args.data)
     if args.rollouts is None:
         report, table = likelihood(engine, corpus, pieces, args.given), likelihood_table

@@ -12,6 +12,8 @@ from livebach.config import Config, ConfigError, load, override
 from livebach.errors import UserError
 from livebach.files import expanded
 
+INDEX_HELP = "a CSV file with the columns file, work and split: read only the files that it lists"
+
 
 @dataclass(frozen=True, slots=True)
 class Flag:

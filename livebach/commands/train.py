@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from livebach.commands.flags import INDEX_HELP
 from livebach.errors import UserError
 from livebach.music.score_reader import CorpusError, Piece
 from livebach.network import checkpoint as checkpoints
@@ -37,6 +38,7 @@ NEEDS_TORCH = "training needs PyTorch: pip install 'livebach[train]'"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="every MIDI file below it is read")
+    parser.add_argument("--index", type=Path, metavar="FILE", help=INDEX_HELP)
     parser.add_argument(
         "--touch", action="store_true", help="train the touch network (velocity, offset, pedal) on performances"
     )
@@ -171,7 +173,7 @@ def _teachers(args: argparse.Namespace, spec: NetworkSpec) -> list[checkpoints.C
 def _corpus(args: argparse.Namespace, spec: NetworkSpec, say: Callable[[str], None]) -> tuple[Corpus, list[Piece]]:
     """The pieces, and those that networks played, memory-mapped from a cache: in the run's folder if nowhere else."""
     cache, steps = args.cache or args.out / "frames", spec.steps_per_quarter
-    corpus = load_corpus(args.data, steps, report=say, cache=cache)
+    corpus = load_corpus(args.data, steps, report=say, cache=cache, index=args.index)
     played = load_pieces(args.played, steps, report=say, cache=cache) if args.played is not None else []
     args.out.mkdir(parents=True, exist_ok=True)
     say(corpus.summary().split("\nleft out")[0])

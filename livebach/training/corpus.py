@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from livebach.music.score_reader import (
     CorpusError,
@@ -18,9 +19,8 @@ from livebach.music.score_reader import (
     read_score,
 )
 from livebach.training.frame_cache import FrameCache
+from livebach.training.licence_index import SPLITS, Origin, read_index, read_list
 from livebach.training.near_duplicates import alike, fingerprint
-
-SPLITS = ("train", "valid", "test")
 
 
 @dataclass(slots=True)
@@ -84,14 +84,21 @@ DRAWING = 2
 
 
 def load_corpus(
-    folder: Path, steps_per_quarter: int = 4, report: Callable[[str], None] = lambda _: None, cache: Path | None = None
+    folder: Path,
+    steps_per_quarter: int = 4,
+    report: Callable[[str], None] = lambda _: None,
+    cache: Path | None = None,
+    index: Path | None = None,
 ) -> Corpus:
-    """Read a folder and split it by piece; `report` hears of each file that is left out.
+    """Read a folder and split its pieces by work; `report` is called with a line for each file that is left out.
 
     With a `cache` folder the frames are kept there, and the pieces are memory-mapped: they need not fit into memory.
+    With an `index`, only the files that it lists are read. Works and splits are those of the index, or else those of
+    INDEX.csv in the folder.
     """
-    pieces, left_out = _parted(folder, steps_per_quarter, cache)
-    corpus = split_pieces(pieces)
+    origins = read_index(folder) if index is None else read_list(index)
+    pieces, left_out = _parted(folder, steps_per_quarter, cache, None if index is None else origins)
+    corpus = split_pieces(pieces, origins)
     if not corpus.splits["train"]:
         raise CorpusError(f"{folder}: none of its {len(pieces)} pieces is left to train on")
     corpus.left_out[:0] = left_out
@@ -110,10 +117,13 @@ def load_pieces(
     return pieces
 
 
-def _parted(folder: Path, steps: int, cache: Path | None) -> tuple[list[Piece], list[LeftOut]]:
-    """The pieces of a folder, and what cannot be read."""
+def _parted(
+    folder: Path, steps: int, cache: Path | None, listed: Iterable[str] | None = None
+) -> tuple[list[Piece], list[LeftOut]]:
+    """Return the pieces of a folder, or those of a list of its files, and the files that cannot be read."""
     try:
-        found = _read_all(folder, steps) if cache is None else _mapped(folder, steps, cache)
+        paths = midi_files(folder) if listed is None else [folder / name for name in sorted(listed)]
+        found = _read_all(folder, paths, steps) if cache is None else _mapped(folder, paths, steps, cache)
     except OSError as error:
         raise CorpusError(f"{error.filename or folder}: {error.strerror or error}") from error
     pieces = [piece for piece in found if isinstance(piece, Piece)]
@@ -126,11 +136,11 @@ def _parted(folder: Path, steps: int, cache: Path | None) -> tuple[list[Piece], 
 LeftOut = tuple[str, str]
 
 
-def _read_all(folder: Path, steps: int) -> list[Piece | LeftOut]:
-    """Every piece of a folder in memory, and for what is no piece its name and why."""
+def _read_all(folder: Path, paths: Iterable[Path], steps: int) -> list[Piece | LeftOut]:
+    """Return a piece in memory for each file, and the name and the reason for each that cannot be read."""
     found: list[Piece | LeftOut] = []
-    for path in midi_files(folder):
-        name = str(path.relative_to(folder))
+    for path in paths:
+        name = path.relative_to(folder).as_posix()
         try:
             found.append(piece_of(name, read_score(path, steps)))
         except CorpusError as error:
@@ -138,12 +148,12 @@ def _read_all(folder: Path, steps: int) -> list[Piece | LeftOut]:
     return found
 
 
-def _mapped(folder: Path, steps: int, cache: Path) -> list[Piece | LeftOut]:
-    """The same by way of a cache: a file whose contents it has is not drawn again."""
+def _mapped(folder: Path, paths: Iterable[Path], steps: int, cache: Path) -> list[Piece | LeftOut]:
+    """Return the same by way of a cache: a file whose contents are in the cache is not drawn again."""
     kept, keys, found = FrameCache(cache), {}, list[Piece | LeftOut]()
     try:
-        for path in midi_files(folder):
-            name = str(path.relative_to(folder))
+        for path in paths:
+            name = path.relative_to(folder).as_posix()
             try:
                 keys[name] = _keep(kept, path, steps)
             except CorpusError as error:
@@ -167,12 +177,12 @@ def _keep(cache: FrameCache, path: Path, steps: int) -> str:
     return key
 
 
-def split_pieces(pieces: Sequence[Piece]) -> Corpus:
-    """Split by piece; near-duplicates of a held-out piece are left out, so that none is on two sides.
+def split_pieces(pieces: Sequence[Piece], origins: Mapping[str, Origin] = MappingProxyType({})) -> Corpus:
+    """Split by work; near-duplicates of a held-out piece are left out, so that none is on two sides.
 
     Fingerprints are kept of the held-out pieces alone: there may be more music to train on than fits into memory.
     """
-    sides = _sides([p.name for p in pieces])
+    sides = _sides([p.name for p in pieces], origins)
     corpus = Corpus({name: [] for name in SPLITS})
     held_out: list[tuple[Piece, frozenset[int]]] = []
     kept: list[Piece] = []
@@ -190,16 +200,26 @@ def split_pieces(pieces: Sequence[Piece]) -> Corpus:
     return corpus
 
 
-def _sides(names: Sequence[str]) -> dict[str, str]:
+def _sides(names: Sequence[str], origins: Mapping[str, Origin] = MappingProxyType({})) -> dict[str, str]:
+    """Return the split of each name: the one that its origin states, or the one that the name of its work decides."""
+    works = {name: _work(name, origins) for name in names}
+    stated = {works[n]: origins[n].split for n in names if n in origins and origins[n].split}
     has_wtc = any(_wtc_number(name) is not None for name in names)
-    sides = {n: "train" if has_wtc and _wtc_number(n) is None else split_of(n) for n in names}
-    ranked = sorted(names, key=_lot)
+    sides = {
+        w: stated.get(w) or ("train" if has_wtc and _wtc_number(w) is None else split_of(w)) for w in works.values()
+    }
+    ranked = sorted((w for w in sides if w not in stated), key=_lot)
     if ranked and "train" not in sides.values():
         sides[ranked[-1]] = "train"
-    spare = [n for n in ranked if sides[n] == "train"][1:] or [n for n in ranked if sides[n] == "test"]
+    spare = [w for w in ranked if sides[w] == "train"][1:] or [w for w in ranked if sides[w] == "test"]
     if spare and "valid" not in sides.values():
         sides[spare[-1]] = "valid"
-    return sides
+    return {name: sides[work] for name, work in works.items()}
+
+
+def _work(name: str, origins: Mapping[str, Origin]) -> str:
+    """Return the work that a file belongs to: the file itself where no other is stated."""
+    return (origins[name].work if name in origins else "") or name
 
 
 # -- near-duplicates --------------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from livebach.music.score_reader import CorpusError, Piece, piece_of, read_score
-from livebach.training.corpus import SPLITS, midi_files, split_pieces
-from livebach.training.licence_index import UNSTATED, read_index
+from livebach.training.corpus import midi_files, split_pieces
+from livebach.training.licence_index import SPLITS, UNSTATED, read_index
 from livebach.training.near_duplicates import ALIKE, fingerprint
 
 FINE = 48
@@ -87,7 +87,7 @@ def survey(folder: Path) -> Survey:
             pieces.append(piece)
     if not pieces:
         raise CorpusError(f"{folder}: none of its {len(left_out)} MIDI files can be read")
-    corpus = split_pieces(pieces)
+    corpus = split_pieces(pieces, index)
     splits = {name: len(corpus.splits[name]) for name in SPLITS}
     return Survey(entries, near_duplicates(pieces), splits, left_out + corpus.left_out)
 

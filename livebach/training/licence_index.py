@@ -1,4 +1,7 @@
-"""A folder of scores in the making, with INDEX.csv: of each file its licence and where it came from."""
+"""The index of a folder of scores: of each file its licence, its source, its work and its split.
+
+INDEX.csv in the folder is read when it is there. A list elsewhere can name a selection of the folder's files.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,20 @@ from livebach.errors import UserError
 
 INDEX = "INDEX.csv"
 UNSTATED = "unstated"
+SPLITS = ("train", "valid", "test")
 _FIELDS = ("file", "licence", "source")
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Under which licence a file is, and where it came from."""
+    """What an index states about one file."""
 
     licence: str
     source: str
+    work: str = ""
+    """The work that the file is a movement or an edition of; empty: the file is a work of its own."""
+    split: str = ""
+    """One of SPLITS; empty: the name of the work decides."""
 
 
 class Collection:
@@ -56,15 +64,37 @@ class Collection:
 
 
 def read_index(folder: Path) -> dict[str, Origin]:
-    """What INDEX.csv in a folder says of its files; nothing where there is none. Raises UserError if it is damaged."""
+    """Return what INDEX.csv in a folder states about its files; nothing where there is no such file.
+
+    Raises UserError if the index is damaged.
+    """
     path = folder / INDEX
+    return read_list(path) if path.exists() else {}
+
+
+def read_list(path: Path) -> dict[str, Origin]:
+    """Read a CSV file with a row for each score: file, and any of licence, source, work and split.
+
+    All files of one work must have the same split. Raises UserError, one line with the file and the row.
+    """
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
             rows = csv.DictReader(lines)
-            if not {"file", "licence"} <= set(rows.fieldnames or ()):
-                raise UserError(f"{path}: must have the columns file and licence, got {rows.fieldnames}")
-            return {row["file"]: Origin(row["licence"] or UNSTATED, row.get("source") or "") for row in rows}
-    except FileNotFoundError:
-        return {}
+            if "file" not in (rows.fieldnames or ()):
+                raise UserError(f"{path}: must have the column file, got {rows.fieldnames}")
+            origins = {row["file"]: _origin(path, rows.line_num, row) for row in rows}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
+    splits: dict[str, str] = {}
+    for origin in origins.values():
+        if origin.work and splits.setdefault(origin.work, origin.split) != origin.split:
+            raise UserError(f"{path}: the files of the work {origin.work!r} must have one split")
+    return origins
+
+
+def _origin(path: Path, line: int, row: dict[str, str | None]) -> Origin:
+    """Return what one row states."""
+    licence, source, work, split = ((row.get(name) or "").strip() for name in ("licence", "source", "work", "split"))
+    if split not in ("", *SPLITS):
+        raise UserError(f"{path}: line {line}: split must be one of {', '.join(SPLITS)} or empty, got {split!r}")
+    return Origin(licence or UNSTATED, source, work, split)
