@@ -55,6 +55,13 @@ class MidiEvents:
     end: int = 0
     """The tick at which the last track ends."""
 
+    def add(self, track: MidiEvents, end: int) -> None:
+        """Append the events of a track that ends at a tick."""
+        self.messages += track.messages
+        self.tempos += track.tempos
+        self.metres += track.metres
+        self.end = max(self.end, end)
+
 
 def read_events(data: bytes) -> MidiEvents:
     """Return the events of a MIDI file.
@@ -72,9 +79,9 @@ def read_events(data: bytes) -> MidiEvents:
     tracks = 0
     while (at := _next_track(data, at)) >= 0:
         tracks += 1
-        track = _Track(data, at, tracks, events, start)
+        track = _Track(data, at, tracks, start)
         at = track.read()
-        events.end = max(events.end, track.tick)
+        events.add(track.events, track.tick)
         start = track.tick if kind == 2 else 0
     if not tracks:
         raise MidiFormatError("has no track: there is no music in it")
@@ -125,35 +132,43 @@ def _next_track(data: bytes, at: int) -> int:
 class _Track:
     """One track chunk as it is read."""
 
-    def __init__(self, data: bytes, at: int, number: int, into: MidiEvents, start: int) -> None:
+    def __init__(self, data: bytes, at: int, number: int, start: int) -> None:
         """Take the chunk at a position; `start` is the tick at which the track begins."""
-        self._data, self._number, self._into = data, number, into
-        self._at = at + 8
-        self._stated = self._at + int.from_bytes(data[at + 4 : at + 8], "big")
-        self._trusted = _is_chunk(data, self._stated)
-        following = data.find(TRACK, self._at)
-        self._limit = self._stated if self._trusted else following if following >= 0 else len(data)
-        self._running = 0
-        self._ended = False
-        self.tick = start
+        self._data, self._number, self._start = data, number, start
+        self._body = at + 8
+        self._stated = self._body + int.from_bytes(data[at + 4 : at + 8], "big")
+        self._rewind(self._stated)
+
+    def _rewind(self, limit: int) -> None:
+        """Begin to read, up to a position that the track does not go beyond."""
+        self._at, self._limit, self._running, self._ended = self._body, limit, 0, False
+        self.tick, self.events = self._start, MidiEvents(0)
 
     def read(self) -> int:
         """Read all events; return the position after the track.
 
-        The length that the chunk states counts only where another chunk, or the end of the data, follows; elsewhere
-        the end-of-track event counts.
+        The stated length counts where another chunk or the end of the data follows, and no event reaches beyond it.
+        Elsewhere the track goes on to its end-of-track event, which must come before the next track.
         """
+        if _is_chunk(self._data, self._stated) and self._read_to_limit():
+            inside = self._data.find(TRACK, self._at, self._stated)
+            return self._stated if inside < 0 else inside
+        following = self._data.find(TRACK, self._body)
+        self._rewind(following if following >= 0 else len(self._data))
+        if not self._read_to_limit():
+            raise self._broken("breaks off in the middle of an event: notes are missing")
+        if not self._ended:
+            raise self._broken("has no end: notes may be missing")
+        return self._at
+
+    def _read_to_limit(self) -> bool:
+        """Read up to the end-of-track event or the limit; return False where an event reaches beyond the limit."""
         try:
             while self._at < self._limit and not self._ended:
                 self._event()
         except IndexError:
-            raise self._broken("breaks off in the middle of an event: notes are missing") from None
-        if self._ended:
-            follows = self._data[self._at : self._at + 4] == TRACK
-            return self._at if follows or not self._trusted else self._stated
-        if not self._trusted:
-            raise self._broken("has no end: notes may be missing")
-        return self._limit
+            return False
+        return True
 
     def _broken(self, reason: str) -> MidiFormatError:
         return MidiFormatError(f"track {self._number} {reason} (byte {self._at})")
@@ -185,7 +200,7 @@ class _Track:
         if first > _HIGHEST and status & 0xF0 in (_NOTE_OFF, _NOTE_ON):
             raise self._broken(f"has a note of number {first}: only 0..127 are keys")
         self._skip(1 if 0xC0 <= status < 0xE0 else 2)
-        self._into.messages.append((self.tick, status, min(first, _HIGHEST), min(second, _HIGHEST)))
+        self.events.messages.append((self.tick, status, min(first, _HIGHEST), min(second, _HIGHEST)))
 
     def _meta(self) -> None:
         kind = self._data[self._at]
@@ -196,9 +211,9 @@ class _Track:
         if kind == END_OF_TRACK:
             self._ended = True
         elif kind == TEMPO and size >= 3 and (tempo := int.from_bytes(body[:3], "big")):
-            self._into.tempos.append((self.tick, tempo))
+            self.events.tempos.append((self.tick, tempo))
         elif kind == METRE and size >= 2:
-            self._into.metres.append((self.tick, body[0], 1 << min(body[1], 62)))
+            self.events.metres.append((self.tick, body[0], 1 << min(body[1], 62)))
 
     def _number_of_bytes(self) -> int:
         """Read a number of variable length: seven bits a byte, at most four bytes."""
