@@ -1,0 +1,93 @@
+"""The beginning of a score, as music to go on from: its bars, with the metre, the place and the tempo at its end.
+
+Knows no network and no file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.corpus import Score, piece_of
+from livebach.roll import ONSET, Frames, Metre
+
+
+@dataclass(frozen=True, slots=True)
+class Prime:
+    """Some bars of a score, from the bar of its first note on."""
+
+    frames: Frames
+    """uint8 [T, 88]."""
+    places: NDArray[np.int16]
+    """int16 [T + 1, 3]: tick in the bar, beat and bar in ticks, of each frame and of the one that follows."""
+    metres: tuple[tuple[int, Metre], ...]
+    """The metres with the ticks at which they begin, the first at 0; each begins a bar. A pickup is a bar of its own."""
+    tempos: tuple[tuple[int, int], ...]
+    """Tempos with the ticks at which they begin, in microseconds of a quarter note; empty where the file states none."""
+
+    @property
+    def metre(self) -> Metre:
+        """The metre in force where the prime ends."""
+        return self.metres[-1][1]
+
+
+def prime_of(score: Score, bars: int) -> Prime:
+    """Return so many bars of a score (fewer where it is shorter), beginning with the bar of its first note.
+
+    An incomplete first bar is not counted.
+    """
+    piece, steps = piece_of("prime", score), score.steps_per_quarter
+    lines = np.flatnonzero(piece.places[:, 0] == 0)
+    first = int(np.flatnonzero((piece.frames == ONSET).any(axis=1))[0])
+    start = int(max(lines[lines <= first], default=0))
+    pickup = _pickup(score, piece.places, start)
+    ahead = lines[lines >= start + pickup]
+    end = int(ahead[bars]) if len(ahead) > bars else score.length
+    return Prime(
+        piece.frames[start:end],
+        np.concatenate([piece.places, [_following(score, piece.places[-1], steps)]]).astype(np.int16)[start : end + 1],
+        _metres(score, start, end, pickup),
+        _shifted(score.tempos, start, end),
+    )
+
+
+def _pickup(score: Score, places: NDArray[np.int16], start: int) -> int:
+    """Return the length of the incomplete bar that a prime begins with, in ticks; 0: its first bar is complete.
+
+    A pickup is an upbeat in the first metre, or one bar of a shorter metre before the piece's own.
+    """
+    if places[start, 0]:
+        return int(places[start, 2] - places[start, 0])
+    bar = int(places[start, 2])
+    change = next((i for i, (tick, _) in enumerate(score.metres) if tick == start + bar), None)
+    shorter = change is not None and score.metres[change][1].bar_ticks(score.steps_per_quarter) > bar
+    return bar if shorter and start == score.metres[0][0] else 0
+
+
+def _following(score: Score, last: NDArray[np.int16], steps: int) -> tuple[int, int, int]:
+    """Return the place of the tick after the last one of a score."""
+    metre = score.metres[-1][1]
+    bar = metre.bar_ticks(steps)
+    return (int(last[0]) + 1) % bar, metre.beat_ticks(steps), bar
+
+
+def _metres(score: Score, start: int, end: int, pickup: int) -> tuple[tuple[int, Metre], ...]:
+    """Return the metres between two ticks, counted from the first; an upbeat becomes a bar of its own."""
+    metres = _shifted(score.metres, start, end)
+    steps, first = score.steps_per_quarter, metres[0][1]
+    upbeat = pickup if pickup and first.bar_ticks(steps) != pickup else 0
+    if not upbeat:
+        return metres
+    units = (d for d in (4, 8, 16, 32) if d >= first.denominator and upbeat * d % (4 * steps) == 0)
+    unit = next(units, None)
+    if unit is None:  # no time signature is so short
+        return metres
+    return (0, Metre(upbeat * unit // (4 * steps), unit)), (upbeat, first), *metres[1:]
+
+
+def _shifted[T](changes: tuple[tuple[int, T], ...], start: int, end: int) -> tuple[tuple[int, T], ...]:
+    """Return what is in force at `start`, as a change at 0, and the changes up to `end`, counted from `start`."""
+    before = [value for tick, value in changes if tick <= start]
+    return (*((0, value) for value in before[-1:]), *((t - start, v) for t, v in changes if start < t < end))

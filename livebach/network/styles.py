@@ -1,0 +1,42 @@
+"""The styles that travel with livebach: a network each, with what it was trained on. A table; opens no file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """A network trained on one composer's music."""
+
+    name: str
+    """What `--style` takes."""
+    composer: str
+    about: str
+    """The music that it was trained on, in a few words."""
+    checkpoint: str
+    """The packaged file."""
+    phrase: str
+    """The opening that `livebach demo` plays, by its name in the table of phrases."""
+    licence: str = "CC BY-SA 4.0"
+    scores: str | None = None
+    """The packaged list of its scores, with works, splits, licences and sources; None: checkpoints/README.md has it."""
+
+
+DEFAULT = "bach"
+STYLES = {
+    style.name: style
+    for style in (
+        Style(DEFAULT, "Johann Sebastian Bach", "223 keyboard works", "checkpoints/default.safetensors", "prelude"),
+        *(
+            Style(name, composer, about, f"checkpoints/{name}.safetensors", name, scores=f"checkpoints/{name}.csv")
+            for name, composer, about in (
+                ("scarlatti", "Domenico Scarlatti", "51 sonatas"),
+                ("beethoven", "Ludwig van Beethoven", "34 movements of 16 piano works"),
+                ("chopin", "Frédéric Chopin", "75 piano works"),
+                ("joplin", "Scott Joplin", "8 rags"),
+            )
+        ),
+    )
+}
+"""By name, in the order in which they are listed and stepped through."""
