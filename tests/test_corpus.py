@@ -184,16 +184,73 @@ BROKEN = {
     "no division": raw(bytes([0, 0x90, 60, 64, 96, 60, 0]), division=0),
     "no notes": raw(b""),
     "no key of ours": raw(bytes([0, 0x90, 5, 64, 96, 5, 0])),
-    "metre over 2**60": raw(bytes([0, 0xFF, 0x58, 4, 3, 60, 24, 8, 0, 0x90, 60, 64, 96, 60, 0])),
-    "metre of 0": raw(bytes([0, 0xFF, 0x58, 4, 0, 2, 24, 8, 0, 0x90, 60, 64, 96, 60, 0])),
-    "metre cut short": raw(bytes([0, 0xFF, 0x58, 1, 3, 0, 0x90, 60, 64, 96, 60, 0])),
-    "key signature": raw(bytes([0, 0xFF, 0x59, 2, 100, 7, 0, 0x90, 60, 64, 96, 60, 0])),
     "months long": raw(bytes([0, 0x90, 60, 64, 0xFF, 0xFF, 0xFF, 0x7F, 60, 0])),
     "longer than a float": raw(bytes([0, 0x90, 60, 64]) + b"\xff" * 200 + bytes([0x7F, 60, 0])),
     "blank flash memory": WHOLE[:30] + b"\xff" * (1 << 20),
     "zeros": WHOLE[:30] + bytes(1 << 10),
     "a pickle": b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94.",
 }
+
+
+ODD = {
+    "metre over 2**60": raw(bytes([0, 0xFF, 0x58, 4, 3, 60, 24, 8, 0, 0x90, 60, 64, 96, 60, 0])),
+    "metre of 0": raw(bytes([0, 0xFF, 0x58, 4, 0, 2, 24, 8, 0, 0x90, 60, 64, 96, 60, 0])),
+    "metre cut short": raw(bytes([0, 0xFF, 0x58, 1, 3, 0, 0x90, 60, 64, 96, 60, 0])),
+    "key signature": raw(bytes([0, 0xFF, 0x59, 2, 100, 7, 0, 0x90, 60, 64, 96, 60, 0])),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_data_that_no_note_depends_on(tmp_path: Path, kind: str) -> None:
+    """The note is read; a metre that the grid does not know leaves common time in force."""
+    path = tmp_path / "odd.mid"
+    path.write_bytes(ODD[kind])
+    assert keys(path) == [(60, 0, 4)]
+    assert read_score(path).metres == ((0, Metre(4, 4)),)
+
+
+CASES = Path(__file__).parent.parent.parent / "shared" / "cases"
+ONSETS = {
+    "ok.mid": 32,
+    "key8sharps.mid": 32,
+    "tempo_short.mid": 32,
+    "alien.mid": 32,
+    "lenlong.mid": 64,
+    "rmid.rmi": 32,
+    "hands_ntrk1.mid": 64,
+    "tempo140.mid": 64,
+    "pickup.mid": 65,
+}
+"""The notes of each of the small inputs that stand for faults of other programs."""
+
+
+@pytest.mark.parametrize("name", ONSETS)
+def test_small_inputs_of_known_faults(name: str) -> None:
+    """Each is read with all its notes."""
+    if not (CASES / name).exists():
+        pytest.skip(f"{CASES / name} is not here")
+    assert len(read_score(CASES / name).notes) == ONSETS[name]
+
+
+def test_percussion_only_is_said(tmp_path: Path) -> None:
+    """A file with nothing but drums is refused with that reason."""
+    with pytest.raises(CorpusError, match="percussion only"):
+        read_score(write(tmp_path / "drums.mid", [on(36, channel=9), off(36, 4, channel=9)]))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """A FIFO or a device in place of a file is one line at once."""
+    os.mkfifo(tmp_path / "pipe.mid")
+    for path in (tmp_path / "pipe.mid", Path(os.devnull)):
+        with pytest.raises(CorpusError, match="a pipe or a device"):
+            read_score(path)
+
+
+def test_a_late_end_of_track_lengthens_little(tmp_path: Path) -> None:
+    """The notes count; a key that never comes up lasts a whole note longer than the last event of a note at most."""
+    late = MetaMessage("end_of_track", time=100_000 * QUARTER)
+    score = read_score(write(tmp_path / "a.mid", [on(60), on(62, 2), off(62, 6), late]))
+    assert [(n.key, n.start, n.end) for n in score.notes] == [(60, 0, 24), (62, 2, 8)]
 
 
 @pytest.mark.parametrize("kind", BROKEN)

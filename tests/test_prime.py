@@ -54,7 +54,10 @@ def test_a_pickup_bar_is_not_counted() -> None:
 def test_an_upbeat_that_the_file_does_not_state_becomes_a_bar_of_its_own() -> None:
     """The accents say where the bars begin: the bar lines of what follows are there."""
     shifted = Score(
-        tuple(Note(36 if t % 12 == 4 else 72, t, t + 4) for t in range(0, 160, 4)), ((0, WALTZ),), 160, STEPS
+        tuple(Note(36, t, t + 12) if t % 12 == 4 else Note(72, t, t + 4) for t in range(0, 148, 4)),
+        ((0, WALTZ),),
+        160,
+        STEPS,
     )
     prime = prime_of(shifted, 4)
     assert prime.metres == ((0, Metre(1, 4)), (4, WALTZ))

@@ -6,12 +6,16 @@ Knows no network and no file.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.corpus import Score, piece_of
-from livebach.roll import ONSET, Frames, Metre
+from livebach.music.metre import Metre
+from livebach.music.roll import ONSET, Frames
+from livebach.music.score_reader import Score, piece_of
+
+Change = TypeVar("Change")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +27,9 @@ class Prime:
     places: NDArray[np.int16]
     """int16 [T + 1, 3]: tick in the bar, beat and bar in ticks, of each frame and of the one that follows."""
     metres: tuple[tuple[int, Metre], ...]
-    """The metres with the ticks at which they begin, the first at 0; each begins a bar. A pickup is a bar of its own."""
+    """Metres with the ticks at which they begin, the first at 0; each begins a bar. A pickup is a bar of its own."""
     tempos: tuple[tuple[int, int], ...]
-    """Tempos with the ticks at which they begin, in microseconds of a quarter note; empty where the file states none."""
+    """Microseconds of a quarter note with the ticks at which they begin; empty where the file states none."""
 
     @property
     def metre(self) -> Metre:
@@ -87,7 +91,7 @@ def _metres(score: Score, start: int, end: int, pickup: int) -> tuple[tuple[int,
     return (0, Metre(upbeat * unit // (4 * steps), unit)), (upbeat, first), *metres[1:]
 
 
-def _shifted[T](changes: tuple[tuple[int, T], ...], start: int, end: int) -> tuple[tuple[int, T], ...]:
+def _shifted(changes: tuple[tuple[int, Change], ...], start: int, end: int) -> tuple[tuple[int, Change], ...]:
     """Return what is in force at `start`, as a change at 0, and the changes up to `end`, counted from `start`."""
     before = [value for tick, value in changes if tick <= start]
     return (*((0, value) for value in before[-1:]), *((t - start, v) for t, v in changes if start < t < end))

@@ -1,36 +1,25 @@
-"""Read a MIDI file as a score on the grid: notes, metres and pick-up bar."""
+"""Read a MIDI file as a score on the grid: notes, metres, tempos and pickup bar."""
 
 from __future__ import annotations
 
-import re
-import struct
-from collections.abc import Iterable
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
-from io import BytesIO
-from operator import itemgetter
 from pathlib import Path
 
-import mido
 import numpy as np
-from mido.midifiles.meta import KeySignatureError
 from numpy.typing import NDArray
 
 from livebach.music.events import PEDAL_DOWN, SUSTAIN
 from livebach.music.metre import Metre, metre_track
+from livebach.music.midi_reader import MidiEvents, MidiFormatError, read_events
 from livebach.music.roll import HIGH_KEY, LOW_KEY, ONSET, Frames, Note, frames_from_notes
 
 PERCUSSION_CHANNEL = 9
-
-
 MAX_TICKS = 200_000
-"""A longer piece (14 hours at 60 quarters a minute) is a broken file."""
-
-
+"""A longer piece (14 hours at 60 quarters a minute) is a damaged file."""
 MAX_BYTES = 16 << 20
-
-
-_BROKEN = (OSError, EOFError, ValueError, LookupError, TypeError, OverflowError, struct.error, KeySignatureError)
-"""What mido raises on files that are not what they should be."""
+_NOTE_OFF, _NOTE_ON, _CONTROL = 0x80, 0x90, 0xB0
 
 
 class CorpusError(ValueError):
@@ -39,14 +28,18 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A MIDI file on the grid: notes, the metres with the tick where each starts, ticks in all, the pedal's moves."""
+    """A MIDI file on the grid."""
 
     notes: tuple[Note, ...]
     metres: tuple[tuple[int, Metre], ...]
+    """With the tick at which each begins, the first at 0."""
     length: int
+    """In ticks."""
     steps_per_quarter: int
     pedal: tuple[tuple[int, bool], ...] = ()
     """The tick of each, and whether the sustain pedal is down from then on."""
+    tempos: tuple[tuple[int, int], ...] = ()
+    """Microseconds of a quarter note, with the tick at which each begins; empty where the file states none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,84 +59,97 @@ class Piece:
 def read_score(path: Path, steps_per_quarter: int = 4) -> Score:
     """Read a MIDI file onto the grid.
 
-    Note times are rounded to ticks; overlapping notes on one key are paired first on, first off; percussion is left
-    out. Raises CorpusError with the file's name.
+    Raises CorpusError, one line with the file and the reason, where `score_of` refuses it or it cannot be read.
     """
     try:
-        midi = mido.MidiFile(file=BytesIO(_bytes_of(path)), clip=True)
-    except _BROKEN as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise CorpusError(f"{path}: not a MIDI file that can be read: {why}") from error
-    if midi.ticks_per_beat <= 0:
-        raise CorpusError(f"{path}: its division is {midi.ticks_per_beat}: only files in ticks per quarter can be read")
-    return _score_of(path, _timed(midi), steps_per_quarter / midi.ticks_per_beat, steps_per_quarter)
-
-
-def _bytes_of(path: Path) -> bytes:
-    """A file's contents, unless reading them as MIDI would take forever: delta times have no end of their own."""
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"larger than {MAX_BYTES >> 20} MiB")
-    data = path.read_bytes()
-    if re.search(rb"[\x80-\xff]{65536}", data):
-        raise ValueError("a run of 64 KiB in it is no MIDI")
-    return data
-
-
-def _timed(midi: mido.MidiFile) -> list[tuple[int, mido.Message]]:
-    """All messages with their times, in order; the tracks of type 2 one after the other."""
-    clock, timed = 0, []
-    for track in midi.tracks:
-        clock = clock if midi.type == 2 else 0
-        for message in track:
-            clock += message.time
-            timed.append((clock, message))
-    return sorted(timed, key=itemgetter(0))
-
-
-def _score_of(path: Path, timed: Iterable[tuple[int, mido.Message]], scale: float, steps_per_quarter: int) -> Score:
-    open_notes: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    notes: list[Note] = []
-    metres: dict[int, Metre] = {}
-    pedal: list[tuple[int, bool]] = []
-    clock, last = 0, MAX_TICKS / scale
-    for clock, message in timed:
-        if clock > last:
-            raise CorpusError(f"{path}: more than {MAX_TICKS} ticks long")
-        tick = round(clock * scale)
-        if message.type == "time_signature":
-            metres[tick] = _metre_of(path, message.numerator, message.denominator)
-        elif message.type == "control_change" and message.control == SUSTAIN:
-            pedal.append((tick, message.value >= PEDAL_DOWN))
-        elif message.type in ("note_on", "note_off") and message.channel != PERCUSSION_CHANNEL:
-            sounding = open_notes.setdefault((message.channel, message.note), [])
-            if message.type == "note_on" and message.velocity > 0:
-                sounding.append((tick, message.velocity))
-            elif sounding:
-                start, velocity = sounding.pop(0)
-                notes.append(Note(message.note, start, max(tick, start + 1), velocity))
-    end = round(clock * scale)
-    notes += [Note(key, s, max(end, s + 1), v) for (_, key), rest in open_notes.items() for s, v in rest]
-    return _checked(path, notes, metres, steps_per_quarter, tuple(pedal))
-
-
-def _metre_of(path: Path, numerator: int, denominator: int) -> Metre:
-    try:
-        return Metre(numerator, denominator)
+        return score_of(read_events(_bytes_of(path)), steps_per_quarter)
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:
         raise CorpusError(f"{path}: {error}") from error
 
 
-def _checked(
-    path: Path, notes: list[Note], metres: dict[int, Metre], steps_per_quarter: int, pedal: tuple[tuple[int, bool], ...]
-) -> Score:
+def _bytes_of(path: Path) -> bytes:
+    """Return the contents of a file; a pipe or a device would be waited for without end."""
+    state = path.stat()
+    if stat.S_ISDIR(state.st_mode):
+        raise MidiFormatError("is a folder, not a file")
+    if not stat.S_ISREG(state.st_mode):
+        raise MidiFormatError("is a pipe or a device, not a file")
+    if state.st_size > MAX_BYTES:
+        raise MidiFormatError(f"is larger than {MAX_BYTES >> 20} MiB: no score is")
+    return path.read_bytes()
+
+
+def score_of(events: MidiEvents, steps_per_quarter: int = 4) -> Score:
+    """Lay the events of a MIDI file on the grid.
+
+    Note times are rounded to ticks; overlapping notes on one key are paired first on, first off; percussion is left
+    out. A note that is never ended lasts to the end of the file, or to a whole note after the last event of any note.
+    A metre that the grid does not know leaves the one before in force.
+
+    Raises:
+        MidiFormatError: there is no note for a piano, or the notes last longer than MAX_TICKS.
+
+    """
+    scale = steps_per_quarter / events.division
+    notes = _notes(events, scale)
+    if not notes:
+        drums = any(m[1] == _NOTE_ON | PERCUSSION_CHANNEL for m in events.messages)
+        raise MidiFormatError(
+            "percussion only (channel 10): no note for a piano" if drums else "there is no note in it"
+        )
     if not any(LOW_KEY <= n.key <= HIGH_KEY for n in notes):
-        raise CorpusError(f"{path}: no note between {LOW_KEY} and {HIGH_KEY}")
+        raise MidiFormatError(f"no note of a piano: none between {LOW_KEY} and {HIGH_KEY}")
     length = max(n.end for n in notes)
-    changes = sorted((t, m) for t, m in metres.items() if t < length)
-    if not changes or changes[0][0] > 0:
-        changes.insert(0, (0, Metre(4, 4)))
-    notes.sort(key=lambda n: (n.start, n.key))
-    return Score(tuple(notes), tuple(changes), length, steps_per_quarter, pedal)
+    if length > MAX_TICKS:
+        raise MidiFormatError(f"lasts more than {MAX_TICKS // steps_per_quarter} quarter notes: its times are damaged")
+    metres, tempos = _metres(events, scale, length), _tempos(events, scale, length)
+    return Score(notes, metres, length, steps_per_quarter, _pedal(events, scale), tempos)
+
+
+def _notes(events: MidiEvents, scale: float) -> tuple[Note, ...]:
+    """Pair note-ons and note-offs; return the notes in order of start, then key."""
+    open_notes: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    notes: list[Note] = []
+    last = 0
+    for time, status, key, velocity in events.messages:
+        kind, channel = status & 0xF0, status & 0x0F
+        if kind not in (_NOTE_OFF, _NOTE_ON) or channel == PERCUSSION_CHANNEL:
+            continue
+        tick, last = round(time * scale), time
+        sounding = open_notes.setdefault((channel, key), [])
+        if kind == _NOTE_ON and velocity > 0:
+            sounding.append((tick, velocity))
+        elif sounding:
+            start, struck = sounding.pop(0)
+            notes.append(Note(key, start, max(tick, start + 1), struck))
+    end = round(min(events.end, last + 4 * events.division) * scale)
+    notes += [Note(key, s, max(end, s + 1), v) for (_, key), rest in open_notes.items() for s, v in rest]
+    return tuple(sorted(notes, key=lambda n: (n.start, n.key)))
+
+
+def _pedal(events: MidiEvents, scale: float) -> tuple[tuple[int, bool], ...]:
+    """Return the moves of the sustain pedal: the tick, and whether it is down from then on."""
+    return tuple(
+        (round(time * scale), value >= PEDAL_DOWN)
+        for time, status, control, value in events.messages
+        if status & 0xF0 == _CONTROL and control == SUSTAIN
+    )
+
+
+def _metres(events: MidiEvents, scale: float, length: int) -> tuple[tuple[int, Metre], ...]:
+    """Return the metres in force up to the last note; 4/4 where none is stated."""
+    metres = {0: Metre(4, 4)}
+    for time, numerator, denominator in events.metres:
+        with suppress(ValueError):
+            metres[round(time * scale)] = Metre(numerator, denominator)
+    return tuple(sorted((tick, metre) for tick, metre in metres.items() if tick < length))
+
+
+def _tempos(events: MidiEvents, scale: float, length: int) -> tuple[tuple[int, int], ...]:
+    """Return the tempos up to the last note; the last of several on one tick counts."""
+    return tuple((t, us) for t, us in {round(time * scale): us for time, us in events.tempos}.items() if t < length)
 
 
 def upbeat_ticks(score: Score) -> int:
