@@ -445,11 +445,76 @@ def test_a_folder_is_read_and_what_is_broken_is_reported(tmp_path: Path) -> None
     assert summary[3] == said[0]
 
 
+def test_every_kind_of_midi_file_is_read_and_what_is_not_is_named(tmp_path: Path) -> None:
+    """Karaoke, RIFF and .smf files are pieces; archives and scores in other formats are named with the reason."""
+    for seed, name in enumerate(["a.mid", "b.KAR", "c.rmi", "d.smf"]):
+        write(tmp_path / name, [m for n in melody(seed)[:100] for m in (on(n.key), off(n.key, 2))])
+    for name in ("e.mid.gz", "f.zip", "g.mxl", "h.txt"):
+        (tmp_path / name).write_bytes(b"?")
+    corpus = load_corpus(tmp_path)
+    assert sum(map(len, corpus.splits.values())) == 4
+    assert corpus.left_out == [
+        ("e.mid.gz", "is compressed: unpack it first"),
+        ("f.zip", "is compressed: unpack it first"),
+        ("g.mxl", "is a score in another format: export it as MIDI"),
+    ]
+
+
+INDEX = "file,work,split\na.mid,first,test\nb.mid,first,test\nc.mid,,\nd.mid,second,valid\n"
+
+
+def four(folder: Path) -> Path:
+    """Write a folder of four pieces and their index, with a byte-order mark."""
+    for seed, name in enumerate("abcd"):
+        write(folder / f"{name}.mid", [m for n in melody(seed)[:100] for m in (on(n.key), off(n.key, 2))])
+    (folder / "INDEX.csv").write_text(INDEX, encoding="utf-8-sig")
+    return folder
+
+
+def test_an_index_states_works_and_splits(tmp_path: Path) -> None:
+    """The files of a work are on its side; a file without a split is where its name puts it."""
+    assert names(load_corpus(four(tmp_path))) == {"train": ["c.mid"], "valid": ["d.mid"], "test": ["a.mid", "b.mid"]}
+
+
+def test_the_name_of_the_work_decides(tmp_path: Path) -> None:
+    """Without a split, all files of a work are on the side that the hash of the work's name decides."""
+    pieces = [piece(f"{seed}.mid", melody(seed)) for seed in range(40)]
+    works = {p.name: Origin("", "", f"work {i // 4}") for i, p in enumerate(pieces)}
+    found = names(split_pieces(pieces, works))
+    sides = {name: side for side, members in found.items() for name in members}
+    assert all(len({sides[f"{4 * work + i}.mid"] for i in range(4)}) == 1 for work in range(10))
+    assert all(found["train"]) and found["valid"]
+
+
+def test_a_list_selects(tmp_path: Path) -> None:
+    """With a list of one's own, the files that it names are read, and no other; a missing one is named."""
+    four(tmp_path)
+    (tmp_path / "mine.csv").write_text("file\na.mid\nb.mid\nno.mid\n", encoding="utf-8")
+    corpus = load_corpus(tmp_path, index=tmp_path / "mine.csv")
+    assert sorted(name for members in names(corpus).values() for name in members) == ["a.mid", "b.mid"]
+    assert [name for name, _ in corpus.left_out] == ["no.mid"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name\na.mid\n", "must have the column file"),
+        ("file,split\na.mid,training\n", "line 2: split must be one of train, valid, test or empty"),
+        ("file,work,split\na.mid,x,train\nb.mid,x,test\n", "the files of the work 'x' must have one split"),
+    ],
+)
+def test_a_damaged_list(tmp_path: Path, text: str, said: str) -> None:
+    """One line names the file, the row and what is allowed."""
+    (tmp_path / "list.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=said):
+        load_corpus(four(tmp_path), index=tmp_path / "list.csv")
+
+
 def test_folders_without_music(tmp_path: Path) -> None:
     """Missing, empty, and with nothing but broken files: each in one line."""
     with pytest.raises(CorpusError, match="no such folder"):
         midi_files(tmp_path / "none")
-    with pytest.raises(CorpusError, match=r"no \.mid or \.midi file below it"):
+    with pytest.raises(CorpusError, match="no MIDI file below it"):
         midi_files(tmp_path)
     (tmp_path / "bad.mid").write_bytes(b"")
     with pytest.raises(CorpusError, match="none of its 1 MIDI files can be read"):

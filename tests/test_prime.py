@@ -67,6 +67,7 @@ def test_an_upbeat_that_the_file_does_not_state_becomes_a_bar_of_its_own() -> No
 
 def test_a_metre_that_changes_before_the_end() -> None:
     """The last metre is in force at the end; bars are counted by the bar lines of the file."""
+    assert prime_of(score(((0, COMMON), (32, WALTZ)), 160), 2).metre == WALTZ
     prime = prime_of(score(((0, COMMON), (32, WALTZ)), 160), 4)
     assert len(prime.frames) == 32 + 24
     assert prime.metre == WALTZ
@@ -109,4 +110,4 @@ def test_a_prime_is_a_part_of_its_piece(bars: int, parts: list[tuple[int, Metre]
     assert np.array_equal(prime.places[:-1], piece.places[start:end])
     assert start == 0 or piece.places[start, 0] == 0
     assert onset - start < piece.places[start, 2]
-    assert prime.metre.bar_ticks(STEPS) == prime.places[-2, 2]
+    assert prime.metre.bar_ticks(STEPS) == prime.places[-1, 2]

@@ -103,6 +103,16 @@ def test_nothing_to_validate_on_is_said(tmp_path: Path, capsys: pytest.CaptureFi
     assert metrics["valid_nats_per_frame"] is None
 
 
+def test_resuming_with_other_music_is_said(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The run goes on, and a line says that the pieces have changed; the same pieces need no word."""
+    assert train(data, tmp_path, "--updates", "1") == 0
+    assert train(data, tmp_path, "--resume", "--updates", "2") == 0
+    assert "note:" not in capsys.readouterr().out
+    write_midi(data / "more.mid", OPENINGS["prelude in C (BWV 846)"][:9])
+    assert train(data, tmp_path, "--resume", "--updates", "3") == 0
+    assert "note: the pieces are not those that the run was begun with (" in capsys.readouterr().out
+
+
 def test_a_resumed_run_may_be_stopped_at_once(data: Path, tmp_path: Path) -> None:
     """Between two validations, before its first update."""
     assert train(data, tmp_path, "--updates", "3") == 0

@@ -124,6 +124,11 @@ def settings(args: argparse.Namespace) -> Config:
     return config
 
 
+def is_set(args: argparse.Namespace, key: str) -> bool:
+    """Return whether the command line itself sets a setting, by its flag or by `--set`."""
+    return getattr(args, key, None) is not None or any(text.partition("=")[0].strip() == key for text in args.set)
+
+
 def _apply(config: Config, flag: Flag, given: str) -> Config:
     try:
         return override(config, f"{flag.key}={given}")

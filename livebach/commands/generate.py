@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
-from livebach.commands.flags import add_settings, settings
+from livebach.commands.flags import add_settings, is_set, settings
+from livebach.config import Config
 from livebach.errors import UserError
 from livebach.files import write_new
 from livebach.live.assembly import load_network
 from livebach.music.metre import Metre
-from livebach.music.midi_writer import Ruler, to_midi
-from livebach.music.score_reader import CorpusError, Piece, piece_of, read_score
+from livebach.music.midi_writer import Ruler, score_to_midi
+from livebach.music.prime import Prime, prime_of
+from livebach.music.score_reader import CorpusError, read_score
 from livebach.musician.rollout import PRIME_BARS, music, tracks
-from livebach.network.engine import Engine
 
 ERRORS = (CorpusError,)
 MAX_BARS = 100_000
+UNSTATED_QUARTER_US = 500_000
+"""The tempo of a MIDI file that states none: 120 quarter notes a minute."""
 _SETTINGS = ("--bpm", "--metre", "--checkpoint", "--temperature", "--min-p", "--seed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
     parser.add_argument("--bars", type=int, default=32, metavar="N", help="how many bars it writes after the prime")
-    parser.add_argument("--prime", type=Path, metavar="FILE.mid", help="what it goes on from, in its metre and tempo")
-    parser.add_argument("--prime-bars", type=int, default=PRIME_BARS, metavar="N", help="how much of it")
+    parser.add_argument("--prime", type=Path, metavar="FILE.mid", help="go on from this file, in its metre and tempo")
+    parser.add_argument("--prime-bars", type=int, default=PRIME_BARS, metavar="N", help="how much of it: full bars")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.mid")
     add_settings(parser, _SETTINGS)
 
@@ -38,14 +42,28 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.out}: there is such a file already, and nothing is overwritten")
     config = settings(args)
     engine = load_network(config.engine.checkpoint).engine
-    prime = _prime(args, engine) if args.prime else None
-    frames, metre, primed = music(engine, config, args.bars, prime, args.prime_bars)
-    ruler = Ruler(config.time.bpm, metre)
-    path = write_new(args.out, to_midi(tracks(frames, primed, ruler, engine.spec.steps_per_quarter), ruler))
-    print(f"wrote {path}: {args.bars} bars of {metre}")
+    steps = engine.spec.steps_per_quarter
+    prime = _prime(args, config, steps) if args.prime else None
+    frames, primed = music(engine, config, args.bars, prime)
+    metres, tempos = _conducted(args, config, prime)
+    path = write_new(args.out, score_to_midi(tracks(frames, primed), metres, tempos, steps))
+    print(f"wrote {path}: {args.bars} bars of {metres[-1][1]}")
     return 0
 
 
-def _prime(args: argparse.Namespace, engine: Engine) -> tuple[Piece, Metre]:
-    score = read_score(args.prime, engine.spec.steps_per_quarter)
-    return piece_of(args.prime.name, score), score.metres[0][1]
+def _prime(args: argparse.Namespace, config: Config, steps_per_quarter: int) -> Prime:
+    """Return the beginning of the prime's file, read in the metre of the command line where that has one."""
+    score = read_score(args.prime, steps_per_quarter)
+    if is_set(args, "time.metre"):
+        score = replace(score, metres=((0, config.time.metre),))
+    return prime_of(score, args.prime_bars)
+
+
+def _conducted(
+    args: argparse.Namespace, config: Config, prime: Prime | None
+) -> tuple[tuple[tuple[int, Metre], ...], tuple[tuple[int, int], ...]]:
+    """Return the metres and the tempos of the music: those of the prime, unless the command line sets the tempo."""
+    metres = prime.metres if prime else ((0, config.time.metre),)
+    if prime and not is_set(args, "time.bpm"):
+        return metres, prime.tempos or ((0, UNSTATED_QUARTER_US),)
+    return metres, ((0, Ruler(config.time.bpm, metres[-1][1]).quarter_us),)

@@ -187,6 +187,8 @@ def _corpus(args: argparse.Namespace, spec: NetworkSpec, say: Callable[[str], No
 def _take_up(args: argparse.Namespace, trainer: Trainer) -> None:
     if args.resume:
         trainer.resume()
+        if trainer.other_music and trainer.ranks.first:
+            print(f"note: {trainer.other_music}")
     elif args.start is not None:
         weights = checkpoints.load(args.start)
         try:

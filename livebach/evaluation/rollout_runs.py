@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from livebach.config import Config, with_value
 from livebach.files import write_new
 from livebach.music.metre import Metre
-from livebach.music.midi_writer import Ruler, to_midi
+from livebach.music.midi_writer import Ruler, score_to_midi
+from livebach.music.prime import Prime
 from livebach.music.roll import Frames
 from livebach.music.score_reader import Piece
 from livebach.musician.rollout import PRIME_BARS, music, tracks
@@ -50,10 +51,11 @@ class RollOutRecord:
 
     def save(self, path: Path, bpm: float, steps_per_quarter: int) -> None:
         """Write the notes beside each other as `path`.mid, prime and all, and `path`.npz."""
-        ruler = Ruler(bpm, self.metre)
-        everything = np.concatenate([self.primed, self.frames])
+        notes = tracks(np.concatenate([self.primed, self.frames]), len(self.primed))
+        tempo = Ruler(bpm, self.metre).quarter_us
         write_new(
-            path.with_suffix(".mid"), to_midi(tracks(everything, len(self.primed), ruler, steps_per_quarter), ruler)
+            path.with_suffix(".mid"),
+            score_to_midi(notes, [(0, self.metre)], [(0, tempo)], steps_per_quarter),
         )
         np.savez_compressed(
             path.with_suffix(".npz"), frames=self.frames, places=self.places, primed=self.primed, seed=self.seed
@@ -90,12 +92,15 @@ def tasks(config: Config, pieces: Sequence[Piece], frames: int, count: int) -> l
 def play(engine: Engine, task: Task) -> RollOutRecord:
     """Prime with the first bars of the piece and let the network play, as the settings say."""
     piece = task.piece
-    offset, beat, bar = (int(x) for x in piece.places[0])
+    offset, _, first_bar = (int(x) for x in piece.places[0])
+    end = min(PRIME_BARS * first_bar - offset, len(piece.frames) - 1)
+    at, beat, bar = (int(x) for x in piece.places[end])
     metre = metre_of(beat, bar, engine.spec.steps_per_quarter)
+    prime = Prime(piece.frames[:end], piece.places[: end + 1], ((0, metre),), ())
     config = with_value(task.config, "sampling.seed", task.seed)
-    everything, _, primed = music(engine, config, -(-task.frames // bar), (piece, metre), PRIME_BARS)
+    everything, primed = music(engine, config, -(-task.frames // bar), prime)
     played = everything[primed : primed + task.frames]
-    ticks = np.arange(primed, primed + len(played)) + offset
+    ticks = np.arange(len(played)) + at
     places = np.stack([ticks % bar, np.full_like(ticks, beat), np.full_like(ticks, bar)], axis=1).astype(np.int16)
     return RollOutRecord(piece.name, task.seed, everything[:primed], played, metre, places)
 

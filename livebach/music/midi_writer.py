@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
+from operator import itemgetter
 from typing import BinaryIO
 
 from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
 from livebach.music.metre import Metre
+from livebach.music.roll import Note
 
 PPQ = 960
 LONGEST_QUARTER_US = 0xFFFFFF
@@ -119,3 +122,42 @@ def to_midi(tracks: Sequence[tuple[str, Sequence[Timed]]], ruler: Ruler) -> byte
         track.close()
         written.append(out.getvalue())
     return joined(written)
+
+
+def score_to_midi(
+    tracks: Sequence[tuple[str, Sequence[Note]]],
+    metres: Sequence[tuple[int, Metre]],
+    tempos: Sequence[tuple[int, int]],
+    steps_per_quarter: int,
+) -> bytes:
+    """Return a MIDI file of notes on the grid; the first track states the metres and tempos with their ticks.
+
+    A tempo is in microseconds of a quarter note.
+    """
+    written = []
+    for number, (name, notes) in enumerate(tracks):
+        out = BytesIO()
+        track = Track(out, name)
+        events: list[tuple[int, int, Callable[[int], None]]] = []  # at one tick: tempo and metre, then offs, then ons
+        if number == 0:
+            events += [(t, 0, partial(_tempo, track, quarter_us)) for t, quarter_us in tempos]
+            events += [(t, 0, partial(_signature, track, metre)) for t, metre in metres]
+        events += [(n.end, 1, partial(_note, track, NoteOff(n.key))) for n in notes]
+        events += [(n.start, 2, partial(_note, track, NoteOn(n.key, n.velocity))) for n in notes]
+        for tick, _, write in sorted(events, key=itemgetter(0, 1)):
+            write(round(tick * PPQ / steps_per_quarter))
+        track.close()
+        written.append(out.getvalue())
+    return joined(written)
+
+
+def _tempo(track: Track, quarter_us: int, tick: int) -> None:
+    track.tempo(tick, quarter_us)
+
+
+def _signature(track: Track, metre: Metre, tick: int) -> None:
+    track.signature(tick, metre.numerator, metre.denominator)
+
+
+def _note(track: Track, event: Event, tick: int) -> None:
+    track.add(tick, event)

@@ -14,11 +14,9 @@ import numpy as np
 from numpy.random import Generator
 
 from livebach.config import Config
-from livebach.music.events import NoteOff, NoteOn
 from livebach.music.metre import Metre
-from livebach.music.midi_writer import Ruler, Timed
-from livebach.music.roll import KEYS, UNKNOWN, Frame, Frames, notes_from_frames
-from livebach.music.score_reader import Piece
+from livebach.music.prime import Prime
+from livebach.music.roll import KEYS, UNKNOWN, Frame, Frames, Note, notes_from_frames
 from livebach.music.texture import Texture
 from livebach.musician.governor import Governor
 from livebach.musician.texture_follower import asked, followed
@@ -60,10 +58,13 @@ class RollOut:
         self.engine.push(self.state, frame, here, coming, self.texture, adapt)
         self.tick += 1
 
-    def prime(self, frames: Frames) -> None:
-        """Remember frames [T, 88]."""
-        for frame in frames:
-            self.take(frame, self.adapts)
+    def prime(self, prime: Prime) -> None:
+        """Begin with the frames of a prime, each at its own place, and go on from the place that follows it."""
+        places: list[Place] = [(int(tick), int(beat), int(bar)) for tick, beat, bar in prime.places]
+        self.state = self.engine.new_state(places[0], self.texture)
+        for frame, here, coming in zip(prime.frames, places, places[1:], strict=False):
+            self.engine.push(self.state, frame, here, coming, self.texture, self.adapts)
+        self.tick = places[-1][0]
 
     def play(self, given: Frame | None = None) -> Iterator[Frame]:
         """Frames [88] without end, each remembered as it is drawn; it does not stay silent for long."""
@@ -86,24 +87,17 @@ PRIME_BARS = 4
 VELOCITY = 72
 
 
-def music(
-    engine: Engine, config: Config, bars: int, prime: tuple[Piece, Metre] | None = None, prime_bars: int = PRIME_BARS
-) -> tuple[Frames, Metre, int]:
-    """Frames [T, 88] of the prime and what follows it, their metre, and how many of them are the prime."""
-    metre = prime[1] if prime else config.time.metre
-    bar = metre.bar_ticks(engine.spec.steps_per_quarter)
-    start, offset = np.zeros((0, KEYS), np.uint8), 0
-    if prime:
-        offset = int(prime[0].places[0, 0])
-        start = prime[0].frames[: prime_bars * bar - offset]
+def music(engine: Engine, config: Config, bars: int, prime: Prime | None = None) -> tuple[Frames, int]:
+    """Return frames [T, 88] of the prime and of so many bars that follow it, and the number of the prime's frames."""
+    metre = prime.metre if prime else config.time.metre
+    start = prime.frames if prime else np.zeros((0, KEYS), np.uint8)
     texture = texture_from(config, start)
-    seed = config.sampling.seed
-    rng = np.random.default_rng(seed)
-    quotes = config.sampling.longest_quote
-    roll = RollOut(engine, metre, rng, policy_from(config), texture, config.engine.adapt, quotes, offset)
-    roll.prime(start)
-    played = np.array(list(islice(roll.play(), bars * bar)))
-    return np.concatenate([start, played]), metre, len(start)
+    rng = np.random.default_rng(config.sampling.seed)
+    roll = RollOut(engine, metre, rng, policy_from(config), texture, config.engine.adapt, config.sampling.longest_quote)
+    if prime:
+        roll.prime(prime)
+    played = np.array(list(islice(roll.play(), bars * metre.bar_ticks(engine.spec.steps_per_quarter))))
+    return np.concatenate([start, played]), len(start)
 
 
 def policy_from(config: Config) -> Policy:
@@ -116,18 +110,8 @@ def texture_from(config: Config, heard: Frames) -> Texture:
     return asked(config.sampling.density, config.sampling.polyphony, followed(heard) if len(heard) else Texture())
 
 
-def tracks(frames: Frames, primed: int, ruler: Ruler, steps_per_quarter: int) -> list[tuple[str, list[Timed]]]:
-    """The notes as the MIDI tracks «prime» and «livebach»."""
-    tick_s = ruler.quarter_us / 1e6 / steps_per_quarter
-    events: dict[str, list[Timed]] = {"prime": [], "livebach": []}
-    for note in notes_from_frames(frames):
-        events["prime" if note.start < primed else "livebach"] += [
-            (note.start * tick_s, NoteOn(note.key, VELOCITY)),
-            (note.end * tick_s, NoteOff(note.key)),
-        ]
-    return [(name, sorted(timed, key=_order)) for name, timed in events.items() if timed or name == "livebach"]
-
-
-def _order(timed: Timed) -> tuple[float, bool]:
-    """In time; at one time the note-offs first, so that a key struck again is not cut."""
-    return timed[0], isinstance(timed[1], NoteOn)
+def tracks(frames: Frames, primed: int) -> list[tuple[str, list[Note]]]:
+    """Return the notes of frames [T, 88] as the MIDI tracks «prime», up to the tick `primed`, and «livebach»."""
+    notes = notes_from_frames(frames, VELOCITY)
+    prime, own = ([n for n in notes if (n.start < primed) is first] for first in (True, False))
+    return [("prime", prime), ("livebach", own)] if prime else [("livebach", own)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -46,14 +46,32 @@ class Corpus:
 # -- a folder ---------------------------------------------------------------------------------------------------------
 
 
+SUFFIXES = (".mid", ".midi", ".kar", ".rmi", ".smf")
+"""How the names of MIDI files end, in either case."""
+_PACKED = "is compressed: unpack it first"
+_NOTATION = "is a score in another format: export it as MIDI"
+NOT_READ = {
+    **dict.fromkeys((".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz"), _PACKED),
+    **dict.fromkeys((".mxl", ".musicxml", ".mscz", ".mscx", ".krn", ".ly", ".abc", ".mei", ".sib", ".musx"), _NOTATION),
+}
+"""Files of a folder that may hold music and are not read, by the end of their names, each with the reason."""
+
+
 def midi_files(folder: Path) -> list[Path]:
-    """Every MIDI file below a folder, in order of name. Raises CorpusError where there is none."""
+    """Return every MIDI file below a folder, in order of name. Raises CorpusError where there is none."""
+    files = _files(folder, SUFFIXES)
+    if not files:
+        others = ", ".join(path.name for path in _files(folder, NOT_READ)[:3])
+        found = f"; {others} cannot be read: unpack it, or export it as MIDI" if others else ""
+        raise CorpusError(f"{folder}: no MIDI file below it ({', '.join(SUFFIXES)}){found}")
+    return files
+
+
+def _files(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """Return the files below a folder whose names end so, in order of name; none is a pipe or a device."""
     if not folder.is_dir():
         raise CorpusError(f"{folder}: no such folder")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".mid", ".midi") and p.is_file())
-    if not files:
-        raise CorpusError(f"{folder}: no .mid or .midi file below it")
-    return files
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
 
 
 def split_of(name: str) -> str:
@@ -123,11 +141,13 @@ def _parted(
     """Return the pieces of a folder, or those of a list of its files, and the files that cannot be read."""
     try:
         paths = midi_files(folder) if listed is None else [folder / name for name in sorted(listed)]
+        foreign = _files(folder, NOT_READ) if listed is None else []
         found = _read_all(folder, paths, steps) if cache is None else _mapped(folder, paths, steps, cache)
     except OSError as error:
         raise CorpusError(f"{error.filename or folder}: {error.strerror or error}") from error
     pieces = [piece for piece in found if isinstance(piece, Piece)]
     left_out = [entry for entry in found if not isinstance(entry, Piece)]
+    left_out += [(path.relative_to(folder).as_posix(), NOT_READ[path.suffix.lower()]) for path in foreign]
     if not pieces:
         raise CorpusError(f"{folder}: none of its {len(left_out)} MIDI files can be read")
     return pieces, left_out

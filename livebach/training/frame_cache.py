@@ -1,8 +1,9 @@
 """Drawn pieces kept in files and read by memory mapping: a corpus need not fit into memory, nor be drawn twice.
 
 A folder of shards. A shard is written once, under a name of its own, and never changed: a mark, the ticks of its pieces
-one after another, a JSON list of which are whose, and a digest of all that. One that is not as it was written is
-deleted, and its pieces are drawn anew. The folder may be deleted whenever no run uses it. Knows nothing of MIDI.
+one after another, a JSON list of which are whose, and a digest of all that. A shard that is not as it was written is
+deleted, and its pieces are drawn anew. A file that is no shard by its name or its mark is left alone. The folder may be
+deleted whenever no run uses it. Knows nothing of MIDI.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import struct
 import uuid
 from pathlib import Path
@@ -34,7 +36,7 @@ class FrameCache:
         self.folder = folder  # made when there is something to keep
         self._pieces: dict[str, NDArray[np.void]] = {}
         self._new: _Shard | None = None
-        self.damaged = sum(not self._open(path) for path in sorted(folder.glob("*.frames")))
+        self.damaged = sum(not self._open(path) for path in sorted(folder.glob("*.frames")) if _is_shard(path))
         """How many shards were not whole and have been deleted."""
 
     def __contains__(self, key: str) -> bool:
@@ -77,6 +79,14 @@ class FrameCache:
             ticks = np.asarray(np.memmap(path, TICK, "r", offset=len(MARK), shape=(count,)))
             self._pieces |= {key: ticks[start:stop] for key, (start, stop) in spans.items()}
         return True
+
+
+def _is_shard(path: Path) -> bool:
+    """Return whether a file was written by a cache: by its name and its first bytes."""
+    if not re.fullmatch(r"[0-9a-f]{32}", path.stem) or not path.is_file():
+        return False
+    with path.open("rb") as shard:
+        return shard.read(len(MARK)) == MARK
 
 
 class _Shard:

@@ -7,6 +7,7 @@ Knows the network and the pieces; where they come from and how progress is shown
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -130,6 +131,9 @@ class Trainer:
         self.quotes = NOTHING
         """Of the music behind the network that it started from."""
         self.started_from: str | None = None
+        self._music = {name: _digest_of(pieces) for name, pieces in corpus.splits.items()}
+        self.other_music = ""
+        """After `resume`: what is said where the pieces are not those that the run was begun with."""
         self._ask: Callable[..., Tensor] = torch.compile(self._asked) if compiled else self._asked
 
     @property
@@ -241,7 +245,7 @@ class Trainer:
         for i, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
         numbers = {"update": self.update, "best": self.best, "valid": self.valid, "seconds": self.seconds}
-        sources = {**self._sources, "started_from": self.started_from}
+        sources = {**self._sources, "started_from": self.started_from, "music": self._music}
         header = {**numbers, **sources, "spec": self.spec.to_dict(), "config": asdict(self.config)}
         tensors |= {f"quotes.{k}": torch.from_numpy(v.astype(np.int64)) for k, v in asdict(self.quotes).items()}
         write_tensors(self.folder / STATE_FILE, tensors, {"state": json.dumps(header)})
@@ -276,6 +280,17 @@ class Trainer:
         self._resume_optimizer(under(tensors, "optimizer."))
         self.update, self.best, self.valid, self.seconds = (header[k] for k in ("update", "best", "valid", "seconds"))
         self.pace = Pace(self)
+        self._compare_music(header.get("music", self._music))
+
+    def _compare_music(self, before: dict[str, str]) -> None:
+        """See whether the pieces are those of the saved run; what was best on other pieces is best no longer."""
+        changed = [name for name, digest_ in self._music.items() if before.get(name) != digest_]
+        if not changed:
+            return
+        self.other_music = f"the pieces are not those that the run was begun with ({', '.join(changed)})"
+        if "valid" in changed:
+            self.best = float("inf")
+            self.other_music += ": validation begins anew"
 
     def _resume_optimizer(self, moments: dict[str, Tensor]) -> None:
         state: dict[int, dict[str, Tensor]] = {}
@@ -285,6 +300,15 @@ class Trainer:
         if any(set(part) != {"step", "exp_avg", "exp_avg_sq"} for part in state.values()):
             raise KeyError("a part of the optimizer's state")
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
+
+
+def _digest_of(pieces: Sequence[Piece]) -> str:
+    """Return a hash of the names and frames of some pieces."""
+    found = hashlib.blake2b(digest_size=16)
+    for piece in pieces:
+        found.update(f"{piece.name} {len(piece.frames)} ".encode())
+        found.update(np.ascontiguousarray(piece.frames))
+    return found.hexdigest()
 
 
 def run(

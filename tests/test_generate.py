@@ -1,0 +1,107 @@
+"""`livebach generate --prime`: the tempo, the metre and the bar lines are those of the prime's file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import mido
+import pytest
+
+from livebach.cli import main
+from livebach.commands import generate
+from livebach.live.assembly import Loaded
+from livebach.music.metre import Metre
+from livebach.music.midi_reader import MidiEvents, read_events
+from livebach.music.midi_writer import score_to_midi
+from livebach.music.roll import Note
+from livebach.music.score_reader import read_score
+from livebach.network.engine import Engine
+from livebach.network.reference import random_checkpoint
+from tests.support.small_checkpoint import SPEC
+
+COMMON = Metre(4, 4)
+SCALE = tuple(Note(60 + t // 4 % 8, t, t + 4) for t in range(0, 96, 4))
+
+
+@pytest.fixture(autouse=True)
+def small_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small network of random weights plays."""
+    loaded = Loaded(Engine(random_checkpoint(SPEC)), "small", "")
+    monkeypatch.setattr(generate, "load_network", lambda name: loaded)
+
+
+def goes_on(
+    folder: Path,
+    *words: str,
+    notes: Sequence[Note] = SCALE,
+    metres: Sequence[tuple[int, Metre]] = ((0, COMMON),),
+    tempos: Sequence[tuple[int, int]] = (),
+) -> MidiEvents:
+    """Write a prime of these notes, generate two bars after it, and return the events of what was written."""
+    prime, out = folder / "prime.mid", folder / "out.mid"
+    prime.write_bytes(score_to_midi([("", notes)], metres, tempos, 4))
+    assert main(["generate", "--prime", str(prime), "--bars", "2", "--seed", "1", *words, "-o", str(out)]) == 0
+    return read_events(out.read_bytes())
+
+
+def bars(events: MidiEvents) -> list[tuple[float, str]]:
+    """Return the metres with the quarter note at which each begins."""
+    return [(tick / events.division, f"{over}/{under}") for tick, over, under in events.metres]
+
+
+def test_the_tempo_of_the_file(tmp_path: Path) -> None:
+    """It goes on at 140 quarters a minute, as the prime does, with every change on the way."""
+    assert goes_on(tmp_path, tempos=[(0, 428_571)]).tempos == [(0, 428_571)]
+
+
+def test_tempo_changes_of_the_file(tmp_path: Path) -> None:
+    """The changes are where the file has them; the last one before the prime's end stays in force."""
+    events = goes_on(tmp_path, tempos=[(0, 600_000), (16, 500_000), (80, 300_000)])
+    assert [(tick / events.division, us) for tick, us in events.tempos] == [(0, 600_000), (4, 500_000)]
+
+
+def test_a_tempo_of_the_command_line(tmp_path: Path) -> None:
+    """--bpm, or --set time.bpm, is stronger than the file."""
+    for folder, words in (("a", ["--bpm", "60"]), ("b", ["--set", "time.bpm=60"])):
+        (tmp_path / folder).mkdir()
+        assert goes_on(tmp_path / folder, *words, tempos=[(0, 428_571)]).tempos == [(0, 1_000_000)]
+
+
+def test_no_tempo_is_what_midi_says(tmp_path: Path) -> None:
+    """A file that states no tempo sounds at 120 quarters a minute, and so does what follows."""
+    assert goes_on(tmp_path).tempos == [(0, 500_000)]
+
+
+def test_a_pickup(tmp_path: Path) -> None:
+    """A bar of 1/4, then 4/4: four full bars of the prime, then two more, with the file's bar lines."""
+    events = goes_on(tmp_path, metres=[(0, Metre(1, 4)), (4, COMMON)])
+    assert bars(events) == [(0, "1/4"), (1, "4/4")]
+    assert read_score(tmp_path / "out.mid").length <= 4 + 6 * 16
+
+
+def test_a_metre_that_changes(tmp_path: Path) -> None:
+    """The metre in force at the prime's end goes on."""
+    assert bars(goes_on(tmp_path, metres=[(0, COMMON), (32, Metre(3, 4))])) == [(0, "4/4"), (8, "3/4")]
+
+
+def test_a_metre_of_the_command_line(tmp_path: Path) -> None:
+    """--metre reads the prime in that metre."""
+    assert bars(goes_on(tmp_path, "--metre", "3/4")) == [(0, "3/4")]
+
+
+def test_a_prime_that_is_silent_at_first(tmp_path: Path) -> None:
+    """It begins with the bar of its first note."""
+    late = [Note(n.key, n.start + 44, n.end + 44) for n in SCALE]
+    events = goes_on(tmp_path, notes=late)
+    first = next(message for message in events.messages if message[1] == 0x90)
+    assert first[:3] == (3 * events.division, 0x90, 60)
+
+
+def test_the_prime_is_there_note_for_note(tmp_path: Path) -> None:
+    """It stands in a track of its own, and the music follows it."""
+    goes_on(tmp_path)
+    file = mido.MidiFile(tmp_path / "out.mid")
+    assert [t.name for t in file.tracks] == ["prime", "livebach"]
+    struck = [m.note for m in file.tracks[0] if m.type == "note_on"]
+    assert struck == [n.key for n in SCALE if n.start < 64]
