@@ -307,7 +307,7 @@ def _digest_of(pieces: Sequence[Piece]) -> str:
     found = hashlib.blake2b(digest_size=16)
     for piece in pieces:
         found.update(f"{piece.name} {len(piece.frames)} ".encode())
-        found.update(np.ascontiguousarray(piece.frames))
+        found.update(piece.frames.tobytes())
     return found.hexdigest()
 
 

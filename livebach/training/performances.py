@@ -19,7 +19,8 @@ from livebach.music.metre import metre_track
 from livebach.music.roll import HIGH_KEY, LOW_KEY
 from livebach.music.score_reader import CorpusError, Score, read_score
 from livebach.music.touch import PARTS, STEPS_PER_QUARTER, Pedal, Performance, tick_and_offset
-from livebach.training.corpus import SPLITS, midi_files
+from livebach.training.corpus import midi_files
+from livebach.training.licence_index import SPLITS
 
 TEST_SHARE, VALID_SHARE = 0.25, 0.1
 """Of a composer's notes."""
