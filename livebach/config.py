@@ -18,12 +18,12 @@ from livebach import setting_rules
 from livebach.controls import DIALS, FORM, MODES, parse_bindings, takes
 from livebach.errors import UserError
 from livebach.files import data_path, open_regular
+from livebach.midi.backends import backend_names
 from livebach.music.events import CHANNELS
 from livebach.music.metre import Metre
 from livebach.setting_rules import Rule
 from livebach.sound.names import INSTRUMENT_NAMES, LATENCIES_MS, PITCHES_HZ, TEMPERAMENT_NAMES
 
-APIS = ("alsa", "jack", "coremidi", "winmm")
 TEXTURE_LEVELS = 8
 MAX_BYTES = 64 << 10
 """The longest file of settings."""
@@ -41,6 +41,7 @@ def _setting(default: Any, rule: Rule) -> Any:
 # --- the settings ----------------------------------------------------------------------------------------------------
 
 _CHANNEL = setting_rules.number(1, 16, int)
+_BACKEND = setting_rules.name_of(backend_names)
 _TEXTURE = setting_rules.either(setting_rules.one_of("follow", "off"), setting_rules.number(0, TEXTURE_LEVELS - 1, int))
 
 
@@ -65,7 +66,7 @@ class Midi(_Section):
 
     input: str | None = _setting(None, setting_rules.optional(setting_rules.text()))
     output: str | None = _setting(None, setting_rules.optional(setting_rules.text()))
-    api: str | None = _setting(None, setting_rules.optional(setting_rules.one_of(*APIS)))
+    api: str | None = _setting(None, setting_rules.optional(_BACKEND))
     wait: bool = _setting(False, setting_rules.switch())
     input_channel: int | None = _setting(None, setting_rules.optional(_CHANNEL))
     output_channel: int = _setting(2, _CHANNEL)

@@ -5,7 +5,7 @@ Knows nothing of which settings there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,15 @@ def one_of(*words: str) -> Rule:
         return word if isinstance(word, str) and word in words else _refuse()
 
     return Rule(" or ".join(words), read)
+
+
+def name_of(names: Callable[[], Sequence[str]]) -> Rule:
+    """Return a rule that allows the names of a table; the table may grow while the program runs."""
+
+    def read(value: Any) -> Any:
+        return value if value in names() else _refuse()
+
+    return Rule(" or ".join(names()), read)
 
 
 def either(*rules: Rule) -> Rule:

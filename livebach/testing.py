@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.midi.loopback import FakePort, FakeWire
+from livebach.midi.backends import Backend, Receive
+from livebach.midi.loopback import FakeConnection, FakePort
 from livebach.midi.ports import PortError
 from livebach.music.grid import Place
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN, Frame
@@ -18,9 +19,9 @@ from livebach.network.sampling import Policy
 from livebach.system.clock import ManualClock
 
 __all__ = [
+    "FakeBackend",
+    "FakeConnection",
     "FakePort",
-    "FakeSystem",
-    "FakeWire",
     "ManualClock",
     "Script",
     "ScriptedEngine",
@@ -115,41 +116,52 @@ class ScriptedEngine:
         return frame_of(self._script[number % len(self._script)] if self._script else {})
 
 
-@dataclass
-class FakeSystem:
-    """A place with ports that come and go: its lists of names may be changed at any time."""
+class FakeBackend(Backend):
+    """A back-end with ports that come and go: a test may change its lists of names at any time."""
 
-    api: str = "fake"
-    running: bool = True
-    inputs: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
-    lines: dict[str, FakeWire] = field(default_factory=dict)  # the line opened last on each name
-    sent: list[tuple[str, bytes]] = field(default_factory=list)
+    virtual_ports = True
 
-    def names(self, inputs: bool) -> list[str]:
-        """The ports of one kind."""
-        if not self.running:
-            raise PortError("no fake server is running")
-        return list(self.inputs if inputs else self.outputs)
+    def __init__(
+        self, name: str = "fake", inputs: Sequence[str] = (), outputs: Sequence[str] = (), running: bool = True
+    ) -> None:
+        self.name = name
+        self.running = running
+        self.inputs = list(inputs)
+        self.outputs = list(outputs)
+        self.connections: dict[str, FakeConnection] = {}  # the connection opened last on each name
+        self.sent: list[tuple[str, bytes]] = []
 
-    def open_input(self, name: str, received: Callable[[bytes], None]) -> FakeWire:
-        """Hear a port; what is sent on the line in `lines` is what it plays."""
-        return self._line(name, self.inputs, received)
+    def input_names(self) -> list[str]:
+        """Return the inputs; PortError while it does not run."""
+        return self._names(self.inputs)
 
-    def open_output(self, name: str) -> FakeWire:
+    def output_names(self) -> list[str]:
+        """Return the outputs; PortError while it does not run."""
+        return self._names(self.outputs)
+
+    def open_input(self, name: str, receive: Receive) -> FakeConnection:
+        """Hear a port; what is sent on the connection in `connections` is what it plays."""
+        return self._connect(name, self.inputs, receive)
+
+    def open_output(self, name: str) -> FakeConnection:
         """Send to a port; it arrives in `sent`."""
-        return self._line(name, self.outputs, lambda data: self.sent.append((name, data)))
+        return self._connect(name, self.outputs, lambda data: self.sent.append((name, data)))
 
-    def virtual_input(self, title: str, received: Callable[[bytes], None]) -> FakeWire:
+    def open_virtual_input(self, title: str, receive: Receive) -> FakeConnection:
         """Make a port that others may send to."""
-        return self._line(title, [title], received)
+        return self._connect(title, [title], receive)
 
-    def virtual_output(self, title: str) -> FakeWire:
+    def open_virtual_output(self, title: str) -> FakeConnection:
         """Make a port that others may hear."""
-        return self._line(title, [title], lambda data: self.sent.append((title, data)))
+        return self._connect(title, [title], lambda data: self.sent.append((title, data)))
 
-    def _line(self, name: str, there: list[str], received: Callable[[bytes], None]) -> FakeWire:
-        if name not in there:
+    def _names(self, names: Sequence[str]) -> list[str]:
+        if not self.running:
+            raise PortError(f"no {self.name} server is running")
+        return list(names)
+
+    def _connect(self, name: str, present: Sequence[str], receive: Callable[[bytes], None]) -> FakeConnection:
+        if name not in present:
             raise PortError(f"no port {name!r}")
-        self.lines[name] = FakeWire(received)
-        return self.lines[name]
+        self.connections[name] = FakeConnection(receive)
+        return self.connections[name]

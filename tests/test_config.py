@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from livebach import config as cfg
 from livebach.files import data_path
+from livebach.midi.backends import backend_names
 from livebach.music.metre import Metre
 
 CHANNEL = st.integers(1, 16)
@@ -28,7 +29,7 @@ def configs(draw: st.DrawFn) -> cfg.Config:
     midi = cfg.Midi(
         input=draw(maybe | NAMES),
         output=draw(maybe | NAMES),
-        api=draw(maybe | st.sampled_from(cfg.APIS)),
+        api=draw(maybe | st.sampled_from(backend_names())),
         wait=draw(st.booleans()),
         input_channel=draw(maybe | CHANNEL),
         output_channel=draw(CHANNEL),

@@ -20,7 +20,7 @@ from livebach.commands import generate
 from livebach.config import Config, ConfigError, Midi, Time, load
 from livebach.live import assembly, inbox, session_log
 from livebach.live.signals import Stage
-from livebach.midi.feedback_filter import LoopFilter
+from livebach.midi.feedback_filter import FeedbackFilter
 from livebach.midi.ports import InputPort
 from livebach.music.events import NoteOn, to_bytes
 from livebach.network.checkpoint import save
@@ -48,7 +48,7 @@ def test_any_bytes_leave_silence(kind: str) -> None:
     rig.synth.before = lambda data: stage.loops.sent(data, rig.clock.now())
     port = InputPort("keyboard", stage.hear, now=rig.clock.now)
     for number, data in enumerate(cut(STREAMS[kind](rng), BYTES // len(STREAMS))):
-        port.received(data)
+        port.receive(data)
         if number % 16 == 0:
             rig.clock.advance(rng.choice((0.001, 0.003, 0.02)))
             rig.daemon.turn()
@@ -98,7 +98,7 @@ def test_a_flood_in_real_time() -> None:
 
 def test_a_flood_of_different_messages_costs_the_loop_filter_little() -> None:
     """Each message is looked at once, not every earlier one with it."""
-    taken, started = LoopFilter(), time.process_time()
+    taken, started = FeedbackFilter(), time.process_time()
     for number in range(20_000):
         data = bytes((0x90 | number % 16, number // 16 % 128, 1 + number // 2048))
         if not taken.is_echo(data, number / EVENTS_PER_S):

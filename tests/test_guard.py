@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.midi.active_notes import Sounding
+from livebach.midi.active_notes import ActiveNotes
 from livebach.midi.guard import Guard
-from livebach.midi.guard_process import Ward
+from livebach.midi.guard_process import GuardState
 from livebach.midi.loopback import FakePort
 from livebach.music.events import Control, NoteOff, NoteOn
 
@@ -37,9 +37,9 @@ def guard(port: FakePort) -> Iterator[Guard]:
 
 def test_it_ends_what_sounds_then_all_notes() -> None:
     """Each note, each pedal, then all notes off on the channels that were used."""
-    ward = Ward()
-    ward.learn(b"\x91\x3c\x40\xb0\x40\x7f\x92\x3d\x40\x82\x3d\x00")
-    assert ward.last_words() == [
+    state = GuardState()
+    state.update(b"\x91\x3c\x40\xb0\x40\x7f\x92\x3d\x40\x82\x3d\x00")
+    assert state.endings() == [
         b"\x81\x3c\x00",
         b"\xb0\x40\x00",
         b"\xb0\x7b\x00",
@@ -50,22 +50,22 @@ def test_it_ends_what_sounds_then_all_notes() -> None:
 
 def test_after_a_goodbye_it_says_nothing() -> None:
     """A player that ended by itself has left silence."""
-    ward = Ward()
-    ward.learn(b"\x91\x3c\x40" + GOODBYE)
-    assert ward.last_words() == []
+    state = GuardState()
+    state.update(b"\x91\x3c\x40" + GOODBYE)
+    assert state.endings() == []
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 15), st.integers(0, 127)), max_size=50), st.integers(1, 7))
 def test_any_pieces_are_put_together(sent: list[tuple[bool, int, int]], size: int) -> None:
     """However the pipe cuts the messages, nothing is left sounding."""
     data = b"".join(bytes((0x90 if on else 0x80 | channel, key, 1)) for on, channel, key in sent)
-    ward, heard = Ward(), Sounding()
+    state, heard = GuardState(), ActiveNotes()
     for start in range(0, len(data), size):
-        ward.learn(data[start : start + size])
+        state.update(data[start : start + size])
     for start in range(0, len(data), 3):
-        heard.note(data[start : start + 3])
-    for word in ward.last_words():
-        heard.note(word)
+        heard.update(data[start : start + 3])
+    for data in state.endings():
+        heard.update(data)
     assert not heard
 
 

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "setting_rules": BASIS,
     "midi": BASIS | {"files"},
     "sound": BASIS | {"files", "midi"},
-    "config": BASIS | TOOLS | {"sound"},
+    "config": BASIS | TOOLS | {"midi", "sound"},
     "network": BASIS | TOOLS | {"config"},
     "musician": BASIS | TOOLS | {"config", "network"},
     "live": BASIS | TOOLS | {"config", "network", "musician", "midi", "sound", "__init__"},

@@ -5,20 +5,28 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.midi.active_notes import Sounding, is_channel_message
-from livebach.midi.backends import RtMidiSystem
-from livebach.midi.loopback import FakePort, FakeWire
+from livebach import cli
+from livebach.commands import doctor
+from livebach.config import Config, override
+from livebach.files import data_path
+from livebach.midi.active_notes import ActiveNotes, is_channel_message
+from livebach.midi.backends import BACKENDS, BackendRow, backend_names, open_backend, rows_here
+from livebach.midi.loopback import FakeConnection, FakePort
+from livebach.midi.port_list import listing, reports
 from livebach.midi.port_names import PortError, find_port, others, unnumbered
-from livebach.midi.port_watcher import Watcher
+from livebach.midi.port_watcher import PortWatcher
 from livebach.midi.ports import InputPort, OutputPort, Thru, list_inputs
 from livebach.music.events import Control, NoteOff, NoteOn
 from livebach.system.clock import ManualClock
-from livebach.testing import FakeSystem
+from livebach.testing import FakeBackend
 
 ALSA = [
     "Midi Through:Midi Through Port-0 14:0",
@@ -103,29 +111,154 @@ def test_any_names_are_borne(names: list[str], wanted: str) -> None:
         assert find_port(names, wanted) in names
 
 
+# --- the table of back-ends ------------------------------------------------------------------------------------------
+
+
+class Paper(FakeBackend):
+    """A back-end that only this test knows: it writes down what is sent to it."""
+
+    needs_guard = False
+
+
+def paper(name: str) -> Paper:
+    """Make one, as its row says."""
+    return Paper(name, inputs=["paper keys"], outputs=["paper"])
+
+
+@pytest.fixture
+def with_paper(monkeypatch: pytest.MonkeyPatch) -> BackendRow:
+    """The table with one more row, and nothing else changed."""
+    row = BackendRow("paper", "a sheet of paper", f"{__name__}:paper")
+    monkeypatch.setattr("livebach.midi.backends.BACKENDS", [*BACKENDS, row])
+    return row
+
+
+def test_a_new_backend_is_one_class_and_one_row(with_paper: BackendRow, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row added from outside: its port plays and is heard, and the list, setting, help and errors know it."""
+    with closing(OutputPort.open("paper", "paper")) as output:
+        output.send(NoteOn(60))
+        assert not output.needs_guard
+    backend = open_backend(with_paper)
+    assert isinstance(backend, Paper)
+    assert backend.sent == [("paper", b"\x90\x3c\x40"), ("paper", b"\x80\x3c\x00")]
+    heard: list[bytes] = []
+    with closing(InputPort.open("paper keys", "paper", lambda data, _time_s: heard.append(data))):
+        backend.connections["paper keys"].send(b"\x90\x3c\x40")
+    assert heard == [b"\x90\x3c\x40"]
+    assert override(Config(), "midi.api=paper").midi.api == "paper"
+    assert listing("paper").startswith("paper: a sheet of paper\n")
+    with pytest.raises(PortError, match=r"one of .*, paper, got 'oss'"):
+        list_inputs("oss")
+    assert cli.main(["ports", "--api", "paper"]) == 0
+    assert "    paper keys\n" in capsys.readouterr().out
+    assert doctor.backend_lines(reports("paper")) == ["paper (a sheet of paper): 1 input, 1 output."]
+
+
+def test_help_and_settings_file_name_every_backend(capsys: pytest.CaptureFixture[str]) -> None:
+    """What people read of `--api` is what the table has."""
+    with pytest.raises(SystemExit):
+        cli.main(["play", "--help"])
+    told, settings = capsys.readouterr().out, data_path("config.yaml").read_text(encoding="utf-8")
+    for name in backend_names():
+        assert name in told
+        assert name in next(line for line in settings.splitlines() if line.strip().startswith("api:"))
+
+
+def test_each_row_can_be_imported() -> None:
+    """The factory of every row exists; none is imported before it is asked for."""
+    for row in BACKENDS:
+        module, function = row.factory.split(":")
+        assert find_spec(module) is not None
+        assert callable(getattr(import_module(module), function))
+
+
 def test_an_api_must_be_one_that_is_there() -> None:
-    """An api that is not built in is refused, with those that are."""
-    pytest.importorskip("rtmidi")
-    with pytest.raises(PortError, match=r"^api must be one of .*, got 'oss'$"):
-        RtMidiSystem("oss")
-    with pytest.raises(PortError, match=r"^api must be one of .* on this machine, got 'winmm'$"):
-        RtMidiSystem("winmm")
+    """An api that is not in the table, or is of another system, is refused with those that are allowed."""
+    with pytest.raises(PortError, match=r"^api must be one of alsa, jack, coremidi, winmm.*, got 'oss'$"):
+        list_inputs("oss")
+    other = "winmm" if sys.platform != "win32" else "alsa"
+    with pytest.raises(PortError, match=rf"^api must be one of .* on this machine, got '{other}'$"):
+        list_inputs(other)
 
 
-def test_without_the_sound_library_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("platform", "names"), [("linux", ["alsa", "jack"]), ("darwin", ["jack", "coremidi"]), ("win32", ["winmm"])]
+)
+def test_each_system_has_its_backends(platform: str, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of an operating system are those that exist there."""
+    monkeypatch.setattr(sys, "platform", platform)
+    assert [row.name for row in rows_here() if row.platforms] == names
+
+
+def test_the_first_installed_alternative_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the rows of one name, the first one whose library is installed is used; with none, the first one's advice."""
+    rows = [
+        BackendRow("paper", "one", f"{__name__}:paper", requires="no_such_library", advice="pip install it"),
+        BackendRow("paper", "two", f"{__name__}:paper"),
+    ]
+    monkeypatch.setattr("livebach.midi.backends.BACKENDS", rows)
+    assert [row.title for row in rows_here("paper")] == ["two"]
+    monkeypatch.setattr("livebach.midi.backends.BACKENDS", rows[:1])
+    with pytest.raises(PortError, match="real MIDI ports need 'pip install it'"):
+        list_inputs()
+
+
+def test_without_the_library_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where python-rtmidi cannot be loaded, the cure is told."""
     monkeypatch.setitem(sys.modules, "rtmidi", None)
     with pytest.raises(PortError, match="pip install python-rtmidi"):
+        list_inputs("alsa")
+
+
+def test_where_no_backend_runs_each_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any running back-end, the line has the reason of every one of them."""
+    stopped = [FakeBackend("one", running=False), FakeBackend("two", running=False)]
+    monkeypatch.setattr("livebach.midi.ports.open_backends", lambda _api: stopped)
+    with pytest.raises(PortError, match="no one server is running; no two server is running"):
         list_inputs()
 
 
-def test_where_no_system_runs_each_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without any MIDI system, the line has the reason of every one of them."""
-    monkeypatch.setattr(
-        "livebach.midi.ports.systems", lambda _api: [FakeSystem(running=False), FakeSystem(running=False)]
-    )
-    with pytest.raises(PortError, match="no fake server is running; no fake server is running"):
-        list_inputs()
+def test_a_name_that_is_not_found_tells_what_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The port may be on the back-end that does not run: the line has its reason too."""
+    some = [FakeBackend("one", outputs=["piano"]), FakeBackend("two", running=False)]
+    monkeypatch.setattr("livebach.midi.ports.open_backends", lambda _api: some)
+    with pytest.raises(PortError, match="no MIDI output matches 'synth'; there are 'piano'; no two server is running"):
+        OutputPort.open("synth")
+
+
+def test_a_virtual_port_is_made_where_it_can_be() -> None:
+    """The first running back-end that has virtual ports is taken; without any, one line says so."""
+    without = Paper("paper")
+    without.virtual_ports = False
+    port = InputPort("virtual", lambda _data, _time_s: None, [without, FakeBackend("two")])
+    assert port.check() == "MIDI input 'livebach in' is there"
+    with pytest.raises(PortError, match="paper has no virtual MIDI ports"):
+        OutputPort("virtual", [without])._connect("virtual")
+
+
+def test_the_time_of_a_message_is_the_backends_where_it_knows_it(backend: FakeBackend) -> None:
+    """A back-end may say when a message was played; without that, it was played now."""
+    heard: list[float] = []
+    port = InputPort("piano", lambda _data, time_s: heard.append(time_s), [backend], ManualClock(5.0).now)
+    port.check()
+    port.receive(b"\x90\x3c\x40", 4.5)
+    port.receive(b"\x80\x3c\x00")
+    assert heard == [4.5, 5.0]
+
+
+def test_a_note_goes_out_with_the_time_it_is_due() -> None:
+    """A back-end that schedules is told when the note is to sound."""
+    due: list[float | None] = []
+
+    class Scheduling(FakeConnection):
+        def send(self, data: bytes, due_s: float | None = None) -> None:
+            """Keep the time."""
+            due.append(due_s)
+
+    port = OutputPort("synth", connection=Scheduling(lambda _data: None))
+    port.send(NoteOn(60), 7.25)
+    port.close()
+    assert due == [7.25, None]
 
 
 # --- what sounds -----------------------------------------------------------------------------------------------------
@@ -134,12 +267,12 @@ def test_where_no_system_runs_each_says_why(monkeypatch: pytest.MonkeyPatch) -> 
 @given(st.lists(MESSAGES, max_size=80))
 def test_what_sounds_is_what_has_not_ended(sent: list[tuple[int, int, int, int]]) -> None:
     """After any messages, the endings leave nothing down: no key, no pedal."""
-    sounding = Sounding()
+    active = ActiveNotes()
     for parts in sent:
-        sounding.note(message(parts))
-    for data in sounding.ends():
-        sounding.note(data)
-    assert not sounding
+        active.update(message(parts))
+    for data in active.endings():
+        active.update(data)
+    assert not active
 
 
 @given(st.lists(ANY_BYTES, max_size=60))
@@ -150,9 +283,9 @@ def test_any_bytes_leave_silence(sent: list[bytes]) -> None:
         port.send_bytes(data)
     before = len(port.sent)
     port.close()
-    heard = Sounding()
+    heard = ActiveNotes()
     for _, data in port.sent:
-        heard.note(data)
+        heard.update(data)
     assert not heard
     assert all(is_channel_message(data) for _, data in port.sent[before:])
 
@@ -199,8 +332,8 @@ def test_panic_silences_every_channel() -> None:
 def test_the_guard_knows_a_note_before_it_sounds_and_after_it_ended() -> None:
     """Killed at any moment, the guard ends at least what sounds."""
     order: list[str] = []
-    wire = FakeWire(lambda data: order.append(f"sent {data.hex()}"))
-    port = OutputPort("synth", wire=wire)
+    connection = FakeConnection(lambda data: order.append(f"sent {data.hex()}"))
+    port = OutputPort("synth", connection=connection)
     port.guard = lambda data: order.append(f"guard {data.hex()}")
     port.send(NoteOn(60, 64))
     port.send(NoteOff(60))
@@ -252,96 +385,96 @@ def test_a_loop_inside_the_process_does_not_lock_up() -> None:
 
 
 @pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSystem]:
+def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBackend]:
     """A MIDI system with a keyboard and a synth."""
-    fake = FakeSystem(inputs=["Piano:Piano 24:0"], outputs=["FLUID Synth (1):in 128:0"])
-    monkeypatch.setattr("livebach.midi.ports.systems", lambda _api: [fake])
+    fake = FakeBackend(inputs=["Piano:Piano 24:0"], outputs=["FLUID Synth (1):in 128:0"])
+    monkeypatch.setattr("livebach.midi.ports.open_backends", lambda _api: [fake])
     return fake
 
 
-def test_a_keyboard_unplugged(place: FakeSystem) -> None:
+def test_a_keyboard_unplugged(backend: FakeBackend) -> None:
     """It says so, the keys that were down come up, and under its new number it is heard again."""
     clock, heard = ManualClock(5.0), []
-    port = InputPort("piano", lambda data, time_s: heard.append((data, time_s)), [place], clock.now)
+    port = InputPort("piano", lambda data, time_s: heard.append((data, time_s)), [backend], clock.now)
     assert port.check() == "MIDI input 'Piano:Piano 24:0' is there"
-    place.lines["Piano:Piano 24:0"].send(b"\x90\x3c\x40")
-    place.inputs.clear()
+    backend.connections["Piano:Piano 24:0"].send(b"\x90\x3c\x40")
+    backend.inputs.clear()
     assert port.check() == "MIDI input 'Piano:Piano 24:0' is gone"
     assert port.check() is None
     assert heard == [(b"\x90\x3c\x40", 5.0), (b"\x80\x3c\x00", 5.0)]
-    place.inputs.append("Piano:Piano 28:0")
+    backend.inputs.append("Piano:Piano 28:0")
     assert port.check() == "MIDI input 'Piano:Piano 28:0' is there"
-    place.lines["Piano:Piano 28:0"].send(b"\x90\x3d\x40")
+    backend.connections["Piano:Piano 28:0"].send(b"\x90\x3d\x40")
     assert heard[2:] == [(b"\x90\x3d\x40", 5.0)]
 
 
-def test_a_synth_unplugged(place: FakeSystem) -> None:
+def test_a_synth_unplugged(backend: FakeBackend) -> None:
     """What is sent meanwhile is lost; back, what sounded when it went is ended first."""
     port = OutputPort.open("fluidsynth")
     port.send(NoteOn(60))
     port.send(Control(64, 127))
-    place.outputs[:] = []
+    backend.outputs[:] = []
     assert port.check()
     port.send(NoteOn(61))
     assert not port.sounding
-    place.outputs[:] = ["FLUID Synth (2):in 129:0"]
+    backend.outputs[:] = ["FLUID Synth (2):in 129:0"]
     assert port.check() == "MIDI output 'FLUID Synth (2):in 129:0' is there"
-    sent = [data for name, data in place.sent if "129" in name]
+    sent = [data for name, data in backend.sent if "129" in name]
     assert sent == [b"\x80\x3c\x00", b"\xb0\x40\x00"]
 
 
-def test_the_very_port_is_preferred(place: FakeSystem) -> None:
+def test_the_very_port_is_preferred(backend: FakeBackend) -> None:
     """When another one that fits has come, the one that was there before is taken."""
     port = OutputPort.open("synth")
-    place.outputs[:] = []
+    backend.outputs[:] = []
     port.check()
-    place.outputs[:] = ["Another Synth:in 20:0", "FLUID Synth (1):in 131:0"]
+    backend.outputs[:] = ["Another Synth:in 20:0", "FLUID Synth (1):in 131:0"]
     port.check()
     assert port.name == "FLUID Synth (1):in 131:0"
 
 
-def test_two_that_fit_are_waited_out(place: FakeSystem) -> None:
+def test_two_that_fit_are_waited_out(backend: FakeBackend) -> None:
     """Where it cannot be told which is meant, nothing is connected."""
-    place.outputs[:] = ["A Synth:in 20:0", "B Synth:in 21:0"]
+    backend.outputs[:] = ["A Synth:in 20:0", "B Synth:in 21:0"]
     port = OutputPort.open("synth", wait=True)
     assert port.check() is None
     assert not port.connected
-    place.outputs.pop()
+    backend.outputs.pop()
     assert port.check() == "MIDI output 'A Synth:in 20:0' is there"
 
 
-def test_a_server_that_died_and_came_back_at_once(place: FakeSystem) -> None:
+def test_a_server_that_died_and_came_back_at_once(backend: FakeBackend) -> None:
     """The name is there all the time, but the line is dead: it is opened anew."""
     port = OutputPort.open("synth")
-    place.lines[port.name].alive = False
+    backend.connections[port.name].alive = False
     assert "is gone" in (port.check() or "")
     assert "is there" in (port.check() or "")
 
 
-def test_virtual_ports_live_as_long_as_their_server(place: FakeSystem) -> None:
+def test_virtual_ports_live_as_long_as_their_server(backend: FakeBackend) -> None:
     """A virtual port waits for a server, is there while it runs, and again after it died."""
-    place.running = False
+    backend.running = False
     port = OutputPort.open("virtual", wait=True)
     assert port.check() is None
-    place.running = True
+    backend.running = True
     assert port.check() == "MIDI output 'livebach out' is there"
     assert port.check() is None
     assert port.twin() is port
-    place.lines["livebach out"].alive = False
+    backend.connections["livebach out"].alive = False
     assert port.check() == "MIDI output 'livebach out' is gone"
 
 
-def test_a_closed_port_stays_closed(place: FakeSystem) -> None:
+def test_a_closed_port_stays_closed(backend: FakeBackend) -> None:
     """The watcher does not open again what was closed, and closing twice closes once."""
     port = OutputPort.open("synth")
-    line = place.lines[port.name]
+    line = backend.connections[port.name]
     port.close()
     port.close()
     assert port.check() is None
     assert line.closed == 1
 
 
-def test_the_twin_is_another_line_to_the_same_port(place: FakeSystem) -> None:
+def test_the_twin_is_another_line_to_the_same_port(backend: FakeBackend) -> None:
     """Thru has its own connection, with the same guard, and ends its own notes only."""
     output = OutputPort.open("synth")
     told: list[bytes] = []
@@ -361,20 +494,20 @@ def test_a_port_inside_the_process_is_its_own_twin() -> None:
     assert port.twin() is port
 
 
-def test_the_watcher_says_what_changed(place: FakeSystem) -> None:
+def test_the_watcher_says_what_changed(backend: FakeBackend) -> None:
     """Two connections of one port say the same once; nothing changed, nothing said."""
     said: list[str] = []
     output = OutputPort.open("synth")
-    watcher = Watcher([output, output.twin(), output], said.append)
+    watcher = PortWatcher([output, output.twin(), output], said.append)
     watcher.check()
     assert not said
-    place.outputs.clear()
+    backend.outputs.clear()
     watcher.check()
     watcher.check()
     assert said == ["MIDI output 'FLUID Synth (1):in 128:0' is gone"]
 
 
-def test_the_watcher_runs_until_it_is_closed(place: FakeSystem) -> None:
+def test_the_watcher_runs_until_it_is_closed(backend: FakeBackend) -> None:
     """It looks by itself, and closing it twice is no matter."""
     looked: list[int] = []
 
@@ -384,7 +517,7 @@ def test_the_watcher_runs_until_it_is_closed(place: FakeSystem) -> None:
             looked.append(1)
             return None
 
-    watcher = Watcher([Port()], lambda _text: None, period_s=0.001)
+    watcher = PortWatcher([Port()], lambda _text: None, period_s=0.001)
     watcher.start()
     while not looked:
         pass

@@ -9,7 +9,7 @@ from threading import Event, get_ident
 import pytest
 
 from livebach.midi import rtmidi_io
-from livebach.midi.rtmidi_io import Activity, PolledLine, SentWire
+from livebach.midi.rtmidi_io import Activity, PolledInput, RtMidiOutput
 
 NOTE = bytes((0x90, 60, 64))
 
@@ -61,9 +61,9 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return asked
 
 
-def wire(port: Port, *, alive: Callable[[], bool] = lambda: True, delivery_s: float = 0.0) -> SentWire:
+def wire(port: Port, *, alive: Callable[[], bool] = lambda: True, delivery_s: float = 0.0) -> RtMidiOutput:
     """A wire to a port."""
-    return SentWire(port, alive, delivery_s, Refused, Activity())
+    return RtMidiOutput(port, alive, delivery_s, Refused, Activity())
 
 
 # --- what is heard ---------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def test_all_that_came_is_heard_in_order_on_a_thread_of_its_own() -> None:
         if len(heard) == len(sent):
             done.set()
 
-    line = PolledLine(Port(*sent), lambda: True, received, Activity())
+    line = PolledInput(Port(*sent), lambda: True, received, Activity())
     assert done.wait(20)
     line.close()
     assert heard == sent
@@ -92,11 +92,11 @@ def test_all_that_came_is_heard_in_order_on_a_thread_of_its_own() -> None:
 def test_it_asks_seldom_until_somebody_plays(slept: list[float]) -> None:
     """Nobody has played: long pauses. A message that comes in, or one that goes out beside it, makes them short."""
     activity, port = Activity(), Port()
-    line = PolledLine(port, lambda: True, lambda _data: None, activity)
+    line = PolledInput(port, lambda: True, lambda _data: None, activity)
     while len(slept) < 5:
         Event().wait(0.001)
     assert set(slept) == {rtmidi_io._LONG_PAUSE_S}
-    activity.note()
+    activity.mark()
     before = len(slept)
     while len(slept) < before + 5:
         Event().wait(0.001)
@@ -110,7 +110,7 @@ def test_after_a_while_it_is_quiet_again(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(rtmidi_io.time, "perf_counter", lambda: now_s)
     activity = Activity()
     assert activity.quiet
-    activity.note()
+    activity.mark()
     now_s += rtmidi_io._QUIET_S * 0.9
     assert not activity.quiet
     now_s += rtmidi_io._QUIET_S * 0.2
@@ -119,7 +119,7 @@ def test_after_a_while_it_is_quiet_again(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_it_can_be_closed_by_what_it_hears() -> None:
     """The thread that asks does not wait for itself; the port is closed once."""
-    lines: list[PolledLine] = []
+    lines: list[PolledInput] = []
     opened, closed = Event(), Event()
 
     def received(_data: bytes) -> None:
@@ -128,7 +128,7 @@ def test_it_can_be_closed_by_what_it_hears() -> None:
         closed.set()
 
     port = Port(NOTE, NOTE)
-    lines.append(PolledLine(port, lambda: True, received, Activity()))
+    lines.append(PolledInput(port, lambda: True, received, Activity()))
     opened.set()
     assert closed.wait(20)
     lines[0].close()

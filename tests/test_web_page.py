@@ -24,7 +24,7 @@ from livebach.musician.status import Status
 from livebach.testing import ManualClock, ScriptedEngine
 from livebach.web import page as page_module
 from livebach.web import take_file
-from livebach.web.backend import NAME, BrowserSystem
+from livebach.web.backend import NAME, BrowserBackend
 from livebach.web.page import Page, dial_values, hello, turn
 from tests.support.daemon_rig import SCRIPT, START_S
 
@@ -65,7 +65,7 @@ def test_keys_of_the_page_are_heard_and_released_when_it_goes() -> None:
     """What is played on the page comes in like from any port; what it holds is released when it goes, once."""
     link = FakeLink()
     heard: list[bytes] = []
-    port = InputPort.open(NAME, None, lambda data, _: heard.append(data), places=[BrowserSystem(link)])  # type: ignore[arg-type]
+    port = InputPort.open(NAME, None, lambda data, _: heard.append(data), backends=[BrowserBackend(link)])  # type: ignore[arg-type]
     for data in ([0x90, 60, 64], [0x90, 64, 64], [0x80, 60, 0], [0xB0, 64, 127]):
         link.receive(type="midi", data=data)
     link.receive(type="release")
@@ -79,7 +79,7 @@ def test_keys_of_the_page_are_heard_and_released_when_it_goes() -> None:
 def test_events_go_out_with_their_due_time() -> None:
     """An event that is due at a time says so; one without a due time sounds at once."""
     link = FakeLink()
-    port = OutputPort.open(NAME, places=[BrowserSystem(link)])  # type: ignore[list-item]
+    port = OutputPort.open(NAME, backends=[BrowserBackend(link)])  # type: ignore[list-item]
     port.send(NoteOn(72, 80, 1), 12.5)
     port.send_bytes(to_bytes(NoteOn(60, 80)))
     assert link.sent == [
@@ -91,9 +91,9 @@ def test_events_go_out_with_their_due_time() -> None:
 def test_what_the_page_has_sounded_is_not_sent_back() -> None:
     """Where the page is the keyboard, thru sends it nothing: the key has sounded there already."""
     link = FakeLink()
-    system: Any = BrowserSystem(link)  # type: ignore[arg-type]
-    output = OutputPort.open(NAME, places=[system])
-    InputPort.open(NAME, None, lambda *_: None, places=[system])
+    backend: Any = BrowserBackend(link)  # type: ignore[arg-type]
+    output = OutputPort.open(NAME, backends=[backend])
+    InputPort.open(NAME, None, lambda *_: None, backends=[backend])
     thru = Thru(output.twin())
     thru(to_bytes(NoteOn(60, 80)))
     output.send(NoteOn(72, 80, 1), 1.0)
@@ -102,11 +102,11 @@ def test_what_the_page_has_sounded_is_not_sent_back() -> None:
 
 def test_the_browser_has_no_virtual_ports() -> None:
     """A virtual port of the browser's is refused in one line."""
-    system = BrowserSystem(FakeLink())  # type: ignore[arg-type]
-    for make in (lambda: system.virtual_input("x", print), lambda: system.virtual_output("x")):
+    backend = BrowserBackend(FakeLink())  # type: ignore[arg-type]
+    for make in (lambda: backend.open_virtual_input("x", print), lambda: backend.open_virtual_output("x")):
         with pytest.raises(PortError, match="virtual"):
             make()
-    assert system.names(inputs=True) == system.names(inputs=False) == [NAME]
+    assert backend.names(inputs=True) == backend.names(inputs=False) == [NAME]
 
 
 # --- what it is shown ------------------------------------------------------------------------------------------------
@@ -195,9 +195,9 @@ def test_a_daemon_is_played_and_paused_by_the_page(link: FakeLink) -> None:
     config = Config(midi=Midi(NAME, NAME), time=Time(bpm=120), sampling=Sampling(seed=1))
     page, clock = Page(config), ManualClock(START_S)
     musician = Musician(ScriptedEngine(SCRIPT), config, 1, START_S)
-    output = OutputPort.open(NAME, places=[page.system])
+    output = OutputPort.open(NAME, backends=[page.backend])
     daemon = Daemon(musician, clock, output, thru=Thru(output.twin()), watch=page.watch)
-    InputPort(NAME, daemon.hear, [page.system], clock.now).check()
+    InputPort(NAME, daemon.hear, [page.backend], clock.now).check()
     page.obey(daemon.command)
     link.receive(type="midi", data=[0x90, 60, 64])
     link.receive(type="midi", data=[0x80, 60, 0])

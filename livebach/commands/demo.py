@@ -27,7 +27,7 @@ from livebach.live.session_log import MIDI
 from livebach.live.signals import Stage
 from livebach.live.simulated_run import rehearse
 from livebach.midi.loopback import FakePort
-from livebach.midi.port_watcher import Watcher
+from livebach.midi.port_watcher import PortWatcher
 from livebach.midi.ports import OutputPort, Thru
 from livebach.music.events import Event
 from livebach.music.phrases import PHRASES, Phrase
@@ -148,7 +148,7 @@ class Show:
         """Its keys are commands as in `play`; and the network's file is watched."""
         swapper = stage.swapper
         assert swapper is not None
-        watcher = stack.enter_context(closing(Watcher([swapper], daemon.tell)))
+        watcher = stack.enter_context(closing(PortWatcher([swapper], daemon.tell)))
         watcher.start()
         hotkeys = stack.enter_context(closing(open_hotkeys(lambda command: swapper.command(command, daemon.command))))
         if isinstance(hotkeys, Hotkeys):

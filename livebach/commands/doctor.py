@@ -21,6 +21,7 @@ from livebach.commands.timing import Summary, load_average, paced, summary, time
 from livebach.config import Config
 from livebach.live.assembly import load_network
 from livebach.live.inbox import Inbox
+from livebach.midi.port_list import BackendReport, reports
 from livebach.midi.ports import InputPort, OutputPort
 from livebach.music.events import Control, Event, to_bytes
 from livebach.music.grid import Grid
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         if output is not None and heard is not None:
             found = with_round_trip(found, (heard.name, output.name), round_trips(output, answers))
     diagnosis = diagnose(found)
-    print("\n".join(diagnosis.lines))
+    print("\n".join([*diagnosis.lines, *backend_lines(reports(config.midi.api))]))
     print("\n".join(["", "What to change:", *(f"- {line}" for line in diagnosis.advice)]) if diagnosis.advice else "")
     return 0
 
@@ -217,6 +218,22 @@ def diagnose(found: Findings) -> Diagnosis:
 def _spread(times: Summary) -> str:
     usual, rare, most = (times[key] for key in ("p50_ms", "p99_ms", "max_ms"))
     return f"{usual:.2f} ms as a rule, {rare:.2f} ms one time in a hundred, {most:.2f} ms at most"
+
+
+def backend_lines(found: Sequence[BackendReport]) -> list[str]:
+    """Say of each MIDI back-end how many ports it has, or why it cannot be used."""
+    return [_backend_line(report) for report in found]
+
+
+def _backend_line(report: BackendReport) -> str:
+    title = f"{report.row.name} ({report.row.title})"
+    if report.trouble:
+        return f"{title}: not available: {report.trouble}."
+    return f"{title}: {_count(len(report.inputs), 'input')}, {_count(len(report.outputs), 'output')}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _way_lines(found: Findings) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from livebach.config import Config, ConfigError, load, override
 from livebach.errors import UserError
 from livebach.files import expanded
+from livebach.midi.backends import backend_names
 
 INDEX_HELP = "a CSV file with the columns file, work and split: read only the files that it lists"
 
@@ -32,7 +33,12 @@ FLAGS = {
         Flag("--in", "midi.input", "NAME", "the keyboard's port or a part of its name; virtual: a port of its own"),
         Flag("--out", "midi.output", "NAME", "the synth's port, likewise"),
         Flag("--wait", "midi.wait", "on|off", "wait until both ports are there", bare="on"),
-        Flag("--api", "midi.api", "API", "alsa, jack, coremidi or winmm"),
+        Flag(
+            "--api",
+            "midi.api",
+            "API",
+            f"look only in {', '.join(backend_names())}",
+        ),
         Flag("--channel", "midi.input_channel", "1..16", "hear this channel only"),
         Flag("--out-channel", "midi.output_channel", "1..16", "its own channel"),
         Flag("--program", "midi.program", "1..128", "the sound of its channel, as General MIDI counts"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from livebach.commands.flags import add_settings, settings
-from livebach.midi.ports import listing
+from livebach.midi.port_list import listing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

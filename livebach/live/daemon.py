@@ -14,7 +14,7 @@ from livebach.controls import Command
 from livebach.live.inbox import Heard, Inbox, Task
 from livebach.live.recorder import NoRecorder, Recorder
 from livebach.live.session_log import Call, Swap
-from livebach.midi.active_notes import Sounding
+from livebach.midi.active_notes import ActiveNotes
 from livebach.music.events import Event, from_bytes, to_bytes
 from livebach.music.grid import Mark
 from livebach.musician.clock_follower import clock_command
@@ -124,7 +124,7 @@ class Daemon:
         self._say = say
         self._alive = alive
         self._inbox = Inbox()
-        self._held = Sounding()  # what the player holds, as the musician has heard it
+        self._held = ActiveNotes()  # what the player holds, as the musician has heard it
         self._load = TickLoad()
         self._missed = 0
         self._mark: Mark | None = None
@@ -253,7 +253,7 @@ class Daemon:
 
     def _hold(self, event: Event) -> None:
         if not self._claims(event):
-            self._held.note(to_bytes(event))
+            self._held.update(to_bytes(event))
 
     def _hold_the_rest(self) -> None:
         """What came in after the last turn was passed on too, and has to be ended."""

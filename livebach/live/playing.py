@@ -20,10 +20,10 @@ from livebach.live.hotkeys import HELP, Hotkeys, open_hotkeys
 from livebach.live.network_swap import Swapper, watching
 from livebach.live.recorder import Recorder, open_recorder
 from livebach.live.signals import Stage
-from livebach.midi.backends import System
-from livebach.midi.feedback_filter import LoopFilter
+from livebach.midi.backends import Backend
+from livebach.midi.feedback_filter import FeedbackFilter
 from livebach.midi.guard import Guard
-from livebach.midi.port_watcher import Watched, Watcher
+from livebach.midi.port_watcher import Watched, PortWatcher
 from livebach.midi.ports import InputPort, OutputPort, Thru
 from livebach.music.events import Event
 from livebach.musician.status import Status
@@ -35,7 +35,7 @@ from livebach.system.systemd import Notifier
 class Page(Protocol):
     """A page in a browser that shows the session and steers it, and may be a keyboard and a loudspeaker."""
 
-    system: System
+    backend: Backend
 
     def watch(self, status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
         """Show a turn of the loop; must not wait."""
@@ -53,7 +53,7 @@ class Page(Protocol):
 class LoopNews:
     """What the loop filter has found out, for the watcher to tell."""
 
-    def __init__(self, loops: LoopFilter) -> None:
+    def __init__(self, loops: FeedbackFilter) -> None:
         self._loops = loops
 
     def check(self) -> str | None:
@@ -110,14 +110,13 @@ def _opened(
     clock, midi = Clock(), config.midi
     assert midi.input is not None
     assert midi.output is not None
-    output, thru = _outputs(midi, _places(midi.output, page), stage.loops, stack)
-    guarded = not output.virtual and not _is_page(midi.output, page)  # a page falls silent by itself
-    guards = [_guard(output, thru, stack)] if guarded else []
+    output, thru = _outputs(midi, _backends(midi.output, page), stage.loops, stack)
+    guards = [_guard(output, thru, stack)] if output.needs_guard else []
     start_s = clock.now() + READY_S
     recorder = _recorder(config, network, start_s, display, stack)
-    places = _places(midi.input, page)
+    backends = _backends(midi.input, page)
     heard = stack.enter_context(
-        closing(InputPort.open(midi.input, midi.api, stage.hear, wait=midi.wait, places=places))
+        closing(InputPort.open(midi.input, midi.api, stage.hear, wait=midi.wait, backends=backends))
     )
     musician = assembly.musician(network, config, start_s)
     swapper = stack.enter_context(closing(Swapper(network, config)))
@@ -138,7 +137,7 @@ def _opened(
     if page is not None:
         watched.append(page)
         page.show_take(None if recorder.folder is None else str(recorder.folder))
-    watcher = stack.enter_context(closing(Watcher(watched, daemon.tell)))
+    watcher = stack.enter_context(closing(PortWatcher(watched, daemon.tell)))
     for program in assembly.programs(config):
         output.send(program)
     display.say(make_timely())
@@ -162,12 +161,12 @@ def _opened(
 
 def _is_page(wanted: str, page: Page | None) -> bool:
     """Whether a port of this name is the page's."""
-    return page is not None and wanted == page.system.api
+    return page is not None and wanted == page.backend.name
 
 
-def _places(wanted: str, page: Page | None) -> Sequence[System] | None:
-    """Where to look for a port of this name: the page, or (None) the machine's MIDI systems."""
-    return [page.system] if page is not None and _is_page(wanted, page) else None
+def _backends(wanted: str, page: Page | None) -> Sequence[Backend] | None:
+    """Where to look for a port of this name: the page, or (None) the back-ends of the table."""
+    return [page.backend] if page is not None and _is_page(wanted, page) else None
 
 
 def _both(one: Watch, other: Watch) -> Watch:
@@ -181,7 +180,7 @@ def _both(one: Watch, other: Watch) -> Watch:
 
 
 def _outputs(
-    midi: Midi, places: Sequence[System] | None, loops: LoopFilter, stack: ExitStack
+    midi: Midi, backends: Sequence[Backend] | None, loops: FeedbackFilter, stack: ExitStack
 ) -> tuple[OutputPort, Thru]:
     """The connection for its own notes and the one for the player's; what either sends is known when it comes back."""
 
@@ -189,7 +188,7 @@ def _outputs(
         loops.sent(data, perf_counter())
 
     assert midi.output is not None
-    output = stack.enter_context(closing(OutputPort.open(midi.output, midi.api, wait=midi.wait, places=places)))
+    output = stack.enter_context(closing(OutputPort.open(midi.output, midi.api, wait=midi.wait, backends=backends)))
     output.before = sent
     return output, stack.enter_context(closing(Thru(output.twin(), midi.thru)))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from livebach.live.daemon import Daemon
 from livebach.live.network_swap import Swapper
-from livebach.midi.feedback_filter import LoopFilter
+from livebach.midi.feedback_filter import FeedbackFilter
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
@@ -24,7 +24,7 @@ class Stage:
     def __init__(self) -> None:
         self.daemon: Daemon | None = None
         self.swapper: Swapper | None = None
-        self.loops = LoopFilter()
+        self.loops = FeedbackFilter()
 
     def hear(self, data: bytes, time_s: float) -> None:
         """Hand on a message that is not our own come back; before the daemon is there, nobody listens."""

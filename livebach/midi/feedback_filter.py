@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from threading import Lock
 
-from livebach.midi.active_notes import ends_note, starts_note
+from livebach.midi.active_notes import is_note_off, is_note_on
 
 WINDOW_S = 0.030
 LONGEST_S = 0.250  # a longer way round is not told from playing
@@ -32,7 +32,7 @@ _SAME_LOOP_S = LONGEST_S  # two findings nearer than this are one
 
 def _key(data: bytes) -> bytes:
     """Name a message so that both spellings of a note-off are one, whatever its velocity."""
-    return _end(data) if ends_note(data) else data
+    return _end(data) if is_note_off(data) else data
 
 
 def _end(note: bytes) -> bytes:
@@ -106,7 +106,7 @@ class _Chain:
         return self.time_s + (self.interval_s + 2 * EVEN_S if self.even_rounds >= ROUNDS else LONGEST_S)
 
 
-class LoopFilter:
+class FeedbackFilter:
     """Asked about each message heard: is it ours? May be used from several threads."""
 
     def __init__(self) -> None:
@@ -132,10 +132,10 @@ class LoopFilter:
         """Tell whether a message heard is one of ours: then it is neither passed on nor the player's."""
         with self._lock:
             self._calm(time_s)
-            if ends_note(data):
+            if is_note_off(data):
                 return self._is_end_of_echo(data, time_s)
             echo = self._is_return(data, time_s) or self._goes_round(data, time_s)
-            if starts_note(data):
+            if is_note_on(data):
                 self._begins(_end(data), echo)
             return echo
 

@@ -3,7 +3,7 @@
 The player feeds it what it sends, through a pipe. When the pipe closes without a goodbye, the player was killed: then
 the guard opens a connection of its own to the same output, ends each note, and turns all notes off. It connects only
 then: until then it costs no processor time, and a port that was plugged in again is found under its new number.
-This is the player's side; the process is `ward`. Knows nothing of music.
+This is the player's side; the process is `guard_process`. Knows nothing of music.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Guard:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         try:
-            names = port.name, port.wanted, *port.apis
+            names = port.name, port.wanted, *port.guarded_backends
             process = subprocesses.start("livebach.midi.guard_process", *names, stdin=reading, start_new_session=True)
         finally:
             os.close(reading)

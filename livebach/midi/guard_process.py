@@ -1,6 +1,6 @@
-"""The guard's own process: learns through a pipe what sounds, and ends it where the player has died.
+"""The guard's own process: it is told through a pipe what sounds, and ends it when the player was killed.
 
-It is there all the time for what may never be: so it loads next to nothing until the pipe has closed without a
+It runs all the time for a case that may never come: so it loads next to nothing until the pipe has closed without a
 goodbye, and connects only then. Knows nothing of music.
 """
 
@@ -11,27 +11,27 @@ import signal
 import sys
 import time
 
-from livebach.midi.active_notes import Sounding
+from livebach.midi.active_notes import ActiveNotes
 
 ALL_NOTES_OFF = 123
 RECORD = 3
-"""Bytes: whatever starts or ends a sound is as long."""
+"""Bytes: every message that starts or ends a sound is as long."""
 GOODBYE = bytes(RECORD)
 
 _TRIES, _PAUSE_S = 20, 0.1  # a MIDI system may need a moment after its client died
 
 
-class Ward:
+class GuardState:
     """What has been learnt of what sounds."""
 
     def __init__(self) -> None:
-        self.sounding = Sounding()
+        self.active = ActiveNotes()
         self.channels: set[int] = set()
         self.farewell = False
         self._rest = b""
 
-    def learn(self, data: bytes) -> None:
-        """Take in what came through the pipe, in whatever pieces."""
+    def update(self, data: bytes) -> None:
+        """Take account of bytes from the pipe, cut anywhere."""
         data = self._rest + data
         whole = len(data) // RECORD * RECORD
         self._rest = data[whole:]
@@ -40,31 +40,31 @@ class Ward:
             self.farewell = self.farewell or record == GOODBYE
             if record != GOODBYE:
                 self.channels.add(record[0] & 0x0F)
-                self.sounding.note(record)
+                self.active.update(record)
 
-    def last_words(self) -> list[bytes]:
-        """Return what ends everything: each note, then all notes on the channels that were used."""
+    def endings(self) -> list[bytes]:
+        """Return what ends everything: each note and pedal, then all notes off on the channels that were used."""
         if self.farewell:
             return []
         off = [bytes((0xB0 | channel, ALL_NOTES_OFF, 0)) for channel in sorted(self.channels)]
-        return self.sounding.ends() + off
+        return self.active.endings() + off
 
 
 def _watch(pipe: int) -> list[bytes]:
-    """Learn until the pipe closes; what there is to send then."""
-    ward = Ward()
+    """Read the pipe until it closes; return what there is to send then."""
+    state = GuardState()
     while data := os.read(pipe, 65536):
-        ward.learn(data)
-    return ward.last_words()
+        state.update(data)
+    return state.endings()
 
 
-def _silence(name: str, wanted: str, apis: list[str], words: list[bytes]) -> str:
-    """Send the last words over a connection of its own; what was in the way, if anything was."""
-    from livebach.midi.backends import systems
+def _silence(name: str, wanted: str, apis: list[str], endings: list[bytes]) -> str:
+    """Send the endings over a connection of its own; return what was in the way, or ""."""
+    from livebach.midi.backends import open_backends
     from livebach.midi.ports import OutputPort, PortError
 
     try:
-        port = OutputPort(wanted, [place for api in apis for place in systems(api)])
+        port = OutputPort(wanted, [backend for api in apis for backend in open_backends(api)])
     except PortError as error:
         return str(error)
     port.name = name
@@ -74,18 +74,18 @@ def _silence(name: str, wanted: str, apis: list[str], words: list[bytes]) -> str
         time.sleep(_PAUSE_S)
     else:
         return f"the guard could not reach {name!r} to silence it"
-    for data in words:
+    for data in endings:
         port.send_bytes(data)
     port.close()
     return ""
 
 
 def main(name: str, wanted: str, *apis: str) -> int | str:
-    """Guard one output until its player ends; the exit status, or what `sys.exit` is to say."""
+    """Guard one output until its player ends; return the exit status, or the message for `sys.exit`."""
     for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
         signal.signal(number, signal.SIG_IGN)
-    words = _watch(sys.stdin.fileno())
-    trouble = _silence(name, wanted, list(apis), words) if words else ""
+    endings = _watch(sys.stdin.fileno())
+    trouble = _silence(name, wanted, list(apis), endings) if endings else ""
     return f"livebach: {trouble}" if trouble else 0
 
 

@@ -1,4 +1,4 @@
-"""Ports and a clock inside this process: for tests, and for playing without MIDI.
+"""Ports and connections inside this process: for tests, and for playing without MIDI.
 
 Knows nothing of rtmidi: what is sent arrives at once, on the sender's thread.
 """
@@ -17,7 +17,7 @@ class FakePort(OutputPort):
     """A port inside this process: what is sent to it is kept, and reaches every input opened on it."""
 
     def __init__(self, name: str = "fake", now: Callable[[], float] = perf_counter) -> None:
-        super().__init__(name, wire=FakeWire(self._arrived))
+        super().__init__(name, connection=FakeConnection(self._arrived))
         self.sent: list[tuple[float, bytes]] = []
         self._now = now
         self._inputs: list[InputPort] = []
@@ -33,27 +33,27 @@ class FakePort(OutputPort):
         self.open_input(lambda data, _: other.send_bytes(data))
 
     def events(self) -> list[Event]:
-        """What was sent, as events, without the times."""
+        """Return what was sent, as events, without the times."""
         return [event for _, data in self.sent if (event := from_bytes(data)) is not None]
 
     def _arrived(self, data: bytes) -> None:
         self.sent.append((self._now(), data))
         for port in tuple(self._inputs):
-            port.received(data)
+            port.receive(data)
 
 
 @dataclass
-class FakeWire:
-    """A line that hands on what is sent, until it is closed; `alive` may be unset, as by a server that died."""
+class FakeConnection:
+    """A connection that hands on what is sent, until it is closed; a test unsets `alive` as a server that died does."""
 
-    received: Callable[[bytes], None]
+    receive: Callable[[bytes], None]
     alive: bool = True
     closed: int = 0
 
     def send(self, data: bytes, due_s: float | None = None) -> None:
         """Send one message."""
         if self.alive and not self.closed:
-            self.received(data)
+            self.receive(data)
 
     def close(self) -> None:
         """Count the closings."""

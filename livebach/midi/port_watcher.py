@@ -19,7 +19,7 @@ class Watched(Protocol):
         """Connect or disconnect as need be; a sentence when something has changed."""
 
 
-class Watcher:
+class PortWatcher:
     """Has ports look after themselves, twice a second; `say` gets the sentences, on this watcher's thread."""
 
     def __init__(self, ports: Iterable[Watched], say: Callable[[str], None], period_s: float = PERIOD_S) -> None:

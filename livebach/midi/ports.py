@@ -1,7 +1,7 @@
-"""Named MIDI ports: what comes in is handed on as it is, what goes out is known well enough to be ended.
+"""Named MIDI ports: what comes in is handed on as it is; what goes out is known well enough to be ended.
 
 A port outlives its connection: when the keyboard is unplugged or the JACK server dies it says so, and connects again
-when the name is back (`check`, which `Watcher` calls). Knows what sounds on it, and nothing of music.
+when the name is back (`check`, which `PortWatcher` calls). Knows which notes are active on it, and nothing of music.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from threading import Lock, RLock
 from time import perf_counter, sleep
 from typing import Self
 
-from livebach.midi.active_notes import Sounding, ends_note, is_channel_message
-from livebach.midi.backends import Line, System, Wire, systems
+from livebach.midi.active_notes import ActiveNotes, is_channel_message, is_note_off
+from livebach.midi.backends import Backend, Connection, OutputConnection, open_backends
 from livebach.midi.port_names import CLIENT, VIRTUAL, PortError, find_port, unnumbered
 from livebach.music.events import CHANNELS, MAX_DATA, Control, Event, NoteOff, to_bytes
 
@@ -25,7 +25,6 @@ __all__ = [
     "find_port",
     "list_inputs",
     "list_outputs",
-    "listing",
     "panic",
 ]
 
@@ -38,67 +37,82 @@ _PANIC_PAUSE_S = 0.001  # between sixteen note-offs and the next: no buffer on t
 
 def list_inputs(api: str | None = None) -> list[str]:
     """Return the names of the ports that can be heard."""
-    return [name for _, name in _offers(systems(api), inputs=True)]
+    return [name for _, name in _Offer(open_backends(api), inputs=True).checked()]
 
 
 def list_outputs(api: str | None = None) -> list[str]:
     """Return the names of the ports that can be sent to."""
-    return [name for _, name in _offers(systems(api), inputs=False)]
+    return [name for _, name in _Offer(open_backends(api), inputs=False).checked()]
 
 
-def _offers(places: Sequence[System], inputs: bool) -> list[tuple[System, str]]:
-    """List the ports of every system that is there; where none is, raise what each of them says."""
-    there = _there(places, inputs)
-    return [(place, name) for place, names in there for name in names]
+class _Offer:
+    """The ports of one direction that several back-ends have now, and why a back-end has none to offer."""
 
+    def __init__(self, backends: Sequence[Backend], inputs: bool) -> None:
+        self.running: list[Backend] = []
+        self.ports: list[tuple[Backend, str]] = []
+        self.troubles: list[str] = []
+        for backend in backends:
+            try:
+                self.ports += [(backend, name) for name in backend.names(inputs)]
+                self.running.append(backend)
+            except PortError as trouble:
+                self.troubles.append(str(trouble))
 
-def _there(places: Sequence[System], inputs: bool) -> list[tuple[System, list[str]]]:
-    there: list[tuple[System, list[str]]] = []
-    troubles: list[str] = []
-    for place in places:
+    def checked(self) -> list[tuple[Backend, str]]:
+        """Return the ports; where no back-end runs, raise what each of them says."""
+        if not self.running:
+            raise PortError("; ".join(self.troubles) or "no MIDI back-end is installed")
+        return self.ports
+
+    def find(self, wanted: str, kind: str) -> tuple[Backend, str]:
+        """Return the one port that `wanted` means; the PortError also names what does not run."""
+        ports = self.checked()
         try:
-            there.append((place, place.names(inputs)))
-        except PortError as trouble:
-            troubles.append(str(trouble))
-    if not there:
-        raise PortError("; ".join(troubles) or "python-rtmidi was built without any MIDI system")
-    return there
+            found = find_port([name for _, name in ports], wanted, kind)
+        except PortError as error:
+            raise PortError("; ".join([str(error), *self.troubles])) from None
+        return next((backend, name) for backend, name in ports if name == found)
+
+    def for_virtual(self) -> Backend:
+        """Return the first back-end on which a port of our own can be made."""
+        self.checked()
+        for backend in self.running:
+            if backend.virtual_ports:
+                return backend
+        raise PortError("; ".join([f"{self.running[0].name} has no virtual MIDI ports", *self.troubles]))
 
 
-class _Port(ABC):
+class Port(ABC):
     """What inputs and outputs have in common: a wanted name, and perhaps a connection to it."""
 
     inputs: bool
 
-    def __init__(self, wanted: str, places: Sequence[System] = ()) -> None:
+    def __init__(self, wanted: str, backends: Sequence[Backend] = ()) -> None:
         self.wanted = wanted
         self.name = wanted
-        self._places = places
-        self._line: Line | None = None
+        self._backends = backends
+        self._backend: Backend | None = None
+        self._connection: Connection | None = None
         self._closed = False
         self._changing = Lock()  # one change of the connection at a time
 
     @property
     def connected(self) -> bool:
         """Whether there is a connection now."""
-        return self._line is not None
+        return self._connection is not None
 
     @property
     def virtual(self) -> bool:
         """Whether it is a port of our own, which others connect to."""
         return self.wanted == VIRTUAL
 
-    @property
-    def apis(self) -> list[str]:
-        """The systems that it may be on; none for a port inside this process."""
-        return [place.api for place in self._places]
-
     def check(self) -> str | None:
         """Disconnect or connect again as the names say; a sentence when something has changed."""
         with self._changing:
-            if self._closed or not self._places:
+            if self._closed or not self._backends:
                 return None
-            return self._check_back() if self._line is None else self._check_there(self._line)
+            return self._check_back() if self._connection is None else self._check_there(self._connection)
 
     def close(self) -> None:
         """End the connection for good; again does nothing."""
@@ -106,8 +120,8 @@ class _Port(ABC):
             self._closed = True
             self._disconnect()
 
-    def _check_there(self, line: Line) -> str | None:
-        if line.alive and (self.virtual or self.name in self._names()):
+    def _check_there(self, connection: Connection) -> str | None:
+        if connection.alive and (self.virtual or self.name in self._names()):
             return None
         self._disconnect()
         return f"{self._kind} {self.name!r} is gone"
@@ -123,48 +137,44 @@ class _Port(ABC):
         return None
 
     def _connect(self, wanted: str) -> None:
+        offer = _Offer(self._backends, self.inputs)
         if self.virtual:
-            self._take(_there(self._places, self.inputs)[0][0], f"{CLIENT} {'in' if self.inputs else 'out'}")
-            return
-        offers = _offers(self._places, self.inputs)
-        name = find_port([name for _, name in offers], wanted, self._kind)
-        self._take(next(place for place, offered in offers if offered == name), name)
+            self._take(offer.for_virtual(), f"{CLIENT} {'in' if self.inputs else 'out'}")
+        else:
+            self._take(*offer.find(wanted, self._kind))
 
-    def _take(self, place: System, name: str) -> None:
-        self._line, self.name = self._open_line(place, name), name
+    def _take(self, backend: Backend, name: str) -> None:
+        self._connection, self._backend, self.name = self._open_connection(backend, name), backend, name
 
     @abstractmethod
-    def _open_line(self, place: System, name: str) -> Line:
-        """Connect to a port of a system."""
+    def _open_connection(self, backend: Backend, name: str) -> Connection:
+        """Connect to a port of a back-end."""
 
     def _disconnect(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            line.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     @property
     def _kind(self) -> str:
         return "MIDI input" if self.inputs else "MIDI output"
 
     def _names(self) -> list[str]:
-        try:
-            return [name for _, name in _offers(self._places, self.inputs)]
-        except PortError:
-            return []
+        return [name for _, name in _Offer(self._backends, self.inputs).ports]
 
 
-class InputPort(_Port):
-    """A port that is heard: each message goes to the callback, with the time it came, on the system's own thread."""
+class InputPort(Port):
+    """A port that is heard: each message goes to the callback, with the time it came, on the back-end's own thread."""
 
     inputs = True
 
     def __init__(
-        self, wanted: str, callback: Callback, places: Sequence[System] = (), now: Callable[[], float] = perf_counter
+        self, wanted: str, callback: Callback, backends: Sequence[Backend] = (), now: Callable[[], float] = perf_counter
     ) -> None:
-        super().__init__(wanted, places)
+        super().__init__(wanted, backends)
         self._callback = callback
         self._now = now
-        self._held = Sounding()
+        self._held = ActiveNotes()
 
     @classmethod
     def open(
@@ -174,24 +184,34 @@ class InputPort(_Port):
         callback: Callback,
         *,
         wait: bool = False,
-        places: Sequence[System] | None = None,
+        backends: Sequence[Backend] | None = None,
     ) -> Self:
-        """Hear the port of that name (or "virtual"); PortError without it, unless it is to be waited for.
+        """Hear the port of that name (or "virtual").
 
-        `places`: where it is looked for, if not on the machine's MIDI systems.
+        Args:
+            wanted: The name or a part of it.
+            api: The back-end to look at, as the table names it; None for all.
+            callback: Takes each message and the time when it was played.
+            wait: Whether the port may be missing now and come later.
+            backends: Look here, not in the table.
+
+        Raises:
+            PortError: There is no such port, and it is not to be waited for.
         """
-        port = cls(wanted, callback, systems(api) if places is None else places)
+        port = cls(wanted, callback, open_backends(api) if backends is None else backends)
         _start(port, wait)
         return port
 
-    def received(self, data: bytes) -> None:
-        """Hand on one message from the wire."""
+    def receive(self, data: bytes, time_s: float | None = None) -> None:
+        """Hand on one message from the connection; without a time it was played now."""
         if not self._closed:
-            self._held.note(data)
-            self._callback(data, self._now())
+            self._held.update(data)
+            self._callback(data, self._now() if time_s is None else time_s)
 
-    def _open_line(self, place: System, name: str) -> Line:
-        return place.virtual_input(name, self.received) if self.virtual else place.open_input(name, self.received)
+    def _open_connection(self, backend: Backend, name: str) -> Connection:
+        return (
+            backend.open_virtual_input(name, self.receive) if self.virtual else backend.open_input(name, self.receive)
+        )
 
     def _disconnect(self) -> None:
         """Let go of the keys that were down, as the player who lost the cable cannot."""
@@ -201,42 +221,57 @@ class InputPort(_Port):
                 self._callback(data, self._now())
 
 
-class OutputPort(_Port):
-    """A port that is sent to, from any thread; it knows what sounds there, and leaves silence."""
+class OutputPort(Port):
+    """A port that is sent to, from any thread; it knows which notes are active there, and leaves silence."""
 
     inputs = False
 
-    def __init__(self, wanted: str, places: Sequence[System] = (), wire: Wire | None = None) -> None:
-        super().__init__(wanted, places)
-        self.before: Listener | None = None  # is told all that will be sent: the loop filter
+    def __init__(
+        self, wanted: str, backends: Sequence[Backend] = (), connection: OutputConnection | None = None
+    ) -> None:
+        super().__init__(wanted, backends)
+        self.before: Listener | None = None  # is told all that will be sent: the feedback filter
         self.guard: Listener | None = None  # is told of what may sound, at the latest when it does
-        self._line: Wire | None = wire
-        self._sending = (
-            RLock()
-        )  # one rtmidi port is not made for two threads; a loop inside the process comes back here
-        self._sounding = Sounding()
+        self._connection: OutputConnection | None = connection
+        # One rtmidi port is not made for two threads; a loop inside the process comes back on the same one.
+        self._sending = RLock()
+        self._active = ActiveNotes()
         self._owed: list[bytes] = []  # what ends the notes that sounded when the connection was lost
 
     @classmethod
     def open(
-        cls, wanted: str, api: str | None = None, *, wait: bool = False, places: Sequence[System] | None = None
+        cls, wanted: str, api: str | None = None, *, wait: bool = False, backends: Sequence[Backend] | None = None
     ) -> Self:
-        """Send to the port of that name (or "virtual"); PortError without it, unless it is to be waited for.
-
-        `places`: where it is looked for, if not on the machine's MIDI systems.
-        """
-        port = cls(wanted, systems(api) if places is None else places)
+        """Send to the port of that name (or "virtual"); the arguments and errors are those of `InputPort.open`."""
+        port = cls(wanted, open_backends(api) if backends is None else backends)
         _start(port, wait)
         return port
+
+    @property
+    def needs_guard(self) -> bool:
+        """Whether notes may go on sounding here when this process is killed."""
+        backends = self._backends if self._backend is None else [self._backend]
+        return not self.virtual and any(backend.needs_guard for backend in backends)
+
+    @property
+    def guarded_backends(self) -> list[str]:
+        """The names of the back-ends on which a guard may have to look for this port."""
+        return [backend.name for backend in self._backends if backend.needs_guard]
 
     @property
     def sounding(self) -> frozenset[tuple[int, int]]:
         """The (channel, key) pairs that have had a note-on and not yet a note-off."""
         with self._sending:
-            return frozenset(self._sounding.keys)
+            return frozenset(self._active.keys)
 
     def send(self, event: Event, due_s: float | None = None) -> None:
-        """Send one event. `due_s`: when it was to leave, for an output that sounds it at a constant delay."""
+        """Send one event.
+
+        Args:
+            event: The event.
+            due_s: When it is to sound, in seconds of `time.perf_counter`; None for now.
+
+        """
         self.send_bytes(to_bytes(event), due_s)
 
     def send_bytes(self, data: bytes, due_s: float | None = None) -> None:
@@ -245,23 +280,23 @@ class OutputPort(_Port):
             self._send(data, due_s)
 
     def release(self) -> None:
-        """End all that sounds here."""
+        """End everything that sounds here."""
         with self._sending:
-            for data in self._sounding.ends():  # each is forgotten as it is sent: an interrupt loses none
+            for data in self._active.endings():  # each is forgotten as it is sent: an interrupt loses none
                 self._send(data)
 
     def panic(self) -> None:
-        """Silence all sixteen channels, whoever made them sound."""
+        """Silence all sixteen channels, no matter which program made them sound."""
         self.release()
         for channel in range(CHANNELS):
             for controller, value in _PANIC:
                 self.send(Control(controller, value, channel))
 
     def twin(self) -> OutputPort:
-        """Open a second connection to the same place, for another thread; where that cannot be, it is this one."""
-        if self.virtual or not self._places:
+        """Open a second connection to the same port, for another thread; where that cannot be, return this one."""
+        if self.virtual or not self._backends:
             return self
-        twin = OutputPort(self.wanted, self._places)
+        twin = OutputPort(self.wanted, self._backends)
         twin.before, twin.guard, twin.name = self.before, self.guard, self.name
         try:
             if self.connected:
@@ -277,43 +312,43 @@ class OutputPort(_Port):
         super().close()
 
     def _send(self, data: bytes, due_s: float | None = None) -> None:
-        """Send while nobody else does; the guard hears of a note before it sounds, and of its end after."""
-        if self._line is None:
+        """Send while no other thread does; the guard hears of a note before it sounds, and of its end after."""
+        if self._connection is None:
             return
-        if not is_channel_message(data):  # a clock's: nothing sounds by it, and it is nobody's echo
-            self._line.send(data, due_s)
+        if not is_channel_message(data):  # a clock's: nothing sounds by it, and no filter has to know it
+            self._connection.send(data, due_s)
             return
         if self.before is not None:
             self.before(data)
-        last = ends_note(data)
+        last = is_note_off(data)
         if not last:
-            self._told(data)
-        self._line.send(data, due_s)
+            self._record(data)
+        self._connection.send(data, due_s)
         if last:
-            self._told(data)
+            self._record(data)
 
-    def _told(self, data: bytes) -> None:
-        self._sounding.note(data)
+    def _record(self, data: bytes) -> None:
+        self._active.update(data)
         if self.guard is not None:
             self.guard(data)
 
-    def _open_line(self, place: System, name: str) -> Wire:
-        return place.virtual_output(name) if self.virtual else place.open_output(name)
+    def _open_connection(self, backend: Backend, name: str) -> OutputConnection:
+        return backend.open_virtual_output(name) if self.virtual else backend.open_output(name)
 
-    def _take(self, place: System, name: str) -> None:
+    def _take(self, backend: Backend, name: str) -> None:
         """Begin with what is still owed: the synth may have gone on sounding without us."""
-        super()._take(place, name)
+        super()._take(backend, name)
         owed, self._owed = self._owed, []
         for data in owed:
             self.send_bytes(data)
 
     def _disconnect(self) -> None:
         with self._sending:
-            self._owed = self._sounding.release()
+            self._owed = self._active.release()
             super()._disconnect()
 
 
-def _start(port: _Port, wait: bool) -> None:
+def _start(port: Port, wait: bool) -> None:
     try:
         port._connect(port.wanted)
     except PortError:
@@ -343,12 +378,6 @@ class Thru:
         """End what the player has down, and the connection."""
         self.on = False
         self.output.close()
-
-
-def listing(api: str | None = None) -> str:
-    """Return the ports as text for a person."""
-    parts = (("inputs (--in)", list_inputs(api)), ("outputs (--out)", list_outputs(api)))
-    return "\n".join(f"{title}:\n" + ("\n".join(f"  {name}" for name in names) or "  none") for title, names in parts)
 
 
 def panic(wanted: str, api: str | None = None) -> str:

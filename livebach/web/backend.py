@@ -1,4 +1,4 @@
-"""The browser as a MIDI system: one input, which is what is played on the page, and one output, which it sounds.
+"""The browser as a MIDI back-end: one input, which is what is played on the page, and one output, which it sounds.
 
 An event that has a due time sounds a constant delay after that. One without (the player's own, passed on by thru)
 sounds at once; where the page itself is the keyboard it has sounded there already, and is not sent back.
@@ -8,23 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from livebach.midi.active_notes import Sounding
-from livebach.midi.port_names import PortError
+from livebach.midi.active_notes import ActiveNotes
+from livebach.midi.backends import Backend, Receive
 from livebach.web.link import Link, Message
 
 NAME = "browser"
 """The name of both ports."""
 
-Received = Callable[[bytes], None]
-
 
 class BrowserInput:
     """What is played on the page. When the page goes, what it holds is released."""
 
-    def __init__(self, link: Link, received: Received) -> None:
+    def __init__(self, link: Link, receive: Receive) -> None:
         self._link = link
-        self._received = received
-        self._held = Sounding()
+        self._receive = receive
+        self._held = ActiveNotes()
         self._closed = False
         link.on({"midi": self._midi, "release": self._release})
 
@@ -42,11 +40,11 @@ class BrowserInput:
 
     def _take(self, data: bytes) -> None:
         if not self._closed:
-            self._held.note(data)
-            self._received(data)
+            self._held.update(data)
+            self._receive(data)
 
     def _release(self, _message: Message) -> None:
-        for data in self._held.ends():
+        for data in self._held.endings():
             self._take(data)
 
 
@@ -73,32 +71,29 @@ class BrowserOutput:
         self._closed = True
 
 
-class BrowserSystem:
+class BrowserBackend(Backend):
     """The ports of one page's server."""
 
-    api = NAME
+    name = NAME
+    needs_guard = False  # a page that its server has left falls silent by itself
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._input: BrowserInput | None = None
 
-    def names(self, inputs: bool) -> list[str]:
+    def input_names(self) -> list[str]:
         """Return the one port there is."""
         return [NAME]
 
-    def open_input(self, name: str, received: Received) -> BrowserInput:
+    def output_names(self) -> list[str]:
+        """Return the one port there is."""
+        return [NAME]
+
+    def open_input(self, name: str, receive: Receive) -> BrowserInput:
         """Hear what is played on the page."""
-        self._input = BrowserInput(self._link, received)
+        self._input = BrowserInput(self._link, receive)
         return self._input
 
     def open_output(self, name: str) -> BrowserOutput:
         """Sound on the page."""
         return BrowserOutput(self._link, lambda: self._input is not None)
-
-    def virtual_input(self, title: str, received: Received) -> BrowserInput:
-        """Refuse: a browser has no virtual ports."""
-        raise PortError("the browser has no virtual MIDI ports")
-
-    def virtual_output(self, title: str) -> BrowserOutput:
-        """Refuse: a browser has no virtual ports."""
-        raise PortError("the browser has no virtual MIDI ports")

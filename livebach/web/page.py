@@ -15,10 +15,10 @@ from livebach.config import Config, to_dict
 from livebach.controls import DIALS, Command
 from livebach.errors import UserError
 from livebach.live.display import Sight
-from livebach.midi.backends import System
+from livebach.midi.backends import Backend
 from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
 from livebach.musician.status import Status
-from livebach.web.backend import NAME, BrowserSystem
+from livebach.web.backend import NAME, BrowserBackend
 from livebach.web.link import Link, Message
 
 Commanded = Callable[[Command], None]
@@ -31,7 +31,7 @@ class Page:
         self._keyboard, self._sounds = config.midi.input == NAME, config.midi.output == NAME
         self._link = Link(hello(config), config.web.port)
         self._settings: Config | None = None
-        self.system: System = BrowserSystem(self._link)
+        self.backend: Backend = BrowserBackend(self._link)
 
     @classmethod
     def open(cls, config: Config) -> Self:

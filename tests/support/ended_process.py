@@ -18,9 +18,9 @@ from livebach.midi import ports
 from livebach.musician import performer
 from livebach.music.events import NoteOff, NoteOn, from_bytes, to_bytes
 from livebach.music.roll import HOLD, ONSET
-from livebach.testing import FakeSystem, ScriptedEngine
+from livebach.testing import FakeBackend, ScriptedEngine
 
-system = FakeSystem(inputs=["keys"], outputs=["synth"])
+system = FakeBackend(inputs=["keys"], outputs=["synth"])
 ports.systems = lambda api=None: [system]
 engine = ScriptedEngine([{72: ONSET}, *[{72: HOLD}] * 63])
 assembly.load_network = lambda name, fast=False: assembly.Loaded(engine, name, "00")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from livebach.midi.port_watcher import Watcher
+from livebach.midi.port_watcher import PortWatcher
 from livebach.midi.ports import InputPort, OutputPort
 
 
@@ -38,7 +38,7 @@ class Heard(list[tuple[bytes, float]]):
 def watched(*ports: InputPort | OutputPort, period_s: float = 0.05) -> Iterator[list[str]]:
     """Watch ports often, and close them afterwards; the list is what the watcher says."""
     said: list[str] = []
-    watcher = Watcher(ports, said.append, period_s=period_s)
+    watcher = PortWatcher(ports, said.append, period_s=period_s)
     watcher.start()
     try:
         yield said
