@@ -11,7 +11,8 @@ from contextlib import closing
 
 import pytest
 
-from livebach.midi.ports import InputPort, OutputPort, PortError, Thru, list_inputs, list_outputs, listing, panic
+from livebach.midi.port_list import listing
+from livebach.midi.ports import InputPort, OutputPort, PortError, Thru, list_inputs, list_outputs, panic
 from livebach.music.events import Control, NoteOff, NoteOn
 from tests.support.jack_rig import LONG_PERIOD, Jack, Listener, Synth, levels
 from tests.support.waiting import Heard, until, watched

@@ -23,7 +23,7 @@ from livebach.live.signals import Stage
 from livebach.midi.backends import Backend
 from livebach.midi.feedback_filter import FeedbackFilter
 from livebach.midi.guard import Guard
-from livebach.midi.port_watcher import Watched, PortWatcher
+from livebach.midi.port_watcher import PortWatcher, Watched
 from livebach.midi.ports import InputPort, OutputPort, Thru
 from livebach.music.events import Event
 from livebach.musician.status import Status

@@ -197,6 +197,7 @@ class InputPort(Port):
 
         Raises:
             PortError: There is no such port, and it is not to be waited for.
+
         """
         port = cls(wanted, callback, open_backends(api) if backends is None else backends)
         _start(port, wait)

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from livebach.midi.active_notes import is_channel_message
-from livebach.midi.ports import InputPort, OutputPort, PortError, Thru, list_inputs, list_outputs, listing
+from livebach.midi.port_list import listing
+from livebach.midi.ports import InputPort, OutputPort, PortError, Thru, list_inputs, list_outputs
 from livebach.music.events import NoteOn
 from tests.support.alsa_rig import FluidSynth, Keyboard, Raw, plug_card, until, watched
 from tests.support.waiting import Heard

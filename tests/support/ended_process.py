@@ -20,8 +20,8 @@ from livebach.music.events import NoteOff, NoteOn, from_bytes, to_bytes
 from livebach.music.roll import HOLD, ONSET
 from livebach.testing import FakeBackend, ScriptedEngine
 
-system = FakeBackend(inputs=["keys"], outputs=["synth"])
-ports.systems = lambda api=None: [system]
+backend = FakeBackend(inputs=["keys"], outputs=["synth"])
+ports.open_backends = lambda api=None: [backend]
 engine = ScriptedEngine([{72: ONSET}, *[{72: HOLD}] * 63])
 assembly.load_network = lambda name, fast=False: assembly.Loaded(engine, name, "00")
 
@@ -32,11 +32,11 @@ class NoGuard:  # a guard is another process, which could not reach a port insid
 playing.Guard = NoGuard
 
 def hands():
-    while "keys" not in system.lines: time.sleep(0.01)
+    while "keys" not in backend.connections: time.sleep(0.01)
     time.sleep(0.3)
     for event in (NoteOn(60), NoteOff(60), NoteOn(15)):
-        system.lines["keys"].send(to_bytes(event)); time.sleep(0.05)
-    while not any(isinstance(from_bytes(data), NoteOn) and data[0] == 0x91 for _, data in system.sent): time.sleep(0.01)
+        backend.connections["keys"].send(to_bytes(event)); time.sleep(0.05)
+    while not any(isinstance(from_bytes(data), NoteOn) and data[0] == 0x91 for _, data in backend.sent): time.sleep(0.01)
     print("sounds", flush=True)
     if "fault" in sys.argv:
         def fail(*_): raise RuntimeError("on purpose")
@@ -48,11 +48,11 @@ try:
 except RuntimeError:
     status = 1
 on = set()
-for _, data in system.sent:
+for _, data in backend.sent:
     event = from_bytes(data)
     if isinstance(event, NoteOn): on.add((event.channel, event.key))
     if isinstance(event, NoteOff): on.discard((event.channel, event.key))
-print("left", sorted(on), "of", len(system.sent), flush=True)
+print("left", sorted(on), "of", len(backend.sent), flush=True)
 sys.exit(status)
 """
 
