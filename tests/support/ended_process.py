@@ -36,7 +36,8 @@ def hands():
     time.sleep(0.3)
     for event in (NoteOn(60), NoteOff(60), NoteOn(15)):
         backend.connections["keys"].send(to_bytes(event)); time.sleep(0.05)
-    while not any(isinstance(from_bytes(data), NoteOn) and data[0] == 0x91 for _, data in backend.sent): time.sleep(0.01)
+    while not any(isinstance(from_bytes(data), NoteOn) and data[0] == 0x91 for _, data in backend.sent):
+        time.sleep(0.01)
     print("sounds", flush=True)
     if "fault" in sys.argv:
         def fail(*_): raise RuntimeError("on purpose")
