@@ -177,6 +177,7 @@ class Control(_Section):
     polyphony: str | None = _bound("polyphony")
     register: str | None = _bound("register")
     distance: str | None = _bound("distance")
+    key: str | None = _bound("key")
     mode: str | None = _bound("mode")
     mute: str | None = _bound("mute")
     hold: str | None = _bound("hold")

@@ -45,6 +45,9 @@ def _is_number(text: str) -> bool:
     return bool(re.fullmatch(r"\d+(\.\d+)?", text))
 
 
+_TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")  # as `music.key` writes them
+KEYS = ("null", "auto", *(f"{tonic} {mode}" for mode in ("major", "minor") for tonic in _TONICS))
+"""Keys that may be set: none, the one that the player plays in, or one of the 24."""
 DIALS = {
     "tempo": Dial("time.bpm", tuple(map(str, range(40, 242, 2)))),
     "temperature": Dial("sampling.temperature", tuple(f"{n / 20:g}" for n in range(10, 31))),
@@ -52,6 +55,7 @@ DIALS = {
     "polyphony": Dial("sampling.polyphony", ("follow", *"01234567")),
     "register": Dial("sampling.register", (*map(str, range(40, 61, 4)), "off", *map(str, range(64, 85, 4)))),
     "distance": Dial("turns.distance", tuple(map(str, range(25)))),
+    "key": Dial("sampling.key", KEYS),
     "mode": Dial("turns.mode", MODES),
 }
 SWITCHES = ("mute", "hold")

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from livebach.config import Config, ConfigError, override
 from livebach.controls import ACTS, DIALS, MOST_BACK, SWITCHES, Binding, Command, Controls, parse_bindings
 from livebach.music.events import Control, Event, NoteOff, NoteOn, Program
+from livebach.music.key import Key
 from livebach.music.roll import HOLD, ONSET
+from livebach.musician.texture_follower import OUTSIDE
 from tests.support.driven import ONE_NOTE, START, TICK, Take, taken_over
 from tests.support.random_play import EVENT, MODE, WAIT, chance
 
@@ -114,6 +116,18 @@ def test_the_temperature_is_turned() -> None:
     take.feed(9.2, Control(21, 127))
     take.run(10)
     assert [policy.temperature for _, _, policy in take.engine.draws] == [before, before, 1.5]
+
+
+def test_the_key_is_turned() -> None:
+    """Pitches outside it are rarer from the next draw on; «null» leaves all of them free again."""
+    take = taken_over().run(9)
+    for at, value in ((9.1, "F# major"), (10.1, "H minor"), (11.1, "null")):
+        take.command(at, "key", value)
+        take.run(at + 0.9)
+    inside = Key.parse("F# major").scale
+    biases = [policy.key_bias for _, _, policy in take.engine.draws][-4:]
+    rarer = [0.0 if bias is None else float(bias[inside].mean() - bias[~inside].mean()) for bias in biases]
+    assert [round(amount) for amount in rarer] == [0, round(-OUTSIDE), round(-OUTSIDE), 0]
 
 
 def test_density_and_polyphony_are_turned() -> None:

@@ -170,11 +170,12 @@ class Musician(Performer):
         section, _, name = dial.setting.partition(".")
         before = self._bpm if name == "bpm" else getattr(getattr(self._settings, section), name)
         try:
-            turned = dial.turned(f"{before:g}" if isinstance(before, float) else str(before), command.value)
+            turned = dial.turned(_written(before), command.value)
             self._settings = override(self._settings, f"{dial.setting}={turned}")
         except ConfigError:
             return []
         self._follower.set(self._settings)
+        self._lock.set(self._settings)
         if name == "bpm":
             self._pace()
         mode_before, self._mode = self._mode, mode_of(self._settings)
@@ -260,6 +261,11 @@ ACTS: dict[str, Callable[[Musician, str, float], list[Event]]] = {
     "reset": Musician._reset,
     "panic": Musician._panic,
 }
+
+
+def _written(value: object) -> str:
+    """A setting's value as a dial's positions are written."""
+    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _switched(before: bool, value: str) -> bool:

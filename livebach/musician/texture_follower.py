@@ -90,6 +90,10 @@ class KeyLock:
     def __init__(self, settings: Config, bar_ticks: int) -> None:
         self._hearing = KeyHearing(bar_ticks)
         self._bar_ticks = bar_ticks
+        self.set(settings)
+
+    def set(self, settings: Config) -> None:
+        """Go by other settings from now on; what was heard is kept."""
         self._setting = settings.sampling.key
 
     def forget(self) -> None:

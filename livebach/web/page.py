@@ -106,7 +106,7 @@ def hello(config: Config) -> Message:
         "sounds": config.midi.output == NAME,
         "delay_ms": config.web.delay_ms,
         "channels": list(range(first, first + (config.sound.voices or 1))),
-        "dials": list(DIALS),
+        "dials": {name: dial.positions for name, dial in DIALS.items()},
     }
 
 
