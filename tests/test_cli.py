@@ -91,7 +91,7 @@ def no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(play, "list_inputs", lambda api: ["Piano"])
     monkeypatch.setattr(play, "list_outputs", lambda api: ["Synth"])
-    monkeypatch.setattr(playing, "play", refuse)
+    monkeypatch.setattr(playing, "play_takes", refuse)
 
 
 @pytest.mark.usefixtures("no_ports")

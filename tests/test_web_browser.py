@@ -138,7 +138,7 @@ def test_all_of_it_works_by_keyboard_alone(session: Session) -> None:
             page.evaluate("(e => e.id || e.dataset.act || e.dataset.switch || e.dataset.dial)(document.activeElement)")
         )
     acts = {"takeover", "finish", "back", "reset", "mute", "hold", "panic", "tap"}
-    dials = {"mode", "tempo", "temperature", "density", "polyphony", "register", "distance"}
+    dials = {"mode", "tempo", "metre", "key", "temperature", "density", "polyphony", "register", "distance"}
     assert acts | dials | {"instrument", "temperament", "pitch", "volume", "take", "pedal", "typing"} <= reached
 
 
@@ -193,6 +193,7 @@ def test_controls_act_and_show_what_is_set(session: Session) -> None:
     page.select_option("[data-dial=polyphony]", "2")
     page.select_option("[data-dial=register]", "48")
     page.fill("[data-dial=distance]", "7")
+    page.select_option("[data-dial=key]", "D minor")
     page.click("[data-switch=mute]")
     shown = "d => document.querySelector(`[data-dial=${d}]`).value"
     for dial, value in {
@@ -203,12 +204,29 @@ def test_controls_act_and_show_what_is_set(session: Session) -> None:
         "polyphony": "2",
         "register": "48",
         "distance": "7",
+        "key": "D minor",
     }.items():
         for window in (page, other):
             wait_for(window, f"({shown})('{dial}') === '{value}'")
     for window in (page, other):
         wait_for(window, "document.querySelector('[data-switch=mute]').getAttribute('aria-pressed') === 'true'")
         wait_for(window, "document.getElementById('bpm').textContent === '120'")
+
+
+def test_another_metre_begins_another_take(session: Session) -> None:
+    """The metre that is chosen is played from then on, in a take of its own, with all else as it was."""
+    page = session.open()
+    page.click("#begin")
+    page.select_option("[data-dial=mode]", "listen")
+    play_phrase(page)
+    wait_for(page, "document.querySelector('[data-dial=mode]').value === 'listen'")
+    page.select_option("[data-dial=metre]", "3/4")
+    wait_for(page, f"livebach.roll.struck.you === {len(PHRASE)}")
+    page.wait_for_timeout(1500)
+    page.keyboard.press("KeyS")
+    wait_for(page, "document.getElementById('metre-now').textContent === '3/4'")
+    wait_for(page, "document.querySelector('[data-dial=mode]').value === 'listen'")
+    assert len(list(session.folder.glob("20*"))) == 2
 
 
 def test_take_over_and_panic(session: Session) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def test_the_greeting_tells_what_the_page_is_for() -> None:
     config = Config(midi=Midi(input=NAME, output="synth", output_channel=3))
     greeting = hello(override(config, "sound.voices=2"))
     assert (greeting["keyboard"], greeting["sounds"], greeting["channels"]) == (True, False, [2, 3])
-    assert set(greeting["dials"]) == set(DIALS)
+    assert set(greeting["dials"]) == {*DIALS, "metre"}
 
 
 def test_dials_show_what_is_set() -> None:
@@ -138,6 +139,7 @@ def test_dials_show_what_is_set() -> None:
     assert values["tempo"] == "72"
     assert values["temperature"] == "0.85"
     assert values["density"] == "follow"
+    assert values.pop("metre") == "4/4"
     for name, value in values.items():
         assert override(config, f"{DIALS[name].setting}={value}") == config
 
@@ -181,10 +183,23 @@ def test_texts_and_ports_are_shown(link: FakeLink) -> None:
 def test_music_pauses_with_the_page_only_where_it_is_a_port(link: FakeLink, midi: Midi, pauses: bool) -> None:
     """A page that only shows and steers a session on real ports stops nothing when it goes."""
     asked: list[Command] = []
-    Page(Config(midi=midi)).obey(asked.append)
+    Page(Config(midi=midi)).obey(asked.append, lambda: None)
     link.receive(type="command", name="tempo", value="up")
     link.receive(type="pause")
     assert asked == [Command("tempo", "up"), *[Command("panic")] * pauses]
+
+
+def test_another_metre_begins_another_take(link: FakeLink) -> None:
+    """A metre that the page chooses ends the take; the next one has it, and all else as it stands."""
+    page, ended = Page(Config()), []
+    page.obey(lambda _: None, lambda: ended.append("end"))
+    page.watch(replace(STATUS, settings=Config(time=Time(bpm=72))), (), ())
+    link.receive(type="command", name="metre", value="0/4")
+    assert (ended, page.take_next()) == ([], None)
+    link.receive(type="command", name="metre", value="3/4")
+    assert ended == ["end"]
+    assert page.take_next() == override(Config(time=Time(bpm=72)), "time.metre=3/4")
+    assert page.take_next() is None
 
 
 # --- with the musician -----------------------------------------------------------------------------------------------
@@ -198,7 +213,7 @@ def test_a_daemon_is_played_and_paused_by_the_page(link: FakeLink) -> None:
     output = OutputPort.open(NAME, backends=[page.backend])
     daemon = Daemon(musician, clock, output, thru=Thru(output.twin()), watch=page.watch)
     InputPort(NAME, daemon.hear, [page.backend], clock.now).check()
-    page.obey(daemon.command)
+    page.obey(daemon.command, daemon.end)
     link.receive(type="midi", data=[0x90, 60, 64])
     link.receive(type="midi", data=[0x80, 60, 0])
     while not link.of("midi"):

@@ -110,7 +110,7 @@ def test_bytes_are_refused() -> None:
 
 def test_every_control_but_one_can_be_reached() -> None:
     """A page may do all that a control may, except to load a file by its name."""
-    assert {*DIALS, *SWITCHES, *ACTS} - {"swap"} == COMMANDS
+    assert {*DIALS, *SWITCHES, *ACTS, "metre"} - {"swap"} == COMMANDS
 
 
 _JSON = st.recursive(

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         display = stack.enter_context(closing(Display(sink)))
         if page is not None:
             display.say(f"The page: {page.address}")
-        playing.play(config, network, stage, display, notifier, page)
+        playing.play_takes(config, network, stage, display, notifier, page)
     return 0
 
 

@@ -36,15 +36,20 @@ class Page(Protocol):
     """A page in a browser that shows the session and steers it, and may be a keyboard and a loudspeaker."""
 
     backend: Backend
+    next: Config | None
+    """The settings of another take, where the page has asked for one."""
 
     def watch(self, status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
         """Show a turn of the loop; must not wait."""
 
-    def obey(self, command: Callable[[Command], None]) -> None:
-        """Have its commands done."""
+    def obey(self, command: Callable[[Command], None], end: Callable[[], None]) -> None:
+        """Have its commands done; `end` ends the take."""
 
     def show_take(self, folder: str | None) -> None:
         """Tell where the take is kept."""
+
+    def take_next(self) -> Config | None:
+        """Return `next`, once."""
 
     def check(self) -> str | None:
         """Look after its server; a sentence when something has changed."""
@@ -81,6 +86,23 @@ class PortLights:
             self._show(now)
 
 
+def play_takes(
+    config: Config,
+    network: assembly.Loaded,
+    stage: Stage,
+    display: Display,
+    notifier: Notifier,
+    page: Page | None = None,
+) -> None:
+    """Play until a signal ends it, one take after another: a page may ask for another take, with other settings."""
+    while True:
+        play(config, network, stage, display, notifier, page)
+        another = None if page is None or stage.ended else page.take_next()
+        if another is None:
+            return
+        stage.daemon, config = None, another
+
+
 def play(
     config: Config,
     network: assembly.Loaded,
@@ -92,7 +114,7 @@ def play(
     """Open everything, play until the stage ends it, and close it again."""
     with ExitStack() as stack:
         daemon = _opened(config, network, stage, display, notifier, page, stack)
-        stack.callback(notifier.close)
+        stack.callback(lambda: None if page is not None and page.next is not None else notifier.close())
         notifier.ready()
         daemon.run()
 
@@ -152,7 +174,7 @@ def _opened(
 
     hotkeys = stack.enter_context(closing(open_hotkeys(obey)))
     if page is not None:
-        page.obey(obey)
+        page.obey(obey, daemon.end)
     if isinstance(hotkeys, Hotkeys):
         display.say(HELP)
     lift_helpers()

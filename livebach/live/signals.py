@@ -25,6 +25,8 @@ class Stage:
         self.daemon: Daemon | None = None
         self.swapper: Swapper | None = None
         self.loops = FeedbackFilter()
+        self.ended = False
+        """Whether a signal has asked for the end."""
 
     def hear(self, data: bytes, time_s: float) -> None:
         """Hand on a message that is not our own come back; before the daemon is there, nobody listens."""
@@ -50,6 +52,7 @@ class Stage:
             self.swapper.ask()
 
     def _end(self, _number: int, _frame: Any) -> None:
+        self.ended = True
         if self.daemon is None:
             raise KeyboardInterrupt
         self.daemon.end()

@@ -16,7 +16,9 @@ from livebach.controls import ACTS, DIALS, SWITCHES
 LONGEST = 512
 """Bytes of the longest message that a page may send."""
 LONGEST_VALUE = 24
-COMMANDS = frozenset({*DIALS, *SWITCHES, *ACTS} - {"swap"})
+METRE = "metre"
+"""Not a control of the musician's: another metre begins another take."""
+COMMANDS = frozenset({*DIALS, *SWITCHES, *ACTS, METRE} - {"swap"})
 """Commands that a page may give. `swap` reads a file of any name: no page may ask for that."""
 
 _LENGTHS = {0x80: 3, 0x90: 3, 0xB0: 3}  # note-off, note-on, control change

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from time import perf_counter
 from typing import Any, Self
 
-from livebach.config import Config, to_dict
+from livebach.config import Config, to_dict, with_value
 from livebach.controls import DIALS, Command
 from livebach.errors import UserError
 from livebach.live.display import Sight
@@ -20,17 +20,23 @@ from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
 from livebach.musician.status import Status
 from livebach.web.backend import NAME, BrowserBackend
 from livebach.web.link import Link, Message
+from livebach.web.messages import METRE
 
 Commanded = Callable[[Command], None]
+METRES = ("2/4", "3/4", "4/4", "3/8", "6/8", "9/8", "12/8", "2/2", "3/2")
+"""Those that the page offers; others may be set when livebach is started."""
 
 
 class Page:
     """Serves a page from its making on, until it is closed."""
 
     def __init__(self, config: Config) -> None:
+        self._config = config
         self._keyboard, self._sounds = config.midi.input == NAME, config.midi.output == NAME
         self._link = Link(hello(config), config.web.port)
         self._settings: Config | None = None
+        self.next: Config | None = None
+        """The settings of another take that the page has asked for."""
         self.backend: Backend = BrowserBackend(self._link)
 
     @classmethod
@@ -64,14 +70,40 @@ class Page:
         """Tell which folder the take is kept in, so that it can be had as a MIDI file."""
         self._link.send({"type": "take", "folder": folder}, keep="take")
 
-    def obey(self, command: Commanded) -> None:
-        """Have the page's commands done. Where it is the keyboard or the loudspeaker, the music pauses when it goes."""
+    def obey(self, command: Commanded, end: Callable[[], None]) -> None:
+        """Have the page's commands done, on the link's thread; `end` ends the take.
+
+        Where the page is the keyboard or the loudspeaker, the music pauses when it goes.
+        """
+
+        def asked(message: Message) -> None:
+            name, value = message["name"], message["value"]
+            if name == METRE:
+                self._change_metre(value, end)
+            else:
+                command(Command(name, value))
 
         def pause(_message: Message) -> None:
             if self._keyboard or self._sounds:
                 command(Command("panic"))
 
-        self._link.on({"command": lambda message: command(Command(message["name"], message["value"])), "pause": pause})
+        self._link.on({"command": asked, "pause": pause})
+
+    def _change_metre(self, value: str, end: Callable[[], None]) -> None:
+        """End the take; the next one has the settings as they stand now, and this metre."""
+        try:
+            self.next = with_value(self._settings or self._config, "time.metre", value)
+        except UserError:
+            return
+        end()
+
+    def take_next(self) -> Config | None:
+        """Return `next`, once."""
+        config, self.next = self.next, None
+        if config is not None:
+            self._config = config
+            self._settings = None
+        return config
 
     def watch(self, status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
         """Show a turn of the loop."""
@@ -106,7 +138,10 @@ def hello(config: Config) -> Message:
         "sounds": config.midi.output == NAME,
         "delay_ms": config.web.delay_ms,
         "channels": list(range(first, first + (config.sound.voices or 1))),
-        "dials": {name: dial.positions for name, dial in DIALS.items()},
+        "dials": {METRE: METRES, **{name: dial.positions for name, dial in DIALS.items()}},
+        "instrument": config.sound.instrument,
+        "temperament": config.sound.temperament,
+        "pitch": round(config.sound.pitch_hz, 1),
     }
 
 
@@ -139,7 +174,7 @@ def _notes(events: Sequence[Event]) -> list[list[int]]:
 def dial_values(config: Config) -> dict[str, str]:
     """Return where each dial stands, as its positions are written."""
     values: dict[str, dict[str, Any]] = to_dict(config)
-    out = {}
+    out = {METRE: str(config.time.metre)}
     for name, dial in DIALS.items():
         section, _, key = dial.setting.partition(".")
         value = values[section][key]

@@ -1,28 +1,19 @@
 // The controls: each gives one of livebach's commands, and shows what is set, whoever set it.
 
-const MAJOR = ["C", "G", "D", "A", "E", "B", "F#", "C#", "F", "Bb", "Eb", "Ab", "Db"];
-const MINOR = ["a", "e", "b", "f#", "c#", "g#", "d", "g", "c", "f", "bb", "eb"];
-const METRES = ["2/4", "3/4", "4/4", "3/8", "6/8", "9/8", "12/8", "2/2", "3/2"];
-const LEVELS = [["follow", "yours"], ["off", "free"], ["0", "0, least"], ...plain(1, 6), ["7", "7, most"]];
-const REGISTERS = [["off", "free"], ["40", "40, low"], ...plain(44, 60, 4), ...plain(64, 80, 4), ["84", "84, high"]];
-const KEYS = [
-  ["null", "free"],
-  ["auto", "yours"],
-  ...MAJOR.map((name) => [`${name} major`, `${signed(name)} major`]),
-  ...MINOR.map((name) => [`${name} minor`, `${signed(name)} minor`]),
-];
-const OPTIONS = { density: LEVELS, polyphony: LEVELS, register: REGISTERS, key: KEYS, metre: METRES.map((name) => [name, name]) };
+const WORDS = {
+  mode: { continue: "in turns" },
+  key: { null: "free", auto: "yours" },
+  density: { follow: "yours", off: "free", 0: "0, least", 7: "7, most" },
+  polyphony: { follow: "yours", off: "free", 0: "0, least", 7: "7, most" },
+  register: { off: "free", 40: "40, low", 84: "84, high" },
+};
+const ORDER = { register: ["off"] }; // positions that come first in a list
 const SETTLE_MS = 120; // a slider that is moved sends no more often than that
 const TRUST_MS = 600; // so long a control shows what was chosen here, until the player has answered
 
-function plain(from, to, step = 1) {
-  const out = [];
-  for (let value = from; value <= to; value += step) out.push([String(value), String(value)]);
-  return out;
-}
-
-function signed(name) {
-  return name.replace("#", "♯").replace(/(?<=.)b/, "♭");
+function worded(dial, position) {
+  const name = dial === "key" ? position.replace("#", "♯").replace(/^([A-G])b/, "$1♭") : position;
+  return WORDS[dial]?.[position] ?? name;
 }
 
 export class Controls {
@@ -47,12 +38,16 @@ export class Controls {
 
   #root;
 
-  // Leave out the dials that this livebach does not have.
+  // Offer the dials that this livebach has: {dial: positions}.
   offer(dials) {
     for (const dial of this.#root.querySelectorAll("[data-dial]")) {
-      const missing = !dials.includes(dial.dataset.dial);
-      dial.disabled = missing;
-      dial.closest("label").hidden = missing;
+      const name = dial.dataset.dial, positions = dials[name];
+      dial.disabled = !positions;
+      dial.closest("label").hidden = !positions;
+      if (!positions || dial.tagName !== "SELECT") continue;
+      const first = ORDER[name] ?? [];
+      const all = [...first, ...positions.filter((position) => !first.includes(position))];
+      dial.replaceChildren(...all.map((position) => new Option(worded(name, position), position)));
     }
   }
 
@@ -62,7 +57,7 @@ export class Controls {
       const value = values[dial.dataset.dial];
       if (value === undefined || performance.now() - (this.#touched.get(dial) ?? -Infinity) < TRUST_MS) continue;
       if (dial.tagName === "SELECT" && ![...dial.options].some((option) => option.value === value)) {
-        dial.add(new Option(value, value));
+        dial.add(new Option(worded(dial.dataset.dial, value), value));
       }
       dial.value = value;
       write(dial, value);
@@ -77,7 +72,6 @@ export class Controls {
   }
 
   #dial(dial) {
-    for (const [value, text] of OPTIONS[dial.dataset.dial] ?? []) dial.add(new Option(text, value));
     dial.addEventListener("input", () => {
       this.#touched.set(dial, performance.now());
       write(dial, dial.value);

@@ -19,7 +19,7 @@ const remembered = (name, otherwise) => localStorage.getItem(`livebach.${name}`)
 const remember = (name, value) => localStorage.setItem(`livebach.${name}`, value);
 
 const clock = new ServerClock();
-let hello = { delay_ms: 30, keyboard: true, sounds: true, channels: [1], dials: [] };
+let hello = { delay_ms: 30, keyboard: true, sounds: true, channels: [1], dials: {} };
 let role = { plays: false, taken: false };
 let turn = null;
 let ports = [];
@@ -110,7 +110,7 @@ async function prepareSound() {
   select("temperament", Object.keys(manifest.temperaments), remembered("temperament", hello.temperament), (name) => {
     synth.temperament = manifest.temperaments[name].cents;
   });
-  select("pitch", ["440", "442", "432", "430", "415", "392", "465"], remembered("pitch", String(hello.pitch ?? 440)), (hz) => {
+  select("pitch", ["440", "442", "432", "430", "415", "392", "465"], remembered("pitch", String(hello.pitch)), (hz) => {
     synth.pitch = Number(hz);
   });
   const volume = $("volume");
