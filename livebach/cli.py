@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -57,10 +58,11 @@ class Command(Protocol):
 
 
 class _Parser(argparse.ArgumentParser):
-    """One line on stderr and exit 2, without the usage."""
+    """Reports an error as one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} ({self.prog} --help says more)\n")
+        message = re.sub(r"^argument (\S+): must ", r"\1 must ", message)  # a range, as the settings state it
+        raise UserError(f"{message} ({self.prog} --help says more)")
 
 
 def _present() -> dict[str, tuple[str, str]]:
@@ -134,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _main(argv)
     except UserError as error:
         status = _complain("livebach", error)
-    except SystemExit as ended:  # argparse has said its line, or the help
+    except SystemExit as ended:  # argparse has shown the help
         raise SystemExit(_flushed(int(ended.code or 0))) from None
     except KeyboardInterrupt:
         status = 130

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -161,9 +162,20 @@ def check_replaceable(path: Path) -> None:
     """
     with _told(path):
         target = Path(os.path.realpath(path))
-        if target.exists():
+        if _exists(target):
             check_regular(target)
         _probe(target.parent)
+
+
+def check_folder(path: Path) -> None:
+    """Check, before the work whose results go there, that a folder exists and can be written to, or can be made.
+
+    Raises:
+        UserError: If the path leads to something else than a folder, or if nothing can be written in it.
+
+    """
+    with _told(path, "nothing can be written there"):
+        _probe(_nearest_above(path))
 
 
 def check_new_folder(path: Path) -> None:
@@ -175,7 +187,28 @@ def check_new_folder(path: Path) -> None:
     """
     with _told(path, "the folder cannot be made"):
         _check_absent(path)
-        _probe(next(above for above in path.absolute().parents if above.exists()))
+        _probe(_nearest_above(path.absolute().parent))
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Make a folder with all that is in it, or none: yield a temporary one, which gets its name at the end.
+
+    Raises:
+        UserError: If there is such a file or folder already, or if it cannot be made or filled.
+
+    """
+    with _told(path, "the folder cannot be made"):
+        _check_absent(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.parent / _part_name()
+        part.mkdir()
+        try:
+            yield part
+            _check_absent(path)
+            part.replace(path)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
@@ -191,8 +224,21 @@ def _told(path: Path, failed: str = "the file cannot be written") -> Iterator[No
 
 
 def _check_absent(path: Path) -> None:
-    if os.path.lexists(path):
+    if _exists(path):
         raise FileExistsError
+
+
+def _exists(path: Path) -> bool:
+    """Return whether a name is taken, also by a link that leads nowhere; OSError if the name cannot be one."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _nearest_above(path: Path) -> Path:
+    return next(folder for folder in (path.absolute(), *path.absolute().parents) if _exists(folder))
 
 
 def _probe(folder: Path) -> None:
@@ -201,12 +247,16 @@ def _probe(folder: Path) -> None:
         pass
 
 
+def _part_name() -> str:
+    return f".livebach-{os.getpid()}-{os.urandom(4).hex()}.part"
+
+
 @contextmanager
 def _part(folder: Path, content: Content) -> Iterator[Path]:
     """Write a temporary file in a folder, on the disk when this begins, and gone when it ends."""
     if not folder.is_dir():
         raise OSError(errno.ENOENT, f"there is no folder {folder}")
-    part = folder / f".livebach-{os.getpid()}-{os.urandom(4).hex()}.part"
+    part = folder / _part_name()
     try:
         with part.open("xb") as out:
             if callable(content):

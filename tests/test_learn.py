@@ -122,8 +122,8 @@ def test_a_gesture_of_several_messages(events: list[Event], bound: str | None) -
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--seconds", "-1"], "--seconds: must be a number in 0.1..3600, got '-1'"),
-        (["--seconds", "nan"], "--seconds: must be a number in 0.1..3600, got 'nan'"),
+        (["--seconds", "-1"], "--seconds must be 0.1..3600, got -1"),
+        (["--seconds", "nan"], "--seconds must be 0.1..3600, got nan"),
         (["--file", "."], "folder"),
         (["--file", "none/mine.yaml"], "there is no folder "),
         (["--file", "/dev/null"], "device"),

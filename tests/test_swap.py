@@ -249,6 +249,60 @@ def test_what_does_not_fit_is_told_and_the_old_one_plays_on(
     assert here.synth.sent == alone.synth.sent
 
 
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        OSError(5, "Input/output error"),
+        PermissionError(13, "Permission denied"),
+        MemoryError(),
+        RuntimeError("no thread"),
+    ],
+    ids=lambda trouble: type(trouble).__name__,
+)
+@pytest.mark.parametrize("where", ["load", "fingerprint"])
+def test_whatever_goes_wrong_is_told_and_the_next_request_works(
+    stage: Callable[..., Stage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception, where: str
+) -> None:
+    """A disk that fails while the file is read, or no memory, ends one request and not the thread that serves all."""
+    two = write_checkpoint(tmp_path / "two.safetensors", 2)
+    here = playing(stage())
+
+    def fail(_path: Path) -> None:
+        raise trouble
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, where, fail)
+        here.swapper.ask(str(two))
+        assert two.name in here.until("the network plays on as it was")
+    here.swapper.ask(str(two))
+    here.until("From here on")
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/x", "/dev/zero", ".", "x" * 300])
+def test_a_name_of_no_file_is_told(stage: Callable[..., Stage], name: str) -> None:
+    """An unknown user, a device, a folder and a name that no disk can hold."""
+    here = playing(stage())
+    here.swapper.ask(name)
+    here.until("the network plays on as it was")
+
+
+def test_a_file_that_is_always_being_written_to_is_told(
+    stage: Callable[..., Stage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read a few times, and not for ever."""
+    two = write_checkpoint(tmp_path / "two.safetensors", 2)
+    here, load = playing(stage()), checkpoint.load
+    times = iter(range(1, 1000))
+
+    def load_while_it_changes(path: Path) -> checkpoint.Checkpoint:
+        os.utime(path, (next(times), next(times)))
+        return load(path)
+
+    monkeypatch.setattr(checkpoint, "load", load_while_it_changes)
+    here.swapper.ask(str(two))
+    here.until("it was written to whenever it was read")
+
+
 def test_the_same_file_is_left_alone(stage: Callable[..., Stage]) -> None:
     """There is nothing to exchange."""
     here = playing(stage())

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from livebach.commands.flags import add_settings, settings
+from livebach.commands.flags import add_settings, settings, user_path
 from livebach.commands.timing import (
     Summary,
     at_once,
@@ -27,6 +27,7 @@ from livebach.commands.timing import (
     time_frames,
 )
 from livebach.errors import UserError
+from livebach.files import check_replaceable, replace_file
 from livebach.live.assembly import DEFAULT, load_network
 from livebach.network.checkpoint import default_path
 from livebach.network.engine import Engine
@@ -45,7 +46,7 @@ QUICK = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="write the figures here too")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} times fewer frames: about half a minute")
     parser.add_argument("--hot-only", action="store_true", help="leave out what is paced")
     parser.add_argument("--ordinary", action="store_true", help="do not ask for real-time priority and locked memory")
@@ -54,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and write."""
-    if args.json is not None and not args.json.absolute().parent.is_dir():
-        raise UserError(f"--json: there is no folder {args.json.absolute().parent}")
+    if args.json is not None:
+        check_replaceable(args.json)
     name = settings(args).engine.checkpoint
     engines = {"reference": Engine(random_checkpoint())}
     if name != DEFAULT or default_path().exists():
@@ -64,11 +65,8 @@ def run(args: argparse.Namespace) -> int:
     report = measure(engines, name, QUICK if args.quick else 1, None if args.hot_only else timely)
     print(as_text(report))
     if args.json is not None:
-        args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        replace_file(args.json, (json.dumps(report, indent=1) + "\n").encode())
     return 0
-
-
-# --- a distribution --------------------------------------------------------------------------------------------------
 
 
 # --- the whole -------------------------------------------------------------------------------------------------------

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
+from livebach.commands.flags import user_path
 from livebach.errors import UserError
+from livebach.files import check_folder, check_replaceable, replace_file
 from livebach.music.score_reader import CorpusError
 from livebach.training.licence_index import Collection
 
@@ -17,14 +18,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
     ways = parser.add_subparsers(dest="way", required=True, metavar="WAY")
     report = ways.add_parser("report", help="say what is in a folder: pieces, metres, grids, near-duplicates, licences")
-    report.add_argument("folder", type=Path, metavar="DIR")
-    report.add_argument("--json", type=Path, metavar="FILE", help="all of it, piece by piece")
+    report.add_argument("folder", type=user_path, metavar="DIR")
+    report.add_argument("--json", type=user_path, metavar="FILE", help="all of it, piece by piece")
     engraved = ways.add_parser("music21", help="write music21's own scores as MIDI files (needs the extra corpus)")
     engraved.add_argument("--composer", default="bach", help="as music21 spells it (bach)")
-    engraved.add_argument("--out", type=Path, required=True, metavar="DIR")
+    engraved.add_argument("--out", type=user_path, required=True, metavar="DIR")
     fetch = ways.add_parser("fetch", help="fetch public sources by URL and hash (needs the extra corpus)")
-    fetch.add_argument("sources", type=Path, metavar="SOURCES.yaml", help="a list of name, url, sha256 and licence")
-    fetch.add_argument("--out", type=Path, required=True, metavar="DIR")
+    fetch.add_argument(
+        "sources", type=user_path, metavar="SOURCES.yaml", help="a list of name, url, sha256 and licence"
+    )
+    fetch.add_argument("--out", type=user_path, required=True, metavar="DIR")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,18 +39,18 @@ def run(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> None:
     from livebach.training.corpus_report import survey
 
+    if args.json is not None:
+        check_replaceable(args.json)
     found = survey(args.folder)
     print("\n".join(found.lines()))
     if args.json is not None:
-        try:
-            args.json.write_text(json.dumps(found.to_dict(), indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"{args.json}: cannot be written: {error.strerror or error}") from error
+        replace_file(args.json, (json.dumps(found.to_dict(), indent=1) + "\n").encode())
 
 
 def _music21(args: argparse.Namespace) -> None:
     from livebach.training.music21_scores import scores, works
 
+    check_folder(args.out)
     files, collection = works(args.composer), Collection(args.out)
     for path in files:
         try:
@@ -61,6 +64,7 @@ def _music21(args: argparse.Namespace) -> None:
 def _fetch(args: argparse.Namespace) -> None:
     from livebach.training.fetch import fetch, midi_files, read_sources
 
+    check_folder(args.out)
     collection = Collection(args.out)
     for source in read_sources(args.sources):
         for name, data, origin in midi_files(source, fetch(source, args.out / ".fetched")):

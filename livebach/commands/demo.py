@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from livebach.commands.flags import add_settings, settings
+from livebach.commands.flags import add_settings, settings, user_path, whole
 from livebach.config import Config, with_value
 from livebach.errors import UserError
+from livebach.files import check_new, expanded
 from livebach.live import assembly
 from livebach.live.daemon import Daemon
 from livebach.live.display import Display, open_display
@@ -45,15 +46,18 @@ FIRST_S = 0.5
 """From the start to the first note."""
 PAUSE_BARS = 2
 """Between two times that somebody plays who is accompanied: then it should be silent too."""
+MOST_BARS = 1000
 PATIENCE_BARS = 8
 """If it has not begun so long after the phrase, the demo ends."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--bars", type=int, default=16, metavar="N", help="how many bars it goes on for (16)")
+    parser.add_argument(
+        "--bars", type=whole(1, MOST_BARS), default=16, metavar="N", help="how many bars it goes on for (16)"
+    )
     parser.add_argument("--phrase", default="prelude", metavar="NAME", help=", ".join(PHRASES))
-    parser.add_argument("--wav", type=Path, metavar="FILE.wav", help="write what was played as sound too")
+    parser.add_argument("--wav", type=user_path, metavar="FILE.wav", help="write what was played as sound too")
     parser.add_argument("--fast", action="store_true", help="do not wait: as fast as the machine can")
     parser.add_argument("--quiet", action="store_true", help="no sound while it plays")
     add_settings(parser, FLAGS)
@@ -88,10 +92,8 @@ def _voice(source: Source, display: Display) -> Voice | None:
 def _prepared(args: argparse.Namespace) -> tuple[Config, Phrase]:
     if args.phrase not in PHRASES:
         raise UserError(f"--phrase must be {' or '.join(PHRASES)}, got {args.phrase!r}")
-    if not 1 <= args.bars <= 1000:
-        raise UserError(f"--bars must be in 1..1000, got {args.bars}")
-    if args.wav is not None and args.wav.exists():
-        raise UserError(f"{args.wav}: there is such a file already, and nothing is overwritten")
+    if args.wav is not None:
+        check_new(args.wav)
     config = assembly.seeded(settings(args))
     phrase = PHRASES[args.phrase] if config.turns.mode == "continue" else PHRASES[args.phrase].upper()
     bpm = phrase.bpm if getattr(args, "time.bpm") is None else config.time.bpm
@@ -159,7 +161,7 @@ class Show:
     ) -> Daemon:
         config, start_s = self.config, clock.now()
         header = assembly.header(config, network, start_s)
-        recorder = open_recorder(True, Path(config.session.folder).expanduser(), header, self.display.say)
+        recorder = open_recorder(True, expanded(config.session.folder), header, self.display.say)
         stack.callback(recorder.close)
         if isinstance(recorder, SessionRecorder):
             self.midi = recorder.folder / MIDI

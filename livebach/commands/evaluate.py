@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from livebach.commands.flags import INDEX_HELP, add_settings, settings
+from livebach.commands.flags import INDEX_HELP, add_settings, settings, user_path, whole
 from livebach.config import Config
 from livebach.errors import UserError
 from livebach.evaluation import rollout_report, rollout_runs, touch
 from livebach.evaluation.likelihood import MarkovKeys, Tally, tally
 from livebach.evaluation.roll_statistics import WINDOW
+from livebach.files import check_new_folder, new_folder
 from livebach.music.score_reader import CorpusError, Piece
 from livebach.network.checkpoint import CheckpointError, load
 from livebach.network.engine import Engine
@@ -34,9 +35,9 @@ _SETTINGS = ("--temperature", "--min-p", "--seed")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="every MIDI file below it is read")
-    parser.add_argument("--index", type=Path, metavar="FILE", help=INDEX_HELP)
+    parser.add_argument("checkpoint", type=user_path, metavar="CHECKPOINT")
+    parser.add_argument("--data", type=user_path, required=True, metavar="DIR", help="every MIDI file below it is read")
+    parser.add_argument("--index", type=user_path, metavar="FILE", help=INDEX_HELP)
     parser.add_argument(
         "--split", choices=("train", "valid", "test", "all"), default="valid", help="which pieces (valid)"
     )
@@ -50,11 +51,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "roll-outs", "with --rollouts the network plays on alone, and that is measured instead"
     )
-    group.add_argument("--rollouts", type=int, metavar="N", help="how many, each primed with 4 bars of a piece")
-    group.add_argument("--frames", type=int, default=7200, metavar="N", help="how long each plays, in ticks (7200)")
-    group.add_argument("--out", type=Path, metavar="DIR", help="a new folder for their notes, figures and pictures")
+    group.add_argument(
+        "--rollouts", type=whole(1, MOST_ROLLOUTS), metavar="N", help="how many, each primed with 4 bars of a piece"
+    )
+    group.add_argument(
+        "--frames",
+        type=whole(WINDOW, MOST_FRAMES),
+        default=7200,
+        metavar="N",
+        help="how long each plays, in ticks (7200)",
+    )
+    group.add_argument(
+        "--out", type=user_path, metavar="DIR", help="a new folder for their notes, figures and pictures"
+    )
     group.add_argument("--sweep", action="store_true", help="also at low, middle and high density, then polyphony")
-    group.add_argument("--jobs", type=int, default=1, metavar="N", help="how many play at once (1)")
+    group.add_argument("--jobs", type=whole(1, MOST_JOBS), default=1, metavar="N", help="how many play at once (1)")
     add_settings(parser, _SETTINGS)
 
 
@@ -62,11 +73,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure; a table or JSON. Status 0 whatever the figures say."""
     if args.rollouts is None and (args.out is not None or args.sweep):
         raise UserError("--out and --sweep belong to --rollouts N")
-    _in_range("--rollouts", 1 if args.rollouts is None else args.rollouts, MOST_ROLLOUTS)
-    _in_range("--frames", args.frames, MOST_FRAMES, WINDOW)
-    _in_range("--jobs", args.jobs, MOST_JOBS)
-    if args.out is not None and args.out.exists():
-        raise UserError(f"{args.out}: is there already, and nothing is overwritten")
+    if args.out is not None:
+        check_new_folder(args.out)
     config = settings(args)
     if args.touch:
         return _touch(args, config)
@@ -95,11 +103,6 @@ def _touch(args: argparse.Namespace, config: Config) -> int:
     found = {"checkpoint": str(args.checkpoint), "split": args.split, **found}
     print(json.dumps(found, indent=1) if args.json else touch.table(found))
     return 0
-
-
-def _in_range(name: str, value: int, high: int, low: int = 1) -> None:
-    if not low <= value <= high:
-        raise UserError(f"{name} must be {low}..{high}, got {value}")
 
 
 def _aside(line: str) -> None:
@@ -176,9 +179,10 @@ def _rollouts(
     if args.sweep:
         report["sweep"] = {knob: _swept(args, config, pieces, real, knob) for knob in rollout_runs.KNOBS}
     if args.out is not None:
-        _write(args.out, report, real, played)
-        for number, record in enumerate(played, 1):
-            record.save(args.out / f"rollout{number:02}", config.time.bpm, steps_per_quarter)
+        with new_folder(args.out) as folder:
+            _write(folder, report, real, played)
+            for number, record in enumerate(played, 1):
+                record.save(folder / f"rollout{number:02}", config.time.bpm, steps_per_quarter)
         _aside(f"wrote {args.out}")
     return report
 
@@ -203,10 +207,6 @@ def _write(
     folder: Path, report: dict[str, Any], real: rollout_report.Reference, played: Sequence[rollout_runs.RollOutRecord]
 ) -> None:
     """The report, and pictures where matplotlib is there to draw them."""
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made: {error.strerror or error}") from None
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     try:
         rollout_report.draw(folder, report, real, played)

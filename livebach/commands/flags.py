@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +66,7 @@ FLAGS = {
 # --- types of arguments, for argparse --------------------------------------------------------------------------------
 
 
-def path(text: str) -> Path:
+def user_path(text: str) -> Path:
     """Read a file's or folder's name; `~` and `~user` are home folders."""
     try:
         return expanded(text)
@@ -82,9 +81,9 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         try:
             value = int(text)
         except ValueError:
-            value = low - 1
+            raise argparse.ArgumentTypeError(f"must be a whole number in {low}..{high}, got {text!r}") from None
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"must be a whole number in {low}..{high}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"must be {low}..{high}, got {value}")
         return value
 
     return read
@@ -97,9 +96,9 @@ def number(low: float, high: float) -> Callable[[str], float]:
         try:
             value = float(text)
         except ValueError:
-            value = math.nan
+            raise argparse.ArgumentTypeError(f"must be a number in {low:g}..{high:g}, got {text!r}") from None
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"must be a number in {low:g}..{high:g}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"must be {low:g}..{high:g}, got {value:g}")
         return value
 
     return read
@@ -114,7 +113,7 @@ def add_settings(parser: argparse.ArgumentParser, names: Iterable[str] = FLAGS) 
     for flag in (FLAGS[name] for name in names):
         nargs = {"nargs": "?", "const": flag.bare} if flag.bare else {}
         group.add_argument(flag.name, dest=flag.key, metavar=flag.metavar, help=flag.help, **nargs)  # type: ignore[arg-type]
-    group.add_argument("--config", type=path, metavar="FILE", help="settings from this file")
+    group.add_argument("--config", type=user_path, metavar="FILE", help="settings from this file")
     group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting: --set time.bpm=72")
 
 

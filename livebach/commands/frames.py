@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from livebach.commands.flags import user_path, whole
 from livebach.errors import UserError
-from livebach.files import write_new
+from livebach.files import check_new, write_new
 from livebach.music.score_reader import CorpusError, Piece, piece_of, read_score
 
 ERRORS = (CorpusError,)
@@ -17,18 +18,21 @@ MAX_STEPS = 48
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
-    parser.add_argument("file", type=Path, metavar="FILE.mid")
-    parser.add_argument("-o", "--out", type=Path, metavar="FILE.npz", help="frames uint8 [T, 88], places int16 [T, 3]")
-    parser.add_argument("--png", type=Path, metavar="FILE.png", help="draw them (needs the extra plot)")
-    parser.add_argument("--steps", type=int, default=4, metavar="N", help="ticks in a quarter note (4)")
+    parser.add_argument("file", type=user_path, metavar="FILE.mid")
+    parser.add_argument(
+        "-o", "--out", type=user_path, metavar="FILE.npz", help="frames uint8 [T, 88], places int16 [T, 3]"
+    )
+    parser.add_argument("--png", type=user_path, metavar="FILE.png", help="draw them (needs the extra plot)")
+    parser.add_argument("--steps", type=whole(1, MAX_STEPS), default=4, metavar="N", help="ticks in a quarter note (4)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write what was asked for; a line for each file."""
     if args.out is None and args.png is None:
         raise UserError("say where to: -o FILE.npz, --png FILE.png, or both")
-    if not 1 <= args.steps <= MAX_STEPS:
-        raise UserError(f"--steps must be 1..{MAX_STEPS}, got {args.steps}")
+    for out in (args.out, args.png):
+        if out is not None:
+            check_new(out)
     piece = piece_of(args.file.name, read_score(args.file, args.steps))
     words = f"{len(piece.frames)} frames, {piece.onsets} onsets"
     if args.out is not None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 
-from livebach.commands.flags import add_settings, is_set, settings
+from livebach.commands.flags import add_settings, is_set, settings, user_path, whole
 from livebach.config import Config
-from livebach.errors import UserError
-from livebach.files import write_new
+from livebach.files import check_new, write_new
 from livebach.live.assembly import load_network
 from livebach.music.metre import Metre
 from livebach.music.midi_writer import Ruler, score_to_midi
@@ -26,28 +24,30 @@ _SETTINGS = ("--bpm", "--metre", "--checkpoint", "--temperature", "--min-p", "--
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
-    parser.add_argument("--bars", type=int, default=32, metavar="N", help="how many bars it writes after the prime")
-    parser.add_argument("--prime", type=Path, metavar="FILE.mid", help="go on from this file, in its metre and tempo")
-    parser.add_argument("--prime-bars", type=int, default=PRIME_BARS, metavar="N", help="how much of it: full bars")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.mid")
+    parser.add_argument(
+        "--bars", type=whole(1, MAX_BARS), default=32, metavar="N", help="how many bars it writes after the prime"
+    )
+    parser.add_argument(
+        "--prime", type=user_path, metavar="FILE.mid", help="go on from this file, in its metre and tempo"
+    )
+    parser.add_argument(
+        "--prime-bars", type=whole(1, MAX_BARS), default=PRIME_BARS, metavar="N", help="how much of it: full bars"
+    )
+    parser.add_argument("-o", "--out", type=user_path, required=True, metavar="OUT.mid")
     add_settings(parser, _SETTINGS)
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the file; a line with its name."""
-    for name, low, value in (("--bars", 1, args.bars), ("--prime-bars", 1, args.prime_bars)):
-        if not low <= value <= MAX_BARS:
-            raise UserError(f"{name} must be {low}..{MAX_BARS}, got {value}")
-    if args.out.exists():
-        raise UserError(f"{args.out}: there is such a file already, and nothing is overwritten")
+    check_new(args.out)
     config = settings(args)
     engine = load_network(config.engine.checkpoint).engine
     steps = engine.spec.steps_per_quarter
     prime = _prime(args, config, steps) if args.prime else None
     frames, primed = music(engine, config, args.bars, prime)
     metres, tempos = _conducted(args, config, prime)
-    path = write_new(args.out, score_to_midi(tracks(frames, primed), metres, tempos, steps))
-    print(f"wrote {path}: {args.bars} bars of {metres[-1][1]}")
+    write_new(args.out, score_to_midi(tracks(frames, primed), metres, tempos, steps))
+    print(f"wrote {args.out}: {args.bars} bars of {metres[-1][1]}")
     return 0
 
 

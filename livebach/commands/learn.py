@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
 
-from livebach.commands.flags import add_settings, number, path, settings
+from livebach.commands.flags import add_settings, number, settings, user_path
 from livebach.config import Config, ConfigError, from_text, read_file, with_value
 from livebach.controls import ACTS, DIALS, SWITCHES
 from livebach.errors import UserError
@@ -30,7 +30,7 @@ UNBINDABLE = frozenset({0, 6, 32, 38, 88, *range(96, 102), *range(120, 128)})
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("name", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument("--file", type=path, required=True, metavar="FILE", help="the settings to write it to")
+    parser.add_argument("--file", type=user_path, required=True, metavar="FILE", help="the settings to write it to")
     parser.add_argument("--value", default="", metavar="VALUE", help="the value that it sets: learn mode --value duet")
     parser.add_argument(
         "--seconds", type=number(0.1, MOST_S), default=30, metavar="S", help="how long to wait for it (30)"

@@ -6,12 +6,12 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 
+from livebach.commands.flags import number, user_path
 from livebach.controls import Controls
 from livebach.errors import UserError
 from livebach.evaluation import pictures
-from livebach.files import write_new
+from livebach.files import check_new, write_new
 from livebach.live import session_log
 from livebach.live.session_log import Log
 from livebach.music.events import NoteOff, NoteOn
@@ -21,16 +21,21 @@ MOST_S = 3600
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
-    parser.add_argument("take", type=Path, metavar="TAKE", help="the take's folder, or its session.jsonl")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT.png", help="needs the extra plot")
-    parser.add_argument("--from", dest="start_s", type=float, default=0.0, metavar="S", help="from so many seconds on")
-    parser.add_argument("--to", dest="end_s", type=float, default=MOST_S, metavar="S", help="up to there (its end)")
+    parser.add_argument("take", type=user_path, metavar="TAKE", help="the take's folder, or its session.jsonl")
+    parser.add_argument("-o", "--out", type=user_path, required=True, metavar="OUT.png", help="needs the extra plot")
+    parser.add_argument(
+        "--from", dest="start_s", type=number(0, MOST_S), default=0.0, metavar="S", help="from so many seconds on"
+    )
+    parser.add_argument(
+        "--to", dest="end_s", type=number(0, MOST_S), default=MOST_S, metavar="S", help="up to there (its end)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Draw it; a line with the file's name."""
-    if not 0 <= args.start_s < args.end_s <= MOST_S:
-        raise UserError(f"--from and --to must be 0..{MOST_S} seconds, in order, got {args.start_s} and {args.end_s}")
+    if not args.start_s < args.end_s:
+        raise UserError(f"--from and --to must be in order, got {args.start_s:g} and {args.end_s:g}")
+    check_new(args.out)
     notes = [note for note in notes_of(session_log.read(args.take)) if note.end_s > args.start_s]
     notes = [note for note in notes if note.start_s < args.end_s]
     if not notes:

@@ -10,9 +10,10 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from livebach.commands.flags import user_path
 from livebach.errors import UserError
+from livebach.files import check_new
 from livebach.live import assembly, session_log, session_midi
 from livebach.live.daemon import Player
 from livebach.live.session_log import Call, Log, Swap
@@ -24,8 +25,10 @@ MOST_SHOWN = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("session", type=Path, metavar="SESSION", help="the take's folder, or its session.jsonl")
-    parser.add_argument("-o", "--out", type=Path, metavar="OUT.mid", help="write what is played again to a MIDI file")
+    parser.add_argument("session", type=user_path, metavar="SESSION", help="the take's folder, or its session.jsonl")
+    parser.add_argument(
+        "-o", "--out", type=user_path, metavar="OUT.mid", help="write what is played again to a MIDI file"
+    )
     parser.add_argument(
         "--checkpoint", action="append", default=[], metavar="FILE", help="a network that is not where it was; again"
     )
@@ -33,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay; what is the same and what is not."""
+    if args.out is not None:
+        check_new(args.out)
     log = session_log.read(args.session)
     networks = Networks(args.checkpoint, log.config.engine.fast)
     network = networks.find(log.header.checkpoint, log.header.sha256)

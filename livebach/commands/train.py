@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from livebach.commands.flags import INDEX_HELP
+from livebach.commands.flags import INDEX_HELP, user_path
 from livebach.errors import UserError
+from livebach.files import check_folder
 from livebach.music.score_reader import CorpusError, Piece
 from livebach.network import checkpoint as checkpoints
 from livebach.network.quotes import MOST_RUNS, Quotes
@@ -37,21 +38,21 @@ NEEDS_TORCH = "training needs PyTorch: pip install 'livebach[train]'"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="every MIDI file below it is read")
-    parser.add_argument("--index", type=Path, metavar="FILE", help=INDEX_HELP)
+    parser.add_argument("--data", type=user_path, required=True, metavar="DIR", help="every MIDI file below it is read")
+    parser.add_argument("--index", type=user_path, metavar="FILE", help=INDEX_HELP)
     parser.add_argument(
         "--touch", action="store_true", help="train the touch network (velocity, offset, pedal) on performances"
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/livebach"), metavar="DIR", help="the run's folder")
+    parser.add_argument("--out", type=user_path, default=Path("runs/livebach"), metavar="DIR", help="the run's folder")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
     start = "start from a checkpoint's weights; --set may make the network larger"
-    parser.add_argument("--from", dest="start", type=Path, metavar="FILE", help=start)
+    parser.add_argument("--from", dest="start", type=user_path, metavar="FILE", help=start)
     group = parser.add_argument_group(
         "learning from other networks", "with --set written=0.5: how much what is written counts against their word"
     )
     group.add_argument(
         "--teacher",
-        type=Path,
+        type=user_path,
         action="append",
         default=[],
         metavar="FILE",
@@ -59,11 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--played",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="music that networks played: only the teachers' word counts on it (--set played=0.3: share of the crops)",
     )
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="of drawn frames, for several runs (OUT/frames)")
+    parser.add_argument("--cache", type=user_path, metavar="DIR", help="of drawn frames, for several runs (OUT/frames)")
     parser.add_argument("--minutes", type=float, metavar="N", help="stop after so long, saved; --resume goes on")
     parser.add_argument("--updates", type=int, metavar="N", help="length of the whole run")
     parser.add_argument("--seed", type=int, metavar="N")
@@ -86,6 +87,10 @@ def run(args: argparse.Namespace) -> int:
         from livebach.training import distributed, loop, run_files
     except ImportError as error:
         raise UserError(f"{NEEDS_TORCH} ({error})") from error
+    _check_minutes(args)
+    for folder in (args.out, args.cache):
+        if folder is not None:
+            check_folder(folder)
     try:
         if args.touch:
             return _run_touch(args)
@@ -110,7 +115,6 @@ def _run_touch(args: argparse.Namespace) -> int:
     if other is not None:
         flag = {"start": "from"}.get(other, other)
         raise UserError(f"--{flag} does not go with --touch: settings of its training are given by --set KEY=VALUE")
-    _check_minutes(args)
     order = touch_run.Run(args.data, args.out, args.cache, args.resume, args.minutes, args.licence)
     flags = {} if args.seed is None else {"seed": args.seed}
     shape, config = settled(*touch_run.begun(order), args.set, flags)
@@ -129,7 +133,6 @@ def _run(args: argparse.Namespace, spec: NetworkSpec, config: TrainConfig, ranks
     from livebach.training.loop import Trainer
     from livebach.training.run_files import STATE_FILE
 
-    _check_minutes(args)
     if (args.out / STATE_FILE).exists() and not args.resume:
         raise UserError(f"{args.out}: holds a run already: --resume goes on with it, another --out starts a new one")
     teachers = _teachers(args, spec)

@@ -11,6 +11,7 @@ from random import SystemRandom
 from livebach import __version__
 from livebach.config import Config, to_dict, with_value
 from livebach.errors import UserError
+from livebach.files import expanded
 from livebach.live.session_log import Header
 from livebach.music.events import Program
 from livebach.musician.musician import Musician
@@ -38,15 +39,37 @@ def seeded(config: Config) -> Config:
     return with_value(config, "sampling.seed", SystemRandom().getrandbits(32))
 
 
+def path_of(name: str) -> Path:
+    """Return the path of a checkpoint that is named by its path, or by «default».
+
+    Raises:
+        UserError: If the path begins with `~user` and there is no such user.
+
+    """
+    return checkpoint.default_path() if name == DEFAULT else expanded(name)
+
+
 def load_network(name: str, fast: bool = False) -> Loaded:
-    """Load a checkpoint by its path, or the default one; UserError in one line where that cannot be."""
-    path = checkpoint.default_path() if name == DEFAULT else Path(name).expanduser().resolve()
+    """Load the checkpoint of that name, ready to play.
+
+    Args:
+        name: The path of a checkpoint, or «default».
+        fast: Whether to use the compiled engine.
+
+    Raises:
+        UserError: If the checkpoint cannot be loaded; one line that names the file and the reason.
+
+    """
+    path = path_of(name)
     try:
+        path = path.resolve()
         engine = _engine(fast)(checkpoint.load(path))
         return Loaded(engine, DEFAULT if name == DEFAULT else str(path), checkpoint.fingerprint(path))
     except checkpoint.CheckpointError as error:
         where = "" if str(error).startswith(str(path)) else f"{path}: "
         raise UserError(f"engine.checkpoint: {where}{error}") from None
+    except OSError as error:  # it went away, or its disk failed, while it was read
+        raise UserError(f"engine.checkpoint: {path}: cannot be read: {error.strerror or error}") from None
 
 
 def _engine(fast: bool) -> type[Engine]:

@@ -7,7 +7,6 @@ one for the other when both know the same. What cannot be taken up is told, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event as Flag
 from threading import Thread
@@ -22,12 +21,13 @@ from livebach.live.inbox import Task
 from livebach.music.events import Event
 from livebach.musician.memory import Network, Past, Told
 from livebach.musician.status import Status
-from livebach.network import checkpoint
 
 LEFT = 1
 """Frames that the loop itself may have to tell the new network: each takes it a millisecond."""
 PAUSE_S = 0.005
 PATIENCE_S = 0.2
+MOST_READINGS = 5
+"""Times that a file is read again because it changed meanwhile."""
 
 
 class Loop(Protocol):
@@ -116,6 +116,8 @@ class Swapper:
                 return
             except UserError as error:
                 text = f"{error}; the network plays on as it was"
+            except Exception as error:  # noqa: BLE001 - an error that is not told here would end all later requests too
+                text = f"{name or self._plays[0]}: {type(error).__name__}: {error}; the network plays on as it was"
             self._loop.tell(text)
 
     def _swap(self, name: str, loop: Loop) -> str:
@@ -137,11 +139,13 @@ class Swapper:
 
     def _loaded(self, name: str) -> assembly.Loaded:
         """A checkpoint, one that did not change while it was read; UserError where it does not fit."""
-        while True:
+        for _ in range(MOST_READINGS):
             before = _stamp(name)
             new = assembly.load_network(name, self._fast)
             if _stamp(name) == before:
                 break
+        else:
+            raise UserError(f"{name}: it was written to whenever it was read")
         per_quarter = new.engine.spec.steps_per_quarter
         if per_quarter != self._per_quarter:
             raise UserError(
@@ -185,9 +189,8 @@ def _exchange(loop: Loop, network: Network, past: Past, swap: session_log.Swap) 
 
 def _stamp(name: str) -> tuple[int, int, int] | None:
     """What changes when a checkpoint's file is written; None where there is none."""
-    path = checkpoint.default_path() if name == assembly.DEFAULT else Path(name).expanduser()
     try:
-        state = path.stat()
-    except (OSError, ValueError):
+        state = assembly.path_of(name).stat()
+    except (OSError, ValueError):  # UserError is one
         return None
     return state.st_mtime_ns, state.st_size, state.st_ino

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict
-from pathlib import Path
 from threading import Thread
 from time import perf_counter
 from typing import Protocol
 
 from livebach.config import Config, Midi
 from livebach.controls import Command, Controls
+from livebach.files import expanded
 from livebach.live import assembly
 from livebach.live.assembly import READY_S
 from livebach.live.daemon import Daemon, Watch
@@ -234,8 +234,7 @@ def _guard(output: OutputPort, thru: Thru, stack: ExitStack) -> Guard:
 
 def _recorder(config: Config, network: assembly.Loaded, start_s: float, display: Display, stack: ExitStack) -> Recorder:
     header = assembly.header(config, network, start_s)
-    parent = Path(config.session.folder).expanduser()
-    recorder = open_recorder(config.session.save, parent, header, display.warn)
+    recorder = open_recorder(config.session.save, expanded(config.session.folder), header, display.warn)
     stack.callback(lambda: _close(recorder, display))
     return recorder
 
