@@ -37,7 +37,7 @@ def check(checkpoint_: checkpoint.Checkpoint, others: dict[str, Any], frames: in
         player.coming()
         frame = player.draw()
         for name, other in others.items():
-            drawn = other.draw(states[name], player.given, player.uniforms, player.policy)
+            drawn = other.draw(states[name], player.given, player.uniforms, player.params)
             different[name] += int((drawn != frame).any())
             places = player.place(player.tick), player.place(player.tick + 1)
             other.push(states[name], frame, *places, player.texture)

@@ -52,8 +52,8 @@ from livebach.music.roll import (
 )
 from livebach.music.score_reader import piece_of, read_score
 from livebach.music.texture import Texture
-from livebach.musician.modes import MODES, Duet, Scene
-from livebach.network.sampling import Policy
+from livebach.musician.modes import MODES, Duet, TurnContext
+from livebach.network.sampling import SamplingParams
 from livebach.system.clock import ManualClock
 from livebach.training.corpus import load_corpus
 
@@ -113,17 +113,17 @@ class Part:
 class Blind(Duet):
     """A duet in which the network is told nothing of the player's keys, but for the register to leave alone."""
 
-    def given(self, scene: Scene) -> Frame:
+    def given(self, scene: TurnContext) -> Frame:
         """Nothing."""
         return np.full(KEYS, UNKNOWN, np.uint8)
 
-    def own(self, scene: Scene) -> Frame:
+    def own(self, scene: TurnContext) -> Frame:
         """Nothing is decided by the player's keys."""
         return np.full(KEYS, UNKNOWN, np.uint8)
 
-    def policy(self, policy: Policy, scene: Scene) -> Policy:
+    def params(self, params: SamplingParams, scene: TurnContext) -> SamplingParams:
         """Strike nothing in the player's register."""
-        return replace(policy, forbidden=super().policy(policy, scene).forbidden)
+        return replace(params, forbidden=super().params(params, scene).forbidden)
 
 
 class Deaf:
@@ -284,13 +284,13 @@ def measure(parts: list[Part], network: assembly.Loaded, config: Config, takes: 
         for way, several in frames.items()
     }
     counted["bach"] = np.concatenate([clashes(part, part.lower) for part in parts])[None]
-    distance = config.turns.distance
+    distance = config.turns.register_margin
     struck, doubled, inside = sum(
         (manners(p, n, distance) for p, t in zip(parts, played["duet"], strict=True) for n in t), np.zeros(3, np.int64)
     ).tolist()
     return {
         "noise_ms": noise_s * 1000,
-        "behind_ms": config.turns.behind_ms,
+        "delay_ms": config.turns.delay_ms,
         "rates": {way: rates(each.sum(axis=0)) for way, each in counted.items()},
         "duet_to": {way: ratio(counted["duet"], counted[way]) for way in ("bach", "blind", "deaf")},
         "notes": {"struck": struck, "on_keys_the_player_holds": doubled, "in_the_players_register": inside},
@@ -309,12 +309,12 @@ def main() -> None:
     parser.add_argument("--split", choices=("valid", "test", "train"), default="valid")
     parser.add_argument("--takes", type=int, default=4, metavar="N", help="of each piece, each with a seed of its own")
     parser.add_argument("--noise-ms", type=float, default=15.0, help="standard deviation of the player's onsets")
-    parser.add_argument("--behind-ms", type=float, default=Config().turns.behind_ms, help="turns.behind_ms")
+    parser.add_argument("--behind-ms", type=float, default=Config().turns.delay_ms, help="turns.delay_ms")
     parser.add_argument("--checkpoint", default=assembly.DEFAULT, help="another network than the shipped one")
     args = parser.parse_args()
     pieces = load_corpus(args.data, STEPS).splits[args.split]
     parts = [Part.read(args.data / piece.name) for piece in pieces]
-    config = override(override(Config(), "turns.mode=duet"), f"turns.behind_ms={args.behind_ms}")
+    config = override(override(Config(), "turns.mode=duet"), f"turns.delay_ms={args.delay_ms}")
     found = measure(parts, assembly.load_network(args.checkpoint), config, args.takes, args.noise_ms / 1000)
     print(json.dumps({"duet": found, "machine": machine(), "load_after": load_average()}, indent=1))
 

@@ -74,13 +74,13 @@ class Config:
     batch: int = 8
     crop: int = 64
     """Frames of a row; most pieces are no longer."""
-    rate: float = 4e-3
+    learning_rate: float = 4e-3
     warmup: int = 50
     weight_decay: float = 0.1
     dropout: float = 0.5
     frame_dropout: float = 0.5
-    forgotten: float = 0.08
-    average: float = 0.995
+    input_dropout: float = 0.08
+    ema_decay: float = 0.995
     validate_every: int = 200
     seed: int = 1
     bf16: bool = True
@@ -89,11 +89,13 @@ class Config:
     @property
     def noise(self) -> Noise:
         """Against learning by heart."""
-        return Noise(self.dropout, self.frame_dropout, self.forgotten)
+        return Noise(self.dropout, self.frame_dropout, self.input_dropout)
 
     def rate_at(self, update: int, share: float) -> float:
         """The learning rate of an update, counted from 0, when this share of the time is over."""
-        return self.rate * rising_and_falling(max(update, int(share * self.updates)), self.warmup, self.updates)
+        return self.learning_rate * rising_and_falling(
+            max(update, int(share * self.updates)), self.warmup, self.updates
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,9 +308,9 @@ def train(
     if start is not None:
         model.load_state_dict(load_file(start))
     model.to(device)
-    average = AveragedModel(model, multi_avg_fn=averaging(config.average))
+    average = AveragedModel(model, multi_avg_fn=averaging(config.ema_decay))
     averaged = cast(TwoAxisWaveNet, average.module)
-    optimizer = adamw(model, config.rate, config.weight_decay)
+    optimizer = adamw(model, config.learning_rate, config.weight_decay)
     batches = Batches(data["train"], keyboard, config)
     compiled, bf16 = worthwhile(config, device)
 
@@ -378,7 +380,7 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", type=Path, help="to evaluate: weights that training kept")
     parser.add_argument("--data", type=Path, required=True, help="JSB_Chorales.mat")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--from", dest="start", type=Path, help="weights to begin with")
+    parser.add_argument("--init-from", dest="start", type=Path, help="weights to begin with")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE")

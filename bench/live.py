@@ -25,7 +25,7 @@ from typing import Any
 
 from bench.rig import PERIOD, TRIES, Listener, Livebach, Rig, rig, until
 from livebach.commands.timing import load_average, machine, summary
-from livebach.live import session_log
+from livebach.live import take_log
 from livebach.music.events import PULSE, Realtime
 
 BPM = 120
@@ -91,7 +91,7 @@ def jitter(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
     with here.livebach("--bpm", str(BPM), "--folder", "takes", "--set", f"time.send_clock={args.clock}".lower()):
         start_playing(here)
         time.sleep(args.minutes * 60)
-    log = session_log.read(newest_take(here.folder))
+    log = take_log.read(newest_take(here.folder))
     timed = [call for call in log.calls if call.do == "advance" and call.due is not None]
     late = [call.t - call.due for call in timed if call.due is not None]
     pulses = [call.t - call.due for call in timed if call.due is not None and PULSED in call.out]

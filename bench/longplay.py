@@ -28,7 +28,7 @@ from bench.rig import Livebach, Rig, rig
 from livebach.commands.bench_process import Silence, resident_mb
 from livebach.commands.timing import load_average, machine, summary
 from livebach.config import Config
-from livebach.live import assembly, session_log
+from livebach.live import assembly, take_log
 from livebach.live.daemon import Daemon
 from livebach.live.simulated_run import Score, rehearse
 from livebach.music.events import Event, NoteOn
@@ -106,7 +106,7 @@ def hour(args: argparse.Namespace) -> dict[str, Any]:
     with rig() as here:
         with here.livebach("--bpm", str(BPM), "--click", "--folder", "takes") as program:
             memory = [minute(here, program, phrase) for phrase in rounds(args.minutes)]
-        log = session_log.read(newest_take(here.folder))
+        log = take_log.read(newest_take(here.folder))
         heard = [t for t, data in here.wire.heard() if data[0] == CLICK_ON and data[2]]
     first = memory[0]
     return {
@@ -137,7 +137,7 @@ def minute(here: Rig, program: Livebach, phrase: Sequence[tuple[float, bytes]]) 
     return memory
 
 
-def on_the_grid(log: session_log.Log) -> dict[str, Any]:
+def on_the_grid(log: take_log.Log) -> dict[str, Any]:
     """Account for every deadline: each tick has its end, each beat its click; by how much what was due is off the grid.
 
     A deadline is met by the call that was made for it, or dealt with in one that was made for an earlier one and came

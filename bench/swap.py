@@ -21,7 +21,7 @@ from live import BPM, newest_take, start_playing
 
 from bench.rig import Rig, rig
 from livebach.commands.timing import load_average, machine, summary
-from livebach.live import session_log
+from livebach.live import take_log
 from livebach.network import checkpoint
 
 AFTER_S = 1.0
@@ -42,11 +42,11 @@ def swaps(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
             asked_s.append(time.perf_counter())
             program.process.send_signal(signal.SIGUSR1)
         time.sleep(args.every)
-    log = session_log.read(newest_take(here.folder))
+    log = take_log.read(newest_take(here.folder))
     return {"display": not args.no_display, **figures(log, asked_s)}
 
 
-def figures(log: session_log.Log, asked_s: list[float]) -> dict[str, Any]:
+def figures(log: take_log.Log, asked_s: list[float]) -> dict[str, Any]:
     """How late deadlines were, and how long the exchanges took."""
     timed = [(call.due, call.t - call.due) for call in log.calls if call.do == "advance" and call.due is not None]
     near = [late for due, late in timed if any(0 <= due - at < AFTER_S for at in asked_s)]

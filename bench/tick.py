@@ -2,7 +2,7 @@
 
     python -m bench.tick [--presses 240] [--behind 0] [--busy 1]
 
-livebach plays a duet, its notes so many ms behind the tick (turns.behind_ms; without --behind, as it is set by
+livebach plays a duet, its notes so many ms behind the tick (turns.delay_ms; without --behind, as it is set by
 default). Afterwards its log is replayed with an engine that notes what it was given. A press is answered
 by the first tick whose frame was chosen with that key given, as struck or as held on; it made a difference where
 another frame would have been chosen without it, with the same random numbers. Times of presses are those at the
@@ -31,10 +31,10 @@ from bench.rig import Rig, rig
 from livebach.commands.replay import play_again
 from livebach.commands.timing import load_average, machine, summary
 from livebach.config import Config
-from livebach.live import assembly, session_log
+from livebach.live import assembly, take_log
 from livebach.music.events import NoteOn
 from livebach.music.roll import HOLD, LOW_KEY, OFF, ONSET, Frame
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 
 BPM = 90
 TICK_S = 60 / BPM / 4
@@ -54,13 +54,13 @@ class Spy:
         self.new_state, self.push = engine.new_state, engine.push
         self.down: dict[int, bool] = {}
 
-    def draw(self, state: Any, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
+    def draw(self, state: Any, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
         """Draw as the engine does; and once more for each key that is down, as if it were up."""
-        frame: Frame = self._engine.draw(state, given, uniforms, policy).copy()
+        frame: Frame = self._engine.draw(state, given, uniforms, params).copy()
         for key in np.flatnonzero((given == ONSET) | (given == HOLD)):
             without = given.copy()
             without[key] = OFF
-            other = self._engine.draw(state, without, uniforms, policy)
+            other = self._engine.draw(state, without, uniforms, params)
             self.down[int(key)] = bool((np.delete(other, key) != np.delete(frame, key)).any())
         return frame
 
@@ -84,7 +84,7 @@ class Press:
         return (self.at_s - self.tick_s) * 1000
 
 
-def perform(here: Rig, presses: int, chosen_ms: float) -> tuple[session_log.Log, list[float]]:
+def perform(here: Rig, presses: int, chosen_ms: float) -> tuple[take_log.Log, list[float]]:
     """Play a duet with presses all around the ticks, half of them just before or after the frame is chosen.
 
     The take's log, and when each press was sent.
@@ -101,16 +101,16 @@ def perform(here: Rig, presses: int, chosen_ms: float) -> tuple[session_log.Log,
         here.keyboard.play(events, time.perf_counter() + 0.2)
         sent_s = here.keyboard.sent(len(events))[2::2]
         time.sleep(4 * TICK_S)
-    return session_log.read(newest_take(here.folder)), sent_s
+    return take_log.read(newest_take(here.folder)), sent_s
 
 
-def follow(log: session_log.Log) -> list[Press]:
+def follow(log: take_log.Log) -> list[Press]:
     """Replay a take; every press with the tick that answered it. The first one only sets the grid."""
     loaded = assembly.load_network(log.header.checkpoint)
     spy = Spy(loaded.engine)
     musician = assembly.musician(replace(loaded, engine=spy), log.config, log.header.start_s)  # type: ignore[arg-type]
     first_s = next(call.t for call in log.calls if isinstance(call.event, NoteOn))
-    lead_s, behind_s = log.config.engine.lead_ms / 1000, log.config.turns.behind_ms / 1000
+    lead_s, behind_s = log.config.engine.lead_ms / 1000, log.config.turns.delay_ms / 1000
     presses: list[Press] = []
     for call in log.calls:
         spy.down.clear()
@@ -127,7 +127,7 @@ def follow(log: session_log.Log) -> list[Press]:
 
 
 def measure_delays(
-    presses: list[Press], sent_s: list[float], log: session_log.Log, wire: list[tuple[float, bytes]]
+    presses: list[Press], sent_s: list[float], log: take_log.Log, wire: list[tuple[float, bytes]]
 ) -> None:
     """Find the notes that each press was answered by, if any were struck: as they were sent, and as they arrived."""
     struck = [call for call in log.calls if call.do == "advance" and any(isinstance(e, NoteOn) for e in call.out)]
@@ -170,12 +170,12 @@ def main() -> None:
     """Perform, follow, print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--presses", type=int, default=240)
-    parser.add_argument("--behind", type=float, default=Config().turns.behind_ms)
+    parser.add_argument("--behind", type=float, default=Config().turns.delay_ms)
     parser.add_argument("--busy", type=int, default=0)
     parser.add_argument("--checkpoint", type=Path, help="another network than the shipped one")
     args = parser.parse_args()
     settings = ["--checkpoint", str(args.checkpoint.resolve())] if args.checkpoint else []
-    settings += ["--set", f"turns.behind_ms={args.behind:g}"]
+    settings += ["--set", f"turns.delay_ms={args.behind:g}"]
     chosen_ms = args.behind - Config().engine.lead_ms
     before = load_average()
     with rig(*settings) as here, busy(args.busy):

@@ -22,7 +22,7 @@ from livebach.music.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame
 from livebach.music.texture import Texture
 from livebach.network.checkpoint import Checkpoint
 from livebach.network.engine import Place, condition_row
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 from livebach.training.model import GatedLayer, TwoAxisWaveNet, from_checkpoint
 
 Queues = list[deque[Tensor]]
@@ -58,12 +58,12 @@ def run_step(layers: nn.ModuleList, past: Queues, x: Tensor, condition: Tensor |
     return F.relu(total)
 
 
-def pick(logits: NDArray[np.float32], was_off: bool, uniform: float, policy: Policy) -> int:
-    """Draw one key's state from its three logits (of a policy, temperature and min-p are heeded)."""
-    off, onset, hold = (float(x) / policy.temperature for x in logits)
+def pick(logits: NDArray[np.float32], was_off: bool, uniform: float, params: SamplingParams) -> int:
+    """Draw one key's state from its three logits (of a params, temperature and min-p are heeded)."""
+    off, onset, hold = (float(x) / params.temperature for x in logits)
     top = max(off, onset) if was_off else max(off, onset, hold)
     odds = [exp(off - top), exp(onset - top), 0.0 if was_off else exp(hold - top)]
-    odds = [x if x >= policy.min_p else 0.0 for x in odds]
+    odds = [x if x >= params.min_p else 0.0 for x in odds]
     mark = uniform * sum(odds)
     if mark < odds[0]:
         return OFF
@@ -103,7 +103,7 @@ class QueueTwin:
         self.context = m.from_context(context)
 
     @torch.inference_mode()
-    def draw(self, _state: QueueTwin, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
+    def draw(self, _state: QueueTwin, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
         """Sample the coming frame, one key after another."""
         m = self.model
         base = self.context + m.from_given(m.given(torch.from_numpy(given)[None, None]))[0, 0]
@@ -111,18 +111,18 @@ class QueueTwin:
         frame = np.zeros(KEYS, np.uint8)
         below = torch.zeros(self.spec.key_channels)
         for key in range(KEYS):
-            frame[key] = self._key(base[key] + below, keys, key, given, uniforms, policy)
+            frame[key] = self._key(base[key] + below, keys, key, given, uniforms, params)
             below = self.below[frame[key]]
         return frame
 
     def _key(
-        self, y: Tensor, keys: Queues, key: int, given: Frame, uniforms: NDArray[np.float64], policy: Policy
+        self, y: Tensor, keys: Queues, key: int, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams
     ) -> int:
         said = run_step(self.model.key_layers, keys, y, None)
         if given[key] != UNKNOWN:
             return int(given[key])
         logits = self.model.to_logits(said).numpy()
-        return pick(logits, bool(self.frame[key] == OFF), float(uniforms[key]), policy)
+        return pick(logits, bool(self.frame[key] == OFF), float(uniforms[key]), params)
 
 
 class RecomputeTwin:
@@ -145,7 +145,7 @@ class RecomputeTwin:
         self.rows.append(condition_row(place, coming, texture))
 
     @torch.inference_mode()
-    def draw(self, _state: RecomputeTwin, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
+    def draw(self, _state: RecomputeTwin, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
         """Sample the coming frame: the past as a whole, then 88 passes over all keys."""
         frames = torch.from_numpy(np.stack(self.frames))[None]
         context = self.model.context(frames, torch.from_numpy(np.stack(self.rows))[None])[:, -1:]
@@ -154,5 +154,5 @@ class RecomputeTwin:
         for key in range(KEYS):
             logits = self.model.logits(context, torch.from_numpy(frame)[None, None], known)[0, 0, key].numpy()
             if given[key] == UNKNOWN:
-                frame[key] = pick(logits, bool(self.frames[-1][key] == OFF), float(uniforms[key]), policy)
+                frame[key] = pick(logits, bool(self.frames[-1][key] == OFF), float(uniforms[key]), params)
         return frame

@@ -32,8 +32,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ports": ("livebach.commands.ports", "list the MIDI ports"),
     "panic": ("livebach.commands.panic", "silence a synth"),
     "learn": ("livebach.commands.learn", "bind a controller, key or program to what you do while playing"),
-    "replay": ("livebach.commands.replay", "play a saved session again, note for note"),
-    "plot": ("livebach.commands.plot", "draw a saved session"),
+    "replay": ("livebach.commands.replay", "play a saved take again, note for note"),
+    "plot": ("livebach.commands.plot", "draw a saved take"),
     "generate": ("livebach.commands.generate", "write music to a MIDI file, offline"),
     "doctor": ("livebach.commands.doctor", "measure this machine and its ports, and say what to change"),
     "bench": ("livebach.commands.bench", "time the network"),
@@ -45,6 +45,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 TORCH = ("train",)
 """Commands whose work is torch's, which may need the threads."""
+
+
+RENAMED_FLAGS = {("train", "--from"): "--init-from", ("frames", "--steps"): "--steps-per-quarter"}
+"""Former names of flags, by command, and today's names."""
 
 
 class Command(Protocol):
@@ -102,6 +106,9 @@ def _run(name: str, argv: list[str]) -> int:
     command: Command = module
     parser = _Parser(prog=f"livebach {name}", description=COMMANDS[name][1], allow_abbrev=False)
     command.add_arguments(parser)
+    for flag in (word.partition("=")[0] for word in argv):
+        if (name, flag) in RENAMED_FLAGS:
+            return _complain(f"livebach {name}", UserError(f"{flag} is now called {RENAMED_FLAGS[name, flag]}"))
     expected: tuple[type[Exception], ...] = (UserError, *getattr(module, "ERRORS", ()))
     try:
         return command.run(parser.parse_args(argv))

@@ -15,7 +15,7 @@ from livebach.music.grid import Place
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN, Frame
 from livebach.music.texture import Texture
 from livebach.network.quotes import Quotes
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 from livebach.system.clock import ManualClock
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "frame_of",
 ]
 
-Script = Sequence[Mapping[int, int]] | Callable[[int, NDArray[np.float64], Policy], Frame]
+Script = Sequence[Mapping[int, int]] | Callable[[int, NDArray[np.float64], SamplingParams], Frame]
 """Frames as {MIDI key: state}, one for each tick that is drawn; or a function of the tick's number and the draw."""
 
 
@@ -76,14 +76,14 @@ class ScriptedEngine:
     """Has the methods of `engine.Engine` that playing uses, and plays a script, over and over.
 
     Like the engine it obeys given and forbidden keys, and cannot hold a key that was off. `states` holds every state
-    it has made, `draws` every (given, uniforms, policy) that it was asked for.
+    it has made, `draws` every (given, uniforms, params) that it was asked for.
     """
 
     def __init__(self, script: Script = (), steps_per_quarter: int = 4) -> None:
         self.spec = ScriptedSpec(steps_per_quarter)
         self.quotes = Quotes()
         self.states: list[ScriptedState] = []
-        self.draws: list[tuple[Frame, NDArray[np.float64], Policy]] = []
+        self.draws: list[tuple[Frame, NDArray[np.float64], SamplingParams]] = []
         self.adapted: list[bool] = []
         self._script = script
 
@@ -99,20 +99,20 @@ class ScriptedEngine:
         self.adapted.append(adapt)
         state.pushed.append((frame.copy(), place, next_place, texture))
 
-    def draw(self, state: ScriptedState, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
+    def draw(self, state: ScriptedState, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
         """The script's frame for as many frames as were pushed since the first draw."""
-        self.draws.append((given.copy(), uniforms.copy(), policy))
+        self.draws.append((given.copy(), uniforms.copy(), params))
         if state.first_draw is None:
             state.first_draw = len(state.pushed)
-        frame = self._line(len(state.pushed) - state.first_draw, uniforms, policy)
+        frame = self._line(len(state.pushed) - state.first_draw, uniforms, params)
         frame[(frame == HOLD) & (state.last == OFF)] = OFF
-        if policy.forbidden is not None:
-            frame[policy.forbidden & (frame == ONSET)] = OFF
+        if params.forbidden is not None:
+            frame[params.forbidden & (frame == ONSET)] = OFF
         return np.where(given == UNKNOWN, frame, given).astype(np.uint8)
 
-    def _line(self, number: int, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
+    def _line(self, number: int, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
         if callable(self._script):
-            return self._script(number, uniforms, policy).copy()
+            return self._script(number, uniforms, params).copy()
         return frame_of(self._script[number % len(self._script)] if self._script else {})
 
 

@@ -13,7 +13,7 @@ from livebach.music.texture import Texture
 from livebach.network.adaptation import ALONE, CAUTION, KEPT, RATE, Adaptation
 from livebach.network.engine import Engine
 from livebach.network.reference import random_checkpoint
-from livebach.network.sampling import Policy, probabilities
+from livebach.network.sampling import SamplingParams, probabilities
 from tests.support.driven import ONE_NOTE, Take, taken_over
 from tests.support.small_network import SMALL, piece, random_frames
 
@@ -79,7 +79,7 @@ def test_the_step_goes_down_the_gradient_that_torch_finds(engine: Engine) -> Non
     logits = torch.tensor(bare) + (weights @ torch.tensor(learnt.features)).T
     rows = [torch.from_numpy(a.copy()) for a in (state.frame, coming, NOTHING)]
     nats(logits, *rows).sum().backward()
-    odds = probabilities(engine.logits(state, coming, NOTHING), state.frame, Policy())
+    odds = probabilities(engine.logits(state, coming, NOTHING), state.frame, SamplingParams())
     learnt.learn(odds.T, coming)
     found = (state.adaptation.weights * KEPT - learnt.weights) * np.sqrt(learnt.squares) / RATE
     assert found == pytest.approx(weights.grad.numpy(), abs=1e-3)
@@ -135,7 +135,7 @@ def test_what_cannot_be_stays_impossible(engine: Engine) -> None:
     state.adaptation.shift[HOLD] += 50
     known = NOTHING.copy()
     known[30:40] = OFF
-    drawn = engine.draw(state, known, np.random.default_rng(0).random(KEYS), Policy())
+    drawn = engine.draw(state, known, np.random.default_rng(0).random(KEYS), SamplingParams())
     assert not ((drawn == HOLD) & (state.frame == OFF)).any()
     assert not drawn[30:40].any()
 

@@ -25,7 +25,7 @@ from livebach.training.batches import (
 )
 from tests.support.small_network import random_frames
 
-PLAIN = Augment(transpose=0, given=0.0, gap=0.0, texture_dropped=0.0, texture_noise=0.0)
+PLAIN = Augment(transpose=0, given=0.0, gap=0.0, texture_dropout=0.0, texture_noise=0.0)
 SEEDS = st.integers(0, 2**32)
 
 
@@ -166,11 +166,11 @@ def test_texture_of_the_frames_that_come() -> None:
 
 def test_how_often_texture_is_dropped() -> None:
     """Both knobs unknown in the stated share of crops, one of them in a fifth, for the whole of the crop."""
-    shares = textures(draw(Augment(texture_dropped=0.4), batch=400, crop=16).condition) == UNKNOWN_TEXTURE
+    shares = textures(draw(Augment(texture_dropout=0.4), batch=400, crop=16).condition) == UNKNOWN_TEXTURE
     assert (shares == shares[:, :1]).all()
     assert 0.3 < shares[:, 0].all(axis=1).mean() < 0.5
     assert 0.1 < (shares[:, 0].sum(axis=1) == 1).mean() < 0.3
-    assert (textures(draw(Augment(texture_dropped=1.0)).condition) == UNKNOWN_TEXTURE).all()
+    assert (textures(draw(Augment(texture_dropout=1.0)).condition) == UNKNOWN_TEXTURE).all()
 
 
 def test_texture_noise_is_at_most_a_level() -> None:
@@ -197,7 +197,7 @@ def test_what_is_thinned_keeps_one_side(seed: int) -> None:
 
 def test_thinned_crops_have_no_texture() -> None:
     """It would be that of what is gone."""
-    batch = draw(Augment(transpose=0, given=0, gap=0, texture_dropped=0.0, thinned=1.0))
+    batch = draw(Augment(transpose=0, given=0, gap=0, texture_dropout=0.0, onset_dropout=1.0))
     assert (textures(batch.condition) == UNKNOWN_TEXTURE).all()
     assert one_side(np.zeros((4, KEYS), np.uint8), np.random.default_rng(0)).sum() == 0
 

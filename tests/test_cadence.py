@@ -71,7 +71,7 @@ def test_the_player_comes_in_and_it_does_not_end() -> None:
 
 def test_in_a_duet_the_players_keys_stay_the_players() -> None:
     """The end goes around them."""
-    take = Take([{72: ONSET}], "turns.mode=duet", "turns.behind_ms=0").play(C_MAJOR)
+    take = Take([{72: ONSET}], "turns.mode=duet", "turns.delay_ms=0").play(C_MAJOR)
     take.feed(16, NoteOn(36))
     take.command(17.2, "finish")
     take.run(100)

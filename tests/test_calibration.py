@@ -11,7 +11,7 @@ from tests.support.small_network import corpus, network
 torch = pytest.importorskip("torch", reason="training needs the extra `train`")
 
 from livebach.music.roll import HOLD, OFF
-from livebach.training.calibration import Calibration, Evidence
+from livebach.training.calibration import Calibration, CalibrationData
 from livebach.training.distributed import Ranks
 from livebach.training.validation import evidence, likelihood
 from tests.support.small_training import trainer
@@ -24,14 +24,14 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def drawn(scale: torch.Tensor, offset: torch.Tensor, count: int = 40_000) -> Evidence:
+def drawn(scale: torch.Tensor, offset: torch.Tensor, count: int = 40_000) -> CalibrationData:
     """What a network says that is off by a known calibration, and states drawn as they truly come."""
     rng = torch.Generator().manual_seed(0)
     true = torch.randn(1, count, 1, 3, generator=rng) * 2
     before = (torch.rand(1, count, 1, generator=rng) < 0.5).to(torch.uint8)
     true[..., HOLD][before == OFF] = -1e9
     coming = torch.multinomial(true.softmax(dim=-1).reshape(-1, 3), 1, generator=rng).reshape(1, count, 1)
-    found = Evidence()
+    found = CalibrationData()
     found.add((true - offset) / scale, before, coming)
     return found
 
@@ -48,7 +48,7 @@ def test_what_is_right_is_left_alone() -> None:
     """And so it is where there is nothing to go by."""
     found = drawn(torch.ones(3), torch.zeros(3)).fit(Ranks(), CPU)
     assert torch.allclose(found.scale, torch.ones(3), atol=0.04)
-    nothing = Evidence().fit(Ranks(), CPU)
+    nothing = CalibrationData().fit(Ranks(), CPU)
     assert torch.equal(nothing.scale, torch.ones(3))
     assert torch.equal(nothing.offset, torch.zeros(3))
 

@@ -53,7 +53,7 @@ def parsed(*argv: str) -> Config:
         (["--temperature", "0.9"], "sampling.temperature", 0.9),
         (["--min-p", "0.1"], "sampling.min_p", 0.1),
         (["--seed", "7"], "sampling.seed", 7),
-        (["--save", "off"], "session.save", False),
+        (["--save", "off"], "take.save", False),
         (["--set", "turns.silence_ticks=8"], "turns.silence_ticks", 8),
         (["--bpm", "72", "--set", "time.bpm=73"], "time.bpm", 73.0),
     ],
@@ -209,3 +209,13 @@ def test_as_a_module() -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=REPO)
     assert done.returncode == 2
     assert "nothing" in done.stderr
+
+
+@pytest.mark.parametrize(("where", "new"), sorted(cli.RENAMED_FLAGS.items()))
+def test_a_former_flag_is_an_error_that_says_the_new_one(
+    where: tuple[str, str], new: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No alias stays: one line names today's flag."""
+    command, old = where
+    assert cli.main([command, old, "x"]) == 2
+    assert capsys.readouterr().err == f"livebach {command}: {old} is now called {new}\n"

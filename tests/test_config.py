@@ -77,7 +77,7 @@ def test_shipped_file_holds_every_default() -> None:
         ("sampling.seed=1.5", ["sampling.seed", "1.5", "whole number"]),
         ("sampling.key=h moll", ["sampling.key", "'h moll'", "auto", "'d minor'"]),
         ("turns.mode=duo", ["turns.mode", "'duo'", "continue"]),
-        ("session.folder= ", ["session.folder", "''", "text"]),
+        ("take.folder= ", ["take.folder", "''", "text"]),
         ("time.bpm", ["time.bpm", "section.key=value"]),
         ("time.bpm=[", ["time.bpm", "'['", "20..400"]),
     ],
@@ -104,7 +104,7 @@ def test_bad_override_is_told_in_one_line(assignment: str, parts: list[str]) -> 
         ("sampling.key=bb major", "Bb major"),
         ("midi.input=HD: 1", "HD: 1"),
         ("midi.input=2 [USB]", "2 [USB]"),
-        ("session.folder=2026", "2026"),
+        ("take.folder=2026", "2026"),
     ],
 )
 def test_override_reads_yaml(assignment: str, value: Any) -> None:
@@ -169,3 +169,14 @@ def test_file_then_overrides(tmp_path: Path) -> None:
     config = cfg.load(path, ["time.metre=3/4", "time.bpm=61"])
     assert config.time == cfg.Time(bpm=61, metre=Metre(3, 4))
     assert config.sound == cfg.Sound()
+
+
+@pytest.mark.parametrize(("old", "new"), sorted(cfg.RENAMED.items()))
+def test_a_former_name_is_an_error_that_says_the_new_one(old: str, new: str) -> None:
+    """No alias stays: a file with a former name is refused, and the message names today's setting."""
+    section, _, name = old.partition(".")
+    known = {key for part, body in cfg.to_dict(cfg.Config()).items() for key in (part, *(f"{part}.{k}" for k in body))}
+    assert new in known
+    assert old not in known
+    with pytest.raises(cfg.ConfigError, match=f"{old!r} is now called {new!r}|'session' is now called 'take'"):
+        cfg.from_dict({section: {name: 1} if name else {}})

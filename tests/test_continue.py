@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from livebach.music.events import Control, Event, NoteOff, NoteOn, Program
+from livebach.music.events import ControlChange, Event, NoteOff, NoteOn, ProgramChange
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN
 from livebach.musician.governor import MOST_STILL_URGE
 from tests.support.driven import ONE_NOTE, OWN, START, TICK, Take, taken_over, urged
@@ -39,17 +39,17 @@ def test_it_does_not_take_over_while_a_key_is_down() -> None:
 def test_it_does_not_take_over_while_the_pedal_is_down() -> None:
     """Until it is lifted; then the silence begins."""
     take = Take()
-    take.feed(0, NoteOn(60), Control(64, 127))
+    take.feed(0, NoteOn(60), ControlChange(64, 127))
     take.feed(1, NoteOff(60))
     assert take.run(30).onsets == []
-    take.feed(30.2, Control(64, 0))
+    take.feed(30.2, ControlChange(64, 0))
     assert take.run(50).onsets[0] == (36, 72)
 
 
 def test_the_pedal_may_be_left_out_of_it() -> None:
     """As set."""
     take = Take(ONE_NOTE, "turns.pedal_counts=off")
-    take.feed(0, NoteOn(60), Control(64, 127))
+    take.feed(0, NoteOn(60), ControlChange(64, 127))
     take.feed(1, NoteOff(60))
     assert take.run(30).onsets[0] == (8, 72)
 
@@ -95,7 +95,7 @@ def test_a_network_that_only_rests_takes_up_the_players_last_note(metre: str) ->
 def test_off_is_as_rare_as_the_network_thinks_once_it_has_begun() -> None:
     """The urge ends with the first note."""
     take = taken_over().run(30)
-    biases = [policy.off_bias for _, _, policy in take.engine.draws]
+    biases = [params.off_bias for _, _, params in take.engine.draws]
     assert biases[0] < 0
     assert set(biases[1:]) == {0}
 
@@ -104,7 +104,7 @@ def test_off_is_as_rare_as_the_network_thinks_once_it_has_begun() -> None:
 def test_it_does_not_stand_still_for_long(after: dict[int, int]) -> None:
     """After a bar in which it struck nothing, onsets are made likelier, whether it rests or holds."""
     take = taken_over([{72: ONSET}, *[after] * 100]).run(60)
-    biases = [policy.onset_bias for _, _, policy in take.engine.draws[1:]]
+    biases = [params.onset_bias for _, _, params in take.engine.draws[1:]]
     assert set(biases[:17]) == {0}
     assert MOST_STILL_URGE >= biases[-1] > biases[20] > 0
 
@@ -187,7 +187,7 @@ def test_eighty_eight_numbers_are_drawn_each_tick() -> None:
 def test_the_settings_reach_the_sampling() -> None:
     """Temperature and min-p."""
     take = taken_over(ONE_NOTE, "sampling.temperature=0.8", "sampling.min_p=0.1").run(9)
-    assert {(policy.temperature, policy.min_p) for _, _, policy in take.engine.draws} == {(0.8, 0.1)}
+    assert {(params.temperature, params.min_p) for _, _, params in take.engine.draws} == {(0.8, 0.1)}
 
 
 # --- yielding ---------------------------------------------------------------------------------------------------------
@@ -246,7 +246,9 @@ def test_a_chord_yields_once_and_is_one_frame() -> None:
     assert take.pushed[-2:] == [{60: ONSET, 64: ONSET, 67: ONSET}, {60: HOLD, 64: HOLD, 67: HOLD}]
 
 
-@pytest.mark.parametrize("event", [Control(64, 127), Control(1, 30), Program(3), NoteOff(60), NoteOn(20), NoteOn(110)])
+@pytest.mark.parametrize(
+    "event", [ControlChange(64, 127), ControlChange(1, 30), ProgramChange(3), NoteOff(60), NoteOn(20), NoteOn(110)]
+)
 def test_only_a_key_of_the_keyboard_makes_it_yield(event: Event) -> None:
     """Not a controller, not a program, not a note that is thru only."""
     take = taken_over().run(9)
@@ -258,7 +260,7 @@ def test_only_a_key_of_the_keyboard_makes_it_yield(event: Event) -> None:
 def test_the_players_pedal_never_reaches_its_channel() -> None:
     """Neither in answer nor later."""
     take = taken_over().run(9)
-    take.feed(9.3, Control(64, 127))
+    take.feed(9.3, ControlChange(64, 127))
     take.feed(14.3, NoteOn(60))
     take.run(40)
     assert not [event for _, event in take.sent if not isinstance(event, NoteOn | NoteOff)]

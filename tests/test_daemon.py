@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from livebach.config import Config, Midi, Time
+from livebach.config import Config, MidiSettings, TimeSettings
 from livebach.live import inbox
 from livebach.live.signals import Stage
-from livebach.music.events import Control, Event, NoteOff, NoteOn, to_bytes
+from livebach.music.events import ControlChange, Event, NoteOff, NoteOn, to_bytes
 from livebach.music.roll import HOLD, ONSET
 from livebach.musician.musician import Musician
 from livebach.system.clock import Clock
@@ -59,7 +59,7 @@ def test_thru_passes_what_was_played_and_nothing_waits() -> None:
 
 def test_thru_off_passes_nothing() -> None:
     """The player's own notes are not sent."""
-    rig = Rig(Config(midi=Midi(thru=False), time=CONFIG.time))
+    rig = Rig(Config(midi=MidiSettings(thru=False), time=CONFIG.time))
     rig.play(*QUARTER, until=0.5)
     assert rig.synth.sent == []
 
@@ -82,10 +82,10 @@ def test_what_came_in_after_the_last_turn_is_ended_too() -> None:
     """A key that was passed on, and that the loop has not come to: it is let go; what comes later stays out."""
     rig = Rig()
     rig.daemon.hear(to_bytes(NoteOn(60)), START_S)
-    rig.daemon.hear(to_bytes(Control(64, 127)), START_S)
+    rig.daemon.hear(to_bytes(ControlChange(64, 127)), START_S)
     rig.daemon.finish()
     rig.daemon.hear(to_bytes(NoteOn(62)), START_S)
-    assert rig.synth.events()[-2:] == [NoteOff(60), Control(64, 0)]
+    assert rig.synth.events()[-2:] == [NoteOff(60), ControlChange(64, 0)]
 
 
 class Broken:
@@ -125,7 +125,7 @@ STEPS = st.lists(st.tuples(st.floats(0, 0.8), PLAYED), max_size=16)
 @given(STEPS, st.booleans(), st.integers(1, 3))
 def test_every_note_on_has_its_note_off(steps: Sequence[tuple[float, Event]], thru: bool, channel: int) -> None:
     """Whatever is played, on whatever channel, its own notes end, and at the end all is silent."""
-    rig = Rig(Config(midi=Midi(thru=thru, output_channel=channel), time=CONFIG.time))
+    rig = Rig(Config(midi=MidiSettings(thru=thru, output_channel=channel), time=CONFIG.time))
     now_s, score = 0.0, []
     for wait_s, event in steps:
         now_s += wait_s
@@ -172,7 +172,7 @@ class SlowEngine(ScriptedEngine):
 
     def __init__(self, clock: ManualClock, ticks: Mapping[int, float]) -> None:
         super().__init__(
-            lambda number, _uniforms, _policy: frame_of({72: HOLD if number else ONSET, 30 + number: ONSET})
+            lambda number, _uniforms, _params: frame_of({72: HOLD if number else ONSET, 30 + number: ONSET})
         )
         self._clock, self._ticks = clock, ticks
 
@@ -223,7 +223,7 @@ def test_each_call_is_kept_in_order_with_its_times() -> None:
 
 def test_in_real_time_it_is_on_time_and_ends_at_once() -> None:
     """With the real clock: notes leave at their deadlines, the loop sleeps meanwhile, and `end` is heeded at once."""
-    rig = Rig(clock=Clock(), config=Config(time=Time(bpm=400)))
+    rig = Rig(clock=Clock(), config=Config(time=TimeSettings(bpm=400)))
     thread = threading.Thread(target=rig.daemon.run)
     thread.start()
     rig.daemon.hear(to_bytes(NoteOn(60)), time.perf_counter())

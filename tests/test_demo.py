@@ -128,7 +128,7 @@ def test_what_cannot_be_is_told_in_one_line(
     told = capsys.readouterr().err
     assert part in told
     assert told.count("\n") == 1
-    assert not (tmp_path / "sessions").exists()
+    assert not (tmp_path / "takes").exists()
 
 
 def test_without_rtmidi_and_its_library(tmp_path: Path) -> None:

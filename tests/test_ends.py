@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from livebach.config import Config, Midi, Turns
+from livebach.config import Config, MidiSettings, TurnSettings
 from livebach.controls import ACTS, DIALS, MODES, SWITCHES, Command
 from livebach.live.simulated_run import rehearse
 from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
@@ -62,7 +62,9 @@ def test_each_note_on_has_just_one_note_off(
     steps: Sequence[tuple[float, Event | Command]], mode: str, channel: int, thru: bool
 ) -> None:
     """Whatever is played and asked for, in every mode: its own notes are paired, and at the end all is silent."""
-    rig = Rig(Config(midi=Midi(thru=thru, output_channel=channel), time=CONFIG.time, turns=Turns(mode=mode)))
+    rig = Rig(
+        Config(midi=MidiSettings(thru=thru, output_channel=channel), time=CONFIG.time, turns=TurnSettings(mode=mode))
+    )
     perform(rig, steps)
     rig.daemon.finish()
     assert balanced([event for call in rig.memo.calls for event in call.out])

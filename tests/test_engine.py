@@ -15,7 +15,7 @@ from livebach.music.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame
 from livebach.music.texture import Texture
 from livebach.network.checkpoint import Checkpoint, CheckpointError, default_path, load
 from livebach.network.engine import Engine, State, condition_row
-from livebach.network.sampling import Policy, choose, probabilities
+from livebach.network.sampling import SamplingParams, choose, probabilities
 from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
 from tests.support.small_network import SMALL, WITH_FRAMES, network, nothing, random_frames, random_given
 
@@ -109,11 +109,13 @@ def test_every_step_says_what_the_parallel_forward_says(checkpoint: Checkpoint, 
     assert max(worst) < TOLERANCE, f"first at frame {int(np.argmax(np.array(worst) >= TOLERANCE))}"
 
 
-def sequential(engine: Engine, state: State, given: Frame, uniforms: np.ndarray, policy: Policy) -> tuple[Frame, bool]:
+def sequential(
+    engine: Engine, state: State, given: Frame, uniforms: np.ndarray, params: SamplingParams
+) -> tuple[Frame, bool]:
     """The slow twin of `draw`: 88 passes from the lowest key up. Also whether any number fell on an edge."""
     frame, close = np.zeros(KEYS, np.uint8), False
     for key in range(KEYS):
-        chances = probabilities(np.asarray(engine.logits(state, frame, given)), state.frame, policy)
+        chances = probabilities(np.asarray(engine.logits(state, frame, given)), state.frame, params)
         if given[key] != UNKNOWN:
             frame[key] = given[key]
             continue
@@ -123,14 +125,16 @@ def sequential(engine: Engine, state: State, given: Frame, uniforms: np.ndarray,
 
 
 POLICIES = [
-    Policy(),
-    Policy(temperature=1.4, min_p=0.05, onset_bias=0.7, off_bias=-0.5),
-    Policy(onset_bias=2.0, forbidden=np.arange(KEYS) % 3 == 0, key_bias=np.linspace(-2, 2, KEYS).astype(np.float32)),
+    SamplingParams(),
+    SamplingParams(temperature=1.4, min_p=0.05, onset_bias=0.7, off_bias=-0.5),
+    SamplingParams(
+        onset_bias=2.0, forbidden=np.arange(KEYS) % 3 == 0, key_bias=np.linspace(-2, 2, KEYS).astype(np.float32)
+    ),
 ]
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=["plain", "hot", "forbidden"])
-def test_the_guess_draws_what_88_passes_draw(engine: Engine, policy: Policy) -> None:
+@pytest.mark.parametrize("params", POLICIES, ids=["plain", "hot", "forbidden"])
+def test_the_guess_draws_what_88_passes_draw(engine: Engine, params: SamplingParams) -> None:
     """With the same numbers, given keys included; only a number on an edge may fall otherwise."""
     rng = np.random.default_rng(4)
     state, _ = played(engine, 3)
@@ -144,8 +148,8 @@ def test_the_guess_draws_what_88_passes_draw(engine: Engine, policy: Policy) -> 
         for given in (nothing(), random_given(truth[None], seed)[0], np.where(np.arange(KEYS) > 50, truth, UNKNOWN)):
             uniforms = rng.random(KEYS)
             known = np.asarray(given, np.uint8)
-            wanted, close = sequential(engine, state, known, uniforms, policy)
-            drawn = engine.draw(state, known, uniforms, policy)
+            wanted, close = sequential(engine, state, known, uniforms, params)
+            drawn = engine.draw(state, known, uniforms, params)
             assert np.array_equal(drawn, wanted) or close
             assert (drawn[known != UNKNOWN] == known[known != UNKNOWN]).all()
             edges += close
@@ -158,7 +162,7 @@ def test_what_is_drawn_is_legal(small: Engine) -> None:
     rng = np.random.default_rng(0)
     forbidden = rng.random(KEYS) < 0.5
     for uniforms in (np.zeros(KEYS), np.full(KEYS, np.nextafter(1.0, 0.0)), *rng.random((20, KEYS))):
-        drawn = small.draw(state, nothing(), uniforms, Policy(onset_bias=3.0, forbidden=forbidden))
+        drawn = small.draw(state, nothing(), uniforms, SamplingParams(onset_bias=3.0, forbidden=forbidden))
         assert drawn.dtype == np.uint8
         assert drawn.shape == (KEYS,)
         assert not ((drawn == HOLD) & (state.frame == OFF)).any()
@@ -168,9 +172,9 @@ def test_what_is_drawn_is_legal(small: Engine) -> None:
 def test_draws_are_as_likely_as_the_logits_say(small: Engine) -> None:
     """The lowest key, on which nothing else bears, falls in the shares of its probabilities."""
     state, _ = played(small, 5)
-    chances = probabilities(np.asarray(small.logits(state, nothing() * 0, nothing())), state.frame, Policy())[0]
+    chances = probabilities(np.asarray(small.logits(state, nothing() * 0, nothing())), state.frame, SamplingParams())[0]
     rng = np.random.default_rng(1)
-    drawn = [small.draw(state, nothing(), rng.random(KEYS), Policy())[0] for _ in range(400)]
+    drawn = [small.draw(state, nothing(), rng.random(KEYS), SamplingParams())[0] for _ in range(400)]
     assert np.allclose(np.bincount(drawn, minlength=3) / 400, chances, atol=0.08)
 
 
@@ -180,18 +184,18 @@ def test_asking_changes_nothing(engine: Engine) -> None:
     rng = np.random.default_rng(2)
     uniforms, given = rng.random(KEYS), random_given(random_frames(1, 3), 1)[0]
     kept = uniforms.copy(), given.copy()
-    first = engine.draw(state, given, uniforms, Policy(temperature=1.2))
+    first = engine.draw(state, given, uniforms, SamplingParams(temperature=1.2))
     said = engine.logits(state, first, given)
     copies = first.copy(), said.copy()
     other, _ = played(engine, 2, seed=9)
-    engine.draw(other, nothing(), rng.random(KEYS), Policy(onset_bias=3.0))
+    engine.draw(other, nothing(), rng.random(KEYS), SamplingParams(onset_bias=3.0))
     engine.logits(other, random_frames(1, 7, 0.5)[0], nothing())
     assert np.array_equal(first, copies[0])
     assert np.array_equal(said, copies[1]), "logits that were handed out are overwritten by the next"
     assert equal(state, same)
     assert np.array_equal(uniforms, kept[0])
     assert np.array_equal(given, kept[1])
-    assert np.array_equal(engine.draw(state, given, uniforms, Policy(temperature=1.2)), first)
+    assert np.array_equal(engine.draw(state, given, uniforms, SamplingParams(temperature=1.2)), first)
     assert np.array_equal(engine.logits(state, first, given), copies[1])
 
 
@@ -240,7 +244,7 @@ def test_a_sketch_takes_an_eighth_of_the_room_and_is_near_enough(engine: Engine)
     for again in (state, same):
         engine.push(again, roll[0], where[0], where[1], Texture())
     assert not np.array_equal(state.rings, same.rings)
-    chances = [probabilities(engine.logits(of, frame, nothing()), of.frame, Policy()) for of in (state, same)]
+    chances = [probabilities(engine.logits(of, frame, nothing()), of.frame, SamplingParams()) for of in (state, same)]
     assert np.abs(chances[0] - chances[1]).max() < 0.08
 
 
@@ -252,7 +256,7 @@ def test_states_do_not_touch(small: Engine) -> None:
     for t in range(12):
         for state, roll in zip((one, two), rolls, strict=True):
             small.push(state, roll[t], where[t], where[t + 1], shades[t], adapt=t % 3 == 0)
-            small.draw(state, nothing(), np.full(KEYS, 0.5), Policy())
+            small.draw(state, nothing(), np.full(KEYS, 0.5), SamplingParams())
     assert equal(one, alone)
 
 
@@ -261,7 +265,7 @@ def test_a_new_state_can_be_asked_at_once(small: Engine) -> None:
     a, b = small.new_state(), small.new_state((5, 2, 6), Texture(3, 3))
     assert a.tick == b.tick == 1
     assert not np.array_equal(a.context, b.context)
-    assert small.draw(a, nothing(), np.full(KEYS, 0.5), Policy()).shape == (KEYS,)
+    assert small.draw(a, nothing(), np.full(KEYS, 0.5), SamplingParams()).shape == (KEYS,)
 
 
 def test_playing_on_takes_no_more_memory(small: Engine) -> None:
@@ -272,8 +276,8 @@ def test_playing_on_takes_no_more_memory(small: Engine) -> None:
     def play(times: int) -> None:
         for t in (t for _ in range(times) for t in range(50)):
             small.push(state, roll[t], where[t], where[t + 1], Texture())
-            small.draw(state, roll[t], uniforms, Policy())
-            small.draw(state, nothing(), uniforms, Policy())
+            small.draw(state, roll[t], uniforms, SamplingParams())
+            small.draw(state, nothing(), uniforms, SamplingParams())
             spare.copy_from(state)
 
     play(2)

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.music.events import Control, Event, NoteOff, NoteOn, Program, from_bytes, to_bytes
+from livebach.music.events import ControlChange, Event, NoteOff, NoteOn, ProgramChange, from_bytes, to_bytes
 
 DATA = st.integers(0, 127)
 CHANNEL = st.integers(0, 15)
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(NoteOn, DATA, st.integers(1, 127), CHANNEL),
     st.builds(NoteOff, DATA, DATA, CHANNEL),
-    st.builds(Control, DATA, DATA, CHANNEL),
-    st.builds(Program, DATA, CHANNEL),
+    st.builds(ControlChange, DATA, DATA, CHANNEL),
+    st.builds(ProgramChange, DATA, CHANNEL),
 )
 
 
@@ -67,8 +67,8 @@ def test_what_is_not_ours_is_none(data: list[int]) -> None:
         (lambda: NoteOn(60, 0), "velocity must be in 1..127, got 0: that is a note-off"),
         (lambda: NoteOn(60, 64, 16), "channel must be in 0..15, got 16"),
         (lambda: NoteOff(60.0), "key must be in 0..127, got 60.0"),  # type: ignore[arg-type]
-        (lambda: Control(64, 128), "value must be in 0..127, got 128"),
-        (lambda: Program(128), "program must be in 0..127, got 128"),
+        (lambda: ControlChange(64, 128), "value must be in 0..127, got 128"),
+        (lambda: ProgramChange(128), "program must be in 0..127, got 128"),
     ],
 )
 def test_out_of_range_is_refused_in_one_line(make: Callable[[], Event], line: str) -> None:

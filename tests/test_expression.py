@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from livebach.config import Config, ConfigError, from_dict, override
 from livebach.live.assembly import programs
-from livebach.music.events import NoteOff, NoteOn, Program
+from livebach.music.events import NoteOff, NoteOn, ProgramChange
 from livebach.music.roll import HOLD, ONSET
 from livebach.musician.expression import VoiceChannels
 from tests.support.driven import OWN, TICK, Take, taken_over
@@ -49,7 +49,7 @@ def test_a_note_fills_so_much_of_its_last_tick(part: float, gap: float) -> None:
 
 def test_notes_start_a_little_late_by_chance() -> None:
     """Never early, never by more than what is set; ends stay; the same seed gives the same."""
-    take, again = (taken_over([{60: ONSET, 64: ONSET}], "sound.spread_ms=10").run(60) for _ in range(2))
+    take, again = (taken_over([{60: ONSET, 64: ONSET}], "sound.humanize_ms=10").run(60) for _ in range(2))
     late = [(at - round(at)) * TICK for at, _ in take.onsets]
     assert 0 <= min(late) < 0.002
     assert 0.008 < max(late) <= 0.010
@@ -59,7 +59,7 @@ def test_notes_start_a_little_late_by_chance() -> None:
 
 def test_a_note_that_ends_before_it_starts_never_does() -> None:
     """The player comes in between: neither its beginning nor its end is sent."""
-    take = taken_over([{60: ONSET}], "sound.spread_ms=20").run(8)
+    take = taken_over([{60: ONSET}], "sound.humanize_ms=20").run(8)
     assert take.sent == []
     assert take.feed(8.001, NoteOn(70)) == []
     assert take.run(12).sent == []
@@ -107,7 +107,7 @@ def test_more_notes_than_voices_all_sound() -> None:
 def test_all_its_channels_get_the_program() -> None:
     """Each voice sounds alike, until the synth is told otherwise."""
     config = override(override(Config(), "midi.program=7"), "sound.voices=3")
-    assert programs(config) == [Program(6, 1), Program(6, 2), Program(6, 3)]
+    assert programs(config) == [ProgramChange(6, 1), ProgramChange(6, 2), ProgramChange(6, 3)]
     assert programs(Config()) == []
 
 
@@ -122,7 +122,7 @@ def test_there_must_be_channels_for_the_voices() -> None:
 def test_every_note_still_has_its_end(steps: Steps, mode: str, voices: str) -> None:
     """However its notes leave; and equal calls give equal events."""
     first, second = (
-        Take(chance, f"turns.mode={mode}", voices, "sound.spread_ms=20", "sound.articulation=0.6") for _ in range(2)
+        Take(chance, f"turns.mode={mode}", voices, "sound.humanize_ms=20", "sound.articulation=0.6") for _ in range(2)
     )
     sent = carry_out(first, steps)
     sounding: set[tuple[int, int]] = set()

@@ -9,7 +9,7 @@ from livebach.music.roll import HOLD, KEYS, OFF, UNKNOWN
 from livebach.music.texture import Texture
 from livebach.network.engine import Engine
 from livebach.network.reference import random_checkpoint
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 from livebach.network.spec import NetworkSpec
 
 pytest.importorskip("numba", reason="needs the extra `fast`")
@@ -30,7 +30,7 @@ SPECS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPECS)
 def test_the_compiled_pass_draws_the_same(name: str) -> None:
-    """Frame after frame, with given keys, all of a policy, any width; rounding has its say at an edge only."""
+    """Frame after frame, with given keys, all of a params, any width; rounding has its say at an edge only."""
     from livebach.network.numba_engine import FastEngine
 
     checkpoint = random_checkpoint(SPECS[name], seed=5)
@@ -41,7 +41,7 @@ def test_the_compiled_pass_draws_the_same(name: str) -> None:
     for i in range(120):
         given = np.where(rng.random(KEYS) < 0.8, UNKNOWN, rng.integers(0, 3, KEYS)).astype(np.uint8)
         given[(given == HOLD) & (states[0].frame == OFF)] = OFF
-        policy = Policy(
+        params = SamplingParams(
             temperature=float(rng.choice([0.5, 1, 2])),
             min_p=float(rng.choice([0, 0.1])),
             onset_bias=float(rng.normal()),
@@ -50,8 +50,8 @@ def test_the_compiled_pass_draws_the_same(name: str) -> None:
             key_bias=rng.normal(size=KEYS).astype(np.float32) if i % 3 else None,
         )
         uniforms = rng.random(KEYS)
-        frame = plain.draw(states[0], given, uniforms, policy)
-        different += not np.array_equal(frame, fast.draw(states[1], given, uniforms, policy))
+        frame = plain.draw(states[0], given, uniforms, params)
+        different += not np.array_equal(frame, fast.draw(states[1], given, uniforms, params))
         sounded += int(frame.any())
         place, coming = (i % 16, 4, 16), ((i + 1) % 16, 4, 16)
         for engine, state in zip((plain, fast), states, strict=True):

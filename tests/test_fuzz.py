@@ -17,8 +17,8 @@ import pytest
 
 from livebach.cli import main
 from livebach.commands import generate
-from livebach.config import Config, ConfigError, Midi, Time, load
-from livebach.live import assembly, inbox, session_log
+from livebach.config import Config, ConfigError, MidiSettings, TimeSettings, load
+from livebach.live import assembly, inbox, take_log
 from livebach.live.signals import Stage
 from livebach.midi.feedback_filter import FeedbackFilter
 from livebach.midi.ports import InputPort
@@ -82,7 +82,7 @@ def test_a_flood_is_shed_by_the_rule() -> None:
 
 def test_a_flood_in_real_time() -> None:
     """Half a second of it from another thread: the loop lives, ends when it is told to, and leaves silence."""
-    rig = Rig(Config(midi=Midi(thru=True), time=Time(bpm=400)), clock=Clock())
+    rig = Rig(Config(midi=MidiSettings(thru=True), time=TimeSettings(bpm=400)), clock=Clock())
     loop = threading.Thread(target=rig.daemon.run)
     loop.start()
     end_s = time.perf_counter() + 0.5
@@ -142,7 +142,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_damaged_take_is_replayed_or_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever has happened to its log: the same, different, or one line."""
     assert main(["demo", "--fast", "--bars", "1", "--seed", "4", "--folder", str(tmp_path / "takes")]) == 0
-    log = next((tmp_path / "takes").iterdir()) / session_log.LOG
+    log = next((tmp_path / "takes").iterdir()) / take_log.LOG
     capsys.readouterr()
     whole = log.read_bytes()
     for data in mutations(whole, 25):

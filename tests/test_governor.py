@@ -9,7 +9,7 @@ from livebach.music.roll import HOLD, KEYS, LOW_KEY, ONSET, Frame
 from livebach.music.texture import DENSITY_CENTRES, POLYPHONY_CENTRES, TEXTURE_LEVELS, Texture, texture_of
 from livebach.musician.governor import COMPASS_BIAS, MOST_BIAS, MOST_LET_GO, MOST_STILL_URGE, STILL_URGE, Governor
 from livebach.musician.vetoes import playable
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 
 BAR = 16
 
@@ -19,18 +19,18 @@ def frame(onsets: int, holds: int = 0) -> Frame:
     return np.array(([ONSET] * onsets + [HOLD] * holds + [0] * KEYS)[:KEYS], np.uint8)
 
 
-def after(frames: list[Frame], texture: Texture) -> Policy:
-    """The policy after these frames."""
+def after(frames: list[Frame], texture: Texture) -> SamplingParams:
+    """The params after these frames."""
     governor = Governor(BAR)
-    governor.steer(Policy(), texture)
+    governor.steer(SamplingParams(), texture)
     for played in frames:
         governor.hear(played)
-    return governor.steer(Policy(), texture)
+    return governor.steer(SamplingParams(), texture)
 
 
 def test_nothing_is_changed_at_first() -> None:
-    """It begins as if all had been as asked, and a policy's own biases stay in."""
-    steered = Governor(BAR).steer(Policy(onset_bias=0.5, hold_bias=0.25), Texture(4, 4))
+    """It begins as if all had been as asked, and a params's own biases stay in."""
+    steered = Governor(BAR).steer(SamplingParams(onset_bias=0.5, hold_bias=0.25), Texture(4, 4))
     assert (steered.onset_bias, steered.hold_bias) == (0.5, 0.25)
 
 
@@ -62,11 +62,11 @@ def test_no_texture_is_no_rate() -> None:
 def test_a_new_turn_counts_anew() -> None:
     """What was played before a takeover says nothing of the turn that begins."""
     governor = Governor(BAR)
-    governor.steer(Policy(), Texture(5, 5))
+    governor.steer(SamplingParams(), Texture(5, 5))
     for _ in range(100):
         governor.hear(frame(0, 1))
     governor.restart()
-    steered = governor.steer(Policy(), Texture(5, 5))
+    steered = governor.steer(SamplingParams(), Texture(5, 5))
     assert (steered.onset_bias, steered.hold_bias) == (0, 0)
 
 
@@ -75,7 +75,7 @@ def test_who_strikes_too_rarely_is_brought_to_the_level(level: int) -> None:
     """Someone who would strike half a key a tick, but follows the bias, comes to the rate that is asked for."""
     governor, rng, struck = Governor(BAR), np.random.default_rng(1), []
     for _ in range(4000):
-        bias = governor.steer(Policy(), Texture(level)).onset_bias
+        bias = governor.steer(SamplingParams(), Texture(level)).onset_bias
         struck.append(int(rng.poisson(min(4.0, 0.5 * np.exp(bias)))))
         governor.hear(frame(struck[-1]))
     assert abs(np.mean(struck[500:]) / DENSITY_CENTRES[level] - 1) < 0.1
@@ -88,14 +88,14 @@ def test_levels_and_their_centres_agree() -> None:
 
 
 def test_lines_find_back_into_the_compass() -> None:
-    """Beyond C2 to D6 each semitone makes an onset rarer; a key bias of the policy's own stays in."""
-    bias = Governor(BAR).steer(Policy(), Texture()).key_bias
+    """Beyond C2 to D6 each semitone makes an onset rarer; a key bias of the params's own stays in."""
+    bias = Governor(BAR).steer(SamplingParams(), Texture()).key_bias
     assert bias is not None
     assert (bias[36 - LOW_KEY : 87 - LOW_KEY] == 0).all()
     assert (np.diff(bias[: 37 - LOW_KEY]) > 0).all()
     assert (np.diff(bias[86 - LOW_KEY :]) < 0).all()
     own = np.ones(KEYS, np.float32)
-    both = Governor(BAR).steer(Policy(key_bias=own), Texture()).key_bias
+    both = Governor(BAR).steer(SamplingParams(key_bias=own), Texture()).key_bias
     assert np.array_equal(both, bias + own)
 
 
@@ -116,14 +116,14 @@ def test_a_chord_is_within_reach() -> None:
     """A frame with too many onsets is drawn again with fewer; one that hands can strike is left as it is."""
     asked: list[float] = []
 
-    def draw(policy: Policy) -> Frame:
-        asked.append(policy.onset_bias)
-        return frame(int(20 + 5 * policy.onset_bias))
+    def draw(params: SamplingParams) -> Frame:
+        asked.append(params.onset_bias)
+        return frame(int(20 + 5 * params.onset_bias))
 
-    assert (playable(draw, Policy(), []) == ONSET).sum() == 5
+    assert (playable(draw, SamplingParams(), []) == ONSET).sum() == 5
     assert asked == [0, -1, -2, -3]
     asked.clear()
-    assert (playable(draw, Policy(onset_bias=-2.5), []) == ONSET).sum() == 7
+    assert (playable(draw, SamplingParams(onset_bias=-2.5), []) == ONSET).sum() == 7
     assert asked == [-2.5]
 
 
@@ -134,9 +134,9 @@ def test_long_notes_are_let_go() -> None:
     assert full.hold_bias < busy.onset_bias == -MOST_BIAS
     governor, texture = Governor(BAR), Texture(density=None, polyphony=2)
     for _ in range(1000):
-        policy = governor.steer(Policy(), texture)
+        params = governor.steer(SamplingParams(), texture)
         governor.hear(frame(0, 6))
-    assert policy.hold_bias == -MOST_LET_GO
+    assert params.hold_bias == -MOST_LET_GO
 
 
 def keys_down(*keys: int) -> Frame:
@@ -153,7 +153,7 @@ def test_a_register_that_is_asked_for(asked: int, sign: int) -> None:
     for _ in range(BAR):
         governor.hear(keys_down(60, asked), keys_down(60))
         there.hear(keys_down(60, asked), keys_down(asked))
-    bias = governor.steer(Policy(), Texture(), asked).key_bias
+    bias = governor.steer(SamplingParams(), Texture(), asked).key_bias
     assert bias is not None
     assert np.sign(bias[76 - LOW_KEY] - bias[50 - LOW_KEY]) == sign
-    np.testing.assert_array_equal(there.steer(Policy(), Texture(), asked).key_bias, COMPASS_BIAS)
+    np.testing.assert_array_equal(there.steer(SamplingParams(), Texture(), asked).key_bias, COMPASS_BIAS)

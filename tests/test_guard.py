@@ -16,7 +16,7 @@ from livebach.midi.active_notes import ActiveNotes
 from livebach.midi.guard import Guard
 from livebach.midi.guard_process import GuardState
 from livebach.midi.loopback import FakePort
-from livebach.music.events import Control, NoteOff, NoteOn
+from livebach.music.events import ControlChange, NoteOff, NoteOn
 
 GOODBYE = b"\x00\x00\x00"
 
@@ -117,7 +117,7 @@ def test_only_what_sounds_is_fed(port: FakePort, guard: Guard, monkeypatch: pyte
     monkeypatch.setattr(os, "write", lambda _pipe, data: fed.append(data))
     for data in (b"\xe0\x00\x40", b"\xc0\x05", b"\xd0\x05", b"\xa0\x3c\x40", b"\xf8"):
         port.send_bytes(data)
-    port.send(Control(64, 127))
+    port.send(ControlChange(64, 127))
     monkeypatch.undo()
     assert fed == [b"\xb0\x40\x7f"]
 

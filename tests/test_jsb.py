@@ -143,7 +143,7 @@ def test_what_was_before_counts(jsb: Any, network: Any) -> None:
 
 def test_the_rate_falls_to_nothing_in_the_time_given(jsb: Any) -> None:
     """By the updates, or by the time, whichever is further."""
-    config = jsb.Config(updates=1000, warmup=50, rate=0.01)
+    config = jsb.Config(updates=1000, warmup=50, learning_rate=0.01)
     assert config.rate_at(25, 0.0) < config.rate_at(60, 0.0) > config.rate_at(60, 0.5) > config.rate_at(60, 0.9)
     assert config.rate_at(500, 0.1) == config.rate_at(100, 0.5)
     assert config.rate_at(10, 1.0) == pytest.approx(0)

@@ -18,15 +18,15 @@ from livebach.controls import ACTS, DIALS, SWITCHES, Command, takes
 from livebach.errors import UserError
 from livebach.files import data_path
 from livebach.live.hotkeys import HELP, KEYS, NoHotkeys, open_hotkeys
-from livebach.music.events import Control, Event, NoteOff, NoteOn, Program, to_bytes
+from livebach.music.events import ControlChange, Event, NoteOff, NoteOn, ProgramChange, to_bytes
 
 
 @pytest.mark.parametrize(
     ("event", "bound"),
     [
-        (Control(21, 3, 0), "cc 21 channel 1"),
+        (ControlChange(21, 3, 0), "cc 21 channel 1"),
         (NoteOn(36, 64, 9), "note 36 channel 10"),
-        (Program(4, 0), "program 5 channel 1"),
+        (ProgramChange(4, 0), "program 5 channel 1"),
         (NoteOff(36), ""),
         *((Control(number, 1, 0), "") for number in (0, 32, 6, 38, 88, *range(96, 102), *range(120, 128))),
     ],
@@ -152,7 +152,7 @@ class Port:
     @classmethod
     def open(cls, name: str, api: str | None, hear: Callable[[bytes, float], None]) -> Port:
         """Have three messages come in."""
-        for data in (to_bytes(NoteOff(60)), b"\xf8", to_bytes(Control(22, 5, 3))):
+        for data in (to_bytes(NoteOff(60)), b"\xf8", to_bytes(ControlChange(22, 5, 3))):
             hear(data, 0.0)
         return cls()
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.music.events import Control, Event, NoteOff, NoteOn
+from livebach.music.events import ControlChange, Event, NoteOff, NoteOn
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, Frame
 from livebach.musician.listener import Listener
 
@@ -104,24 +104,24 @@ def test_a_note_off_for_a_key_that_is_up_is_ignored() -> None:
 def test_the_pedal_is_followed_and_is_no_rest() -> None:
     """Down from 64 on; keys up with the pedal down is not silence."""
     listener = Listener()
-    listener.take(Control(64, 64), 0.0)
+    listener.take(ControlChange(64, 64), 0.0)
     assert not listener.at_rest
-    listener.take(Control(64, 63), 0.1)
+    listener.take(ControlChange(64, 63), 0.1)
     assert listener.at_rest
 
 
 def test_the_pedal_can_be_left_out() -> None:
     """Where it does not count, silence is keys alone."""
     listener = Listener(pedal_counts=False)
-    listener.take(Control(64, 127), 0.0)
+    listener.take(ControlChange(64, 127), 0.0)
     assert listener.at_rest
 
 
 def test_reset_controllers_lifts_the_pedal() -> None:
     """As the synth does."""
     listener = Listener()
-    listener.take(Control(64, 127), 0.0)
-    listener.take(Control(121, 0), 0.0)
+    listener.take(ControlChange(64, 127), 0.0)
+    listener.take(ControlChange(121, 0), 0.0)
     assert listener.at_rest
 
 
@@ -131,14 +131,14 @@ def test_all_notes_off_lets_go_of_the_channels_keys(control: int) -> None:
     listener = Listener()
     listener.take(NoteOn(60, channel=0), 0.0)
     listener.take(NoteOn(64, channel=1), 0.0)
-    listener.take(Control(control, 0, 0), 0.1)
+    listener.take(ControlChange(control, 0, 0), 0.1)
     assert listener.held == [64 - LOW_KEY]
 
 
 def test_other_controls_change_nothing() -> None:
     """Wheels and knobs are no keys."""
     listener = Listener()
-    assert not listener.take(Control(1, 99), 0.0)
+    assert not listener.take(ControlChange(1, 99), 0.0)
     assert listener.at_rest
 
 

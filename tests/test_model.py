@@ -153,9 +153,11 @@ def test_what_is_forgotten(model) -> None:
     """In training a share of the keys down are hidden from the past, not from what is possible; at rest nothing is."""
     frames, rows, coming, given = inputs()
     with torch.no_grad():
-        assert torch.equal(model(frames, rows, coming, given, Noise(forgotten=0.5)), model(frames, rows, coming, given))
+        assert torch.equal(
+            model(frames, rows, coming, given, Noise(input_dropout=0.5)), model(frames, rows, coming, given)
+        )
         torch.manual_seed(0)
-        found = model.train()(frames, rows, coming, given, Noise(forgotten=0.5))
+        found = model.train()(frames, rows, coming, given, Noise(input_dropout=0.5))
     model.eval()
     assert found.max() < 1e3  # HOLD after a key that is hidden
     down = torch.full((4, 100, KEYS), 2, dtype=torch.uint8)

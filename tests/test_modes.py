@@ -14,7 +14,7 @@ from tests.support.driven import ONE_NOTE, OWN, Take
 
 DUET = "turns.mode=duet"
 ACCOMPANY = "turns.mode=accompany"
-ON_TIME = "turns.behind_ms=0"
+ON_TIME = "turns.delay_ms=0"
 BASS = ({40: ONSET}, {40: HOLD})
 
 
@@ -61,7 +61,7 @@ def test_the_players_keys_are_given() -> None:
 @pytest.mark.parametrize("distance", [0, 3, 12])
 def test_the_players_register_is_given_as_off(distance: int) -> None:
     """From the lowest to the highest key, and a settable distance beyond; nothing is known elsewhere."""
-    take = duet(BASS, f"turns.distance={distance}")
+    take = duet(BASS, f"turns.register_margin={distance}")
     take.feed(0.1, NoteOn(67))
     take.run(1)
     held = {60: HOLD, 67: HOLD}
@@ -128,7 +128,7 @@ def test_it_thins_out_when_the_player_is_dense() -> None:
 def test_in_a_duet_it_need_not_begin() -> None:
     """Its silence is as good as its notes: nothing but the number of notes is looked after."""
     take = duet([{}]).run(60)
-    assert {policy.off_bias for _, _, policy in take.engine.draws} == {0}
+    assert {params.off_bias for _, _, params in take.engine.draws} == {0}
 
 
 def test_in_a_duet_the_texture_is_that_of_both() -> None:

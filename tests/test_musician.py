@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from livebach.music.events import Control, NoteOff, NoteOn
+from livebach.music.events import ControlChange, NoteOff, NoteOn
 from livebach.music.roll import HOLD, ONSET
 from livebach.musician.modes import mode_of
 from tests.support.driven import ONE_NOTE, OWN, START, TICK, Take, taken_over
@@ -225,7 +225,7 @@ def test_stop_ends_every_note_and_is_idempotent() -> None:
 def test_the_status_names_what_there_is_to_show() -> None:
     """State, mode, tempo, place, keys of both, missed ticks."""
     take = taken_over().run(13)
-    take.feed(13.1, Control(64, 127))
+    take.feed(13.1, ControlChange(64, 127))
     status = take.musician.status()
     assert (status.state, status.mode, status.bpm, status.metre) == ("playing", "continue", 120, "4/4")
     assert (status.bar, status.beat, status.tick) == (1, 4, 13)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from livebach.music.events import Control, Event, NoteOff, NoteOn
+from livebach.music.events import ControlChange, Event, NoteOff, NoteOn
 from livebach.music.roll import ONSET
 from livebach.music.texture import Texture
 from tests.support.driven import ONE_NOTE, OWN, START, TICK, Take, taken_over, textures
@@ -34,7 +34,7 @@ def test_a_key_held_on_the_shared_channel_is_not_struck() -> None:
     assert take.pushed[-1] == {48: ONSET}
 
 
-@pytest.mark.parametrize("ends", [NoteOff(72, 0, OWN), Control(123, 0, OWN), Control(120, 0, OWN)])
+@pytest.mark.parametrize("ends", [NoteOff(72, 0, OWN), ControlChange(123, 0, OWN), ControlChange(120, 0, OWN)])
 def test_a_note_off_that_is_owed_is_paid_once(ends: Event) -> None:
     """By letting go or by all notes off; not again at the end."""
     take = taken_over().run(9)

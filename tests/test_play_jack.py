@@ -174,7 +174,7 @@ def _yield_s(keyboard: Player, wire: Listener) -> float:
 
 def _check_take(folder: Path, phrase: list[tuple[float, bytes]], played: list[tuple[float, bytes]]) -> None:
     (take,) = (folder / "takes").iterdir()
-    file = mido.MidiFile(take / "session.mid")
+    file = mido.MidiFile(take / "take.mid")
     tracks = {track.name: [m.note for m in track if m.type == "note_on"] for track in file.tracks}
     assert tracks["you"] == [data[1] for _, data in phrase if data[0] == 0x90]
     assert tracks["livebach"] == [data[1] for _, data in played]

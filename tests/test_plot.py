@@ -11,8 +11,8 @@ from livebach.commands.plot import notes_of
 from livebach.config import Config, override, to_dict
 from livebach.evaluation import pictures
 from livebach.evaluation.pictures import Sounding
-from livebach.live.session_log import Call, Header, Log
-from livebach.music.events import Control, Event, NoteOff, NoteOn
+from livebach.live.take_log import Call, Header, Log
+from livebach.music.events import ControlChange, Event, NoteOff, NoteOn
 from livebach.sound import fluidsynth
 from tests.support.pictures import PNG, drawing
 from tests.support.stand_in import no_network
@@ -48,7 +48,7 @@ def test_notes_of_both_with_their_ends() -> None:
         Call("advance", 11, (NoteOn(76, 90, 9), NoteOn(48, 70, 1))),
         feed(11.5, NoteOff(60)),
         Call("advance", 12, (NoteOff(48, 0, 1), NoteOn(50, 70, 2))),
-        feed(12.5, Control(64, 127)),
+        feed(12.5, ControlChange(64, 127)),
         Call("stop", 13, (NoteOff(50, 0, 2),)),
         settings=("control.mute=note 21", "sound.voices=2"),
     )

@@ -18,7 +18,7 @@ from livebach.musician.vetoes import QuoteWatch, playable
 from livebach.network import checkpoint
 from livebach.network.checkpoint import CheckpointError, load, save
 from livebach.network.quotes import GRAM, NOTHING, Quotes, _hashes, line_steps_of, run_hash, steps_of
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 from livebach.setting_rules import SHORTEST_QUOTE
 from tests.support.driven import Take
 from tests.support.small_checkpoint import made
@@ -84,13 +84,13 @@ def test_a_quote_is_left() -> None:
     watch, played = QuoteWatch(Quotes.of([line]), LIMIT), []
     for t in range(len(line)):
 
-        def draw(policy: Policy, t: int = t) -> Frame:
-            forbidden = policy.forbidden if policy.forbidden is not None else np.zeros(KEYS, bool)
+        def draw(params: SamplingParams, t: int = t) -> Frame:
+            forbidden = params.forbidden if params.forbidden is not None else np.zeros(KEYS, bool)
             frame = blank()
             frame[keys[t] if not forbidden[keys[t]] else keys[t] + 1] = ONSET
             return frame
 
-        played.append(playable(draw, Policy(), [watch]))
+        played.append(playable(draw, SamplingParams(), [watch]))
         watch.hear(played[-1])
     longest = Source([steps_of(line)]).longest(steps_of(np.array(played)))
     assert longest == LIMIT
@@ -98,12 +98,12 @@ def test_a_quote_is_left() -> None:
 
 
 def test_while_playing_a_quote_is_left() -> None:
-    """The musician keeps to it from its own first note on, and `sampling.quotes=off` lets it quote."""
+    """The musician keeps to it from its own first note on, and `sampling.max_quote_notes=off` lets it quote."""
     tune = [60 + k for k in (0, 7, 3, 8, 2, 10, 5, 1, 9, 4, 11, 6, 0, 8, 5, 2, 7, 1, 10, 3, 9, 12, 6, 11, 4)]
     frames = frames_from_notes([Note(key, t, t + 1) for t, key in enumerate(tune)])
 
     def played(setting: str) -> Frames:
-        take = Take([{key: ONSET} for key in tune], f"sampling.quotes={setting}", "sampling.density=off")
+        take = Take([{key: ONSET} for key in tune], f"sampling.max_quote_notes={setting}", "sampling.density=off")
         take.engine.quotes = Quotes.of([frames])
         take.play([48] * 4).run(40)
         return frames_from_notes([Note(key, int(at), int(at) + 1) for at, key in take.onsets])

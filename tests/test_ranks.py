@@ -47,7 +47,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(data: Path, out: Path, updates: int) -> list[str]:
     """Of a small run without dropout and forgetting: their draws are each process's own."""
-    words = [word for pair in (*SMALL_SETTINGS, "dropout=0.0", "forgotten=0.0", "batch=4") for word in ("--set", pair)]
+    words = [
+        word for pair in (*SMALL_SETTINGS, "dropout=0.0", "input_dropout=0.0", "batch=4") for word in ("--set", pair)
+    ]
     return ["train", "--data", str(data), "--out", str(out), "--device", "cpu", "--updates", str(updates), *words]
 
 

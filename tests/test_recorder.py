@@ -18,12 +18,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.config import Config, Time, with_value
+from livebach.config import Config, TimeSettings, with_value
 from livebach.errors import UserError
 from livebach.files import write_new
-from livebach.live import recorder, session_log, session_midi
-from livebach.live.session_log import Call, Log
-from livebach.music.events import Control, Event, NoteOff, NoteOn, Program, from_bytes, to_bytes
+from livebach.live import recorder, take_log, take_midi
+from livebach.live.take_log import Call, Log
+from livebach.music.events import ControlChange, Event, NoteOff, NoteOn, ProgramChange, from_bytes, to_bytes
 from livebach.music.metre import Metre
 from livebach.music.midi_writer import LONGEST_PAUSE, PPQ, Ruler, to_midi
 from tests.support.recorders import header
@@ -33,8 +33,8 @@ CHANNEL = st.integers(0, 15)
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(NoteOn, BYTE, st.integers(1, 127), CHANNEL),
     st.builds(NoteOff, BYTE, BYTE, CHANNEL),
-    st.builds(Control, BYTE, BYTE, CHANNEL),
-    st.builds(Program, BYTE, CHANNEL),
+    st.builds(ControlChange, BYTE, BYTE, CHANNEL),
+    st.builds(ProgramChange, BYTE, CHANNEL),
 )
 TIMES = st.floats(0, 1e6)
 OUT = st.lists(EVENTS, max_size=4).map(tuple)
@@ -52,7 +52,7 @@ def parsed(data: bytes) -> mido.MidiFile:
 
 def write(folder: Path, calls: list[Call]) -> Path:
     """Record these calls; the folder of the take."""
-    rec = recorder.SessionRecorder(folder, header(), pytest.fail)
+    rec = recorder.TakeRecorder(folder, header(), pytest.fail)
     for call in calls:
         rec.call(call)
     rec.close()
@@ -62,8 +62,8 @@ def write(folder: Path, calls: list[Call]) -> Path:
 @given(st.lists(CALLS, max_size=8))
 def test_log_lines_round_trip(calls: list[Call]) -> None:
     """Every call is read back as it was, times to the last bit."""
-    text = "\n".join([session_log.header_line(header()), *map(session_log.call_line, calls), ""])
-    log = session_log.read_text(text)
+    text = "\n".join([take_log.header_line(header()), *map(take_log.call_line, calls), ""])
+    log = take_log.read_text(text)
     assert log.header == header()
     assert log.calls == calls
 
@@ -74,13 +74,13 @@ def test_take_is_kept_with_its_midi_file(tmp_path: Path) -> None:
     own_on, own_off = NoteOn(64, 70, 1), NoteOff(64, 0, 1)
     quarter = 60 / 90
     calls = [
-        Call("feed", 2.0, (), Control(64, 127, 0)),
+        Call("feed", 2.0, (), ControlChange(64, 127, 0)),
         Call("feed", 2.5, (), on),
         Call("feed", 2.5 + quarter, (), off),
         Call("advance", 2.5 + 2 * quarter, (own_on,), None, 2.5 + 2 * quarter),
         Call("stop", 2.5 + 3 * quarter, (own_off,)),
     ]
-    file = mido.MidiFile(write(tmp_path, calls) / session_log.MIDI)
+    file = mido.MidiFile(write(tmp_path, calls) / take_log.MIDI)
     assert [track.name for track in file.tracks] == ["you", "livebach"]
     starts = []
     for track in file.tracks:
@@ -101,13 +101,13 @@ def test_takes_never_share_a_folder(tmp_path: Path) -> None:
 
 def test_lines_reach_the_disk_while_playing(tmp_path: Path) -> None:
     """A call can be read by others within a second, without the take being closed."""
-    rec = recorder.SessionRecorder(tmp_path, header(), pytest.fail)
+    rec = recorder.TakeRecorder(tmp_path, header(), pytest.fail)
     for n in range(3):
         rec.call(Call("advance", float(n)))
     limit = time.monotonic() + 1
-    while len(session_log.read(rec.folder).calls) < 3 and time.monotonic() < limit:
+    while len(take_log.read(rec.folder).calls) < 3 and time.monotonic() < limit:
         time.sleep(0.01)
-    assert len(session_log.read(rec.folder).calls) == 3
+    assert len(take_log.read(rec.folder).calls) == 3
     rec.close()
 
 
@@ -115,10 +115,10 @@ def test_killed_take_can_be_read(tmp_path: Path) -> None:
     """After SIGKILL the log holds what was played, but for a line cut off, and the MIDI file can be made."""
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from livebach.live import recorder; from livebach.live.session_log import *\n"
-        "from livebach.music.events import NoteOn; from livebach.config import Config, Sampling, to_dict\n"
+        "from livebach.live import recorder; from livebach.live.take_log import *\n"
+        "from livebach.music.events import NoteOn; from livebach.config import Config, SamplingSettings, to_dict\n"
         "h = Header(to_dict(Config(sampling=Sampling(seed=1))), 1, 0.0, '', '')\n"
-        "r = recorder.SessionRecorder(Path(sys.argv[1]), h, print)\n"
+        "r = recorder.TakeRecorder(Path(sys.argv[1]), h, print)\n"
         "r.call(Call('feed', 1.0, (), NoteOn(60, 64, 0))); time.sleep(0.6); print(r.folder, flush=True); time.sleep(60)"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -126,18 +126,18 @@ def test_killed_take_can_be_read(tmp_path: Path) -> None:
     folder = Path(child.stdout.readline().strip())
     child.kill()
     child.communicate()
-    with (folder / session_log.LOG).open("a") as log:
+    with (folder / take_log.LOG).open("a") as log:
         log.write('{"do":"feed","t":1.')
-    found = session_log.read(folder)
+    found = take_log.read(folder)
     assert [call.event for call in found.calls] == [NoteOn(60, 64, 0)]
-    messages = mido.MidiFile(session_midi.write_midi(found, tmp_path / "out.mid")).tracks[0]
+    messages = mido.MidiFile(take_midi.write_midi(found, tmp_path / "out.mid")).tracks[0]
     assert [message.type for message in messages if message.type.startswith("note")] == ["note_on", "note_off"]
 
 
 def test_full_disk_stops_the_recording_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that fails is told once, and calls go on without harm."""
     told: list[str] = []
-    rec = recorder.SessionRecorder(tmp_path, header(), told.append)
+    rec = recorder.TakeRecorder(tmp_path, header(), told.append)
 
     def full(lines: list[str]) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -173,14 +173,14 @@ def test_disk_full_from_the_start_is_a_warning(tmp_path: Path, monkeypatch: pyte
 
 def test_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     """A session folder whose name is a file's is told in one line."""
-    (tmp_path / "sessions").write_text("")
+    (tmp_path / "takes").write_text("")
     with pytest.raises(UserError, match=r"session\.folder"):
-        recorder.open_recorder(True, tmp_path / "sessions", header(), pytest.fail)
+        recorder.open_recorder(True, tmp_path / "takes", header(), pytest.fail)
 
 
 def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     """A second close gives the folder again."""
-    rec = recorder.SessionRecorder(tmp_path, header(), pytest.fail)
+    rec = recorder.TakeRecorder(tmp_path, header(), pytest.fail)
     assert rec.close() == rec.close() == rec.folder
 
 
@@ -188,11 +188,11 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
 def test_damaged_log_is_named_in_one_line(at: int, byte: int) -> None:
     """Wherever a byte is damaged, the log is read or refused in one line with its line number."""
     calls = [Call("feed", 1.0, (), NoteOn(60)), Call("advance", 2.0, (NoteOn(62),)), Call("stop", 3.0)]
-    text = "\n".join([session_log.header_line(header()), *map(session_log.call_line, calls), ""])
+    text = "\n".join([take_log.header_line(header()), *map(take_log.call_line, calls), ""])
     at %= len(text)
     message = "line 1"
     try:
-        session_log.read_text(text[:at] + chr(byte) + text[at + 1 :])
+        take_log.read_text(text[:at] + chr(byte) + text[at + 1 :])
     except UserError as error:
         message = str(error)
     assert "line" in message
@@ -220,12 +220,12 @@ def test_midi_file_holds_what_was_played_and_leaves_no_note_on(events: list[tupl
 @given(st.lists(CALLS, max_size=12), st.booleans())
 def test_midi_file_is_the_same_when_made_later(calls: list[Call], click: bool) -> None:
     """Written call by call or all at once from the log: the same bytes."""
-    head = header(Config(time=Time(click=click)))
-    score = session_midi.Score(head, BytesIO(), BytesIO())
+    head = header(Config(time=TimeSettings(click=click)))
+    score = take_midi.Score(head, BytesIO(), BytesIO())
     for call in calls:
         score.add(call)
     with tempfile.TemporaryDirectory() as folder:
-        path = session_midi.write_midi(Log(head, calls), Path(folder) / "a.mid")
+        path = take_midi.write_midi(Log(head, calls), Path(folder) / "a.mid")
         assert path.read_bytes() == score.midi()
 
 
@@ -261,7 +261,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 def test_config_travels_with_the_take(tmp_path: Path) -> None:
     """The settings of the take can be had from its log."""
-    config = Config(time=Time(bpm=61.5, metre=Metre(6, 8)))
-    rec = recorder.SessionRecorder(tmp_path, header(config), pytest.fail)
+    config = Config(time=TimeSettings(bpm=61.5, metre=Metre(6, 8)))
+    rec = recorder.TakeRecorder(tmp_path, header(config), pytest.fail)
     rec.close()
-    assert session_log.read(rec.folder).config == with_value(config, "sampling.seed", 7)
+    assert take_log.read(rec.folder).config == with_value(config, "sampling.seed", 7)

@@ -8,7 +8,7 @@ import pytest
 from livebach.evaluation.roll_statistics import times_in_a_row
 from livebach.music.roll import KEYS, ONSET, Frame, Frames
 from livebach.musician.vetoes import MOST_TIMES, RepeatWatch, playable
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 from tests.support.small_network import blank, random_frames
 
 BAR = 8
@@ -20,13 +20,13 @@ def played(frames: Frames) -> Frames:
     watch, out = RepeatWatch(BAR), []
     for wanted in frames:
 
-        def draw(policy: Policy, wanted: Frame = wanted) -> Frame:
+        def draw(params: SamplingParams, wanted: Frame = wanted) -> Frame:
             frame = wanted.copy()
-            if policy.forbidden is not None:
-                frame[policy.forbidden & (frame == ONSET)] = 0
+            if params.forbidden is not None:
+                frame[params.forbidden & (frame == ONSET)] = 0
             return frame
 
-        out.append(playable(draw, Policy(), [watch]))
+        out.append(playable(draw, SamplingParams(), [watch]))
         watch.hear(out[-1])
     return np.array(out)
 

@@ -9,7 +9,7 @@ import pytest
 
 from livebach.cli import main
 from livebach.config import MODES
-from livebach.live import assembly, session_log
+from livebach.live import assembly, take_log
 from livebach.sound import fluidsynth
 from livebach.testing import ScriptedEngine
 from tests.support.stand_in import no_network
@@ -34,12 +34,12 @@ def test_the_same_notes(played: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     out = tmp_path / "again.mid"
     assert main(["replay", str(played), "-o", str(out)]) == 0
     assert "the same in" in capsys.readouterr().out
-    assert out.read_bytes() == (played / session_log.MIDI).read_bytes()
+    assert out.read_bytes() == (played / take_log.MIDI).read_bytes()
 
 
 def test_a_log_that_was_cut_off(played: Path, tmp_path: Path) -> None:
     """As after SIGKILL: what there is replays, and a MIDI file can be had in which all notes end."""
-    log = played / session_log.LOG
+    log = played / take_log.LOG
     data = log.read_bytes()
     log.write_bytes(data[: len(data) * 2 // 3])
     out = tmp_path / "again.mid"
@@ -51,7 +51,7 @@ def test_a_log_that_was_cut_off(played: Path, tmp_path: Path) -> None:
 
 def test_a_difference_is_told(played: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A note that was another one then: which call, exit 1."""
-    log = played / session_log.LOG
+    log = played / take_log.LOG
     lines = log.read_text().splitlines(keepends=True)
     at = next(i for i, line in enumerate(lines) if '"out"' in line and '"91' in line)
     note = lines[at][lines[at].index('"91') + 1 :][:6]
@@ -91,7 +91,7 @@ def test_damage_is_named_in_one_line(
 ) -> None:
     """What is wrong, in which line of which file; exit 2."""
     assert callable(damage)
-    log = played / session_log.LOG
+    log = played / take_log.LOG
     log.write_text(damage(log.read_text()))
     assert main(["replay", str(played)]) == 2
     told = capsys.readouterr().err

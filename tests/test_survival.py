@@ -13,7 +13,7 @@ from pathlib import Path
 import mido
 import pytest
 
-from livebach.live import session_log, session_midi
+from livebach.live import take_log, take_midi
 from livebach.music.events import NoteOn
 from tests.support.midi_files import write_midi
 from tests.support.pieces import OPENINGS
@@ -30,16 +30,16 @@ DAEMON = """
 import os, sys, threading, time
 from pathlib import Path
 from livebach.system.clock import Clock
-from livebach.config import Config, Sampling, Time, to_dict
+from livebach.config import Config, SamplingSettings, TimeSettings, to_dict
 from livebach.live.daemon import Daemon
 from livebach.music.events import NoteOff, NoteOn, to_bytes
 from livebach.musician.musician import Musician
-from livebach.live.recorder import SessionRecorder
+from livebach.live.recorder import TakeRecorder
 from livebach.music.roll import ONSET
-from livebach.live.session_log import Header
+from livebach.live.take_log import Header
 from livebach.testing import FakePort, ScriptedEngine
 
-config, clock, synth = Config(time=Time(bpm=200), sampling=Sampling(seed=1)), Clock(), FakePort()
+config, clock, synth = Config(time=TimeSettings(bpm=200), sampling=SamplingSettings(seed=1)), Clock(), FakePort()
 start_s = clock.now()
 def say(*words):  # in one piece, as several threads speak
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
@@ -48,7 +48,7 @@ def warn(text):
 if len(sys.argv) > 3:
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
-recorder = SessionRecorder(Path(sys.argv[1]), Header(to_dict(config), 1, start_s, "default", "00"), warn)
+recorder = TakeRecorder(Path(sys.argv[1]), Header(to_dict(config), 1, start_s, "default", "00"), warn)
 daemon = Daemon(Musician(ScriptedEngine([{72: ONSET}]), config, 1, start_s), clock, synth, recorder=recorder)
 say("folder", recorder.folder)
 
@@ -79,10 +79,10 @@ def start(folder: Path, keys: int, limit: int | None = None) -> subprocess.Popen
 
 def check_kept(folder: Path, keys: list[int], out: Path) -> None:
     """The log begins with these keys, in order, and a MIDI file in which all notes end can be made of it."""
-    log = session_log.read(folder)
+    log = take_log.read(folder)
     heard = [call.event.velocity for call in log.calls if isinstance(call.event, NoteOn)]
     assert heard[: len(keys)] == [1 + number % 127 for number in keys]
-    you, own = mido.MidiFile(session_midi.write_midi(log, out)).tracks
+    you, own = mido.MidiFile(take_midi.write_midi(log, out)).tracks
     for track in (you, own):
         kinds = [message.type for message in track]
         assert kinds.count("note_on") == kinds.count("note_off")
@@ -115,7 +115,7 @@ def test_a_full_disk_stops_the_recording_and_not_the_music(tmp_path: Path) -> No
     assert out[-1].startswith("sent ")
     assert out[-1].endswith(" []")
     folder = Path(out[0].split(maxsplit=1)[1])
-    assert 0 < (folder / session_log.LOG).stat().st_size <= 6000
+    assert 0 < (folder / take_log.LOG).stat().st_size <= 6000
     check_kept(folder, list(range(10)), tmp_path / "out.mid")
 
 

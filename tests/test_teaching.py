@@ -94,7 +94,14 @@ def test_played_music_is_drawn_as_often_as_asked() -> None:
 def test_a_student_comes_to_say_what_its_teachers_say(tmp_path: Path) -> None:
     """On music that it has not seen, where it began far from them."""
     config = replace(
-        CONFIG, updates=60, rate=2e-2, dropout=0.0, forgotten=0.0, average=0.8, written=0.0, validate_every=60
+        CONFIG,
+        updates=60,
+        learning_rate=2e-2,
+        dropout=0.0,
+        input_dropout=0.0,
+        ema_decay=0.8,
+        label_weight=0.0,
+        validate_every=60,
     )
     taught = student(tmp_path, config)
     inputs = on_device(batch(99), torch.device("cpu"))
@@ -170,8 +177,8 @@ def main_generate(teacher: str, out: Path) -> int:
     [
         (["--played", "."], "--played needs a --teacher"),
         (["--teacher", "/nonexistent.safetensors"], "cannot be read"),
-        (["--set", "written=1.5"], "written must be 0..1, got 1.5"),
-        (["--set", "played=1"], "played must be 0..0.99, got 1"),
+        (["--set", "label_weight=1.5"], "written must be 0..1, got 1.5"),
+        (["--set", "synthetic_share=1"], "played must be 0..0.99, got 1"),
     ],
 )
 def test_bad_input(words: list[str], said: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from livebach.commands.replay import play_again
 from livebach.config import override, to_dict
 from livebach.controls import Command
-from livebach.live import session_log, session_midi
+from livebach.live import take_log, take_midi
 from livebach.live.daemon import Daemon
 from livebach.live.recorder import NoRecorder
-from livebach.live.session_log import Call, Header, Log
 from livebach.live.simulated_run import rehearse
+from livebach.live.take_log import Call, Header, Log
 from livebach.live.tempo_map import Stretch, TempoMap
 from livebach.music.events import NoteOff, NoteOn, to_bytes
 from livebach.music.grid import Mark
@@ -107,7 +107,7 @@ def taken(
     score: list[tuple[float, bytes]], until: float, *assignments: str, asked: dict[float, str] | None = None
 ) -> Log:
     """A take of 120 beats a minute, times in ticks; `asked` are commands and when they come."""
-    config = session_log.from_dict(header().config)
+    config = take_log.from_dict(header().config)
     for assignment in ("time.bpm=120", *assignments):
         config = override(config, assignment)
     clock, kept = ManualClock(0.0), Kept()
@@ -127,10 +127,10 @@ def taken(
 
 def midi(log: Log) -> mido.MidiFile:
     """Its MIDI file, as others read it; made of the log's own lines."""
-    lines = [session_log.header_line(log.header), *map(session_log.call_line, log.calls), ""]
-    again = session_log.read_text("\n".join(lines))
+    lines = [take_log.header_line(log.header), *map(take_log.call_line, log.calls), ""]
+    again = take_log.read_text("\n".join(lines))
     assert again.calls == log.calls
-    score = session_midi.Score(again.header, BytesIO(), BytesIO())
+    score = take_midi.Score(again.header, BytesIO(), BytesIO())
     for call in again.calls:
         score.add(call)
     return mido.MidiFile(file=BytesIO(score.midi()), charset="utf-8")

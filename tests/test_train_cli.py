@@ -66,11 +66,11 @@ def test_minutes_bound_a_run(data: Path, tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_from_starts_with_a_checkpoint(data: Path, tmp_path: Path) -> None:
-    """--from takes the weights and the shape of another run's checkpoint."""
+    """--init-from takes the weights and the shape of another run's checkpoint."""
     assert train(data, tmp_path / "a", "--updates", "2") == 0
     start = tmp_path / "a" / "checkpoint.safetensors"
     rest = [word for pair in SMALL_SETTINGS[10:] for word in ("--set", pair)]
-    command = ["train", "--data", str(data), "--out", str(tmp_path / "b"), "--from", str(start), "--updates", "1"]
+    command = ["train", "--data", str(data), "--out", str(tmp_path / "b"), "--init-from", str(start), "--updates", "1"]
     assert main([*command, *rest]) == 0
     assert checkpoint.load(tmp_path / "b" / "checkpoint.safetensors").spec == checkpoint.load(start).spec
 
@@ -82,7 +82,7 @@ def test_from_keeps_what_must_not_be_quoted(tmp_path: Path) -> None:
     assert train(tmp_path / "old", tmp_path / "a", "--updates", "1") == 0
     start, known = tmp_path / "a" / "checkpoint.safetensors", {}
     assert train(tmp_path / "new", tmp_path / "b", "--updates", "1") == 0
-    assert train(tmp_path / "new", tmp_path / "c", "--from", str(start), "--updates", "1") == 0
+    assert train(tmp_path / "new", tmp_path / "c", "--init-from", str(start), "--updates", "1") == 0
     assert train(tmp_path / "new", tmp_path / "c", "--resume", "--updates", "2") == 0
     for name in "abc":
         found = checkpoint.load(tmp_path / name / "checkpoint.safetensors")
@@ -121,10 +121,10 @@ def test_a_resumed_run_may_be_stopped_at_once(data: Path, tmp_path: Path) -> Non
 
 
 def test_from_may_grow(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """--set with --from makes the network larger; smaller is refused in one line."""
+    """--set with --init-from makes the network larger; smaller is refused in one line."""
     assert train(data, tmp_path / "a", "--updates", "1") == 0
     start = tmp_path / "a" / "checkpoint.safetensors"
-    command = ["train", "--data", str(data), "--out", str(tmp_path / "b"), "--from", str(start), "--updates", "1"]
+    command = ["train", "--data", str(data), "--out", str(tmp_path / "b"), "--init-from", str(start), "--updates", "1"]
     rest = [word for pair in SMALL_SETTINGS[10:] for word in ("--set", pair)]
     assert main([*command, *rest, "--set", "key_channels=9"]) == 0
     assert checkpoint.load(tmp_path / "b" / "checkpoint.safetensors").spec.key_channels == 9
@@ -140,7 +140,7 @@ def test_from_may_grow(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         (["--set", "chanels=3"], "chanels"),
         (["--set", "batch=many"], "batch must be int"),
         (["--set", "batch=0"], "batch must be 1..65536, got 0"),
-        (["--set", "rate=.nan"], "rate must be 0..1, got nan"),
+        (["--set", "learning_rate=.nan"], "learning_rate must be 0..1, got nan"),
         (["--updates", "-1"], "updates must be 1..1e+07, got -1"),
         (["--set", "time_dilations=[1,"], "--set time_dilations: not a value"),
         (["--set", "time_channels=9"], "mixing_heads must divide"),
@@ -148,7 +148,7 @@ def test_from_may_grow(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         (["--minutes", "0"], "--minutes"),
         (["--data", "/nonexistent"], "no such folder"),
         (["--resume"], "no saved run"),
-        (["--from", "/nonexistent.safetensors"], "cannot be read"),
+        (["--init-from", "/nonexistent.safetensors"], "cannot be read"),
     ],
 )
 def test_bad_input(words: list[str], said: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

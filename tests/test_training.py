@@ -86,7 +86,7 @@ def test_the_same_seed_is_the_same_run(tmp_path: Path) -> None:
 def test_it_learns(tmp_path: Path) -> None:
     """The validation falls, the best is kept, the log has a line for each validation."""
     shown: list[Progress] = []
-    learner = trainer(tmp_path, replace(CONFIG, updates=30, rate=2e-2, validate_every=10, average=0.8))
+    learner = trainer(tmp_path, replace(CONFIG, updates=30, learning_rate=2e-2, validate_every=10, ema_decay=0.8))
     before, calibrated = likelihood(learner.averaged, learner.held_out, learner.device), learner.validate()
     run(learner, shown.append)
     rows = [json.loads(line) for line in (tmp_path / LOG_FILE).read_text(encoding="utf-8").splitlines()]
@@ -123,7 +123,7 @@ def test_minutes_bound_a_run(tmp_path: Path) -> None:
 
 def test_the_rate_rises_then_falls() -> None:
     """Linearly in the warm-up, then by a cosine to nothing."""
-    config = TrainConfig(updates=100, warmup=10, rate=1.0)
+    config = TrainConfig(updates=100, warmup=10, learning_rate=1.0)
     rates = [config.rate_at(i) for i in range(101)]
     assert rates[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
     assert rates[10] == 1.0

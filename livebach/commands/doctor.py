@@ -23,7 +23,7 @@ from livebach.live.assembly import load_network
 from livebach.live.inbox import Inbox
 from livebach.midi.port_list import BackendReport, reports
 from livebach.midi.ports import InputPort, OutputPort
-from livebach.music.events import Control, Event, to_bytes
+from livebach.music.events import ControlChange, Event, to_bytes
 from livebach.music.grid import Grid
 from livebach.network.engine import Engine
 from livebach.network.reference import Player
@@ -152,7 +152,7 @@ def round_trips(output: Sender, answers: Answers, wait_s: float = PING_WAIT_S) -
     """How long each ping took to come back in; None for one that did not. Gives up when the first few are lost."""
     trips: list[float | None] = []
     for number in range(PINGS):
-        ping = Control(PING_CONTROLLER, number, PING_CHANNEL)
+        ping = ControlChange(PING_CONTROLLER, number, PING_CHANNEL)
         sent_s = perf_counter()
         output.send(ping)
         trips.append(_trip(answers, to_bytes(ping), sent_s, wait_s))

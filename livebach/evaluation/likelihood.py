@@ -18,11 +18,11 @@ from livebach.music.roll import HOLD, KEYS, OFF, ONSET, STATES, UNKNOWN, Frames
 from livebach.music.score_reader import Piece
 from livebach.music.texture import Texture, texture_track
 from livebach.network.engine import Engine, Place, State
-from livebach.network.sampling import Policy, log_likelihood, probabilities
+from livebach.network.sampling import SamplingParams, log_likelihood, probabilities
 
 Nats = NDArray[np.float64]
 NOTHING = np.full(KEYS, UNKNOWN, np.uint8)
-_PLAIN = Policy()
+_PLAIN = SamplingParams()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ CLOSE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class DisplayUpdate:
     """What there is to see after one turn of the loop: how things stand, and the MIDI keys that were struck in it."""
 
     state: str = "idle"
@@ -47,9 +47,9 @@ class Sight:
     ports: Sequence[tuple[str, bool]] = ()  # nothing but that: their names, and whether they are connected
 
 
-def sight(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> Sight:
+def sight(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> DisplayUpdate:
     """Put a turn of the loop into a sight; of what was sent, the notes (and not the clicks)."""
-    return Sight(
+    return DisplayUpdate(
         **{name: getattr(status, name) for name in _SHARED},
         player_struck=[event.key for event in heard if isinstance(event, NoteOn)],
         own_struck=[event.key for event in sent if isinstance(event, NoteOn) and event.key in status.own_keys],
@@ -67,7 +67,7 @@ def key_name(key: int) -> str:
 class Sink(Protocol):
     """Something that shows sights; may be slow."""
 
-    def show(self, seen: Sight) -> None:
+    def show(self, seen: DisplayUpdate) -> None:
         """Show one."""
 
     def close(self) -> None:
@@ -81,10 +81,10 @@ class Sink(Protocol):
 class Lines:
     """Sights to lines of text: one for each beat in which a player struck something, and one for each turn."""
 
-    last: Sight = field(default_factory=Sight)
+    last: DisplayUpdate = field(default_factory=DisplayUpdate)
     struck: dict[str, list[int]] = field(default_factory=lambda: {"you": [], "livebach": []})
 
-    def read(self, seen: Sight) -> list[str]:
+    def read(self, seen: DisplayUpdate) -> list[str]:
         """The lines that this sight completes. That ports came and went is said as a text."""
         if seen.ports:
             return []
@@ -122,7 +122,7 @@ class PlainSink:
         self._stream = stream
         self._lines = Lines()
 
-    def show(self, seen: Sight) -> None:
+    def show(self, seen: DisplayUpdate) -> None:
         """Write the lines that it completes."""
         self._write(self._lines.read(seen))
 
@@ -180,7 +180,7 @@ class ChildSink:
             "livebach.live.terminal_roll", stdin=subprocess.PIPE, text=True, encoding="utf-8"
         )
 
-    def show(self, seen: Sight) -> None:
+    def show(self, seen: DisplayUpdate) -> None:
         """Hand on one."""
         assert self._child.stdin is not None
         self._child.stdin.write(json.dumps(asdict(seen)) + "\n")
@@ -206,7 +206,7 @@ class Display:
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._queue: SimpleQueue[Sight | None] = SimpleQueue()
+        self._queue: SimpleQueue[DisplayUpdate | None] = SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="livebach-display", daemon=True)
         self._thread.start()
@@ -218,15 +218,15 @@ class Display:
 
     def say(self, text: str) -> None:
         """Show a text."""
-        self._queue.put(Sight(text=text))
+        self._queue.put(DisplayUpdate(text=text))
 
     def warn(self, text: str) -> None:
         """Show a text that asks for something to be done."""
-        self._queue.put(Sight(text=text, level="warning"))
+        self._queue.put(DisplayUpdate(text=text, level="warning"))
 
     def show_ports(self, ports: Sequence[tuple[str, bool]]) -> None:
         """Show which ports there are, and whether they are connected."""
-        self._queue.put(Sight(ports=ports))
+        self._queue.put(DisplayUpdate(ports=ports))
 
     def close(self) -> None:
         """Show what is left, as long as that takes no time; again does nothing."""

@@ -39,8 +39,8 @@ KEYS = {
     "V": Command("polyphony", "up"),
     "u": Command("register", "down"),
     "U": Command("register", "up"),
-    "x": Command("distance", "down"),
-    "X": Command("distance", "up"),
+    "x": Command("register_margin", "down"),
+    "X": Command("register_margin", "up"),
 }
 HELP = (
     "Keys: space it plays, f finish, m mute, h hold, b back a bar, r forget all, p panic, n next mode, t tap,"

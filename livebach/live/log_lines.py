@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TextIO
 
-from livebach.live.display import Lines, Sight
+from livebach.live.display import DisplayUpdate, Lines
 
 LEVELS = ("debug", "info", "warning")
 """Debug: what is played, beat by beat. Info: what was opened and saved. Warning: what somebody may have to mend."""
@@ -39,7 +39,7 @@ class LogSink:
         self._least = LEVELS.index(level)
         self._lines = Lines()
 
-    def show(self, seen: Sight) -> None:
+    def show(self, seen: DisplayUpdate) -> None:
         """Write the lines that it completes."""
         if seen.text:
             self._write("debug", self._lines.close())

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 from livebach.config import Config
 from livebach.controls import Command, Controls
 from livebach.errors import UserError
-from livebach.live import assembly, session_log
+from livebach.live import assembly, take_log
 from livebach.live.daemon import Watch
 from livebach.live.inbox import Task
 from livebach.music.events import Event
-from livebach.musician.memory import Network, Past, Told
+from livebach.musician.memory import History, HistoryView, Network
 from livebach.musician.status import Status
 
 LEFT = 1
@@ -39,10 +39,10 @@ class Loop(Protocol):
     def tell(self, text: str) -> None:
         """Say something to the person."""
 
-    def told(self) -> Told:
+    def told(self) -> HistoryView:
         """What the network was told so far; for the loop's thread only."""
 
-    def exchange(self, network: Network, past: Past, swap: session_log.Swap) -> bool:
+    def exchange(self, network: Network, past: History, swap: take_log.Swap) -> bool:
         """Play on with another network, if there is time now and it knows the same; for the loop's thread only."""
 
 
@@ -56,7 +56,7 @@ class Swapper:
     def __init__(self, network: assembly.Loaded, config: Config) -> None:
         self._plays = network.name, network.sha256
         self._fast, self._per_quarter = config.engine.fast, network.engine.spec.steps_per_quarter
-        self._watches = config.engine.watch
+        self._watches = config.engine.reload_on_change
         self._controls = Controls({"swap": config.control.swap})
         self._wanted: SimpleQueue[str | None] = SimpleQueue()
         self._closed = Flag()
@@ -124,13 +124,13 @@ class Swapper:
         new = self._loaded(name or self._plays[0])
         if (new.name, new.sha256) == self._plays:
             return f"{new.name}: this very network plays already"
-        told: Told | None = self._by_loop(loop, loop.told)
-        past: Past | None = None
-        swap = session_log.Swap(new.name, new.sha256, 0)
+        told: HistoryView | None = self._by_loop(loop, loop.told)
+        past: History | None = None
+        swap = take_log.Swap(new.name, new.sha256, 0)
         while told is not None:
             if past is None or not past.catch_up(told):
-                past = Past(new.engine, told.first)
-                swap = session_log.Swap(new.name, new.sha256, told.first)
+                past = History(new.engine, told.first)
+                swap = take_log.Swap(new.name, new.sha256, told.first)
                 past.catch_up(told)
             told = self._by_loop(loop, _exchange(loop, new.engine, past, swap))
             self._closed.wait(0 if told is None else PAUSE_S)
@@ -175,10 +175,10 @@ def watching(watch: Watch, swapper: Swapper) -> Watch:
     return both
 
 
-def _exchange(loop: Loop, network: Network, past: Past, swap: session_log.Swap) -> Callable[[], Told | None]:
+def _exchange(loop: Loop, network: Network, past: History, swap: take_log.Swap) -> Callable[[], HistoryView | None]:
     """The loop's part: None where it is done, else what the network has been told by now."""
 
-    def task() -> Told | None:
+    def task() -> HistoryView | None:
         told = loop.told()
         left = told.first + len(told.pushed) - past.count
         done = 0 <= left <= LEFT and loop.exchange(network, past, swap)

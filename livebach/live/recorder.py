@@ -18,8 +18,8 @@ from typing import Protocol
 
 from livebach.errors import UserError
 from livebach.files import write_new
-from livebach.live import session_log, session_midi
-from livebach.live.session_log import Call, Header
+from livebach.live import take_log, take_midi
+from livebach.live.take_log import Call, Header
 
 FLUSH_S = 0.2
 MAX_WAITING = 200_000
@@ -74,16 +74,16 @@ def new_folder(parent: Path, when: datetime) -> Path:
     raise FileExistsError(f"{parent / stem}: ten thousand of that name")
 
 
-class SessionRecorder:
+class TakeRecorder:
     """Keeps a take in a folder of its own; OSError where that cannot be made."""
 
     def __init__(self, parent: Path, header: Header, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self.folder = new_folder(parent, datetime.now())
-        self._file = (self.folder / session_log.LOG).open("x", encoding="utf-8", newline="\n")
-        self._put([session_log.header_line(header)])
+        self._file = (self.folder / take_log.LOG).open("x", encoding="utf-8", newline="\n")
+        self._put([take_log.header_line(header)])
         self._tracks = [tempfile.TemporaryFile(dir=self.folder) for _ in range(2)]  # noqa: SIM115 - closed by `close`
-        self._score = session_midi.Score(header, *self._tracks)
+        self._score = take_midi.Score(header, *self._tracks)
         self._queue: SimpleQueue[Call | str | None] = SimpleQueue()
         self._closing = threading.Event()
         self._stopped = False
@@ -96,7 +96,7 @@ class SessionRecorder:
 
     def remark(self, text: str, now_s: float) -> None:
         """Keep a line for people."""
-        self._enqueue(session_log.remark_line(text, now_s))
+        self._enqueue(take_log.remark_line(text, now_s))
 
     def close(self) -> Path | None:
         """Write what is left and the MIDI file; the folder. A second call does nothing more."""
@@ -110,7 +110,7 @@ class SessionRecorder:
 
     def _write_midi(self) -> None:
         try:
-            write_new(self.folder / session_log.MIDI, self._score.midi())
+            write_new(self.folder / take_log.MIDI, self._score.midi())
         except (UserError, OSError) as error:
             self._warn(f"no MIDI file was made of the take: {error}")
 
@@ -147,7 +147,7 @@ class SessionRecorder:
 
     def _write(self, entries: Sequence[Call | str]) -> None:
         try:
-            self._put([entry if isinstance(entry, str) else session_log.call_line(entry) for entry in entries])
+            self._put([entry if isinstance(entry, str) else take_log.call_line(entry) for entry in entries])
             for entry in entries:
                 if isinstance(entry, Call):
                     self._score.add(entry)
@@ -169,9 +169,9 @@ def open_recorder(save: bool, parent: Path, header: Header, warn: Callable[[str]
     if not save:
         return NoRecorder()
     try:
-        return SessionRecorder(parent, header, warn)
+        return TakeRecorder(parent, header, warn)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             warn(f"this take is not recorded: {parent}: {error.strerror}")
             return NoRecorder()
-        raise UserError(f"session.folder: {parent}: cannot be written: {error.strerror}") from None
+        raise UserError(f"take.folder: {parent}: cannot be written: {error.strerror}") from None

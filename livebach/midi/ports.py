@@ -15,7 +15,7 @@ from typing import Self
 from livebach.midi.active_notes import ActiveNotes, is_channel_message, is_note_off
 from livebach.midi.backends import Backend, Connection, OutputConnection, open_backends
 from livebach.midi.port_names import CLIENT, VIRTUAL, PortError, find_port, unnumbered
-from livebach.music.events import CHANNELS, MAX_DATA, Control, Event, NoteOff, to_bytes
+from livebach.music.events import CHANNELS, MAX_DATA, ControlChange, Event, NoteOff, to_bytes
 
 __all__ = [
     "InputPort",
@@ -291,7 +291,7 @@ class OutputPort(Port):
         self.release()
         for channel in range(CHANNELS):
             for controller, value in _PANIC:
-                self.send(Control(controller, value, channel))
+                self.send(ControlChange(controller, value, channel))
 
     def twin(self) -> OutputPort:
         """Open a second connection to the same port, for another thread; where that cannot be, return this one."""

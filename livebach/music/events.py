@@ -54,7 +54,7 @@ class NoteOff:
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class ControlChange:
     """A controller moves (pedal, wheel, panic)."""
 
     control: int
@@ -68,7 +68,7 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class ProgramChange:
     """A program (instrument) is chosen."""
 
     program: int
@@ -90,7 +90,7 @@ class Realtime:
             raise ValueError(f"status must be a pulse, start, continue or stop of a MIDI clock, got {self.status!r}")
 
 
-Event = NoteOn | NoteOff | Control | Program | Realtime
+Event = NoteOn | NoteOff | ControlChange | ProgramChange | Realtime
 
 
 def from_bytes(data: bytes | list[int]) -> Event | None:
@@ -99,7 +99,7 @@ def from_bytes(data: bytes | list[int]) -> Event | None:
         return None
     kind, channel = data[0] & 0xF0, data[0] & 0x0F
     if kind == 0xC0 and len(data) == 2:
-        return Program(data[1], channel)
+        return ProgramChange(data[1], channel)
     if len(data) != 3:
         return None
     if kind == 0x90 and data[2] > 0:
@@ -107,7 +107,7 @@ def from_bytes(data: bytes | list[int]) -> Event | None:
     if kind in (0x80, 0x90):
         return NoteOff(data[1], data[2] if kind == 0x80 else 0, channel)
     if kind == 0xB0:
-        return Control(data[1], data[2], channel)
+        return ControlChange(data[1], data[2], channel)
     return None
 
 
@@ -118,9 +118,9 @@ def to_bytes(event: Event) -> bytes:
             return bytes((0x90 | channel, key, velocity))
         case NoteOff(key, velocity, channel):
             return bytes((0x80 | channel, key, velocity))
-        case Control(control, value, channel):
+        case ControlChange(control, value, channel):
             return bytes((0xB0 | channel, control, value))
-        case Program(program, channel):
+        case ProgramChange(program, channel):
             return bytes((0xC0 | channel, program))
         case Realtime(status):
             return bytes((status,))

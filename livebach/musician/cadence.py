@@ -12,7 +12,7 @@ import numpy as np
 from livebach.music.key import Key
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN, Frame
 from livebach.musician.texture_follower import OUTSIDE
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 
 LOWEST_BASS = 36 - LOW_KEY  # the last bass is in the octave above it
 FIFTH = 7
@@ -57,16 +57,16 @@ class Cadence:
         """Whether the last chord has been struck."""
         return tick > self.due and bool(sounding.any()) and not sounding[~self._triad].any()
 
-    def policy(self, policy: Policy, tick: int) -> Policy:
+    def params(self, params: SamplingParams, tick: int) -> SamplingParams:
         """How to sample this tick."""
-        bias = np.zeros(KEYS, np.float32) if policy.key_bias is None else policy.key_bias
+        bias = np.zeros(KEYS, np.float32) if params.key_bias is None else params.key_bias
         if tick >= self.due:
-            forbidden = ~self._triad if policy.forbidden is None else policy.forbidden | ~self._triad
-            return replace(policy, forbidden=forbidden)
+            forbidden = ~self._triad if params.forbidden is None else params.forbidden | ~self._triad
+            return replace(params, forbidden=forbidden)
         if tick >= self.due - self.beat_ticks:
             tones = self.key.degrees(FIFTH, 11, 2, 5)
-            return replace(policy, key_bias=bias + np.where(tones, OF_DOMINANT, NOT_OF_DOMINANT))
-        return replace(policy, key_bias=bias + np.where(self.key.scale, np.float32(0), OUTSIDE))
+            return replace(params, key_bias=bias + np.where(tones, OF_DOMINANT, NOT_OF_DOMINANT))
+        return replace(params, key_bias=bias + np.where(self.key.scale, np.float32(0), OUTSIDE))
 
     def completed(self, frame: Frame, tick: int, sounding: Frame) -> Frame:
         """The frame, and in the last chord, where the network left it bare, the notes nearest to what sounded."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from livebach.music.roll import KEYS, LOW_KEY, OFF, ONSET, Frame
 from livebach.music.texture import DENSITY_CENTRES, POLYPHONY_CENTRES, Texture
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 
 MEMORY_BARS = 2.0
 """Over how much of its own playing a rate is averaged."""
@@ -139,16 +139,16 @@ class Governor:
         self._register.value = self._own_register.value = None
         self._still_ticks = 0
 
-    def steer(self, policy: Policy, texture: Texture, register: int | None = None) -> Policy:
-        """The policy for the coming tick; `register` is the MIDI key that it is to play around, if any."""
-        onset_bias, hold_bias = policy.onset_bias + self._urge(), policy.hold_bias
+    def steer(self, params: SamplingParams, texture: Texture, register: int | None = None) -> SamplingParams:
+        """The params for the coming tick; `register` is the MIDI key that it is to play around, if any."""
+        onset_bias, hold_bias = params.onset_bias + self._urge(), params.hold_bias
         if texture.density is not None:
             onset_bias += self._onsets.correction(DENSITY_CENTRES[texture.density])
         if texture.polyphony is not None:
             hold_bias += self._keys.correction(POLYPHONY_CENTRES[texture.polyphony])
         tilt = self._key_bias() if register is None else self._asked_bias(register)
-        key_bias = tilt if policy.key_bias is None else policy.key_bias + tilt
-        return replace(policy, onset_bias=onset_bias, hold_bias=hold_bias, key_bias=key_bias)
+        key_bias = tilt if params.key_bias is None else params.key_bias + tilt
+        return replace(params, onset_bias=onset_bias, hold_bias=hold_bias, key_bias=key_bias)
 
     def _key_bias(self) -> NDArray[np.float32]:
         """[88], for ONSET: the compass, and a tilt back where the music lies far too low or too high."""

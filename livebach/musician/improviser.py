@@ -20,7 +20,7 @@ from livebach.music.texture import Texture
 from livebach.musician.governor import Governor
 from livebach.musician.memory import Memory
 from livebach.musician.vetoes import QuoteWatch, RepeatWatch, Watch, playable
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 
 MIDDLE_C = 39  # 0..87
 FIRST_URGE = 1.0
@@ -75,7 +75,9 @@ class Improviser:
     def _new_watches(self) -> tuple[Watch, ...]:
         return QuoteWatch(self._memory.quotes, self._longest_quote), RepeatWatch(self._bar_ticks)
 
-    def draw(self, given: Frame, policy: Policy, sounding: Frame, fallback: int | None, own: Frame = FREE) -> Frame:
+    def draw(
+        self, given: Frame, params: SamplingParams, sounding: Frame, fallback: int | None, own: Frame = FREE
+    ) -> Frame:
         """The network's own part of the coming frame. `sounding` is non-zero where its notes sound.
 
         `given` is what is known of the player's part, `own` what is decided of its own; the player's keys go first.
@@ -85,7 +87,7 @@ class Improviser:
         own = np.where((given == ONSET) | (given == HOLD), UNKNOWN, own)
         frame = np.zeros(KEYS, np.uint8)
         draw = partial(self._draw_once, given, own, uniforms, sounding)
-        for urged in self._urged(policy):
+        for urged in self._urged(params):
             frame = playable(draw, urged, self._watches)
             if (frame == ONSET).any():
                 break
@@ -95,30 +97,30 @@ class Improviser:
         return frame
 
     def _draw_once(
-        self, players: Frame, own: Frame, uniforms: NDArray[np.float64], sounding: Frame, policy: Policy
+        self, players: Frame, own: Frame, uniforms: NDArray[np.float64], sounding: Frame, params: SamplingParams
     ) -> Frame:
         given = np.where(own == UNKNOWN, players, own).astype(np.uint8)
-        frame = self._memory.draw(given, uniforms, policy)
+        frame = self._memory.draw(given, uniforms, params)
         # In its memory keys may be down that the player has let go since: those it can strike, but not hold.
         gone = (self._memory.last != OFF) & (sounding == OFF) & (given == UNKNOWN)
         if (gone & (frame == HOLD)).any():
             without = given.copy()
             without[gone & (frame == HOLD)] = OFF
-            frame = self._memory.draw(without, uniforms, policy)
+            frame = self._memory.draw(without, uniforms, params)
             frame[gone & (frame == HOLD)] = OFF
         frame[players != UNKNOWN] = OFF
         return np.where(own == UNKNOWN, frame, own).astype(np.uint8)
 
-    def _urged(self, policy: Policy) -> Iterator[Policy]:
+    def _urged(self, params: SamplingParams) -> Iterator[SamplingParams]:
         """How to draw, try after try."""
         if self._must_begin:
             for i in range(MOST_TRIES):
-                yield replace(policy, off_bias=policy.off_bias - LAST_URGE - URGE_STEP * i)
+                yield replace(params, off_bias=params.off_bias - LAST_URGE - URGE_STEP * i)
         elif not self.begun:
             urge = FIRST_URGE + (LAST_URGE - FIRST_URGE) * self._still_ticks / self._beat_ticks
-            yield replace(policy, off_bias=policy.off_bias - urge)
+            yield replace(params, off_bias=params.off_bias - urge)
         else:
-            yield self._governor.steer(policy, self.texture, self.register)
+            yield self._governor.steer(params, self.texture, self.register)
 
     @property
     def _must_begin(self) -> bool:

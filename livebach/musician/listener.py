@@ -18,7 +18,7 @@ from livebach.music.events import (
     MAX_DATA,
     PEDAL_DOWN,
     SUSTAIN,
-    Control,
+    ControlChange,
     Event,
     NoteOff,
     NoteOn,
@@ -66,7 +66,7 @@ class Listener:
                 return True
             case NoteOff(key, _, channel) if LOW_KEY <= key <= HIGH_KEY:
                 self._release(channel, key - LOW_KEY, now_s)
-            case Control(control, value, channel):
+            case ControlChange(control, value, channel):
                 self._control(control, value, channel, now_s)
         return False
 

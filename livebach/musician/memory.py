@@ -19,11 +19,11 @@ from livebach.music.grid import Place
 from livebach.music.roll import KEYS, Frame
 from livebach.music.texture import Texture
 from livebach.network.quotes import Quotes
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 
 BARS_APART = 4
 """Bars between two snapshots of the state: each is 1 MB, and a bar that is told again takes 10 ms."""
-Pushed = tuple[Frame, Place, Place, Texture, bool]
+HistoryEntry = tuple[Frame, Place, Place, Texture, bool]
 """What the network was told: a frame, its place, the next one's, the texture asked for, whether to learn from it."""
 
 
@@ -54,40 +54,40 @@ class Network(Protocol):
     ) -> None:
         """Remember a frame, and where the coming one stands; learn from it first where it is another's."""
 
-    def draw(self, state: Any, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
+    def draw(self, state: Any, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
         """Sample the coming frame; changes nothing that is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class HistoryView:
     """What a network was told, from the frame number `first` on, as far as that is kept."""
 
     first: int
-    pushed: tuple[Pushed, ...]
+    pushed: tuple[HistoryEntry, ...]
 
 
-class Past:
+class History:
     """What one network was told, from the frame number `first` on: its state, and the way back."""
 
     def __init__(self, network: Network, first: int = 0) -> None:
         self._network = network
         self._state = network.new_state()
-        self._pushed: deque[Pushed] = deque()  # since the oldest snapshot
+        self._pushed: deque[HistoryEntry] = deque()  # since the oldest snapshot
         self._snapshots: deque[tuple[int, Any]] = deque()  # how many frames had been pushed, the state then
         self.first = first
         self.count = first
 
     @property
-    def told(self) -> Told:
+    def told(self) -> HistoryView:
         """What is kept of what it was told."""
-        return Told(self.count - len(self._pushed), tuple(self._pushed))
+        return HistoryView(self.count - len(self._pushed), tuple(self._pushed))
 
     @property
     def newest(self) -> Frame:
         """The last frame that it was told."""
         return self._pushed[-1][0] if self._pushed else np.zeros(KEYS, np.uint8)
 
-    def catch_up(self, told: Told) -> bool:
+    def catch_up(self, told: HistoryView) -> bool:
         """Take what another was told since; False where that other has forgotten something since, or gone back."""
         since = self.first - told.first
         mine, theirs = self.told, told.pushed[since:]
@@ -99,7 +99,7 @@ class Past:
             self.push(pushed)
         return True
 
-    def push(self, pushed: Pushed) -> None:
+    def push(self, pushed: HistoryEntry) -> None:
         """Tell it one frame more."""
         if not self._snapshots or self.count % (BARS_APART * pushed[1][2]) == 0:
             self._snap()
@@ -134,9 +134,9 @@ class Past:
         for i in range(first, len(self._pushed)):
             self._network.push(self._state, *self._pushed[i])
 
-    def draw(self, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
+    def draw(self, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
         """A sample of the coming frame, the caller's to change."""
-        return self._network.draw(self._state, given, uniforms, policy).copy()
+        return self._network.draw(self._state, given, uniforms, params).copy()
 
 
 class Memory:
@@ -145,7 +145,7 @@ class Memory:
     def __init__(self, network: Network, adapts: bool = True) -> None:
         self._network = network
         self._adapts = adapts  # whether the network learns from the frames that are the player's alone
-        self._past = Past(network)
+        self._past = History(network)
         self._waiting: list[tuple[Frame, Place, bool]] = []
         self._rests = 0
         self._blank = True
@@ -191,13 +191,13 @@ class Memory:
 
     def forget(self) -> None:
         """Begin as if nothing had been played."""
-        self._past = Past(self._network)
+        self._past = History(self._network)
         self._waiting.clear()
         self._rests, self._blank = 0, True
         self.last = self._past.newest
 
     @property
-    def told(self) -> Told:
+    def told(self) -> HistoryView:
         """What is kept of what the network was told."""
         return self._past.told
 
@@ -206,13 +206,13 @@ class Memory:
         """What the network must not quote at length."""
         return self._network.quotes
 
-    def exchange(self, network: Network, past: Past) -> bool:
+    def exchange(self, network: Network, past: History) -> bool:
         """Go on with another network, which was told the same; False, and nothing changed, where it was not."""
         if not past.catch_up(self.told):
             return False
         self._network, self._past = network, past
         return True
 
-    def draw(self, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
+    def draw(self, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
         """A sample of the coming frame, the caller's to change."""
-        return self._past.draw(given, uniforms, policy)
+        return self._past.draw(given, uniforms, params)

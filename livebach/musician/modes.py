@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from livebach.music.roll import KEYS, OFF, ONSET, UNKNOWN, Frame
 from livebach.music.texture import Texture
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from livebach.config import Config
@@ -30,7 +30,7 @@ TRITONE = np.float32(-0.2)
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class TurnContext:
     """What a mode may know when it decides about a tick."""
 
     on_beat: bool
@@ -53,21 +53,21 @@ class Mode:
     def __init__(self, settings: Config) -> None:
         self._settings = settings
 
-    def plays(self, scene: Scene) -> bool:
+    def plays(self, scene: TurnContext) -> bool:
         """Whether the network plays on this tick; asked half a tick before it."""
         return False
 
-    def given(self, scene: Scene) -> Frame:
+    def given(self, scene: TurnContext) -> Frame:
         """What is given of the coming frame: states, or UNKNOWN where the network is free."""
         return np.full(KEYS, UNKNOWN, np.uint8)
 
-    def own(self, scene: Scene) -> Frame:
+    def own(self, scene: TurnContext) -> Frame:
         """What is decided of the network's own part of the coming frame: states, or UNKNOWN where it is free."""
         return np.full(KEYS, UNKNOWN, np.uint8)
 
-    def policy(self, policy: Policy, scene: Scene) -> Policy:
+    def params(self, params: SamplingParams, scene: TurnContext) -> SamplingParams:
         """How to sample this tick."""
-        return policy
+        return params
 
     def texture(self, followed: Texture) -> Texture:
         """How busy and full it is to be, where turning to the player's own texture would say `followed`."""
@@ -82,7 +82,7 @@ class Continue(Mode):
 
     yields = True
 
-    def plays(self, scene: Scene) -> bool:
+    def plays(self, scene: TurnContext) -> bool:
         """From the first beat after the silence on, until it yields."""
         if scene.playing:
             return True
@@ -99,17 +99,17 @@ class Duet(Mode):
     together: the more the player strikes, the less is left to the network.
     """
 
-    def plays(self, scene: Scene) -> bool:
+    def plays(self, scene: TurnContext) -> bool:
         """From the player's first note on."""
         return scene.heard or scene.asked
 
-    def given(self, scene: Scene) -> Frame:
+    def given(self, scene: TurnContext) -> Frame:
         """The player's keys, and OFF around them; what the network itself still sounds there may end by itself."""
         given = np.full(KEYS, UNKNOWN, np.uint8)
         given[self._register(scene) & (scene.sounding == OFF)] = OFF
         return np.where(scene.player == OFF, given, scene.player).astype(np.uint8)
 
-    def own(self, scene: Scene) -> Frame:
+    def own(self, scene: TurnContext) -> Frame:
         """On a beat, what lies a semitone below a key that the player strikes, in any octave, is let go."""
         own = super().own(scene)
         if scene.on_beat:
@@ -117,24 +117,24 @@ class Duet(Mode):
             own[(scene.sounding != OFF) & np.isin((np.arange(KEYS) + 1) % OCTAVE, struck)] = OFF
         return own
 
-    def policy(self, policy: Policy, scene: Scene) -> Policy:
+    def params(self, params: SamplingParams, scene: TurnContext) -> SamplingParams:
         """Strike nothing in the player's register, and on a beat seldom what clashes with a key of the player's."""
-        bias = np.zeros(KEYS, np.float32) if policy.key_bias is None else policy.key_bias
+        bias = np.zeros(KEYS, np.float32) if params.key_bias is None else params.key_bias
         if scene.on_beat:
             for semitones, less in ((1, SEMITONE), (6, TRITONE)):
                 bias = bias + np.where(_apart(scene.player, semitones), less, np.float32(0))
-        return replace(policy, forbidden=self._register(scene), key_bias=bias)
+        return replace(params, forbidden=self._register(scene), key_bias=bias)
 
     def texture(self, followed: Texture) -> Texture:
         """What is set, of both together."""
         following = self._settings.sampling.density == "follow"
         return replace(followed, density=TOGETHER.density) if following else followed
 
-    def _register(self, scene: Scene) -> NDArray[np.bool_]:
+    def _register(self, scene: TurnContext) -> NDArray[np.bool_]:
         register = np.zeros(KEYS, np.bool_)
         keys = np.flatnonzero(np.any([scene.player, *scene.recent], axis=0))
         if len(keys):
-            distance = self._settings.turns.distance
+            distance = self._settings.turns.register_margin
             register[max(0, keys[0] - distance) : keys[-1] + distance + 1] = True
         return register
 
@@ -148,7 +148,7 @@ def _apart(frame: Frame, semitones: int) -> NDArray[np.bool_]:
 class Accompany(Duet):
     """Like a duet, but silent when the player is."""
 
-    def plays(self, scene: Scene) -> bool:
+    def plays(self, scene: TurnContext) -> bool:
         """Until the player has been silent for a while."""
         return scene.asked or (scene.heard and scene.silent_ticks < self._settings.turns.silence_ticks)
 

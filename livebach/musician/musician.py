@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from livebach.config import Config, ConfigError, override
 from livebach.controls import DIALS, Command, Controls, takes
-from livebach.music.events import ALL_NOTES_OFF, ALL_SOUND_OFF, CHANNELS, SUSTAIN, Control, Event
+from livebach.music.events import ALL_NOTES_OFF, ALL_SOUND_OFF, CHANNELS, SUSTAIN, ControlChange, Event
 from livebach.music.grid import Grid
 from livebach.musician.beat_grid import BeatGrid
 from livebach.musician.clock_follower import PULSES, ClockFollower, Transport
@@ -190,7 +190,7 @@ class Musician(Performer):
         """Go on by this grid, and with all that is a part of a tick."""
         self._grid = grid
         self._set_pace(grid.tick_s)
-        self._spread.most_s = min(self._settings.sound.spread_ms / 1000, MOST_SPREAD * grid.tick_s)
+        self._spread.most_s = min(self._settings.sound.humanize_ms / 1000, MOST_SPREAD * grid.tick_s)
 
     def _change_turns(self, now_s: float) -> list[Event]:
         """Another mode begins with its own decision, from the next tick on; what sounds and goes on is not cut."""
@@ -248,7 +248,10 @@ class Musician(Performer):
         self._make_done()
         self._listener.release(now_s)
         quiet = [(SUSTAIN, 0), (ALL_NOTES_OFF, 0), (ALL_SOUND_OFF, 0)]
-        return [*out, *(Control(control, value, channel) for channel in range(CHANNELS) for control, value in quiet)]
+        return [
+            *out,
+            *(ControlChange(control, value, channel) for channel in range(CHANNELS) for control, value in quiet),
+        ]
 
 
 ACTS: dict[str, Callable[[Musician, str, float], list[Event]]] = {

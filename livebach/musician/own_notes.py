@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from livebach.music.events import ALL_NOTES_OFF, ALL_SOUND_OFF, MAX_DATA, Control, Event, NoteOff, NoteOn, Realtime
+from livebach.music.events import (
+    ALL_NOTES_OFF,
+    ALL_SOUND_OFF,
+    MAX_DATA,
+    ControlChange,
+    Event,
+    NoteOff,
+    NoteOn,
+    Realtime,
+)
 from livebach.music.roll import HIGH_KEY, HOLD, KEYS, LOW_KEY, ONSET, Frame
 
 
@@ -59,7 +68,7 @@ class Voice:
                 self._sounding.discard(key - LOW_KEY)
             case NoteOff(key):
                 return self._give_back({key - LOW_KEY})
-            case Control(control) if control == ALL_SOUND_OFF or ALL_NOTES_OFF <= control <= MAX_DATA:
+            case ControlChange(control) if control == ALL_SOUND_OFF or ALL_NOTES_OFF <= control <= MAX_DATA:
                 return self._give_back(set(self._taken))
         return []
 

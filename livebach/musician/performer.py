@@ -23,13 +23,13 @@ from livebach.musician.cadence import Cadence
 from livebach.musician.expression import velocity
 from livebach.musician.improviser import Improviser
 from livebach.musician.listener import Listener
-from livebach.musician.memory import Memory, Network, Past, Told
+from livebach.musician.memory import History, HistoryView, Memory, Network
 from livebach.musician.metronome import Click
-from livebach.musician.modes import Scene, mode_of
+from livebach.musician.modes import TurnContext, mode_of
 from livebach.musician.own_notes import Voice
 from livebach.musician.status import Status
 from livebach.musician.texture_follower import KeyLock, TextureFollower
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from livebach.config import Config
@@ -135,11 +135,11 @@ class Performer:
                 out += self._sound(now_s)
         return out
 
-    def told(self) -> Told:
+    def told(self) -> HistoryView:
         """What the network was told, as far as that is kept."""
         return self._memory.told
 
-    def exchange(self, network: Network, past: Past) -> bool:
+    def exchange(self, network: Network, past: History) -> bool:
         """Play on with another network, which was told the same; False, and nothing changed, where it was not."""
         if not self._memory.exchange(network, past):
             return False
@@ -204,7 +204,7 @@ class Performer:
 
         The onsets of people who play together are 30 to 50 ms apart (Rasch, Acustica 43, 1979).
         """
-        return 0.0 if self._mode.yields else min(self._settings.turns.behind_ms / 1000, MOST_BEHIND * self._grid.tick_s)
+        return 0.0 if self._mode.yields else min(self._settings.turns.delay_ms / 1000, MOST_BEHIND * self._grid.tick_s)
 
     @property
     def _sound_s(self) -> float:
@@ -220,8 +220,8 @@ class Performer:
         """Whether it is no use sounding the open tick any more."""
         return now_s > self._grid.close_s(self._tick) - self._early_s
 
-    def _scene(self) -> Scene:
-        return Scene(
+    def _scene(self) -> TurnContext:
+        return TurnContext(
             on_beat=self._grid.on_beat(self._tick),
             playing=self._playing,
             asked=self._asked or self._cadence is not None,
@@ -236,20 +236,20 @@ class Performer:
     def _draw(self) -> list[Event]:
         """Choose the open tick's frame. Where notes end before the tick that ends them, that is now."""
         scene, sampling = self._scene(), self._settings.sampling
-        policy = Policy(temperature=sampling.temperature, min_p=sampling.min_p, key_bias=self._lock.bias)
-        policy, given = self._mode.policy(policy, scene), self._mode.given(scene)
+        params = SamplingParams(temperature=sampling.temperature, min_p=sampling.min_p, key_bias=self._lock.bias)
+        params, given = self._mode.params(params, scene), self._mode.given(scene)
         if self._holding:
             self._drawn = scene.sounding
         elif self._cadence is None:
             own = self._mode.own(scene)
-            self._drawn = self._improviser.draw(given, policy, scene.sounding, self._last_key, own)
+            self._drawn = self._improviser.draw(given, params, scene.sounding, self._last_key, own)
         else:
-            self._drawn = self._draw_cadence(self._cadence, given, policy, scene.sounding)
+            self._drawn = self._draw_cadence(self._cadence, given, params, scene.sounding)
         return self._voice.release_all_but(self._drawn) if self._gap_s else []
 
-    def _draw_cadence(self, cadence: Cadence, given: Frame, policy: Policy, sounding: Frame) -> Frame:
-        own, policy = cadence.given(self._tick, sounding), cadence.policy(policy, self._tick)
-        frame = self._improviser.draw(given, policy, sounding, self._last_key, own)
+    def _draw_cadence(self, cadence: Cadence, given: Frame, params: SamplingParams, sounding: Frame) -> Frame:
+        own, params = cadence.given(self._tick, sounding), cadence.params(params, self._tick)
+        frame = self._improviser.draw(given, params, sounding, self._last_key, own)
         return cadence.completed(frame, self._tick, sounding)
 
     def _sound(self, now_s: float) -> list[Event]:

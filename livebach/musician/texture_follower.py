@@ -113,6 +113,6 @@ class KeyLock:
 
     @property
     def bias(self) -> NDArray[np.float32] | None:
-        """For `Policy.key_bias`: float32[88]."""
+        """For `SamplingParams.key_bias`: float32[88]."""
         key = self.key
         return None if key is None else np.where(key.scale, np.float32(0), OUTSIDE).astype(np.float32)

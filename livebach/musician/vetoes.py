@@ -18,7 +18,7 @@ from livebach.network.quotes import (
     run_hash,
     step_number,
 )
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 
 MOST_AT_ONCE = 8
 """Keys struck on one tick. Bach's fullest chords have as many; what strikes more is an accident of the biases."""
@@ -40,20 +40,20 @@ class Watch(Protocol):
         """The key that it must not strike, if this is to be its part of the coming tick; None: it may be."""
 
 
-def playable(draw: Callable[[Policy], Frame], policy: Policy, watches: Sequence[Watch]) -> Frame:
+def playable(draw: Callable[[SamplingParams], Frame], params: SamplingParams, watches: Sequence[Watch]) -> Frame:
     """A frame that hands can strike, and that no watch objects to: else it is drawn again, under more rules.
 
     Where it has too many onsets they are made rarer; a key that a watch names is not struck.
     """
-    frame = draw(policy)
+    frame = draw(params)
     for _ in range(MOST_REDRAWS):
         if (frame == ONSET).sum() > MOST_AT_ONCE:
-            policy = replace(policy, onset_bias=policy.onset_bias - SOFTER)
+            params = replace(params, onset_bias=params.onset_bias - SOFTER)
         elif (key := _objection(watches, frame)) is not None:
-            policy = replace(policy, forbidden=_with(policy.forbidden, key))
+            params = replace(params, forbidden=_with(params.forbidden, key))
         else:
             break
-        frame = draw(policy)
+        frame = draw(params)
     return frame
 
 

@@ -17,7 +17,7 @@ from numba import njit
 from livebach.music.roll import HOLD, KEYS, OFF, ONSET, STATES, UNKNOWN, Frame
 from livebach.network.checkpoint import Checkpoint
 from livebach.network.engine import Array, Engine, KeyStack
-from livebach.network.sampling import Lottery, Policy
+from livebach.network.sampling import PreparedDraw, SamplingParams
 from livebach.network.spec import NetworkSpec
 
 ABREAST = 4
@@ -76,7 +76,7 @@ def _product(x: Array, weights: Array, bias: Array, out: Array, inputs: Width, w
 
 @_compiled
 def _state(logits: Array, added: Any, mark: float, temperature: float, min_p: float) -> int:
-    """What `Lottery.states` says of one key: three logits, what is added to them, its number in [0, 1)."""
+    """What `PreparedDraw.states` says of one key: three logits, what is added to them, its number in [0, 1)."""
     off = (logits[OFF] + added[OFF]) / temperature
     onset = (logits[ONSET] + added[ONSET]) / temperature
     hold = (logits[HOLD] + added[HOLD]) / temperature
@@ -175,7 +175,7 @@ class FastKeys(KeyStack):
         self._arrays = inputs, np.zeros(STATES, np.float32), tuple(np.zeros(size, np.float32) for size in sizes)
         self._width: Width = (None,) * width
 
-    def draw(self, base: Array, lottery: Lottery, guess: Frame) -> Frame:
+    def draw(self, base: Array, lottery: PreparedDraw, guess: Frame) -> Frame:
         """The states that the lottery draws, each key knowing those below it; begins from `guess`, which is lost."""
         numbers = lottery.added, lottery.uniforms, float(lottery.temperature), float(lottery.min_p)
         _draw(base, self._tables, self._network, self._arrays, numbers, guess, self._width)
@@ -213,4 +213,4 @@ class FastEngine(Engine):
     def __init__(self, checkpoint: Checkpoint) -> None:
         """As the engine, and compile."""
         super().__init__(checkpoint)
-        self.draw(self._blank(), np.full(KEYS, UNKNOWN, np.uint8), np.zeros(KEYS), Policy())
+        self.draw(self._blank(), np.full(KEYS, UNKNOWN, np.uint8), np.zeros(KEYS), SamplingParams())

@@ -14,7 +14,7 @@ from livebach.music.roll import HOLD, KEYS, OFF, ONSET, STATES, UNKNOWN, Frame
 from livebach.music.texture import Texture
 from livebach.network.checkpoint import Checkpoint, weight_shapes
 from livebach.network.engine import Engine, Place
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
 
 REFERENCE = NetworkSpec(
@@ -105,7 +105,7 @@ class Player:
         self.engine = engine
         self.state = engine.new_state()
         self.tick = 0
-        self.policy, self.texture = Policy(min_p=0.02), Texture(4, 4)
+        self.params, self.texture = SamplingParams(min_p=0.02), Texture(4, 4)
         self._rng = np.random.Generator(np.random.PCG64(seed))
         self._melody = LOWEST_GIVEN
         self.coming()
@@ -122,7 +122,7 @@ class Player:
 
     def draw(self) -> Frame:
         """Sample the coming frame."""
-        return self.engine.draw(self.state, self.given, self.uniforms, self.policy)
+        return self.engine.draw(self.state, self.given, self.uniforms, self.params)
 
     def push(self, frame: Frame) -> None:
         """Remember it."""

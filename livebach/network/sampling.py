@@ -13,7 +13,7 @@ IMPOSSIBLE = np.float32(-1e9)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Policy:
+class SamplingParams:
     """How states are drawn from logits.
 
     `temperature` divides the logits of whether a key is struck and of whether it is held on. `min_p` drops states whose
@@ -44,19 +44,19 @@ def masked(logits: NDArray[np.float32], before: Frame) -> NDArray[np.float32]:
     return out
 
 
-def probabilities(logits: NDArray[np.float32], before: Frame, policy: Policy) -> NDArray[np.float64]:
+def probabilities(logits: NDArray[np.float32], before: Frame, params: SamplingParams) -> NDArray[np.float64]:
     """What is drawn from: float64 [88, 3], rows sum to 1."""
     scores = masked(logits, before).astype(np.float64)
-    scores[:, OFF] += policy.off_bias
-    scores[:, ONSET] += policy.onset_bias
-    scores[:, HOLD] += policy.hold_bias
-    if policy.key_bias is not None:
-        scores[:, ONSET] += policy.key_bias
-    if policy.forbidden is not None:
-        scores[policy.forbidden, ONSET] = IMPOSSIBLE
-    scores /= policy.temperature
+    scores[:, OFF] += params.off_bias
+    scores[:, ONSET] += params.onset_bias
+    scores[:, HOLD] += params.hold_bias
+    if params.key_bias is not None:
+        scores[:, ONSET] += params.key_bias
+    if params.forbidden is not None:
+        scores[params.forbidden, ONSET] = IMPOSSIBLE
+    scores /= params.temperature
     odds = np.exp(scores - scores.max(axis=1, keepdims=True))
-    odds[odds < policy.min_p] = 0.0  # the likeliest state's odds are 1
+    odds[odds < params.min_p] = 0.0  # the likeliest state's odds are 1
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
@@ -73,7 +73,7 @@ def with_given(states: Frame, given: Frame) -> Frame:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lottery:
+class PreparedDraw:
     """The draw of one frame made ready, for as many looks at the logits as it takes.
 
     Says what `probabilities`, `choose` and `with_given` say, with a third of the work; channels first.
@@ -90,20 +90,20 @@ class Lottery:
         before: Frame,
         given: Frame,
         uniforms: NDArray[np.float64],
-        policy: Policy,
+        params: SamplingParams,
         shift: NDArray[np.float32] | None = None,
-    ) -> Lottery:
+    ) -> PreparedDraw:
         """For the frame after `before`, with these keys given; `shift` [3, 88] is added to the logits."""
         added = np.zeros((STATES, KEYS)) if shift is None else shift.astype(np.float64)
-        added[OFF] += policy.off_bias
-        added[ONSET] += policy.onset_bias if policy.key_bias is None else policy.key_bias + policy.onset_bias
-        if policy.forbidden is not None:
-            added[ONSET, policy.forbidden] = IMPOSSIBLE
-        added[HOLD] = np.where(before == OFF, IMPOSSIBLE, added[HOLD] + policy.hold_bias)
+        added[OFF] += params.off_bias
+        added[ONSET] += params.onset_bias if params.key_bias is None else params.key_bias + params.onset_bias
+        if params.forbidden is not None:
+            added[ONSET, params.forbidden] = IMPOSSIBLE
+        added[HOLD] = np.where(before == OFF, IMPOSSIBLE, added[HOLD] + params.hold_bias)
         known = np.flatnonzero(given != UNKNOWN)
         added[:, known] = IMPOSSIBLE
         added[given[known], known] = 0
-        return cls(added, uniforms, policy.temperature, policy.min_p)
+        return cls(added, uniforms, params.temperature, params.min_p)
 
     def states(self, logits: NDArray[np.float32], first: int = 0) -> Frame:
         """Logits [3, n] of the keys from `first` up -> their states [n]."""

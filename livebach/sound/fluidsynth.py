@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from livebach.errors import UserError
-from livebach.music.events import Control, NoteOff, NoteOn, Program, from_bytes
+from livebach.music.events import ControlChange, NoteOff, NoteOn, ProgramChange, from_bytes
 
 FOLDERS = (
     "/usr/share/sounds/sf2",
@@ -114,9 +114,9 @@ class Synth:
                 self._command(f"noteon {channel} {key} {velocity}")
             case NoteOff(key, _, channel):
                 self._command(f"noteoff {channel} {key}")
-            case Control(control, value, channel):
+            case ControlChange(control, value, channel):
                 self._command(f"cc {channel} {control} {value}")
-            case Program(program, channel):
+            case ProgramChange(program, channel):
                 self._command(f"prog {channel} {program}")
 
     def close(self) -> None:

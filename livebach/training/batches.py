@@ -44,10 +44,10 @@ class Augment:
     """Share of crops of which some keys are given."""
     gap: float = 0.05
     """Share of crops with a stretch cut out, as after a wait."""
-    texture_dropped: float = 0.5
+    texture_dropout: float = 0.5
     texture_noise: float = 0.3
     """Share of crops whose texture is one level off."""
-    thinned: float = 0.0
+    onset_dropout: float = 0.0
     """Share of crops of which only what lies above, or below, some key is left; their texture is unknown."""
 
 
@@ -115,7 +115,7 @@ class Sampler:
         roll = np.concatenate([lead_in, legalise_after(lead_in, frames[ticks])])
         roll = transposed(roll, rng, self.augment.transpose)
         shades = self._texture(texture[ticks], rng)
-        if rng.random() < self.augment.thinned:
+        if rng.random() < self.augment.onset_dropout:
             roll = one_side(roll, rng)
             shades[:] = UNKNOWN_TEXTURE
         inputs, coming = roll[:-1], roll[1:]
@@ -159,9 +159,9 @@ class Sampler:
         if rng.random() < self.augment.texture_noise:
             levels = np.clip(levels + rng.integers(-1, 2, (1, 2)), 0, TEXTURE_LEVELS - 1).astype(np.int8)
         lot = rng.random()
-        if lot < self.augment.texture_dropped:
+        if lot < self.augment.texture_dropout:
             levels[:] = UNKNOWN_TEXTURE
-        elif lot < self.augment.texture_dropped + 0.2:
+        elif lot < self.augment.texture_dropout + 0.2:
             levels[:, int(rng.integers(2))] = UNKNOWN_TEXTURE
         return levels
 

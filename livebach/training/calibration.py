@@ -38,7 +38,7 @@ class Calibration:
         model.to_logits.bias.mul_(self.scale).add_(self.offset)
 
 
-class Evidence:
+class CalibrationData:
     """Logits of a network, and what came: what a calibration is fitted to."""
 
     def __init__(self) -> None:

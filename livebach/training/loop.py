@@ -114,11 +114,13 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.model = TwoAxisWaveNet(spec).to(self.device)
         self._parallel = self.ranks.parallel(self.model)
-        self._noise = Noise(config.dropout, config.frame_dropout, config.forgotten)
-        self.average = AveragedModel(self.model, multi_avg_fn=averaging(config.average))
+        self._noise = Noise(config.dropout, config.frame_dropout, config.input_dropout)
+        self.average = AveragedModel(self.model, multi_avg_fn=averaging(config.ema_decay))
         self.averaged: TwoAxisWaveNet = cast(TwoAxisWaveNet, self.average.module)
-        self.optimizer = adamw(self.model, config.rate, config.weight_decay)
-        self.sampler = Sampler(corpus.splits["train"], config.crop, config.batch, config.augment, played, config.played)
+        self.optimizer = adamw(self.model, config.learning_rate, config.weight_decay)
+        self.sampler = Sampler(
+            corpus.splits["train"], config.crop, config.batch, config.augment, played, config.synthetic_share
+        )
         self._drawer = ThreadPoolExecutor(1)
         self._ahead: tuple[int, Future[Batch] | None] = 0, None
         self.held_out = corpus.splits["valid"]
@@ -167,7 +169,7 @@ class Trainer:
         """What is to be learnt of a batch; None where it is simply what is there."""
         if self.teachers is None:
             return None
-        written = torch.from_numpy(np.where(batch.played, 0.0, self.config.written).astype(np.float32))
+        written = torch.from_numpy(np.where(batch.played, 0.0, self.config.label_weight).astype(np.float32))
         return self._ask(*inputs, written.to(self.device))
 
     def step(self) -> float:

@@ -152,7 +152,7 @@ class Noise:
     dropout: float = 0.0
     frame_dropout: float = 0.0
     """Dropout of the stack that takes frames as vectors."""
-    forgotten: float = 0.0
+    input_dropout: float = 0.0
     """Keys down in the past that are hidden from the network, in each frame anew."""
 
 
@@ -196,7 +196,7 @@ class TwoAxisWaveNet(nn.Module):
         """What the past says: uint8 [B, T, 88], float [B, T, F] -> [B, T, 88, S], frame t for predicting t+1."""
         b, t, _ = frames.shape
         reach = self.spec.reach
-        heard = forget(frames, noise.forgotten)
+        heard = forget(frames, noise.input_dropout)
         present = torch.stack([heard == 1, heard == 2, heard <= 2], dim=-1).float()  # struck, held, a key is there
         windows = F.pad(present, (0, 0, reach, reach)).unfold(2, 2 * reach + 1, 1)  # [B, T, 88, 3, 25]
         x = self.embed(windows.reshape(b, t, self.keys, -1)) + self.place

@@ -26,22 +26,34 @@ LIMITS = {
     "updates": (1, 10_000_000),
     "batch": (1, 65_536),
     "crop": (1, 65_536),
-    "rate": (0, 1),
+    "learning_rate": (0, 1),
     "warmup": (0, 10_000_000),
     "weight_decay": (0, 10),
-    **dict.fromkeys(("dropout", "frame_dropout", "forgotten", "thinned"), (0, 0.95)),
-    "average": (0, 0.99999),
+    **dict.fromkeys(("dropout", "frame_dropout", "input_dropout", "onset_dropout"), (0, 0.95)),
+    "ema_decay": (0, 0.99999),
     "validate_every": (1, 10_000_000),
     "seed": (0, 2**32 - 1),
     "transpose": (0, 24),
-    **dict.fromkeys(("given", "gap", "texture_dropped", "texture_noise", "written"), (0, 1)),
-    "played": (0, 0.99),
+    **dict.fromkeys(("given", "gap", "texture_dropout", "texture_noise", "label_weight"), (0, 1)),
+    "synthetic_share": (0, 0.99),
 }
 """Of each number in `TrainConfig`."""
 
 
 class TrainingError(ValueError):
     """A run that cannot start or go on, in one line."""
+
+
+RENAMED = {
+    "rate": "learning_rate",
+    "average": "ema_decay",
+    "forgotten": "input_dropout",
+    "written": "label_weight",
+    "played": "synthetic_share",
+    "texture_dropped": "texture_dropout",
+    "thinned": "onset_dropout",
+}
+"""Former names of training settings, and today's names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +65,28 @@ class TrainConfig:
     """Crops of an update, of all processes together."""
     crop: int = 512
     """Frames of a crop."""
-    rate: float = 3e-3
+    learning_rate: float = 3e-3
     """Learning rate after `warmup` updates, falling to nothing by a cosine."""
     warmup: int = 100
     weight_decay: float = 0.1
     dropout: float = 0.3
     frame_dropout: float = 0.5
     """Dropout of the stack that takes frames as vectors, where there is one: it learns by heart sooner."""
-    forgotten: float = 0.05
+    input_dropout: float = 0.05
     """Share of the keys down in the past that are hidden from the network, in each frame anew."""
-    average: float = 0.998
+    ema_decay: float = 0.998
     """Decay of the exponential average of the weights, per update."""
     validate_every: int = 100
     seed: int = 1
     transpose: int = 6
     given: float = 0.35
     gap: float = 0.05
-    texture_dropped: float = 0.5
+    texture_dropout: float = 0.5
     texture_noise: float = 0.3
-    thinned: float = 0.0
-    written: float = 0.5
+    onset_dropout: float = 0.0
+    label_weight: float = 0.5
     """Where there are teachers: how much what is written counts; the rest is their word."""
-    played: float = 0.3
+    synthetic_share: float = 0.3
     """Share of crops that are of music which networks played, where there is any."""
     device: str = "auto"
     """cpu, cuda, mps, or auto: the best there is."""
@@ -84,8 +96,8 @@ class TrainConfig:
     @property
     def augment(self) -> Augment:
         """The part of it that varies crops."""
-        texture = self.texture_dropped, self.texture_noise
-        return Augment(self.transpose, self.given, self.gap, *texture, self.thinned)
+        texture = self.texture_dropout, self.texture_noise
+        return Augment(self.transpose, self.given, self.gap, *texture, self.onset_dropout)
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():
@@ -94,7 +106,7 @@ class TrainConfig:
 
     def rate_at(self, update: int) -> float:
         """The learning rate of an update, counted from 0."""
-        return self.rate * rising_and_falling(update, self.warmup, self.updates)
+        return self.learning_rate * rising_and_falling(update, self.warmup, self.updates)
 
 
 def rising_and_falling(update: int, warmup: int, updates: int) -> float:

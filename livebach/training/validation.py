@@ -11,7 +11,7 @@ from torch import Tensor
 from livebach.music.roll import KEYS, UNKNOWN
 from livebach.music.score_reader import Piece
 from livebach.training.batches import UNKNOWN_TEXTURE, Batch, before, condition_rows
-from livebach.training.calibration import MOST_FRAMES, Evidence
+from livebach.training.calibration import MOST_FRAMES, CalibrationData
 from livebach.training.distributed import Ranks
 from livebach.training.model import TwoAxisWaveNet
 
@@ -33,10 +33,10 @@ def whole_piece(piece: Piece) -> Batch:
 
 
 @torch.no_grad()
-def evidence(model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.device, ranks: Ranks) -> Evidence:
+def evidence(model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.device, ranks: Ranks) -> CalibrationData:
     """What a network says of whole pieces, for its calibration; this process's share of at most `MOST_FRAMES`."""
     model.eval()
-    found = Evidence()
+    found = CalibrationData()
     for piece in pieces[ranks.rank :: ranks.size]:
         if found.frames >= MOST_FRAMES // ranks.size:
             break

@@ -6,12 +6,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from livebach.config import Config, Sampling, Time
+from livebach.config import Config, SamplingSettings, TimeSettings
 from livebach.live.daemon import Daemon
-from livebach.live.session_log import Call
 from livebach.live.simulated_run import rehearse
+from livebach.live.take_log import Call
 from livebach.midi.ports import Thru
-from livebach.music.events import Control, Event, NoteOff, NoteOn, from_bytes, to_bytes
+from livebach.music.events import ControlChange, Event, NoteOff, NoteOn, from_bytes, to_bytes
 from livebach.music.roll import HOLD, ONSET
 from livebach.musician.musician import Musician
 from livebach.testing import FakePort, ManualClock, ScriptedEngine
@@ -19,7 +19,7 @@ from livebach.testing import FakePort, ManualClock, ScriptedEngine
 SCRIPT = [{72: ONSET}, {72: HOLD}, {76: ONSET}, {76: HOLD}]
 
 
-CONFIG = Config(time=Time(bpm=120), sampling=Sampling(seed=1))
+CONFIG = Config(time=TimeSettings(bpm=120), sampling=SamplingSettings(seed=1))
 
 
 TICK_S = 0.125
@@ -94,5 +94,5 @@ KEYS = st.one_of(st.integers(10, 24), st.integers(58, 64), st.integers(106, 110)
 PLAYED: st.SearchStrategy[Event] = st.one_of(
     st.builds(NoteOn, KEYS, st.integers(1, 127), st.integers(0, 2)),
     st.builds(NoteOff, KEYS, st.just(0), st.integers(0, 2)),
-    st.builds(Control, st.sampled_from([1, 64, 120, 123]), st.integers(0, 127), st.integers(0, 2)),
+    st.builds(ControlChange, st.sampled_from([1, 64, 120, 123]), st.integers(0, 127), st.integers(0, 2)),
 )

@@ -13,7 +13,7 @@ from livebach.music.events import Event, NoteOff, NoteOn
 from livebach.music.roll import HOLD, LOW_KEY, ONSET, Frame
 from livebach.music.texture import Texture
 from livebach.musician.musician import Musician
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 from livebach.testing import Script, ScriptedEngine, frame_of
 
 TICK = 0.125
@@ -99,8 +99,8 @@ def taken_over(script: Script = ONE_NOTE, *assignments: str) -> Take:
 def urged(least: float) -> Script:
     """A network that rests unless OFF is made rarer by so much."""
 
-    def script(number: int, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
-        return frame_of({72: ONSET} if -policy.off_bias >= least else {})
+    def script(number: int, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
+        return frame_of({72: ONSET} if -params.off_bias >= least else {})
 
     return script
 

@@ -6,13 +6,13 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from livebach.music.events import Control, Event, NoteOff, NoteOn, Program
+from livebach.music.events import ControlChange, Event, NoteOff, NoteOn, ProgramChange
 from livebach.music.roll import HOLD, OFF, ONSET, Frame
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 from tests.support.driven import START, TICK, Take
 
 
-def chance(number: int, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
+def chance(number: int, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
     """A network that plays anything."""
     return np.select([uniforms < 0.1, uniforms < 0.6], [ONSET, HOLD], OFF).astype(np.uint8)
 
@@ -23,8 +23,8 @@ KEY = st.sampled_from([20, 21, 60, 61, 62, 108, 109])
 EVENT = st.one_of(
     st.builds(NoteOn, KEY, st.integers(1, 127), st.integers(0, 2)),
     st.builds(NoteOff, KEY, st.just(0), st.integers(0, 2)),
-    st.builds(Control, st.sampled_from([1, 64, 120, 121, 123]), st.sampled_from([0, 127]), st.integers(0, 2)),
-    st.builds(Program, st.integers(0, 127), st.integers(0, 2)),
+    st.builds(ControlChange, st.sampled_from([1, 64, 120, 121, 123]), st.sampled_from([0, 127]), st.integers(0, 2)),
+    st.builds(ProgramChange, st.integers(0, 127), st.integers(0, 2)),
 )
 
 

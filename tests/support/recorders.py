@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from livebach.config import Config, to_dict, with_value
-from livebach.live.session_log import Call, Header
+from livebach.live.take_log import Call, Header
 
 
 class Kept:

@@ -36,8 +36,8 @@ CONFIG = TrainConfig(
     bf16=False,
     compile=False,
     dropout=0.2,
-    forgotten=0.1,
-    thinned=0.3,
+    input_dropout=0.1,
+    onset_dropout=0.3,
 )
 
 

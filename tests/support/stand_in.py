@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from livebach.live import assembly
 from livebach.music.roll import KEYS, ONSET, Frame
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 from livebach.testing import ScriptedEngine
 
 SHA256 = "5ca1e" * 13
 
 
-def by_chance(_tick: int, uniforms: NDArray[np.float64], _policy: Policy) -> Frame:
+def by_chance(_tick: int, uniforms: NDArray[np.float64], _params: SamplingParams) -> Frame:
     """One key in most ticks, which the draw decides: another seed is another melody."""
     frame = np.zeros(KEYS, np.uint8)
     if uniforms[0] < 0.8:

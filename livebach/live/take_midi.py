@@ -11,7 +11,7 @@ from typing import BinaryIO
 from livebach.config import from_dict
 from livebach.controls import Controls
 from livebach.files import write_new
-from livebach.live.session_log import (
+from livebach.live.take_log import (
     MOST_WAITING,
     SAME_US,
     Call,

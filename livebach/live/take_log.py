@@ -1,6 +1,6 @@
 """A saved take: what its log holds, line by line, and the MIDI file that can be made of it.
 
-`session.jsonl` is a header, then one line for each call of the musician, with exact times and what it answered, in the
+`take.jsonl` is a header, then one line for each call of the musician, with exact times and what it answered, in the
 order in which they happened; `replay` makes the same calls again. Knows no thread and no network.
 """
 
@@ -19,8 +19,8 @@ from livebach.files import read_bytes
 from livebach.music.events import Event, from_bytes, realtime, to_bytes
 from livebach.music.grid import Mark
 
-FORMAT = 1
-LOG, MIDI = "session.jsonl", "session.mid"
+FORMAT = 2
+LOG, MIDI = "take.jsonl", "take.mid"
 CALLS = ("feed", "advance", "command", "swap", "stop")
 MOST_S = 1e9
 """A clock that counts from the machine's start stays below this for thirty years."""
@@ -164,8 +164,10 @@ def _time(value: Any) -> float:
 
 def _header(text: str) -> Header:
     data = json.loads(text)
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise ValueError("not the log of a take, or one of another version of livebach")
+    if not isinstance(data, dict) or "format" not in data:
+        raise ValueError("not the log of a take")
+    if data["format"] != FORMAT:
+        raise ValueError(f"the take has format {data['format']!r}; this version of livebach reads format {FORMAT}")
     header = Header(**data)
     if from_dict(header.config).sampling.seed is None:
         raise ValueError("its settings have no seed")
