@@ -26,7 +26,7 @@ def configs(draw: st.DrawFn) -> cfg.Config:
     """Any settings that are allowed."""
     maybe = st.none()
     metre = Metre(draw(st.integers(1, 32)), draw(st.sampled_from([1, 2, 4, 8, 16, 32])))
-    midi = cfg.Midi(
+    midi = cfg.MidiSettings(
         input=draw(maybe | NAMES),
         output=draw(maybe | NAMES),
         api=draw(maybe | st.sampled_from(backend_names())),
@@ -36,9 +36,11 @@ def configs(draw: st.DrawFn) -> cfg.Config:
         program=draw(maybe | st.integers(1, 128)),
         latency_ms=draw(st.floats(0, 200)),
     )
-    time = cfg.Time(bpm=draw(st.floats(20, 400)), metre=metre, count_in_bars=draw(st.integers(0, 8)))
-    sampling = cfg.Sampling(min_p=draw(st.floats(0, 0.5)), density=draw(TEXTURE), seed=draw(maybe | st.integers(0, 99)))
-    sound = cfg.Sound(velocity=draw(st.just("follow") | st.integers(1, 127)))
+    time = cfg.TimeSettings(bpm=draw(st.floats(20, 400)), metre=metre, count_in_bars=draw(st.integers(0, 8)))
+    sampling = cfg.SamplingSettings(
+        min_p=draw(st.floats(0, 0.5)), density=draw(TEXTURE), seed=draw(maybe | st.integers(0, 99))
+    )
+    sound = cfg.SoundSettings(velocity=draw(st.just("follow") | st.integers(1, 127)))
     return cfg.Config(midi=midi, time=time, sampling=sampling, sound=sound)
 
 
@@ -167,8 +169,8 @@ def test_file_then_overrides(tmp_path: Path) -> None:
     path = tmp_path / "my.yaml"
     path.write_text("time:\n  bpm: 60\nsound:\n", "utf-8")
     config = cfg.load(path, ["time.metre=3/4", "time.bpm=61"])
-    assert config.time == cfg.Time(bpm=61, metre=Metre(3, 4))
-    assert config.sound == cfg.Sound()
+    assert config.time == cfg.TimeSettings(bpm=61, metre=Metre(3, 4))
+    assert config.sound == cfg.SoundSettings()
 
 
 @pytest.mark.parametrize(("old", "new"), sorted(cfg.RENAMED.items()))

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from livebach.live.daemon import TickLoad
-from livebach.live.display import Display, Lines, PlainSink, Sight, key_name, open_display
+from livebach.live.display import Display, DisplayUpdate, Lines, PlainSink, key_name, open_display
 from livebach.live.playing import PortLights
 from livebach.live.terminal_roll import FEW_COLOURS, Line, Roll, Screen, key_range, picture, screen_of
 from livebach.midi.loopback import FakePort
@@ -36,10 +36,10 @@ def test_keys_have_names() -> None:
 def test_lines_tell_who_struck_what_on_which_beat() -> None:
     """A line for each beat and player, a line for each turn."""
     lines = Lines()
-    said = lines.read(Sight(state="listening", bar=1, beat=1, player_struck=[60]))
-    said += lines.read(Sight(state="listening", bar=1, beat=1, tick=1, player_struck=[64]))
-    said += lines.read(Sight(state="listening", bar=1, beat=2, player_struck=[67]))
-    said += lines.read(Sight(state="playing", bar=1, beat=3, own_struck=[48, 72]))
+    said = lines.read(DisplayUpdate(state="listening", bar=1, beat=1, player_struck=[60]))
+    said += lines.read(DisplayUpdate(state="listening", bar=1, beat=1, tick=1, player_struck=[64]))
+    said += lines.read(DisplayUpdate(state="listening", bar=1, beat=2, player_struck=[67]))
+    said += lines.read(DisplayUpdate(state="playing", bar=1, beat=3, own_struck=[48, 72]))
     said += lines.close()
     assert [line.split() for line in said] == [
         ["·", "listening"],
@@ -53,8 +53,8 @@ def test_lines_tell_who_struck_what_on_which_beat() -> None:
 def test_what_is_said_comes_in_order() -> None:
     """A text follows what was struck before it."""
     lines = Lines()
-    lines.read(Sight(bar=1, beat=1, player_struck=[60]))
-    assert [line.split()[-1] for line in lines.read(Sight(text="one\ntwo"))] == ["C4", "one", "two"]
+    lines.read(DisplayUpdate(bar=1, beat=1, player_struck=[60]))
+    assert [line.split()[-1] for line in lines.read(DisplayUpdate(text="one\ntwo"))] == ["C4", "one", "two"]
 
 
 def test_the_display_shows_what_the_loop_did() -> None:
@@ -79,7 +79,7 @@ class Stuck:
         self.free = threading.Event()
         self.shown = 0
 
-    def show(self, seen: Sight) -> None:
+    def show(self, seen: DisplayUpdate) -> None:
         """Wait."""
         self.free.wait(10)
         self.shown += 1
@@ -122,8 +122,8 @@ def drawn(roll: Roll, width: int = 100, height: int = 30) -> list[str]:
 def test_the_roll_has_a_column_for_each_key() -> None:
     """What is struck is a block and what is held a line, each in its key's column; the bar's number is beside it."""
     roll = Roll()
-    first = Sight(state="playing", mode="continue", bpm=90, metre="4/4", bar=7, beat=1, tick=0, own_struck=[60])
-    then = Sight(state="playing", mode="continue", bpm=90, metre="4/4", bar=7, beat=1, tick=1, own_keys=[60])
+    first = DisplayUpdate(state="playing", mode="continue", bpm=90, metre="4/4", bar=7, beat=1, tick=0, own_struck=[60])
+    then = DisplayUpdate(state="playing", mode="continue", bpm=90, metre="4/4", bar=7, beat=1, tick=1, own_keys=[60])
     for seen in (first, then):
         roll.take(json.loads(json.dumps(asdict(seen))))
     lines = drawn(roll)
@@ -141,8 +141,8 @@ def test_the_screen_is_never_too_large(width: int, height: int) -> None:
     roll = Roll()
     for tick in range(300):
         bar, beat = tick // 16 + 1, tick % 16 // 4 + 1
-        roll.take(asdict(Sight(state="playing", bar=bar, beat=beat, tick=tick % 16, own_struck=[60])))
-    roll.take(asdict(Sight(text="a\nb\nc\nd " + "long " * 50)))
+        roll.take(asdict(DisplayUpdate(state="playing", bar=bar, beat=beat, tick=tick % 16, own_struck=[60])))
+    roll.take(asdict(DisplayUpdate(text="a\nb\nc\nd " + "long " * 50)))
     lines = drawn(roll, width, height)
     assert len(lines) <= max(height - 1, 8)  # the cursor stands on the line below
     assert all(len(line) <= width for line in lines)
@@ -153,9 +153,9 @@ def test_the_screen_is_never_too_large(width: int, height: int) -> None:
 def test_the_load_and_the_ports_are_shown() -> None:
     """The load stays until it is measured again; a port that is gone is named as such."""
     roll = Roll()
-    roll.take(asdict(Sight(ports=[("in: piano", True), ("out: synth", False)])))
-    roll.take(asdict(Sight(state="playing", bar=1, load=0.07)))
-    roll.take(asdict(Sight(state="playing", bar=1)))
+    roll.take(asdict(DisplayUpdate(ports=[("in: piano", True), ("out: synth", False)])))
+    roll.take(asdict(DisplayUpdate(state="playing", bar=1, load=0.07)))
+    roll.take(asdict(DisplayUpdate(state="playing", bar=1)))
     lines = drawn(roll)
     assert "load 7%" in lines[0]
     assert lines[-1].endswith("in: piano   out: synth: gone")
@@ -163,7 +163,7 @@ def test_the_load_and_the_ports_are_shown() -> None:
 
 def test_plain_lines_leave_the_ports_state_to_the_texts() -> None:
     """What came and went is said by the watcher."""
-    assert Lines().read(Sight(ports=[("in: piano", False)])) == []
+    assert Lines().read(DisplayUpdate(ports=[("in: piano", False)])) == []
 
 
 def test_ports_are_shown_when_they_come_and_go() -> None:
@@ -192,7 +192,7 @@ def test_the_load_is_that_of_the_last_whole_tick() -> None:
 def test_a_port_may_be_called_anything() -> None:
     """What is said moves no cursor and takes one line."""
     roll = Roll()
-    roll.take(asdict(Sight(text="in: \x1b[2Jpiano\t")))
+    roll.take(asdict(DisplayUpdate(text="in: \x1b[2Jpiano\t")))
     assert drawn(roll)[0] == " in: ?[2Jpiano?"
 
 
@@ -253,7 +253,7 @@ def test_a_terminal_gets_what_it_understands(
     monkeypatch.setattr(Terminal, "fileno", lambda _self: 1)
     monkeypatch.setattr(os, "get_terminal_size", lambda _number: (0, 0))
     stream, roll = Terminal(), Roll()
-    roll.take(asdict(Sight(text="hello")))
+    roll.take(asdict(DisplayUpdate(text="hello")))
     screen_of(stream, environment).draw(roll, last=True)
     shown = stream.getvalue()
     assert "hello" in shown
@@ -263,7 +263,7 @@ def test_a_terminal_gets_what_it_understands(
 
 def test_the_screen_ends_with_its_input() -> None:
     """The process that draws leaves when the daemon has gone."""
-    seen = json.dumps(asdict(Sight(text="hello")))
+    seen = json.dumps(asdict(DisplayUpdate(text="hello")))
     command = [sys.executable, "-m", "livebach.live.terminal_roll"]
     done = subprocess.run(command, input=seen + "\n", capture_output=True, text=True, cwd=REPO, timeout=20)
     assert done.returncode == 0, done.stderr

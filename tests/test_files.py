@@ -13,7 +13,7 @@ import pytest
 from livebach import files
 from livebach.config import read_file
 from livebach.errors import UserError
-from livebach.live import session_log
+from livebach.live import take_log
 from livebach.network import checkpoint
 
 Check = Callable[[Path], object]
@@ -155,7 +155,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_the_work(tmp_path: Path) ->
 READERS: dict[str, Callable[[Path], object]] = {
     "settings": read_file,
     "a checkpoint": checkpoint.load,
-    "a take": session_log.read,
+    "a take": take_log.read,
 }
 
 

@@ -28,7 +28,7 @@ from livebach.music.events import ControlChange, Event, NoteOff, NoteOn, Program
         (NoteOn(36, 64, 9), "note 36 channel 10"),
         (ProgramChange(4, 0), "program 5 channel 1"),
         (NoteOff(36), ""),
-        *((Control(number, 1, 0), "") for number in (0, 32, 6, 38, 88, *range(96, 102), *range(120, 128))),
+        *((ControlChange(number, 1, 0), "") for number in (0, 32, 6, 38, 88, *range(96, 102), *range(120, 128))),
     ],
 )
 def test_an_event_as_a_binding(event: Event, bound: str) -> None:
@@ -99,11 +99,11 @@ def test_line_ends_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("events", "bound"),
     [
-        ([Control(0, 1, 0), Control(32, 2, 0), Program(4, 0)], "program 5 channel 1"),
-        ([Control(88, 3, 0), NoteOn(36, 64, 0)], "note 36 channel 1"),
-        ([Control(53, 3, 0), Control(21, 9, 0)], "cc 21 channel 1"),
-        ([Control(99, 1, 0), Control(98, 2, 0), Control(6, 3, 0), Control(38, 4, 0)], None),
-        ([Control(123, 0, 0)], None),
+        ([ControlChange(0, 1, 0), ControlChange(32, 2, 0), ProgramChange(4, 0)], "program 5 channel 1"),
+        ([ControlChange(88, 3, 0), NoteOn(36, 64, 0)], "note 36 channel 1"),
+        ([ControlChange(53, 3, 0), ControlChange(21, 9, 0)], "cc 21 channel 1"),
+        ([ControlChange(99, 1, 0), ControlChange(98, 2, 0), ControlChange(6, 3, 0), ControlChange(38, 4, 0)], None),
+        ([ControlChange(123, 0, 0)], None),
         ([], None),
     ],
 )

@@ -19,7 +19,7 @@ import pytest
 
 from livebach.commands import play
 from livebach.live import playing
-from livebach.live.display import Display, Sight
+from livebach.live.display import Display, DisplayUpdate
 from livebach.live.log_lines import LogSink
 from livebach.system import systemd
 from livebach.system.clock import Clock
@@ -220,7 +220,7 @@ def logged(form: str, level: str) -> list[str]:
     """What is logged of a beat, a text and a warning."""
     stream = io.StringIO()
     display = Display(LogSink(stream, form, level))
-    display._queue.put(Sight(state="listening", bar=1, beat=1, player_struck=[60]))
+    display._queue.put(DisplayUpdate(state="listening", bar=1, beat=1, player_struck=[60]))
     display.say("in: Piano\nout: Synth")
     display.warn("MIDI input 'Piano' is gone")
     display.close()

@@ -15,23 +15,23 @@ import pytest
 from livebach.cli import main
 from livebach.config import Config, override
 from livebach.controls import Command
-from livebach.live import assembly, session_log
+from livebach.live import assembly, take_log
 from livebach.live import signals as live_signals
 from livebach.live.daemon import CALM_S, Daemon
 from livebach.live.network_swap import Swapper, watching
 from livebach.live.recorder import open_recorder
 from livebach.live.simulated_run import rehearse
 from livebach.midi.loopback import FakePort
-from livebach.music.events import Control, NoteOff, NoteOn, to_bytes
+from livebach.music.events import ControlChange, NoteOff, NoteOn, to_bytes
 from livebach.music.roll import KEYS, UNKNOWN
 from livebach.music.texture import Texture
-from livebach.musician.memory import Past
+from livebach.musician.memory import History
 from livebach.musician.vetoes import QuoteWatch
 from livebach.network import checkpoint
 from livebach.network.engine import Engine
 from livebach.network.quotes import Quotes
 from livebach.network.reference import random_checkpoint
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
 from livebach.system.clock import ManualClock
 from tests.support.small_network import SMALL
@@ -90,7 +90,7 @@ def stage(tmp_path: Path) -> Iterator[Callable[..., Stage]]:
 
     def make(*settings: str) -> Stage:
         config = Config()
-        for setting in ("time.bpm=120", "sampling.seed=5", "turns.behind_ms=0", *settings):
+        for setting in ("time.bpm=120", "sampling.seed=5", "turns.delay_ms=0", *settings):
             config = override(config, setting)
         network = assembly.load_network(str(write_checkpoint(tmp_path / "one.safetensors", 1)))
         clock, said = ManualClock(), []
@@ -136,7 +136,7 @@ def test_another_network_plays_on_and_the_take_replays(
     here.play(60)
     here.daemon.finish()
     folder = here.recorder.close()  # type: ignore[attr-defined]
-    log = session_log.read(folder)
+    log = take_log.read(folder)
     (swap,) = [call.swap for call in log.calls if call.swap is not None]
     assert (swap.checkpoint, swap.since) == (str(two), 0)
     assert not [line for line in here.said if "missed" in line]
@@ -185,7 +185,7 @@ def test_the_file_has_changed(stage: Callable[..., Stage], tmp_path: Path) -> No
 
 def test_a_file_is_not_watched_where_that_is_off(stage: Callable[..., Stage], tmp_path: Path) -> None:
     """Then a command is needed: without a name it is the same file, as it is now."""
-    here = playing(stage("engine.watch=off"))
+    here = playing(stage("engine.reload_on_change=off"))
     write_checkpoint(tmp_path / "one.safetensors", 3)
     here.swapper.check()
     here.swapper.check()
@@ -198,7 +198,7 @@ def test_a_controller_asks_for_it(stage: Callable[..., Stage], tmp_path: Path) -
     """As it is bound, with the file's name; and it is not played."""
     two = write_checkpoint(tmp_path / "two.safetensors", 2)
     here = playing(stage(f"control.swap=cc 20 = {two}"))
-    here.daemon.hear(to_bytes(Control(20, 127)), here.clock.now())
+    here.daemon.hear(to_bytes(ControlChange(20, 127)), here.clock.now())
     here.until("From here on")
 
 
@@ -314,7 +314,7 @@ def test_nothing_is_exchanged_just_before_a_tick(stage: Callable[..., Stage], tm
     """The loop has its hands free then."""
     here = playing(stage())
     network = assembly.load_network(str(write_checkpoint(tmp_path / "two.safetensors", 2)))
-    past, swap = Past(network.engine), session_log.Swap(network.name, network.sha256, 0)
+    past, swap = History(network.engine), take_log.Swap(network.name, network.sha256, 0)
     due_s = here.daemon.deadline_s()
     here.clock.sleep_until(due_s - CALM_S / 2)
     assert not here.daemon.exchange(network.engine, past, swap)
@@ -323,7 +323,7 @@ def test_nothing_is_exchanged_just_before_a_tick(stage: Callable[..., Stage], tm
 # --- what the new network is told ------------------------------------------------------------------------------------
 
 
-def told_so_far(past: Past, count: int) -> None:
+def told_so_far(past: History, count: int) -> None:
     """Tell a past so many frames, all different."""
     for n in range(past.count, past.count + count):
         frame = np.zeros(KEYS, np.uint8)
@@ -339,20 +339,20 @@ def engine() -> Engine:
 
 def test_who_was_told_the_same_draws_the_same(engine: Engine) -> None:
     """In one go or in two."""
-    old, new = Past(engine), Past(engine)
+    old, new = History(engine), History(engine)
     told_so_far(old, 50)
     assert new.catch_up(old.told)
     told_so_far(old, 20)
     assert new.catch_up(old.told)
     given, uniforms = np.full(KEYS, UNKNOWN, np.uint8), np.random.default_rng(1).random(KEYS)
-    draws = [past.draw(given, uniforms, Policy()) for past in (old, new)]
+    draws = [past.draw(given, uniforms, SamplingParams()) for past in (old, new)]
     assert new.count == old.count == 70
     np.testing.assert_array_equal(*draws)
 
 
 def test_bars_can_be_taken_back_as_before(engine: Engine) -> None:
     """The new network has the same way back."""
-    old, new = Past(engine), Past(engine)
+    old, new = History(engine), History(engine)
     told_so_far(old, 150)
     assert new.catch_up(old.told)
     old.back(40)
@@ -363,14 +363,14 @@ def test_bars_can_be_taken_back_as_before(engine: Engine) -> None:
 
 def test_who_was_told_otherwise_is_refused(engine: Engine) -> None:
     """Bars were taken back meanwhile, and others played; or so much came that the beginning is no longer kept."""
-    old, new = Past(engine), Past(engine)
+    old, new = History(engine), History(engine)
     told_so_far(old, 50)
     assert new.catch_up(old.told)
     old.back(20)
     assert not new.catch_up(old.told)
     told_so_far(old, 30)
     assert not new.catch_up(old.told)
-    late = Past(engine)
+    late = History(engine)
     told_so_far(old, 600)
     assert not late.catch_up(old.told)
-    assert Past(engine, old.told.first).catch_up(old.told)
+    assert History(engine, old.told.first).catch_up(old.told)

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from livebach.config import Config, Midi, Sampling, Time, override
+from livebach.config import Config, MidiSettings, SamplingSettings, TimeSettings, override
 from livebach.controls import DIALS, Command
 from livebach.live.daemon import Daemon
-from livebach.live.display import Sight
+from livebach.live.display import DisplayUpdate
 from livebach.live.recorder import open_recorder
-from livebach.live.session_log import Header
+from livebach.live.take_log import Header
 from livebach.midi.port_names import PortError
 from livebach.midi.ports import InputPort, OutputPort, Thru
-from livebach.music.events import Control as ControlEvent
-from livebach.music.events import NoteOff, NoteOn, Program, to_bytes
+from livebach.music.events import ControlChange as ControlEvent
+from livebach.music.events import NoteOff, NoteOn, ProgramChange, to_bytes
 from livebach.music.grid import Mark
 from livebach.musician.musician import Musician
 from livebach.musician.status import Status
@@ -115,7 +115,7 @@ def test_the_browser_has_no_virtual_ports() -> None:
 
 def test_a_turn_in_words() -> None:
     """A turn has the state, the keys, the notes that were struck and ended, and the last beat; and no controllers."""
-    heard, sent = [NoteOn(60, 70), ControlEvent(64, 127)], [NoteOff(72, 0, 1), NoteOn(76, 80, 1), Program(1)]
+    heard, sent = [NoteOn(60, 70), ControlEvent(64, 127)], [NoteOff(72, 0, 1), NoteOn(76, 80, 1), ProgramChange(1)]
     message = turn(3.5, STATUS, heard, sent)
     assert message["heard"] == [[0x90, 60, 70]]
     assert message["sent"] == [[0x81, 72, 0], [0x91, 76, 80]]
@@ -126,7 +126,7 @@ def test_a_turn_in_words() -> None:
 
 def test_the_greeting_tells_what_the_page_is_for() -> None:
     """The page learns whether it is keyboard and loudspeaker, livebach's channels, and the dials that there are."""
-    config = Config(midi=Midi(input=NAME, output="synth", output_channel=3))
+    config = Config(midi=MidiSettings(input=NAME, output="synth", output_channel=3))
     greeting = hello(override(config, "sound.voices=2"))
     assert (greeting["keyboard"], greeting["sounds"], greeting["channels"]) == (True, False, [2, 3])
     assert set(greeting["dials"]) == {*DIALS, "metre"}
@@ -158,7 +158,9 @@ def test_settings_are_told_when_they_have_changed(link: FakeLink) -> None:
     settings = Config()
     for status in (STATUS, *[Status("idle", "duet", 90, "4/4", 0, 0, 0, (), (), 0, settings=settings)] * 2):
         page.watch(status, (), ())
-    page.watch(Status("idle", "duet", 60, "4/4", 0, 0, 0, (), (), 0, settings=Config(time=Time(bpm=60))), (), ())
+    page.watch(
+        Status("idle", "duet", 60, "4/4", 0, 0, 0, (), (), 0, settings=Config(time=TimeSettings(bpm=60))), (), ()
+    )
     assert [message["values"]["tempo"] for message in link.of("settings")] == ["90", "60"]
     assert len(link.of("turn")) == 4
 
@@ -166,9 +168,9 @@ def test_settings_are_told_when_they_have_changed(link: FakeLink) -> None:
 def test_texts_and_ports_are_shown(link: FakeLink) -> None:
     """Texts and ports reach the page; a turn comes by `watch` alone."""
     page = Page(Config())
-    page.show(Sight(text="hello", level="warning"))
-    page.show(Sight(ports=[("in: x", False)]))
-    page.show(Sight(state="playing"))
+    page.show(DisplayUpdate(text="hello", level="warning"))
+    page.show(DisplayUpdate(ports=[("in: x", False)]))
+    page.show(DisplayUpdate(state="playing"))
     page.show_take("somewhere")
     assert link.sent == [
         {"type": "text", "text": "hello", "level": "warning"},
@@ -178,9 +180,10 @@ def test_texts_and_ports_are_shown(link: FakeLink) -> None:
 
 
 @pytest.mark.parametrize(
-    ("midi", "pauses"), [(Midi(NAME, NAME), True), (Midi("x", NAME), True), (Midi("x", "y"), False)]
+    ("midi", "pauses"),
+    [(MidiSettings(NAME, NAME), True), (MidiSettings("x", NAME), True), (MidiSettings("x", "y"), False)],
 )
-def test_music_pauses_with_the_page_only_where_it_is_a_port(link: FakeLink, midi: Midi, pauses: bool) -> None:
+def test_music_pauses_with_the_page_only_where_it_is_a_port(link: FakeLink, midi: MidiSettings, pauses: bool) -> None:
     """A page that only shows and steers a session on real ports stops nothing when it goes."""
     asked: list[Command] = []
     Page(Config(midi=midi)).obey(asked.append, lambda: None)
@@ -207,7 +210,7 @@ def test_another_metre_begins_another_take(link: FakeLink) -> None:
 
 def test_a_daemon_is_played_and_paused_by_the_page(link: FakeLink) -> None:
     """A phrase from the page is answered with due times on the grid; when the page goes, its keys and the music end."""
-    config = Config(midi=Midi(NAME, NAME), time=Time(bpm=120), sampling=Sampling(seed=1))
+    config = Config(midi=MidiSettings(NAME, NAME), time=TimeSettings(bpm=120), sampling=SamplingSettings(seed=1))
     page, clock = Page(config), ManualClock(START_S)
     musician = Musician(ScriptedEngine(SCRIPT), config, 1, START_S)
     output = OutputPort.open(NAME, backends=[page.backend])
@@ -243,11 +246,11 @@ def test_a_take_that_goes_on_is_a_midi_file(
     tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log of a take that is still being played, its last line cut off, makes a MIDI file; what is none is said."""
-    config = Config(sampling=Sampling(seed=1))
+    config = Config(sampling=SamplingSettings(seed=1))
     header = Header(config=page_module.to_dict(config), seed=1, start_s=0.0, checkpoint="default", sha256="0" * 64)
     recorder = open_recorder(True, tmp_path, header, print)
     assert recorder.folder is not None
-    with (recorder.folder / "session.jsonl").open("a") as file:
+    with (recorder.folder / "take.jsonl").open("a") as file:
         file.write('{"do": "adv')
     monkeypatch.setattr("sys.argv", ["take_file", str(recorder.folder)])
     assert take_file.main() == 0

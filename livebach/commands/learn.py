@@ -17,7 +17,7 @@ from livebach.controls import ACTS, DIALS, SWITCHES
 from livebach.errors import UserError
 from livebach.files import check_replaceable, data_path, read_bytes, replace_file
 from livebach.midi.ports import InputPort
-from livebach.music.events import Control, Event, NoteOn, Program, from_bytes
+from livebach.music.events import ControlChange, Event, NoteOn, ProgramChange, from_bytes
 
 NAMES = (*DIALS, *SWITCHES, *ACTS)
 MOST_S = 3600
@@ -79,7 +79,7 @@ def first_gesture(heard: SimpleQueue[Event], patience_s: float, source: str) -> 
     """
     until_s = monotonic() + patience_s
     gesture: list[Event] = []
-    refused: Control | None = None
+    refused: ControlChange | None = None
     while (rest_s := until_s - monotonic()) > 0:
         try:
             event = heard.get(timeout=rest_s)
@@ -88,7 +88,7 @@ def first_gesture(heard: SimpleQueue[Event], patience_s: float, source: str) -> 
         if binding(event):
             until_s = until_s if gesture else min(until_s, monotonic() + GESTURE_S)
             gesture.append(event)
-        elif isinstance(event, Control):
+        elif isinstance(event, ControlChange):
             refused = event
     if gesture:
         return min(gesture, key=_rank)  # the first of the most telling kind
@@ -102,21 +102,21 @@ def first_gesture(heard: SimpleQueue[Event], patience_s: float, source: str) -> 
 
 def _rank(event: Event) -> int:
     """Order the messages of one gesture: a program, a key, a controller, the fine part of a controller."""
-    if isinstance(event, Program):
+    if isinstance(event, ProgramChange):
         return 0
     if isinstance(event, NoteOn):
         return 1
-    return 3 if isinstance(event, Control) and 32 <= event.control < 64 else 2
+    return 3 if isinstance(event, ControlChange) and 32 <= event.control < 64 else 2
 
 
 def binding(event: Event) -> str:
     """Return an event written as a binding, or an empty text where it cannot be one."""
     match event:
-        case Control(number, _, channel) if number not in UNBINDABLE:
+        case ControlChange(number, _, channel) if number not in UNBINDABLE:
             return f"cc {number} channel {channel + 1}"
         case NoteOn(number, _, channel):
             return f"note {number} channel {channel + 1}"
-        case Program(number, channel):
+        case ProgramChange(number, channel):
             return f"program {number + 1} channel {channel + 1}"
     return ""
 

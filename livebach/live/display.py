@@ -142,7 +142,7 @@ class TextSink:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def show(self, seen: Sight) -> None:
+    def show(self, seen: DisplayUpdate) -> None:
         """Write it, if it is a text."""
         if seen.text:
             self._stream.write(f"{seen.text}\n")
@@ -158,7 +158,7 @@ class Both:
     def __init__(self, one: Sink, other: Sink) -> None:
         self._sinks = one, other
 
-    def show(self, seen: Sight) -> None:
+    def show(self, seen: DisplayUpdate) -> None:
         """Show one."""
         for sink in self._sinks:
             sink.show(seen)

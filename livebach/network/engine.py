@@ -16,7 +16,7 @@ from livebach.music.roll import HOLD, KEYS, STATES, UNKNOWN, Frame
 from livebach.music.texture import TEXTURE_LEVELS, Texture
 from livebach.network.adaptation import Adaptation
 from livebach.network.checkpoint import Checkpoint, CheckpointError
-from livebach.network.sampling import Lottery, Policy, probabilities, with_given
+from livebach.network.sampling import PreparedDraw, SamplingParams, probabilities, with_given
 from livebach.network.spec import NetworkSpec
 from livebach.network.state import Array, State
 from livebach.network.theme_evidence import evidence
@@ -30,7 +30,7 @@ SPANS = (88, 80, 64, 48, 32, 16)
 """How many keys, from the top, a pass may run over: what a product of matrices likes, each with buffers of its own."""
 ONE = np.ones((), np.float32)
 NOTHING = np.full(KEYS, UNKNOWN, np.uint8)
-AS_IT_IS = Policy()
+AS_IT_IS = SamplingParams()
 PAIR_TOLERANCE = 1e-3
 """How far logits may be from the stored ones at load: rounding differs between machines by less than a tenth of it."""
 
@@ -284,7 +284,7 @@ class KeyStack:
         np.maximum(total, 0, out=total)
         return np.asarray(self.to_logits @ run.total)
 
-    def draw(self, base: Array, lottery: Lottery, guess: Frame) -> Frame:
+    def draw(self, base: Array, lottery: PreparedDraw, guess: Frame) -> Frame:
         """The states that the lottery draws, each key knowing those below it; `guess` is where to begin, and is lost.
 
         Equal to 88 passes from the lowest key up, each drawn before the next: the guess is evaluated for all keys at
@@ -386,10 +386,10 @@ class Engine:
         """Return the logits without the theme memory: those that the adapting layer learns from."""
         return (self.keys.logits(state.context + self.given(given), frame) + state.adaptation.shift).T
 
-    def draw(self, state: State, given: Frame, uniforms: NDArray[np.float64], policy: Policy) -> Frame:
+    def draw(self, state: State, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
         """Sample the coming frame: given [88] states or UNKNOWN, uniforms float64 [88] in [0, 1)."""
         shift = state.adaptation.shift + state.theme_shift
-        lottery = Lottery.of(state.frame, given, uniforms, policy, shift)
+        lottery = PreparedDraw.of(state.frame, given, uniforms, params, shift)
         guess = with_given(np.minimum(state.frame, 1) * np.uint8(HOLD), given)  # what was down stays down
         return self.keys.draw(state.context + self.given(given), lottery, guess)
 

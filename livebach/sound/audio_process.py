@@ -195,12 +195,12 @@ class _Player:
         return False
 
     def _play(self, due_s: float, data: bytes) -> None:
-        from livebach.music.events import NoteOn, Program, from_bytes
+        from livebach.music.events import NoteOn, ProgramChange, from_bytes
 
         event = from_bytes(data)
         if event is None:
             return
-        if isinstance(event, Program):
+        if isinstance(event, ProgramChange):
             self._instruments[event.channel] = self._of_program(event.program) or self._default
             self._keeper.open(self._instruments[event.channel])
         elif isinstance(event, NoteOn) and event.channel != 9:

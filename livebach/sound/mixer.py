@@ -19,11 +19,11 @@ from livebach.music.events import (
     ALL_SOUND_OFF,
     CHANNELS,
     SUSTAIN,
-    Control,
+    ControlChange,
     Event,
     NoteOff,
     NoteOn,
-    Program,
+    ProgramChange,
 )
 from livebach.sound.bank import Stored, stored
 from livebach.sound.instruments import BRIGHT, CLICK, INSTRUMENTS, RELEASE, Instrument, of_program, pan
@@ -161,9 +161,9 @@ class Mixer:
                     self._strike(event, due)
                 case NoteOff(key, _, channel):
                     self._lift(channel, key, self._place(due))
-                case Control(control, value, channel):
+                case ControlChange(control, value, channel):
                     self._control(channel, control, value, self._place(due))
-                case Program(program, channel):
+                case ProgramChange(program, channel):
                     self._channels[channel].instrument = of_program(program) or self._default
 
     def _place(self, due: int) -> int:

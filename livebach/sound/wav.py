@@ -11,7 +11,7 @@ import numpy as np
 
 from livebach.errors import UserError
 from livebach.files import write_new
-from livebach.music.events import Event, NoteOn, Program, from_bytes
+from livebach.music.events import Event, NoteOn, ProgramChange, from_bytes
 from livebach.sound.bank import Bank, Tuning, obtainable
 from livebach.sound.instruments import of_program
 from livebach.sound.mixer import PERCUSSION_CHANNEL, Frames, Mixer
@@ -83,7 +83,7 @@ def events_of(midi: Path) -> list[Timed]:
 
 
 def _instruments(events: Iterable[Timed], default: str) -> set[str]:
-    programs = (event.program for _, event in events if isinstance(event, Program))
+    programs = (event.program for _, event in events if isinstance(event, ProgramChange))
     return {default, *(of_program(program) or default for program in programs)}
 
 
@@ -91,7 +91,7 @@ def _obtain(events: Iterable[Timed], default: str, banks: dict[str, Bank]) -> No
     """Have every key that is played, and no other, rendered before it is needed."""
     chosen: dict[int, str] = {}
     for _, event in events:
-        if isinstance(event, Program):
+        if isinstance(event, ProgramChange):
             chosen[event.channel] = of_program(event.program) or default
         elif isinstance(event, NoteOn) and event.channel != PERCUSSION_CHANNEL and event.key in KEYS:
             banks[chosen.get(event.channel, default)].obtain(event.key)

@@ -45,13 +45,13 @@ class TrainingError(ValueError):
 
 
 RENAMED = {
-    "rate": "learning_rate",
-    "average": "ema_decay",
-    "forgotten": "input_dropout",
-    "written": "label_weight",
-    "played": "synthetic_share",
-    "texture_dropped": "texture_dropout",
-    "thinned": "onset_dropout",
+    "learning_rate": "learning_rate",
+    "ema_decay": "ema_decay",
+    "input_dropout": "input_dropout",
+    "label_weight": "label_weight",
+    "synthetic_share": "synthetic_share",
+    "texture_dropout": "texture_dropout",
+    "onset_dropout": "onset_dropout",
 }
 """Former names of training settings, and today's names."""
 

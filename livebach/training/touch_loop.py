@@ -38,12 +38,12 @@ _VALID_SEED = 7
 LIMITS: dict[str, tuple[float, float]] = {
     "epochs": (1, 10_000),
     "batch": (1, 65_536),
-    "rate": (0, 1),
+    "learning_rate": (0, 1),
     "warmup": (0, 10_000_000),
     "weight_decay": (0, 10),
     "dropout": (0, 0.95),
     "louder": (0, 40),
-    "average": (0, 0.99999),
+    "ema_decay": (0, 0.99999),
     "seed": (0, 2**32 - 1),
 }
 
@@ -55,14 +55,14 @@ class TouchConfig:
     epochs: int = 8
     batch: int = 1024
     """Rows of each kind in an update."""
-    rate: float = 4e-3
+    learning_rate: float = 4e-3
     """Learning rate after `warmup` updates, falling to nothing by a cosine."""
     warmup: int = 100
     weight_decay: float = 0.02
     dropout: float = 0.1
     louder: float = 6.0
     """Standard deviation by which a row is played louder or softer as a whole, in MIDI velocities."""
-    average: float = 0.998
+    ema_decay: float = 0.998
     """Decay of the exponential average of the weights, per update."""
     seed: int = 1
 
@@ -133,9 +133,9 @@ class TouchTrainer:
         rows = Rows.of(held, [])
         self._held = Held(rows.velocity, VelocityRows.joined(alone), rows)
         self._scale_features()
-        self.average = AveragedModel(self.model, multi_avg_fn=averaging(config.average))
+        self.average = AveragedModel(self.model, multi_avg_fn=averaging(config.ema_decay))
         self.averaged = cast(TouchModel, self.average.module)
-        self.optimizer = adamw(self.model, config.rate, config.weight_decay)
+        self.optimizer = adamw(self.model, config.learning_rate, config.weight_decay)
         self.update, self.seconds, self.best, self.valid = 0, 0.0, {part: float("inf") for part in PARTS}, Valid()
         self._size = sum(len(score.first) for score in self._train)
         self.epoch_updates = max(1, 2 * self._size // config.batch)
@@ -172,7 +172,7 @@ class TouchTrainer:
         """One update; the loss in nats, of a velocity, an offset and a tick's pedal together."""
         began = time.monotonic()
         self.model.train()
-        rate = self.config.rate * rising_and_falling(self.update, self.config.warmup, self.updates)
+        rate = self.config.learning_rate * rising_and_falling(self.update, self.config.warmup, self.updates)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         torch.manual_seed(seed_of(self.config.seed, self.update))

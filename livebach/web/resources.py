@@ -37,7 +37,7 @@ class Resources:
 
     async def _take_file(self) -> Answer:
         if self.take is None:
-            return site.text(404, "This take is not kept (session.save is off).")
+            return site.text(404, "This take is not kept (take.save is off).")
         async with self._making:
             data, error = await _output("livebach.web.take_file", self.take)
         if data is None:

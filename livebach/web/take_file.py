@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from livebach.errors import UserError
-from livebach.live import session_log, session_midi
+from livebach.live import take_log, take_midi
 
 
 def main() -> int:
@@ -15,7 +15,7 @@ def main() -> int:
     if hasattr(os, "nice"):
         os.nice(10)
     try:
-        data = session_midi.midi(session_log.read(Path(sys.argv[1])))
+        data = take_midi.midi(take_log.read(Path(sys.argv[1])))
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2
