@@ -50,7 +50,7 @@ class _Section:
     """A group of settings; values are checked however it is made."""
 
     def __post_init__(self) -> None:
-        name = type(self).__name__.lower()
+        name = next(name for name, kind in _SECTIONS.items() if kind is type(self))
         for item in fields(self):
             rule: Rule = item.metadata["rule"]
             value = getattr(self, item.name)
@@ -61,7 +61,7 @@ class _Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Midi(_Section):
+class MidiSettings(_Section):
     """Ports and channels. Channels and programs count from 1 here."""
 
     input: str | None = _setting(None, setting_rules.optional(setting_rules.text()))
@@ -76,7 +76,7 @@ class Midi(_Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Time(_Section):
+class TimeSettings(_Section):
     """Tempo (`bpm` beats a minute, a beat as the metre has it), metre, count-in and click."""
 
     bpm: float = _setting(90.0, setting_rules.number(20, 400))
@@ -89,21 +89,21 @@ class Time(_Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Turns(_Section):
+class TurnSettings(_Section):
     """Who plays when."""
 
     silence_ticks: int = _setting(4, setting_rules.number(1, 256, int))
     pedal_counts: bool = _setting(True, setting_rules.switch())
     mode: str = _setting("continue", setting_rules.one_of(*MODES))
-    distance: int = _setting(3, setting_rules.number(0, 24, int))
-    behind_ms: float = _setting(30.0, setting_rules.number(0, 40))
+    register_margin: int = _setting(3, setting_rules.number(0, 24, int))
+    delay_ms: float = _setting(30.0, setting_rules.number(0, 40))
     takeover: str = _setting("silence", setting_rules.one_of("silence", "control"))
     bars: int | None = _setting(None, setting_rules.optional(setting_rules.number(1, 64, int)))
     ending: str = _setting("cadence", setting_rules.one_of("cadence", "cut"))
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling(_Section):
+class SamplingSettings(_Section):
     """How the network's probabilities become notes."""
 
     temperature: float = _setting(1.0, setting_rules.number(0.05, 5))
@@ -116,7 +116,7 @@ class Sampling(_Section):
     key: str | None = _setting(
         None, setting_rules.optional(setting_rules.either(setting_rules.one_of("auto"), setting_rules.key()))
     )
-    quotes: int | str = _setting(
+    max_quote_notes: int | str = _setting(
         15,
         setting_rules.either(setting_rules.one_of("off"), setting_rules.number(setting_rules.SHORTEST_QUOTE, 64, int)),
     )
@@ -125,11 +125,11 @@ class Sampling(_Section):
     @property
     def longest_quote(self) -> int | None:
         """The most notes on end that may be of the training music; None: any number."""
-        return None if isinstance(self.quotes, str) else self.quotes
+        return None if isinstance(self.max_quote_notes, str) else self.max_quote_notes
 
 
 @dataclass(frozen=True, slots=True)
-class Sound(_Section):
+class SoundSettings(_Section):
     """Loudness of its own notes, and how the built-in instruments sound."""
 
     instrument: str = _setting("piano", setting_rules.one_of(*INSTRUMENT_NAMES))
@@ -144,7 +144,7 @@ class Sound(_Section):
     )
     velocity_default: int = _setting(72, setting_rules.number(1, 127, int))
     articulation: float = _setting(1.0, setting_rules.number(0.55, 1))
-    spread_ms: float = _setting(0.0, setting_rules.number(0, 20))
+    humanize_ms: float = _setting(0.0, setting_rules.number(0, 20))
     voices: int | None = _setting(None, setting_rules.optional(setting_rules.number(2, 8, int)))
 
 
@@ -167,7 +167,7 @@ def _can_be(name: str, value: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Control(_Section):
+class ControlSettings(_Section):
     """What is bound to what is done while playing."""
 
     tempo: str | None = _bound("tempo")
@@ -176,7 +176,7 @@ class Control(_Section):
     density: str | None = _bound("density")
     polyphony: str | None = _bound("polyphony")
     register: str | None = _bound("register")
-    distance: str | None = _bound("distance")
+    register_margin: str | None = _bound("register_margin")
     key: str | None = _bound("key")
     mode: str | None = _bound("mode")
     mute: str | None = _bound("mute")
@@ -190,15 +190,15 @@ class Control(_Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Session(_Section):
+class TakeSettings(_Section):
     """What is kept of a take."""
 
-    folder: str = _setting("sessions", setting_rules.text())
+    folder: str = _setting("takes", setting_rules.text())
     save: bool = _setting(True, setting_rules.switch())
 
 
 @dataclass(frozen=True, slots=True)
-class Web(_Section):
+class WebSettings(_Section):
     """The page in the browser."""
 
     port: int = _setting(0, setting_rules.number(0, 65535, int))
@@ -207,13 +207,13 @@ class Web(_Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Engine(_Section):
+class EngineSettings(_Section):
     """The network and how long before a tick it is asked."""
 
     checkpoint: str = _setting("default", setting_rules.text())
     lead_ms: float = _setting(4.0, setting_rules.number(0, 100))
     fast: bool = _setting(False, setting_rules.switch())
-    watch: bool = _setting(True, setting_rules.switch())
+    reload_on_change: bool = _setting(True, setting_rules.switch())
     adapt: bool = _setting(True, setting_rules.switch())
 
 
@@ -221,15 +221,15 @@ class Engine(_Section):
 class Config:
     """All settings."""
 
-    midi: Midi = field(default_factory=Midi)
-    time: Time = field(default_factory=Time)
-    turns: Turns = field(default_factory=Turns)
-    sampling: Sampling = field(default_factory=Sampling)
-    sound: Sound = field(default_factory=Sound)
-    control: Control = field(default_factory=Control)
-    session: Session = field(default_factory=Session)
-    engine: Engine = field(default_factory=Engine)
-    web: Web = field(default_factory=Web)
+    midi: MidiSettings = field(default_factory=MidiSettings)
+    time: TimeSettings = field(default_factory=TimeSettings)
+    turns: TurnSettings = field(default_factory=TurnSettings)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    sound: SoundSettings = field(default_factory=SoundSettings)
+    control: ControlSettings = field(default_factory=ControlSettings)
+    take: TakeSettings = field(default_factory=TakeSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    web: WebSettings = field(default_factory=WebSettings)
 
     def __post_init__(self) -> None:
         last = self.midi.output_channel + (self.sound.voices or 1) - 1
@@ -242,8 +242,28 @@ class Config:
             raise ConfigError("time.send_clock must be off where time.clock is external: there is a clock already")
 
 
+RENAMED = {
+    "turns.behind_ms": "turns.delay_ms",
+    "turns.distance": "turns.register_margin",
+    "sampling.quotes": "sampling.max_quote_notes",
+    "sound.spread_ms": "sound.humanize_ms",
+    "control.distance": "control.register_margin",
+    "session": "take",
+    "session.folder": "take.folder",
+    "session.save": "take.save",
+    "engine.watch": "engine.reload_on_change",
+}
+"""Former names of settings and sections, and today's names."""
 _SECTIONS: dict[str, type[Any]] = {
-    kind.__name__.lower(): kind for kind in (Midi, Time, Turns, Sampling, Sound, Control, Session, Engine, Web)
+    "midi": MidiSettings,
+    "time": TimeSettings,
+    "turns": TurnSettings,
+    "sampling": SamplingSettings,
+    "sound": SoundSettings,
+    "control": ControlSettings,
+    "take": TakeSettings,
+    "engine": EngineSettings,
+    "web": WebSettings,
 }
 
 
@@ -256,6 +276,8 @@ def _shown(value: Any) -> str:
 
 
 def _unknown(key: str, value: Any, known: Iterable[str]) -> ConfigError:
+    if key in RENAMED:
+        return ConfigError(f"{key!r} is now called {RENAMED[key]!r}")
     near = max(known, key=lambda name: difflib.SequenceMatcher(None, key, name).ratio())
     section, _, name = near.partition(".")
     allowed = f", which is {_rule(section, name).allowed}" if name else ""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from livebach.music.events import CHANNELS, MAX_DATA, Control, Event, NoteOff, NoteOn, Program
+from livebach.music.events import CHANNELS, MAX_DATA, ControlChange, Event, NoteOff, NoteOn, ProgramChange
 
 MODES = ("continue", "duet", "accompany", "listen")
 PRESSED = 64
@@ -54,7 +54,7 @@ DIALS = {
     "density": Dial("sampling.density", ("follow", *"01234567")),
     "polyphony": Dial("sampling.polyphony", ("follow", *"01234567")),
     "register": Dial("sampling.register", (*map(str, range(40, 61, 4)), "off", *map(str, range(64, 85, 4)))),
-    "distance": Dial("turns.distance", tuple(map(str, range(25)))),
+    "register_margin": Dial("turns.register_margin", tuple(map(str, range(25)))),
     "key": Dial("sampling.key", KEYS),
     "mode": Dial("turns.mode", MODES),
 }
@@ -123,7 +123,7 @@ class Controls:
     def read(self, event: Event) -> list[Command]:
         """What an event asks for."""
         found = self._found(event)
-        if isinstance(event, Control):
+        if isinstance(event, ControlChange):
             place = event.channel, event.control
             before = place in self._pressed
             (self._pressed.add if event.value >= PRESSED else self._pressed.discard)(place)
@@ -135,9 +135,9 @@ class Controls:
         match event:
             case NoteOn(number) | NoteOff(number):
                 kind = "note"
-            case Control(number):
+            case ControlChange(number):
                 kind = "cc"
-            case Program(number):
+            case ProgramChange(number):
                 kind = "program"
             case _:
                 return []

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from livebach.config import Config, ConfigError, override
 from livebach.controls import ACTS, DIALS, MOST_BACK, SWITCHES, Binding, Command, Controls, parse_bindings
-from livebach.music.events import Control, Event, NoteOff, NoteOn, Program
+from livebach.music.events import ControlChange, Event, NoteOff, NoteOn, ProgramChange
 from livebach.music.key import Key
 from livebach.music.roll import HOLD, ONSET
 from livebach.musician.texture_follower import OUTSIDE
@@ -69,14 +69,14 @@ def read(name: str, bound: str, *events: Event) -> list[str]:
 
 def test_a_controller_turns_a_dial_all_its_way() -> None:
     """From the first position to the last."""
-    events = [Control(21, value) for value in (0, 64, 127)]
+    events = [ControlChange(21, value) for value in (0, 64, 127)]
     assert read("temperature", "cc 21", *events) == ["0.5", "1", "1.5"]
     assert read("mode", "cc 21", *events) == ["continue", "accompany", "listen"]
 
 
 def test_a_controller_does_an_act_once_each_time_it_is_pressed() -> None:
     """Not on its way, not when it is let go."""
-    events = [Control(64, value) for value in (0, 63, 64, 100, 127, 0, 127)]
+    events = [ControlChange(64, value) for value in (0, 63, 64, 100, 127, 0, 127)]
     assert read("takeover", "cc 64", *events) == ["!", "!"]
     assert read("mute", "cc 64", *events) == ["on", "off", "on"]
     assert read("mode", "cc 64 = duet", *events) == ["duet", "duet"]
@@ -85,7 +85,7 @@ def test_a_controller_does_an_act_once_each_time_it_is_pressed() -> None:
 def test_a_key_and_a_program_act_on_their_channel_only() -> None:
     """And the key's release does nothing, but is no music either."""
     assert read("mute", "note 36 channel 10", NoteOn(36), NoteOn(36, channel=9), NoteOff(36, channel=9)) == ["!"]
-    assert read("mode", "program 5 = duet", Program(4), Program(5)) == ["duet"]
+    assert read("mode", "program 5 = duet", ProgramChange(4), ProgramChange(5)) == ["duet"]
     assert Controls({"mute": "note 36"}).claims(NoteOff(36))
     assert not Controls({"mute": "note 36"}).claims(NoteOff(37))
 
@@ -113,9 +113,9 @@ def test_the_temperature_is_turned() -> None:
     """From the next draw on."""
     take = taken_over(ONE_NOTE, "control.temperature=cc 21").run(9)
     before = Config().sampling.temperature
-    take.feed(9.2, Control(21, 127))
+    take.feed(9.2, ControlChange(21, 127))
     take.run(10)
-    assert [policy.temperature for _, _, policy in take.engine.draws] == [before, before, 1.5]
+    assert [params.temperature for _, _, params in take.engine.draws] == [before, before, 1.5]
 
 
 def test_the_key_is_turned() -> None:
@@ -125,7 +125,7 @@ def test_the_key_is_turned() -> None:
         take.command(at, "key", value)
         take.run(at + 0.9)
     inside = Key.parse("F# major").scale
-    biases = [policy.key_bias for _, _, policy in take.engine.draws][-4:]
+    biases = [params.key_bias for _, _, params in take.engine.draws][-4:]
     rarer = [0.0 if bias is None else float(bias[inside].mean() - bias[~inside].mean()) for bias in biases]
     assert [round(amount) for amount in rarer] == [0, round(-OUTSIDE), round(-OUTSIDE), 0]
 
@@ -150,7 +150,7 @@ def test_a_value_that_cannot_be_is_left() -> None:
 
 def test_the_mode_is_changed() -> None:
     """To one that plays along; back in turns it falls silent at once."""
-    take = Take(ONE_NOTE, "turns.behind_ms=0")
+    take = Take(ONE_NOTE, "turns.delay_ms=0")
     take.feed(0, NoteOn(60))
     take.command(2.2, "mode", "duet")
     assert take.run(8).onsets == [(3, 72), (7, 72)]
@@ -186,7 +186,7 @@ def test_panic_silences_everything_until_the_player_begins_anew() -> None:
     take.feed(0, NoteOn(60), NoteOn(62))
     take.feed(1, NoteOff(60))
     out = take.command(20, "panic")
-    assert {event.control for event in out if isinstance(event, Control)} == {64, 120, 123}
+    assert {event.control for event in out if isinstance(event, ControlChange)} == {64, 120, 123}
     assert {event.channel for event in out} == set(range(16))
     assert take.run(60).onsets == []
     take.play([60], at=60.2)
@@ -241,7 +241,7 @@ def test_a_pedal_can_be_the_sign_to_take_over() -> None:
     """Even while keys are down; it is then no sustain pedal."""
     take = Take(ONE_NOTE, "control.takeover=cc 64", "turns.takeover=control")
     take.feed(0, NoteOn(60))
-    take.feed(5.2, Control(64, 127))
+    take.feed(5.2, ControlChange(64, 127))
     assert take.run(10).onsets == [(8, 72)]
 
 

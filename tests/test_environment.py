@@ -102,7 +102,7 @@ def test_the_folder_of_an_unknown_user(argv: list[str], tmp_path: Path, capsys: 
 
 
 @pytest.mark.parametrize(
-    "setting", ["engine.checkpoint", "session.folder"], ids=["the network's file", "the folder of takes"]
+    "setting", ["engine.checkpoint", "take.folder"], ids=["the network's file", "the folder of takes"]
 )
 def test_a_setting_with_an_unknown_user(setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A path in the settings is told likewise."""

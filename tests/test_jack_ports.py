@@ -13,7 +13,7 @@ import pytest
 
 from livebach.midi.port_list import listing
 from livebach.midi.ports import InputPort, OutputPort, PortError, Thru, list_inputs, list_outputs, panic
-from livebach.music.events import Control, NoteOff, NoteOn
+from livebach.music.events import ControlChange, NoteOff, NoteOn
 from tests.support.jack_rig import LONG_PERIOD, Jack, Listener, Synth, levels
 from tests.support.waiting import Heard, until, watched
 
@@ -34,7 +34,7 @@ def test_what_is_sent_arrives(jack: Jack) -> None:
     """Events go out as bytes, in their order."""
     listener = jack.listener()
     with closing(OutputPort.open("LISTENER", "jack")) as output:
-        for event in (NoteOn(60, 64), Control(64, 127, 3), NoteOff(60)):
+        for event in (NoteOn(60, 64), ControlChange(64, 127, 3), NoteOff(60)):
             output.send(event)
         assert [data.hex() for _, data in listener.wait(3)] == ["903c40", "b3407f", "803c00"]
 
@@ -56,7 +56,7 @@ def test_a_closed_output_is_silent(jack: Jack) -> None:
     with closing(OutputPort.open(listener.port, "jack")) as output:
         for key in range(40, 90):
             output.send(NoteOn(key))
-        output.send(Control(64, 127))
+        output.send(ControlChange(64, 127))
     heard = listener.wait(102)
     assert len(heard) == 102
     assert not listener.sounding()
@@ -212,7 +212,7 @@ output = OutputPort.open("synth", "jack")
 thru = output.twin()
 guard = Guard(output, thru)
 output.send(NoteOn(60, 64, 1)); output.send(NoteOn(64, 64, 1)); output.send(NoteOff(64, 0, 1))
-thru.send(NoteOn(67)); thru.send(Control(64, 127))
+thru.send(NoteOn(67)); thru.send(ControlChange(64, 127))
 print(guard.pid, flush=True)
 """
 

@@ -24,7 +24,7 @@ from livebach.midi.port_list import listing, reports
 from livebach.midi.port_names import PortError, find_port, others, unnumbered
 from livebach.midi.port_watcher import PortWatcher
 from livebach.midi.ports import InputPort, OutputPort, Thru, list_inputs
-from livebach.music.events import Control, NoteOff, NoteOn
+from livebach.music.events import ControlChange, NoteOff, NoteOn
 from livebach.system.clock import ManualClock
 from livebach.testing import FakeBackend
 
@@ -326,7 +326,7 @@ def test_panic_silences_every_channel() -> None:
     port.send(NoteOn(60, channel=3))
     port.panic()
     assert port.events()[1] == NoteOff(60, channel=3)
-    assert port.events()[2:] == [Control(c, 0, channel) for channel in range(16) for c in (64, 123, 120)]
+    assert port.events()[2:] == [ControlChange(c, 0, channel) for channel in range(16) for c in (64, 123, 120)]
 
 
 def test_the_guard_knows_a_note_before_it_sounds_and_after_it_ended() -> None:
@@ -412,7 +412,7 @@ def test_a_synth_unplugged(backend: FakeBackend) -> None:
     """What is sent meanwhile is lost; back, what sounded when it went is ended first."""
     port = OutputPort.open("fluidsynth")
     port.send(NoteOn(60))
-    port.send(Control(64, 127))
+    port.send(ControlChange(64, 127))
     backend.outputs[:] = []
     assert port.check()
     port.send(NoteOn(61))

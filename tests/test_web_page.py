@@ -196,12 +196,12 @@ def test_another_metre_begins_another_take(link: FakeLink) -> None:
     """A metre that the page chooses ends the take; the next one has it, and all else as it stands."""
     page, ended = Page(Config()), []
     page.obey(lambda _: None, lambda: ended.append("end"))
-    page.watch(replace(STATUS, settings=Config(time=Time(bpm=72))), (), ())
+    page.watch(replace(STATUS, settings=Config(time=TimeSettings(bpm=72))), (), ())
     link.receive(type="command", name="metre", value="0/4")
     assert (ended, page.take_next()) == ([], None)
     link.receive(type="command", name="metre", value="3/4")
     assert ended == ["end"]
-    assert page.take_next() == override(Config(time=Time(bpm=72)), "time.metre=3/4")
+    assert page.take_next() == override(Config(time=TimeSettings(bpm=72)), "time.metre=3/4")
     assert page.take_next() is None
 
 

@@ -23,10 +23,10 @@ from livebach.live.daemon import Daemon
 from livebach.live.display import Display, open_display
 from livebach.live.hotkeys import HELP, Hotkeys, open_hotkeys
 from livebach.live.network_swap import Swapper
-from livebach.live.recorder import SessionRecorder, open_recorder
-from livebach.live.session_log import MIDI
+from livebach.live.recorder import TakeRecorder, open_recorder
 from livebach.live.signals import Stage
 from livebach.live.simulated_run import rehearse
+from livebach.live.take_log import MIDI
 from livebach.midi.loopback import FakePort
 from livebach.midi.port_watcher import PortWatcher
 from livebach.midi.ports import OutputPort, Thru
@@ -98,7 +98,7 @@ def _prepared(args: argparse.Namespace) -> tuple[Config, Phrase]:
     phrase = PHRASES[args.phrase] if config.turns.mode == "continue" else PHRASES[args.phrase].upper()
     bpm = phrase.bpm if getattr(args, "time.bpm") is None else config.time.bpm
     time = replace(config.time, bpm=bpm, metre=phrase.metre, count_in_bars=0)
-    return with_value(replace(config, time=time), "session.save", True), replace(phrase, bpm=bpm)
+    return with_value(replace(config, time=time), "take.save", True), replace(phrase, bpm=bpm)
 
 
 @dataclass
@@ -161,9 +161,9 @@ class Show:
     ) -> Daemon:
         config, start_s = self.config, clock.now()
         header = assembly.header(config, network, start_s)
-        recorder = open_recorder(True, expanded(config.session.folder), header, self.display.say)
+        recorder = open_recorder(True, expanded(config.take.folder), header, self.display.say)
         stack.callback(recorder.close)
-        if isinstance(recorder, SessionRecorder):
+        if isinstance(recorder, TakeRecorder):
             self.midi = recorder.folder / MIDI
         bars = Bars(self.bars, self.phrase.bars + PATIENCE_BARS, None if self._answers else 1)
 

@@ -23,7 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--out", type=user_path, metavar="FILE.npz", help="frames uint8 [T, 88], places int16 [T, 3]"
     )
     parser.add_argument("--png", type=user_path, metavar="FILE.png", help="draw them (needs the extra plot)")
-    parser.add_argument("--steps", type=whole(1, MAX_STEPS), default=4, metavar="N", help="ticks in a quarter note (4)")
+    parser.add_argument(
+        "--steps-per-quarter",
+        dest="steps",
+        type=whole(1, MAX_STEPS),
+        default=4,
+        metavar="N",
+        help="ticks in a quarter note (4)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

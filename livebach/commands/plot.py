@@ -12,8 +12,8 @@ from livebach.controls import Controls
 from livebach.errors import UserError
 from livebach.evaluation import pictures
 from livebach.files import check_new, write_new
-from livebach.live import session_log
-from livebach.live.session_log import Log
+from livebach.live import take_log
+from livebach.live.take_log import Log
 from livebach.music.events import NoteOff, NoteOn
 
 MOST_S = 3600
@@ -21,7 +21,7 @@ MOST_S = 3600
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
-    parser.add_argument("take", type=user_path, metavar="TAKE", help="the take's folder, or its session.jsonl")
+    parser.add_argument("take", type=user_path, metavar="TAKE", help="the take's folder, or its take.jsonl")
     parser.add_argument("-o", "--out", type=user_path, required=True, metavar="OUT.png", help="needs the extra plot")
     parser.add_argument(
         "--from", dest="start_s", type=number(0, MOST_S), default=0.0, metavar="S", help="from so many seconds on"
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.start_s < args.end_s:
         raise UserError(f"--from and --to must be in order, got {args.start_s:g} and {args.end_s:g}")
     check_new(args.out)
-    notes = [note for note in notes_of(session_log.read(args.take)) if note.end_s > args.start_s]
+    notes = [note for note in notes_of(take_log.read(args.take)) if note.end_s > args.start_s]
     notes = [note for note in notes if note.start_s < args.end_s]
     if not notes:
         raise UserError(f"{args.take}: no note sounds between {args.start_s:g} and {args.end_s:g} seconds")

@@ -1,4 +1,4 @@
-"""`livebach replay SESSION`: play a saved take again and hold every note against the log.
+"""`livebach replay TAKE`: play a saved take again and hold every note against the log.
 
 The same network, settings, seed and calls at the same times give the same notes, byte for byte, on the same machine.
 Exit status: 0 the same, 1 something differs, 2 the take cannot be read.
@@ -14,18 +14,18 @@ from dataclasses import dataclass, replace
 from livebach.commands.flags import user_path
 from livebach.errors import UserError
 from livebach.files import check_new
-from livebach.live import assembly, session_log, session_midi
-from livebach.live.daemon import Player
-from livebach.live.session_log import Call, Log, Swap
+from livebach.live import assembly, take_log, take_midi
+from livebach.live.daemon import MusicianProtocol
+from livebach.live.take_log import Call, Log, Swap
 from livebach.music.events import Event, NoteOn
-from livebach.musician.memory import Past
+from livebach.musician.memory import History
 
 MOST_SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("session", type=user_path, metavar="SESSION", help="the take's folder, or its session.jsonl")
+    parser.add_argument("take", type=user_path, metavar="TAKE", help="the take's folder, or its take.jsonl")
     parser.add_argument(
         "-o", "--out", type=user_path, metavar="OUT.mid", help="write what is played again to a MIDI file"
     )
@@ -38,13 +38,13 @@ def run(args: argparse.Namespace) -> int:
     """Replay; what is the same and what is not."""
     if args.out is not None:
         check_new(args.out)
-    log = session_log.read(args.session)
+    log = take_log.read(args.take)
     networks = Networks(args.checkpoint, log.config.engine.fast)
     network = networks.find(log.header.checkpoint, log.header.sha256)
     musician = assembly.musician(network, log.config, log.header.start_s)
     again = list(play_again(musician, log.calls, networks))
     if args.out is not None:
-        sys.stdout.write(f"{session_midi.write_midi(Log(log.header, again), args.out)}\n")
+        sys.stdout.write(f"{take_midi.write_midi(Log(log.header, again), args.out)}\n")
     return _compare(log.calls, again)
 
 
@@ -66,7 +66,7 @@ class Networks:
         )
 
 
-def play_again(musician: Player, calls: Iterable[Call], networks: Networks | None = None) -> Iterator[Call]:
+def play_again(musician: MusicianProtocol, calls: Iterable[Call], networks: Networks | None = None) -> Iterator[Call]:
     """Make the calls of a take again; each with what it answers now."""
     for call in calls:
         if call.swap is not None:
@@ -74,13 +74,13 @@ def play_again(musician: Player, calls: Iterable[Call], networks: Networks | Non
         yield replace(call, out=tuple(_answer(musician, call)))
 
 
-def _swap(musician: Player, swap: Swap, networks: Networks) -> None:
+def _swap(musician: MusicianProtocol, swap: Swap, networks: Networks) -> None:
     network = networks.find(swap.checkpoint, swap.sha256).engine
-    if not musician.exchange(network, Past(network, swap.since)):
+    if not musician.exchange(network, History(network, swap.since)):
         raise UserError(f"this take goes on with {swap.checkpoint} from a frame that is not kept: {swap.since}")
 
 
-def _answer(musician: Player, call: Call) -> list[Event]:
+def _answer(musician: MusicianProtocol, call: Call) -> list[Event]:
     if call.swap is not None:
         return []
     if call.event is not None:

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=user_path, default=Path("runs/livebach"), metavar="DIR", help="the run's folder")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
     start = "start from a checkpoint's weights; --set may make the network larger"
-    parser.add_argument("--from", dest="start", type=user_path, metavar="FILE", help=start)
+    parser.add_argument("--init-from", dest="start", type=user_path, metavar="FILE", help=start)
     group = parser.add_argument_group(
         "learning from other networks", "with --set written=0.5: how much what is written counts against their word"
     )
@@ -197,7 +197,7 @@ def _take_up(args: argparse.Namespace, trainer: Trainer) -> None:
         try:
             trainer.start_from(weights, args.start.name)
         except ValueError as error:
-            raise UserError(f"--from {args.start}: {error}") from error
+            raise UserError(f"--init-from {args.start}: {error}") from error
 
 
 def _train(args: argparse.Namespace, trainer: Trainer) -> bool:
@@ -216,7 +216,7 @@ def _train(args: argparse.Namespace, trainer: Trainer) -> bool:
 
 
 def _settings(args: argparse.Namespace) -> tuple[NetworkSpec, TrainConfig]:
-    """Defaults, then what --resume or --from bring, then flags and --set."""
+    """Defaults, then what --resume or --init-from bring, then flags and --set."""
     from livebach.training import run_files
 
     spec, config = NetworkSpec(), run_files.TrainConfig()
@@ -245,8 +245,12 @@ def settled(spec: Spec, config: Config, assignments: Sequence[str], flags: Mappi
 
 
 def _parted(values: dict[str, Any], spec: Any, config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    from livebach.training.run_files import RENAMED
+
     names = [{f.name for f in fields(x)} for x in (spec, config)]
     unknown = sorted(set(values) - names[0] - names[1])
+    if unknown and unknown[0] in RENAMED:
+        raise UserError(f"--set: {unknown[0]!r} is now called {RENAMED[unknown[0]]!r}")
     if unknown:
         raise UserError(f"--set: no setting {unknown[0]!r}; there are {', '.join(sorted(names[0] | names[1]))}")
     return {k: v for k, v in values.items() if k in names[0]}, {k: v for k, v in values.items() if k in names[1]}

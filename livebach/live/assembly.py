@@ -12,8 +12,8 @@ from livebach import __version__
 from livebach.config import Config, to_dict, with_value
 from livebach.errors import UserError
 from livebach.files import expanded
-from livebach.live.session_log import Header
-from livebach.music.events import Program
+from livebach.live.take_log import Header
+from livebach.music.events import ProgramChange
 from livebach.musician.musician import Musician
 from livebach.network import checkpoint
 from livebach.network.engine import Engine
@@ -96,12 +96,12 @@ def header(config: Config, network: Loaded, start_s: float) -> Header:
     )
 
 
-def programs(config: Config) -> list[Program]:
+def programs(config: Config) -> list[ProgramChange]:
     """What sets the sound of its channels, where one is set."""
     if config.midi.program is None:
         return []
     first = config.midi.output_channel - 1
-    return [Program(config.midi.program - 1, first + voice) for voice in range(config.sound.voices or 1)]
+    return [ProgramChange(config.midi.program - 1, first + voice) for voice in range(config.sound.voices or 1)]
 
 
 def musician(network: Loaded, config: Config, start_s: float) -> Musician:

@@ -13,12 +13,12 @@ from typing import Protocol
 from livebach.controls import Command
 from livebach.live.inbox import Heard, Inbox, Task
 from livebach.live.recorder import NoRecorder, Recorder
-from livebach.live.session_log import Call, Swap
+from livebach.live.take_log import Call, Swap
 from livebach.midi.active_notes import ActiveNotes
 from livebach.music.events import Event, from_bytes, to_bytes
 from livebach.music.grid import Mark
 from livebach.musician.clock_follower import clock_command
-from livebach.musician.memory import Network, Past, Told
+from livebach.musician.memory import History, HistoryView, Network
 from livebach.musician.status import Status
 from livebach.system.clock import SPIN_S
 
@@ -30,7 +30,7 @@ EVENTS_A_TURN = 64
 """Events taken in between two looks at the deadline, so that a flood of them holds up no tick."""
 
 
-class Player(Protocol):
+class MusicianProtocol(Protocol):
     """The musician, as the loop sees it; times are absolute seconds."""
 
     def feed(self, event: Event, now_s: float) -> list[Event]:
@@ -51,10 +51,10 @@ class Player(Protocol):
     def status(self) -> Status:
         """The state of affairs."""
 
-    def told(self) -> Told:
+    def told(self) -> HistoryView:
         """What its network was told, as far as that is kept."""
 
-    def exchange(self, network: Network, past: Past) -> bool:
+    def exchange(self, network: Network, past: History) -> bool:
         """Play on with another network, if it was told the same."""
 
 
@@ -80,7 +80,7 @@ Thru = Callable[[bytes], None]
 Claims = Callable[[Event], bool]
 """Whether an event is a control, and not to be played. Called by the input's thread and by the loop's."""
 Watch = Callable[[Status, Sequence[Event], Sequence[Event]], None]
-"""Told after each turn how things stand, what was heard and what was sent. Must not wait."""
+"""HistoryView after each turn how things stand, what was heard and what was sent. Must not wait."""
 
 
 def no_thru(_data: bytes) -> None:
@@ -101,7 +101,7 @@ class Daemon:
 
     def __init__(
         self,
-        musician: Player,
+        musician: MusicianProtocol,
         clock: Clock,
         output: Output,
         *,
@@ -223,11 +223,11 @@ class Daemon:
             for data in self._held.release():
                 self._thru(data)
 
-    def told(self) -> Told:
+    def told(self) -> HistoryView:
         """What the network was told, as far as that is kept."""
         return self._musician.told()
 
-    def exchange(self, network: Network, past: Past, swap: Swap) -> bool:
+    def exchange(self, network: Network, past: History, swap: Swap) -> bool:
         """Play on with another network; False where something is due soon, or it was not told the same."""
         now_s = self._clock.now()
         if self._musician.deadline_s() - now_s < CALM_S or not self._musician.exchange(network, past):

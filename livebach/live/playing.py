@@ -9,7 +9,7 @@ from threading import Thread
 from time import perf_counter
 from typing import Protocol
 
-from livebach.config import Config, Midi
+from livebach.config import Config, MidiSettings
 from livebach.controls import Command, Controls
 from livebach.files import expanded
 from livebach.live import assembly
@@ -202,7 +202,7 @@ def _both(one: Watch, other: Watch) -> Watch:
 
 
 def _outputs(
-    midi: Midi, backends: Sequence[Backend] | None, loops: FeedbackFilter, stack: ExitStack
+    midi: MidiSettings, backends: Sequence[Backend] | None, loops: FeedbackFilter, stack: ExitStack
 ) -> tuple[OutputPort, Thru]:
     """The connection for its own notes and the one for the player's; what either sends is known when it comes back."""
 
@@ -234,7 +234,7 @@ def _guard(output: OutputPort, thru: Thru, stack: ExitStack) -> Guard:
 
 def _recorder(config: Config, network: assembly.Loaded, start_s: float, display: Display, stack: ExitStack) -> Recorder:
     header = assembly.header(config, network, start_s)
-    recorder = open_recorder(config.session.save, expanded(config.session.folder), header, display.warn)
+    recorder = open_recorder(config.take.save, expanded(config.take.folder), header, display.warn)
     stack.callback(lambda: _close(recorder, display))
     return recorder
 

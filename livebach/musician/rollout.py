@@ -22,7 +22,7 @@ from livebach.musician.governor import Governor
 from livebach.musician.texture_follower import asked, followed
 from livebach.musician.vetoes import QuoteWatch, RepeatWatch, playable
 from livebach.network.engine import Engine, Place, State
-from livebach.network.sampling import Policy
+from livebach.network.sampling import SamplingParams
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class RollOut:
     engine: Engine
     metre: Metre
     rng: Generator
-    policy: Policy = field(default_factory=Policy)
+    params: SamplingParams = field(default_factory=SamplingParams)
     texture: Texture = field(default_factory=Texture)
     adapts: bool = True
     """Whether it learns from what it is primed with."""
@@ -71,9 +71,9 @@ class RollOut:
         watches = QuoteWatch(self.engine.quotes, self.quotes), RepeatWatch(self._place(0)[2])
         nothing = np.full(KEYS, UNKNOWN, np.uint8) if given is None else given
         while True:
-            policy = self.governor.steer(self.policy, self.texture)
+            params = self.governor.steer(self.params, self.texture)
             draw = partial(self.engine.draw, self.state, nothing, self.rng.random(KEYS))
-            frame = playable(draw, policy, watches)
+            frame = playable(draw, params, watches)
             self.take(frame)
             self.governor.hear(frame)
             for watch in watches:
@@ -93,16 +93,16 @@ def music(engine: Engine, config: Config, bars: int, prime: Prime | None = None)
     start = prime.frames if prime else np.zeros((0, KEYS), np.uint8)
     texture = texture_from(config, start)
     rng = np.random.default_rng(config.sampling.seed)
-    roll = RollOut(engine, metre, rng, policy_from(config), texture, config.engine.adapt, config.sampling.longest_quote)
+    roll = RollOut(engine, metre, rng, params_from(config), texture, config.engine.adapt, config.sampling.longest_quote)
     if prime:
         roll.prime(prime)
     played = np.array(list(islice(roll.play(), bars * metre.bar_ticks(engine.spec.steps_per_quarter))))
     return np.concatenate([start, played]), len(start)
 
 
-def policy_from(config: Config) -> Policy:
+def params_from(config: Config) -> SamplingParams:
     """The sampling settings."""
-    return Policy(config.sampling.temperature, config.sampling.min_p)
+    return SamplingParams(config.sampling.temperature, config.sampling.min_p)
 
 
 def texture_from(config: Config, heard: Frames) -> Texture:

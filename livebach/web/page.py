@@ -14,7 +14,7 @@ from typing import Any, Self
 from livebach.config import Config, to_dict, with_value
 from livebach.controls import DIALS, Command
 from livebach.errors import UserError
-from livebach.live.display import Sight
+from livebach.live.display import DisplayUpdate
 from livebach.midi.backends import Backend
 from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
 from livebach.musician.status import Status
@@ -113,7 +113,7 @@ class Page:
             self._settings = settings = status.settings
             self._link.send(lambda: {"type": "settings", "values": dial_values(settings)}, keep="settings")
 
-    def show(self, seen: Sight) -> None:
+    def show(self, seen: DisplayUpdate) -> None:
         """Show a text or the ports; turns come by `watch`, with more in them."""
         if seen.ports:
             self._link.send({"type": "ports", "ports": [list(port) for port in seen.ports]}, keep="ports")
