@@ -23,13 +23,12 @@ from livebach.errors import UserError
 from livebach.system import standard_streams
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "play": ("livebach.commands.play", "play a MIDI keyboard, and Bach goes on (what flags without a command mean)"),
+    "play": ("livebach.commands.play", "play a MIDI keyboard, and Bach goes on (also without the word play)"),
     "web": (
         "livebach.commands.web",
         "play in the browser: with the computer's keyboard, mouse, touch or MIDI keyboard",
     ),
     "demo": ("livebach.commands.demo", "hear it without a keyboard: a phrase of Bach is played in, and it goes on"),
-    "styles": ("livebach.commands.styles", "list the styles: whose music it can play"),
     "ports": ("livebach.commands.ports", "list the MIDI ports"),
     "panic": ("livebach.commands.panic", "silence a synth"),
     "learn": ("livebach.commands.learn", "bind a controller, key or program to what you do while playing"),
@@ -74,15 +73,21 @@ def _present() -> dict[str, tuple[str, str]]:
     return {name: entry for name, entry in COMMANDS.items() if find_spec(entry[0]) is not None}
 
 
+USAGE = """\
+usage: livebach                            play the MIDI keyboard that is there, on a built-in piano
+       livebach --in "USB Keyboard" --out "FluidSynth" [settings]
+       livebach COMMAND …
+"""
+
+
 def _help() -> str:
     lines = [f"  {name:10} {text}" for name, (_, text) in _present().items()]
-    usage = 'usage: livebach --in "USB Keyboard" --out "FluidSynth" [settings]\n       livebach COMMAND …'
-    return "\n".join([usage, "", *lines, "", "livebach COMMAND --help says more."])
+    return "\n".join([USAGE, *lines, "", "livebach COMMAND --help says more."])
 
 
 def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
-    """The command and its own arguments; flags without a command are for `play`."""
-    if argv[0].startswith("-"):
+    """Return the command and its own arguments; without a command it is `play`."""
+    if not argv or argv[0].startswith("-"):
         return "play", list(argv)
     if argv[0] not in (present := _present()):
         near = difflib.get_close_matches(argv[0], present, n=1, cutoff=0.4)
@@ -170,10 +175,10 @@ def _flushed(status: int) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    if not argv or argv[0] in ("-h", "--help", "help"):
+    if argv and argv[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
-    if argv[0] in ("-V", "--version"):
+    if argv and argv[0] in ("-V", "--version"):
         print(f"livebach {__version__}")
         return 0
     return _run(*_split(argv))

@@ -18,6 +18,7 @@ from livebach.errors import UserError
 from livebach.live import playing
 from livebach.midi.ports import PortError
 from livebach.music.metre import Metre
+from livebach.testing import FakeBackend
 
 REPO = Path(__file__).parent.parent
 
@@ -84,13 +85,12 @@ def test_every_flag_has_its_setting() -> None:
 
 @pytest.fixture
 def no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with one port of each kind, of which none may be opened."""
+    """A machine with two keyboards, of which none may be opened."""
 
     def refuse(*_: object, **__: object) -> None:
         pytest.fail("something was started")
 
-    monkeypatch.setattr(play, "list_inputs", lambda api: ["Piano"])
-    monkeypatch.setattr(play, "list_outputs", lambda api: ["Synth"])
+    monkeypatch.setattr(play, "open_backends", lambda api: [FakeBackend(inputs=["Piano", "Organ"])])
     monkeypatch.setattr(playing, "play_takes", refuse)
 
 
@@ -101,8 +101,7 @@ def no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
         (["plya"], ["plya", "'play'"]),
         (["--inn", "X"], ["--inn"]),
         (["play", "extra"], ["extra"]),
-        (["--in", "Piano"], ["midi.output", "--out", "'Synth'"]),
-        (["--out", "Synth"], ["midi.input", "--in", "'Piano'"]),
+        (["--out", "Synth"], ["2 keyboards", '--in "Piano"', '--in "Organ"']),
         (["--in", "a", "--out", "b", "--bpm", "fast"], ["--bpm", "time.bpm", "'fast'", "20..400"]),
         (["--in", "a", "--out", "b", "--metre", "4"], ["--metre", "time.metre", "3/4"]),
         (["--in", "a", "--out", "b", "--thru", "perhaps"], ["--thru", "on or off"]),
@@ -163,8 +162,8 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_help_names_every_command_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:
-    """`livebach` alone helps; each command helps too, without doing anything."""
-    assert main([]) == 0
+    """The help lists the commands; each of them helps too, without doing anything."""
+    assert main(["--help"]) == 0
     shown = capsys.readouterr().out
     for name in ("play", "demo", "ports", "panic", "replay"):
         assert f"  {name} " in shown
@@ -181,12 +180,13 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_flags_alone_mean_play(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`livebach --in X --out Y` is `livebach play --in X --out Y`."""
+    """`livebach --in X --out Y` is `livebach play --in X --out Y`, and `livebach` is `livebach play`."""
     seen: list[tuple[str, list[str]]] = []
     monkeypatch.setattr(cli, "_run", lambda name, argv: seen.append((name, argv)) or 0)
     main(["--in", "a", "--out", "b"])
     main(["play", "--in", "a", "--out", "b"])
-    assert seen == [("play", ["--in", "a", "--out", "b"])] * 2
+    main([])
+    assert seen == [("play", ["--in", "a", "--out", "b"])] * 2 + [("play", [])]
 
 
 def test_a_command_is_imported_only_when_asked_for() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from livebach.cli import main
 from livebach.config import Config, override
-from livebach.controls import POSITIONS, Command
+from livebach.controls import Command
 from livebach.live import assembly, take_log
 from livebach.live import signals as live_signals
 from livebach.live.daemon import CALM_S, Daemon
@@ -22,7 +22,7 @@ from livebach.live.network_swap import Swapper, watching
 from livebach.live.recorder import open_recorder
 from livebach.live.simulated_run import rehearse
 from livebach.midi.loopback import FakePort
-from livebach.music.events import ControlChange, NoteOff, NoteOn, ProgramChange, to_bytes
+from livebach.music.events import ControlChange, NoteOff, NoteOn, to_bytes
 from livebach.music.roll import KEYS, UNKNOWN
 from livebach.music.texture import Texture
 from livebach.musician.memory import History
@@ -33,7 +33,6 @@ from livebach.network.quotes import Quotes
 from livebach.network.reference import random_checkpoint
 from livebach.network.sampling import SamplingParams
 from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
-from livebach.styles import STYLES, Style
 from livebach.system.clock import ManualClock
 from tests.support.small_network import SMALL
 
@@ -201,47 +200,6 @@ def test_a_controller_asks_for_it(stage: Callable[..., Stage], tmp_path: Path) -
     here = playing(stage(f"control.swap=cc 20 = {two}"))
     here.daemon.hear(to_bytes(ControlChange(20, 127)), here.clock.now())
     here.until("From here on")
-
-
-@pytest.fixture
-def small_styles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Make three styles of small networks, and no other; return their names in order."""
-    names = ["bach", "second", "third"]
-    for seed, name in enumerate(names, 2):
-        path = write_checkpoint(tmp_path / f"{name}.safetensors", seed)
-        monkeypatch.setitem(STYLES, name, Style(name, name.title(), "noise", str(path), "prelude"))
-    for other in [name for name in STYLES if name not in names]:
-        monkeypatch.delitem(STYLES, other)
-    monkeypatch.setitem(POSITIONS, "style", tuple(names))
-    return names
-
-
-def test_styles_change_while_it_plays(stage: Callable[..., Stage], small_styles: list[str]) -> None:
-    """By name, one on and one back, around the end; the take replays with each."""
-    first, _, last = small_styles
-    made = stage("control.style=program 5, cc 21")
-    for command, plays in ((last, last), ("up", first), ("down", last), ("", first)):
-        made.said.clear()
-        made.play(4.5)
-        made.swapper.command(Command("style", command), pytest.fail)
-        made.until(f"From here on {plays} plays")
-    for event, plays in ((ProgramChange(4), small_styles[1]), (ControlChange(21, 127), last)):
-        made.said.clear()
-        made.swapper.hear([event])
-        made.until(f"From here on {plays} plays")
-    made.play(8.5)
-    made.daemon.finish()
-    (take,) = (made.folder / "takes").iterdir()
-    assert main(["replay", str(take)]) == 0
-
-
-def test_of_several_wishes_the_last_counts(stage: Callable[..., Stage], small_styles: list[str]) -> None:
-    """A knob that sweeps through all styles loads the one where it stops, and at most one on the way."""
-    made = stage("control.style=cc 21")
-    for value in range(0, 128, 4):
-        made.swapper.hear([ControlChange(21, value)])
-    made.until(f"From here on {small_styles[-1]} plays")
-    assert sum("From here on" in line for line in made.said) <= 2
 
 
 def test_other_commands_are_the_others() -> None:

@@ -1,4 +1,4 @@
-"""`livebach play`: play on named ports; a page in the browser may show and steer it, or be a port itself."""
+"""`livebach play`: play on the keyboard that is there, or on named ports; a page in the browser may steer it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from livebach.live import assembly, playing
 from livebach.live.display import Both, Display, Sink, terminal_sink
 from livebach.live.log_lines import FORMS, LEVELS, LogSink
 from livebach.live.signals import Stage
-from livebach.midi.ports import list_inputs, list_outputs
+from livebach.midi.backends import open_backends
+from livebach.midi.keyboards import keyboards_here
+from livebach.midi.port_names import PortError, unnumbered
 from livebach.system.systemd import open_notifier
 
 BROWSER = "browser"
 """As a port, the page in the browser."""
+ALONE = "livebach web plays in the browser, livebach demo plays by itself."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,25 +33,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Play until Ctrl-C or a signal; what sounds then is ended."""
     config = assembly.seeded(settings(args))
-    _check_named("input", config.midi.input, "--in", config.midi.api)
-    _check_named("output", config.midi.output, "--out", config.midi.api)
+    hint = _look_for_keyboard(config.midi.api) if config.midi.input is None else None
     network, stage = assembly.load_network(config.engine.checkpoint, config.engine.fast), Stage()
+    sink: Sink = LogSink(sys.stderr, args.log, args.log_level) if args.log else terminal_sink()
     with ExitStack() as stack:
         stack.enter_context(stage.heeding_signals())
         notifier = stack.enter_context(closing(open_notifier()))
         page = None
         if args.web or BROWSER in (config.midi.input, config.midi.output):
-            from livebach.web.page import show_page  # only here: playing on MIDI ports alone gets no heavier
+            from livebach.web.page import Page  # only here: playing on MIDI ports alone gets no heavier
 
-            page = stack.enter_context(closing(show_page(config)))
-        sink: Sink = LogSink(sys.stderr, args.log, args.log_level) if args.log else terminal_sink()
-        display = stack.enter_context(closing(Display(sink if page is None else Both(sink, page))))
+            page = stack.enter_context(closing(Page.open(config)))
+            sink = Both(sink, page)
+        display = stack.enter_context(closing(Display(sink)))
+        if page is not None:
+            display.say(f"The page: {page.address}")
+        if hint is not None:
+            display.warn(hint)
         playing.play_takes(config, network, stage, display, notifier, page)
     return 0
 
 
-def _check_named(which: str, name: str | None, flag: str, api: str | None) -> None:
-    if name is None:
-        there = list_inputs(api) if which == "input" else list_outputs(api)
-        ports = ", ".join(map(repr, there)) if there else "there is none"
-        raise UserError(f"midi.{which} is not set: {flag} NAME, one of: {ports}")
+def _look_for_keyboard(api: str | None) -> str | None:
+    """Look which keyboards are there, for somebody who named none.
+
+    Returns:
+        A line to show when there is none, or None.
+
+    Raises:
+        UserError: If several are there, or if no MIDI port can be used at all.
+
+    """
+    try:
+        found = [name for _, name in keyboards_here(open_backends(api))]
+    except PortError as error:
+        raise UserError(f"{error}. Without a MIDI keyboard: {ALONE}") from None
+    if len(found) > 1:
+        raise UserError(f"there are {len(found)} keyboards: name one, or a part of its name: {_choices(found)}")
+    return None if found else f"There is no MIDI keyboard: plug one in, and it is taken up. Without one: {ALONE}"
+
+
+def _choices(names: list[str]) -> str:
+    return " or ".join(f'--in "{unnumbered(name)}"' for name in names)

@@ -11,7 +11,7 @@ from random import SystemRandom
 from livebach import __version__
 from livebach.config import Config, to_dict, with_value
 from livebach.errors import UserError
-from livebach.files import data_path, expanded
+from livebach.files import expanded
 from livebach.live.take_log import Header
 from livebach.music.events import ProgramChange
 from livebach.musician.musician import Musician
@@ -19,7 +19,8 @@ from livebach.network import checkpoint
 from livebach.network.engine import Engine
 from livebach.sound.audio_process import SoundSettings
 from livebach.sound.source import Source, open_source
-from livebach.styles import STYLES
+
+DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +40,20 @@ def seeded(config: Config) -> Config:
 
 
 def path_of(name: str) -> Path:
-    """Return the path of a network that is named by its style or by its path.
+    """Return the path of a checkpoint that is named by its path, or by «default».
 
     Raises:
         UserError: If the path begins with `~user` and there is no such user.
 
     """
-    style = STYLES.get(name)
-    return data_path(style.checkpoint) if style else expanded(name)
+    return checkpoint.default_path() if name == DEFAULT else expanded(name)
 
 
 def load_network(name: str, fast: bool = False) -> Loaded:
-    """Load the network of that name, ready to play.
+    """Load the checkpoint of that name, ready to play.
 
     Args:
-        name: A style, or the path of a checkpoint.
+        name: The path of a checkpoint, or «default».
         fast: Whether to use the compiled engine.
 
     Raises:
@@ -64,11 +64,10 @@ def load_network(name: str, fast: bool = False) -> Loaded:
     try:
         path = path.resolve()
         engine = _engine(fast)(checkpoint.load(path))
-        return Loaded(engine, name if name in STYLES else str(path), checkpoint.fingerprint(path))
+        return Loaded(engine, DEFAULT if name == DEFAULT else str(path), checkpoint.fingerprint(path))
     except checkpoint.CheckpointError as error:
         where = "" if str(error).startswith(str(path)) else f"{path}: "
-        hint = "" if path.exists() else f" (the styles are {', '.join(STYLES)})"
-        raise UserError(f"engine.checkpoint: {where}{error}{hint}") from None
+        raise UserError(f"engine.checkpoint: {where}{error}") from None
     except OSError as error:  # it went away, or its disk failed, while it was read
         raise UserError(f"engine.checkpoint: {path}: cannot be read: {error.strerror or error}") from None
 
@@ -111,11 +110,22 @@ def musician(network: Loaded, config: Config, start_s: float) -> Musician:
     return Musician(network.engine, config, config.sampling.seed, start_s)
 
 
-def sound_source(config: Config) -> Source:
-    """Where these settings' sound comes from; UserError where a soundfont or FluidSynth is missing."""
+def sound_source(config: Config, instrument: str | None = None) -> Source:
+    """Return the source of sound that the settings ask for.
+
+    Args:
+        config: The settings.
+        instrument: A built-in instrument to use, whatever the settings name.
+
+    Raises:
+        UserError: If a soundfont or FluidSynth is missing.
+
+    """
     sound = config.sound
-    settings = SoundSettings(sound.instrument, sound.temperament, sound.pitch_hz, sound.latency_ms, sound.device)
-    return open_source(settings, sound.soundfont)
+    settings = SoundSettings(
+        instrument or sound.instrument, sound.temperament, sound.pitch_hz, sound.latency_ms, sound.device
+    )
+    return open_source(settings, None if instrument else sound.soundfont)
 
 
 READY_S = 0.1

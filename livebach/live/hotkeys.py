@@ -28,8 +28,6 @@ KEYS = {
     "p": Command("panic"),
     "n": Command("mode"),
     "c": Command("swap"),
-    "s": Command("style", "up"),
-    "S": Command("style", "down"),
     "t": Command("tap"),
     "<": Command("tempo", "down"),
     ">": Command("tempo", "up"),
@@ -46,7 +44,7 @@ KEYS = {
 }
 HELP = (
     "Keys: space it plays, f finish, m mute, h hold, b back a bar, r forget all, p panic, n next mode, t tap,"
-    " s/S style, c the checkpoint anew,"
+    " c the checkpoint anew,"
     " </> tempo, -/+ temperature, d/D density, v/V voices,"
     " u/U register, x/X distance"
 )

@@ -14,6 +14,7 @@ from livebach.controls import Command, Controls
 from livebach.files import expanded
 from livebach.live import assembly
 from livebach.live.assembly import READY_S
+from livebach.live.built_in_sound import BuiltInSound
 from livebach.live.daemon import Daemon, Watch
 from livebach.live.display import Display
 from livebach.live.hotkeys import HELP, Hotkeys, open_hotkeys
@@ -23,10 +24,12 @@ from livebach.live.signals import Stage
 from livebach.midi.backends import Backend
 from livebach.midi.feedback_filter import FeedbackFilter
 from livebach.midi.guard import Guard
+from livebach.midi.keyboards import AnyKeyboard
 from livebach.midi.port_watcher import PortWatcher, Watched
-from livebach.midi.ports import InputPort, OutputPort, Thru
+from livebach.midi.ports import Callback, InputPort, OutputPort, Thru
 from livebach.music.events import Event
 from livebach.musician.status import Status
+from livebach.sound.names import INSTRUMENT_NAMES
 from livebach.system.clock import Clock
 from livebach.system.realtime import freeze, lift_helpers, make_timely
 from livebach.system.systemd import Notifier
@@ -130,16 +133,11 @@ def _opened(
 ) -> Daemon:
     """The daemon, with everything open, each with its closing on the stack."""
     clock, midi = Clock(), config.midi
-    assert midi.input is not None
-    assert midi.output is not None
-    output, thru = _outputs(midi, _backends(midi.output, page), stage.loops, stack)
+    heard = stack.enter_context(closing(_input(midi, page, stage.hear)))  # first: this is what may be missing
+    output, thru = _outputs(config, page, stage.loops, display.say, stack)
     guards = [_guard(output, thru, stack)] if output.needs_guard else []
     start_s = clock.now() + READY_S
     recorder = _recorder(config, network, start_s, display, stack)
-    backends = _backends(midi.input, page)
-    heard = stack.enter_context(
-        closing(InputPort.open(midi.input, midi.api, stage.hear, wait=midi.wait, backends=backends))
-    )
     musician = assembly.musician(network, config, start_s)
     swapper = stack.enter_context(closing(Swapper(network, config)))
     daemon = Daemon(
@@ -201,18 +199,36 @@ def _both(one: Watch, other: Watch) -> Watch:
     return watch
 
 
+def _input(midi: MidiSettings, page: Page | None, receive: Callback) -> InputPort:
+    """The port that is named, or any keyboard where none is."""
+    if midi.input is None:
+        return AnyKeyboard.open_any(midi.api, receive)
+    return InputPort.open(midi.input, midi.api, receive, wait=midi.wait, backends=_backends(midi.input, page))
+
+
+def _output(config: Config, page: Page | None, say: Callable[[str], None]) -> OutputPort:
+    """The port that is named; a built-in instrument where one is named, or none."""
+    midi = config.midi
+    if midi.output is not None and midi.output not in INSTRUMENT_NAMES:
+        return OutputPort.open(midi.output, midi.api, wait=midi.wait, backends=_backends(midi.output, page))
+    sound = BuiltInSound(assembly.sound_source(config, midi.output), say)
+    output = OutputPort.open(sound.title, wait=True, backends=[sound])
+    if sound.trouble:
+        say(f"No sound: {sound.trouble}. All else works; --out NAME plays on a MIDI port (livebach ports lists them).")
+    return output
+
+
 def _outputs(
-    midi: MidiSettings, backends: Sequence[Backend] | None, loops: FeedbackFilter, stack: ExitStack
+    config: Config, page: Page | None, loops: FeedbackFilter, say: Callable[[str], None], stack: ExitStack
 ) -> tuple[OutputPort, Thru]:
     """The connection for its own notes and the one for the player's; what either sends is known when it comes back."""
 
     def sent(data: bytes) -> None:
         loops.sent(data, perf_counter())
 
-    assert midi.output is not None
-    output = stack.enter_context(closing(OutputPort.open(midi.output, midi.api, wait=midi.wait, backends=backends)))
+    output = stack.enter_context(closing(_output(config, page, say)))
     output.before = sent
-    return output, stack.enter_context(closing(Thru(output.twin(), midi.thru)))
+    return output, stack.enter_context(closing(Thru(output.twin(), config.midi.thru)))
 
 
 def _guard(output: OutputPort, thru: Thru, stack: ExitStack) -> Guard:

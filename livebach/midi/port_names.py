@@ -48,7 +48,7 @@ def _forms(name: str) -> tuple[set[str], set[str]]:
     return forms | {address}, {plain(form) for form in (*forms, found["client"])}
 
 
-def _one_per_client(names: Sequence[str]) -> list[str]:
+def one_per_client(names: Sequence[str]) -> list[str]:
     """Keep the first port of each ALSA client: several ports of one client are one match."""
     first: dict[str, str] = {}
     for name in names:
@@ -63,7 +63,7 @@ def matches(names: Sequence[str], wanted: str) -> list[str]:
     literal = [name for name in names if wanted in _forms(name)[0]]
     same = [name for name in names if target in _forms(name)[1]] if target else []
     part = [name for name in names if target in plain(name)] if target else []
-    return _one_per_client(literal or same or part)
+    return one_per_client(literal or same or part)
 
 
 def find_port(names: Sequence[str], wanted: str, kind: str = "MIDI port") -> str:

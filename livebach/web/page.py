@@ -6,21 +6,19 @@ on the link's thread.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from time import perf_counter
 from typing import Any, Self
 
 from livebach.config import Config, to_dict, with_value
-from livebach.controls import DIALS, POSITIONS, Command
+from livebach.controls import DIALS, Command
 from livebach.errors import UserError
 from livebach.live.display import DisplayUpdate
 from livebach.midi.backends import Backend
 from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
 from livebach.musician.status import Status
 from livebach.web.backend import NAME, BrowserBackend
-from livebach.web.browser import open_browser
 from livebach.web.link import Link, Message
 from livebach.web.messages import METRE
 
@@ -131,16 +129,6 @@ class Page:
         self._link.close()
 
 
-def show_page(config: Config) -> Page:
-    """Serve a page, print its address, and open the browser where that is wanted and can be."""
-    page = Page.open(config)
-    sys.stdout.write(f"The page: {page.address}\n")
-    sys.stdout.flush()
-    if config.web.open:
-        open_browser(page.address_once)
-    return page
-
-
 def hello(config: Config) -> Message:
     """Return what a page is told first."""
     first = config.midi.output_channel - 1
@@ -150,11 +138,10 @@ def hello(config: Config) -> Message:
         "sounds": config.midi.output == NAME,
         "delay_ms": config.web.delay_ms,
         "channels": list(range(first, first + (config.sound.voices or 1))),
-        "dials": {METRE: METRES, **POSITIONS},
+        "dials": {METRE: METRES, **{name: dial.positions for name, dial in DIALS.items()}},
         "instrument": config.sound.instrument,
         "temperament": config.sound.temperament,
         "pitch": round(config.sound.pitch_hz, 1),
-        "style": config.engine.checkpoint,  # as it begins
     }
 
 
