@@ -17,8 +17,8 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from twins import QueueTwin, RecomputeTwin
 
+from bench.twins import QueueTwin, RecomputeTwin
 from livebach.commands.timing import load_average, machine, peak, summary
 from livebach.network import checkpoint
 from livebach.network.engine import Engine

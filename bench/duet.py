@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from livebach.config import Config, override
 from livebach.live import assembly
 from livebach.live.daemon import Daemon
 from livebach.live.simulated_run import Score, rehearse
-from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
+from livebach.music.events import Event, NoteOff, NoteOn, Realtime, to_bytes
 from livebach.music.grid import Grid, Place
 from livebach.music.metre import Metre
 from livebach.music.roll import (
@@ -181,10 +181,11 @@ def perform(part: Part, network: assembly.Loaded, config: Config, noise_s: float
     rehearse(daemon, clock, hands(part, grid, noise_s, seed), grid.close_s(len(part.lower) - 1 + part.upbeat))
     daemon.finish()
     channel = config.midi.output_channel - 1
-    return on_grid([(at, event) for at, event in output.sent if event.channel == channel], grid, part.upbeat)
+    own = [(at, event) for at, event in output.sent if not isinstance(event, Realtime) and event.channel == channel]
+    return on_grid(own, grid, part.upbeat)
 
 
-def on_grid(sent: list[tuple[float, Event]], grid: Grid, upbeat: int) -> list[Note]:
+def on_grid(sent: Sequence[tuple[float, Event]], grid: Grid, upbeat: int) -> list[Note]:
     """Notes by their ticks; one that is ended within its tick has length 0."""
     notes: list[Note] = []
     begun: dict[int, int] = {}
@@ -226,7 +227,7 @@ def rates(found: NDArray[np.int64]) -> dict[str, float]:
 def ratio(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> dict[str, float]:
     """The rate of both intervals over that of others [takes, stretches, 3]; with the bounds of its interval."""
 
-    def of(chosen: NDArray[np.int64] | slice) -> float:
+    def of(chosen: Any) -> float:
         (a, b, c), (d, e, f) = (side[:, chosen].sum(axis=(0, 1)).tolist() for side in (ours, theirs))
         return float((b + c) / a / ((e + f) / d))
 

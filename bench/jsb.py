@@ -231,10 +231,10 @@ class Pool:
         def cost() -> Tensor:
             optimizer.zero_grad()
             found = key_nats(pool.odds(said), said.coming).mean() * KEYS
-            found.backward()
+            found.backward()  # type: ignore[no-untyped-call]
             return found
 
-        optimizer.step(cost)
+        optimizer.step(cost)  # type: ignore[no-untyped-call]
         return cls(pool.weights.detach(), pool.offsets.detach())
 
     def odds(self, said: Said) -> Tensor:
@@ -326,7 +326,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = config.rate_at(update, clock.share())
         loss = step(batches.draw().to(device))
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

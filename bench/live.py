@@ -23,10 +23,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.rig import PERIOD, TRIES, Listener, Livebach, Rig, rig, until
+from bench.rig import TRIES, Livebach, Rig, rig
 from livebach.commands.timing import load_average, machine, summary
 from livebach.live import take_log
 from livebach.music.events import PULSE, Realtime
+from tests.support.jack_rig import PERIOD, Listener
+from tests.support.waiting import until
 
 BPM = 120
 TICK_S = 60 / BPM / 4

@@ -21,9 +21,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from live import newest_take
 from numpy.typing import NDArray
 
+from bench.live import newest_take
 from bench.rig import Livebach, Rig, rig
 from livebach.commands.bench_process import Silence, resident_mb
 from livebach.commands.timing import load_average, machine, summary
@@ -166,7 +166,7 @@ def is_click(event: Event) -> bool:
     return isinstance(event, NoteOn) and event.channel == CLICK_ON & 0x0F
 
 
-def accounted(moments: NDArray[np.float64], due: NDArray[np.float64], at: NDArray[np.float64]) -> dict[str, int]:
+def accounted(moments: NDArray[np.floating], due: NDArray[np.float64], at: NDArray[np.float64]) -> dict[str, int]:
     """How many of these moments had a call of their own, were dealt with in an earlier one's, or were lost."""
     before = np.maximum(np.searchsorted(due, moments + SAME_S, side="right") - 1, 0)
     own = np.abs(due[before] - moments) < SAME_S

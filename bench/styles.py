@@ -68,7 +68,7 @@ def features(frames: Frames, places: NDArray[np.int16]) -> Features:
     highest = KEYS - 1 - struck[at, ::-1].argmax(axis=1)
     _, chord_keys = np.nonzero(struck[at])
     above = (chord_keys - np.repeat(lowest, struck[at].sum(axis=1))) % 12
-    lengths = [_length(frames, tick, key) for tick, key in zip(ticks, keys, strict=True)]
+    lengths = [_length(frames, int(tick), int(key)) for tick, key in zip(ticks, keys, strict=True)]
     left = keys + LOW_KEY < 60
     single = [
         len(ticks) / len(frames),

@@ -17,8 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from live import BPM, newest_take, start_playing
-
+from bench.live import BPM, newest_take, start_playing
 from bench.rig import Rig, rig
 from livebach.commands.timing import load_average, machine, summary
 from livebach.live import take_log

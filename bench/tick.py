@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from live import busy, newest_take
 from numpy.typing import NDArray
 
+from bench.live import busy, newest_take
 from bench.rig import Rig, rig
 from livebach.commands.replay import play_again
 from livebach.commands.timing import load_average, machine, summary

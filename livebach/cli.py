@@ -18,9 +18,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import NoReturn, Protocol
 
-from livebach import __version__
 from livebach.errors import UserError
 from livebach.system import standard_streams
+from livebach.version import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "play": ("livebach.commands.play", "play a MIDI keyboard, and Bach goes on (also without the word play)"),

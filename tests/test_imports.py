@@ -28,17 +28,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": BASIS | TOOLS | {"midi", "sound"},
     "network": BASIS | TOOLS | {"config"},
     "musician": BASIS | TOOLS | {"config", "network"},
-    "live": BASIS | TOOLS | {"config", "network", "musician", "midi", "sound", "__init__"},
+    "live": BASIS | TOOLS | {"config", "network", "musician", "midi", "sound", "version"},
     "web": BASIS | TOOLS | {"config", "musician", "midi", "sound", "live"},
     "training": BASIS | TOOLS | {"config", "network"},
     "evaluation": BASIS | TOOLS | {"config", "network", "musician", "training"},
     "testing": BASIS | TOOLS | {"config", "network", "musician", "midi"},
     "commands": BASIS
     | TOOLS
-    | {"config", "network", "musician", "midi", "sound", "live", "web", "training", "evaluation", "__init__"},
-    "cli": {"errors", "system", "__init__"},
+    | {"config", "network", "musician", "midi", "sound", "live", "web", "training", "evaluation", "version"},
+    "cli": {"errors", "system", "version"},
     "__main__": {"cli"},
-    "__init__": set(),
+    "__init__": {"version", "config", "music", "network", "musician", "evaluation"},
+    "version": set(),
 }
 PURE = ("music", "network", "musician")
 IO = {

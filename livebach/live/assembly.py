@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from random import SystemRandom
 
-from livebach import __version__
 from livebach.config import Config, to_dict, with_value
 from livebach.errors import UserError
 from livebach.files import expanded
@@ -19,6 +18,7 @@ from livebach.network import checkpoint
 from livebach.network.engine import Engine
 from livebach.sound.audio_process import SoundSettings
 from livebach.sound.source import Source, open_source
+from livebach.version import __version__
 
 DEFAULT = "default"
 

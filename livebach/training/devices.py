@@ -9,12 +9,13 @@ import sysconfig
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
 from livebach.network.reference import multiply_adds
 from livebach.network.spec import NetworkSpec
-from livebach.training.run_files import TrainConfig, TrainingError
+from livebach.training.run_files import TrainingError
 
 SIDES = {"cpu": 1024, "mps": 2048, "cuda": 8192}
 """Of the square matrices that the peak is measured with."""
@@ -75,7 +76,19 @@ def pick_device(name: str, local: int | None = None) -> torch.device:
     return torch.device(name, local) if name == "cuda" and local is not None else torch.device(name)
 
 
-def worthwhile(config: TrainConfig, device: torch.device) -> tuple[bool, bool]:
+class Wishes(Protocol):
+    """The settings that say what a run would like to use."""
+
+    @property
+    def compile(self) -> bool:
+        """Whether to compile."""
+
+    @property
+    def bf16(self) -> bool:
+        """Whether to compute in bfloat16."""
+
+
+def worthwhile(config: Wishes, device: torch.device) -> tuple[bool, bool]:
     """Whether to compile and whether to use bf16: where it was asked for, and the machine can and gains by it.
 
     On a processor compiling needs a C++ compiler and Python's headers, and bf16 is slower than float32 without AVX-512.

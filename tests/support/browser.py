@@ -87,7 +87,7 @@ class Session:
         page = context.new_page()
         page.on(
             "console",
-            lambda message: message.type == "error" and self.faults.append(f"{message.text} {message.location}"),
+            lambda message: self.faults.extend([f"{message.text} {message.location}"] * (message.type == "error")),
         )
         page.on("pageerror", lambda error: self.faults.append(f"{error} {error.stack}"))
         if script:

@@ -11,7 +11,7 @@ from livebach.live.daemon import Daemon
 from livebach.live.simulated_run import rehearse
 from livebach.live.take_log import Call
 from livebach.midi.ports import Thru
-from livebach.music.events import ControlChange, Event, NoteOff, NoteOn, from_bytes, to_bytes
+from livebach.music.events import ControlChange, Event, NoteOff, NoteOn, Realtime, from_bytes, to_bytes
 from livebach.music.roll import HOLD, ONSET
 from livebach.musician.musician import Musician
 from livebach.testing import FakePort, ManualClock, ScriptedEngine
@@ -46,6 +46,10 @@ class Memo:
         """Keep it."""
         self.remarks.append(text)
 
+    @property
+    def folder(self) -> None:
+        """No folder."""
+
     def close(self) -> None:
         """Nothing to close."""
 
@@ -76,7 +80,8 @@ class Rig:
     def own(self) -> list[tuple[float, Event]]:
         """What livebach sent, with times after the start."""
         sent = [(time_s - START_S, from_bytes(data)) for time_s, data in self.synth.sent]
-        return [(time_s, event) for time_s, event in sent if event is not None and event.channel == OWN]
+        channeled = [(time_s, event) for time_s, event in sent if not isinstance(event, Realtime | None)]
+        return [(time_s, event) for time_s, event in channeled if event.channel == OWN]
 
 
 def sounding(port: FakePort) -> set[tuple[int, int]]:

@@ -49,4 +49,7 @@ def record(name: str, path: str) -> None:
 
 
 if __name__ == "__main__":
-    {"send": send, "record": record}[sys.argv[1]](*sys.argv[2:])
+    if sys.argv[1] == "send":
+        send(*sys.argv[2:])
+    else:
+        record(*sys.argv[2:])

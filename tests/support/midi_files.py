@@ -6,8 +6,10 @@ from pathlib import Path
 
 import mido
 
+from livebach.music.roll import Note
 
-def write_midi(path: Path, notes: list) -> None:
+
+def write_midi(path: Path, notes: list[Note]) -> None:
     """Notes to a file of one track, 24 MIDI ticks to one of ours."""
     path.parent.mkdir(exist_ok=True)
     moves = sorted([(n.start, 1, n.key) for n in notes] + [(n.end, 0, n.key) for n in notes])

@@ -6,11 +6,8 @@ from pathlib import Path
 
 from livebach.cli import main
 from livebach.training.corpus import Corpus
-from livebach.training.loop import (
-    Progress,
-    TrainConfig,
-    Trainer,
-)
+from livebach.training.loop import Progress, Trainer
+from livebach.training.run_files import TrainConfig
 from tests.support.small_network import SMALL, corpus
 
 SMALL_SETTINGS = [

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from livebach.live import assembly
 from livebach.music.roll import KEYS, ONSET, Frame
+from livebach.network.engine import Engine
 from livebach.network.sampling import SamplingParams
 from livebach.testing import ScriptedEngine
 
@@ -24,5 +27,8 @@ def by_chance(_tick: int, uniforms: NDArray[np.float64], _params: SamplingParams
 
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have commands load a network that plays by chance, whatever they are asked for."""
-    loaded = lambda name, fast=False: assembly.Loaded(ScriptedEngine(by_chance), name, SHA256)  # noqa: E731
+
+    def loaded(name: str, fast: bool = False) -> assembly.Loaded:
+        return assembly.Loaded(cast(Engine, ScriptedEngine(by_chance)), name, SHA256)
+
     monkeypatch.setattr(assembly, "load_network", loaded)
