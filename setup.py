@@ -9,7 +9,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 TOP = Path(__file__).resolve().parent
-DATA = ("config.yaml", "checkpoints/*.safetensors", "checkpoints/README.md")
+DATA = ("config.yaml", "checkpoints/*.safetensors", "checkpoints/*.csv", "checkpoints/README.md")
 
 
 class BuildWithData(build_py):

@@ -54,6 +54,7 @@ from livebach.music.score_reader import piece_of, read_score
 from livebach.music.texture import Texture
 from livebach.musician.modes import MODES, Duet, TurnContext
 from livebach.network.sampling import SamplingParams
+from livebach.styles import DEFAULT
 from livebach.system.clock import ManualClock
 from livebach.training.corpus import load_corpus
 
@@ -311,7 +312,7 @@ def main() -> None:
     parser.add_argument("--takes", type=int, default=4, metavar="N", help="of each piece, each with a seed of its own")
     parser.add_argument("--noise-ms", type=float, default=15.0, help="standard deviation of the player's onsets")
     parser.add_argument("--behind-ms", type=float, default=Config().turns.delay_ms, help="turns.delay_ms")
-    parser.add_argument("--checkpoint", default=assembly.DEFAULT, help="another network than the shipped one")
+    parser.add_argument("--checkpoint", default=DEFAULT, help="another network than the shipped one")
     args = parser.parse_args()
     pieces = load_corpus(args.data, STEPS).splits[args.split]
     parts = [Part.read(args.data / piece.name) for piece in pieces]

@@ -1,7 +1,10 @@
 """What the styles are worth: whose music their continuations are taken for, and whether they keep an accompaniment.
 
+    python bench/styles.py likelihoods --more DIR [--split test] [--most FRAMES] [--json FILE]
     python bench/styles.py composers --bach DIR --more DIR [--count 24] [--json FILE]
     python bench/styles.py figures [--count 8] [--json FILE]
+
+`likelihoods`: nats an onset of each style's network and of Bach's, learning as they play, on held-out pieces.
 
 `composers`: a classifier (logistic regression on figures of rhythm, texture and intervals) learns from windows of 16
 bars of the training pieces of five composers: Bach's from --bach, the others' from --more with the lists in
@@ -30,7 +33,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from livebach.config import Config, with_value
+from livebach.evaluation.likelihood import key_nats
 from livebach.evaluation.roll_statistics import pitch_class_entropy, scale_consistency
+from livebach.evaluation.rollout_runs import metre_of
 from livebach.files import data_path
 from livebach.live.assembly import load_network
 from livebach.music.metre import Metre
@@ -40,7 +45,7 @@ from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, Frames, frames_
 from livebach.music.score_reader import Piece
 from livebach.musician.rollout import music
 from livebach.network.engine import Engine
-from livebach.network.styles import STYLES
+from livebach.styles import DEFAULT, STYLES
 from livebach.training.corpus import load_corpus
 
 BARS = 16
@@ -146,8 +151,6 @@ def continuation(engine: Engine, config: Config, piece: Piece) -> Piece:
 
 
 def _metre(piece: Piece) -> Metre:
-    from livebach.evaluation.rollout_runs import metre_of
-
     return metre_of(int(piece.places[0, 1]), int(piece.places[0, 2]), 4)
 
 
@@ -178,6 +181,28 @@ def _confusion(guess: Any, names: Sequence[str], asked: dict[str, list[Features]
         counts[name] = {other: answers.count(other) for other in names}
     right = {name: counts[name][name] / max(1, sum(counts[name].values())) for name in names}
     return {"confusion": counts, "right": right, "mean": float(np.mean(list(right.values())))}
+
+
+# -- how likely is held-out music? ------------------------------------------------------------------------------------
+
+
+def nats_an_onset(engine: Engine, pieces: Sequence[Piece], most: int) -> float:
+    """Return nats an onset of the first frames of pieces, learning as it plays."""
+    parts = [Piece(p.name, p.frames[:most], p.places[:most]) for p in pieces]
+    return sum(float(key_nats(engine, p).sum()) for p in parts) / sum(p.onsets for p in parts)
+
+
+def likelihoods(args: argparse.Namespace) -> dict[str, Any]:
+    """Compare each style's network with Bach's on the pieces of its composer that were held out."""
+    bach, report = load_network(DEFAULT).engine, {}
+    for style in STYLES.values():
+        if style.scores is None or style.name not in (args.style or STYLES):
+            continue
+        pieces = load_corpus(args.more, index=data_path(style.scores)).splits[args.split]
+        own = load_network(args.checkpoint or style.name).engine
+        found = {"bach": nats_an_onset(bach, pieces, args.most), "own": nats_an_onset(own, pieces, args.most)}
+        report[style.name] = {**found, "lower_by": 1 - found["own"] / found["bach"], "pieces": len(pieces)}
+    return {"split": args.split, "most_frames_of_a_piece": args.most, **report}
 
 
 # -- is the accompaniment kept? ---------------------------------------------------------------------------------------
@@ -294,13 +319,20 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     which = parser.add_subparsers(required=True)
-    for run, count in ((composers, 24), (figures, 8)):
+    for run, count in ((likelihoods, 0), (composers, 24), (figures, 8)):
         command = which.add_parser(run.__name__)
         command.set_defaults(run=run)
-        command.add_argument("--count", type=int, default=count, metavar="N", help="continuations of each")
+        if run is likelihoods:
+            command.add_argument("--split", default="test", choices=("valid", "test"))
+            command.add_argument("--most", type=int, default=1_000_000, metavar="FRAMES", help="of each piece")
+            command.add_argument("--style", nargs="+", choices=tuple(STYLES))
+            command.add_argument("--checkpoint", metavar="FILE", help="in place of the style's own")
+        else:
+            command.add_argument("--count", type=int, default=count, metavar="N", help="continuations of each")
         command.add_argument("--json", type=Path, metavar="FILE")
         if run is composers:
             command.add_argument("--bach", type=Path, required=True, metavar="DIR")
+        if run is not figures:
             command.add_argument("--more", type=Path, required=True, metavar="DIR")
     args = parser.parse_args()
     text = json.dumps(args.run(args), indent=1)

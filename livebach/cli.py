@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "play in the browser: with the computer's keyboard, mouse, touch or MIDI keyboard",
     ),
     "demo": ("livebach.commands.demo", "hear it without a keyboard: a phrase of Bach is played in, and it goes on"),
+    "styles": ("livebach.commands.styles", "list the styles: whose music it can play"),
     "ports": ("livebach.commands.ports", "list the MIDI ports"),
     "panic": ("livebach.commands.panic", "silence a synth"),
     "learn": ("livebach.commands.learn", "bind a controller, key or program to what you do while playing"),

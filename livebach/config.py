@@ -23,6 +23,7 @@ from livebach.music.events import CHANNELS
 from livebach.music.metre import Metre
 from livebach.setting_rules import Rule
 from livebach.sound.names import INSTRUMENT_NAMES, LATENCIES_MS, PITCHES_HZ, TEMPERAMENT_NAMES
+from livebach.styles import DEFAULT as DEFAULT_STYLE
 
 TEXTURE_LEVELS = 8
 MAX_BYTES = 64 << 10
@@ -187,6 +188,7 @@ class ControlSettings(_Section):
     reset: str | None = _bound("reset")
     panic: str | None = _bound("panic")
     swap: str | None = _bound("swap")
+    style: str | None = _bound("style")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ class WebSettings(_Section):
 class EngineSettings(_Section):
     """The network and how long before a tick it is asked."""
 
-    checkpoint: str = _setting("default", setting_rules.text())
+    checkpoint: str = _setting(DEFAULT_STYLE, setting_rules.text())
     lead_ms: float = _setting(4.0, setting_rules.number(0, 100))
     fast: bool = _setting(False, setting_rules.switch())
     reload_on_change: bool = _setting(True, setting_rules.switch())

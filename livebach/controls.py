@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from livebach.music.events import CHANNELS, MAX_DATA, ControlChange, Event, NoteOff, NoteOn, ProgramChange
+from livebach.styles import STYLES
 
 MODES = ("continue", "duet", "accompany", "listen")
 PRESSED = 64
@@ -58,8 +59,10 @@ DIALS = {
     "key": Dial("sampling.key", KEYS),
     "mode": Dial("turns.mode", MODES),
 }
+POSITIONS = {**{name: dial.positions for name, dial in DIALS.items()}, "style": tuple(STYLES)}
+"""What a controller moves through from end to end."""
 SWITCHES = ("mute", "hold")
-ACTS = ("takeover", "finish", "tap", "back", "reset", "panic", "swap")
+ACTS = ("takeover", "finish", "tap", "back", "reset", "panic", "swap", "style")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ def takes(name: str, value: str) -> bool:
     """Whether a switch or an act can be told this."""
     if name in SWITCHES:
         return value in ("", "on", "off")
+    if name == "style":
+        return value in ("", "up", "down", *STYLES)
     return not value or name == "swap" or (name == "back" and value.isdecimal() and 1 <= int(value) <= MOST_BACK)
 
 
@@ -147,8 +152,8 @@ class Controls:
 
 def _moved(name: str, binding: Binding, value: int, was_pressed: bool) -> Command | None:
     """A dial follows the controller all its way, a switch while it is pressed; anything else is done when it is."""
-    if not binding.value and name in DIALS:
-        positions = DIALS[name].positions
+    if not binding.value and name in POSITIONS:
+        positions = POSITIONS[name]
         return Command(name, positions[value * len(positions) // (MAX_DATA + 1)])
     if not binding.value and name in SWITCHES:
         return Command(name, "on" if value >= PRESSED else "off") if (value >= PRESSED) != was_pressed else None

@@ -22,7 +22,7 @@ from livebach.live.network_swap import Swapper, watching
 from livebach.live.recorder import open_recorder
 from livebach.live.simulated_run import rehearse
 from livebach.midi.loopback import FakePort
-from livebach.music.events import ControlChange, NoteOff, NoteOn, to_bytes
+from livebach.music.events import ControlChange, NoteOff, NoteOn, ProgramChange, to_bytes
 from livebach.music.roll import KEYS, UNKNOWN
 from livebach.music.texture import Texture
 from livebach.musician.memory import History
@@ -33,6 +33,7 @@ from livebach.network.quotes import Quotes
 from livebach.network.reference import random_checkpoint
 from livebach.network.sampling import SamplingParams
 from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
+from livebach.styles import STYLES
 from livebach.system.clock import ManualClock
 from tests.support.small_network import SMALL
 
@@ -200,6 +201,43 @@ def test_a_controller_asks_for_it(stage: Callable[..., Stage], tmp_path: Path) -
     here = playing(stage(f"control.swap=cc 20 = {two}"))
     here.daemon.hear(to_bytes(ControlChange(20, 127)), here.clock.now())
     here.until("From here on")
+
+
+@pytest.fixture
+def small_styles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Make each style's file a small one; return the names in their order."""
+    for seed, (name, style) in enumerate(list(STYLES.items()), 2):
+        path = write_checkpoint(tmp_path / f"{name}.safetensors", seed)
+        monkeypatch.setitem(STYLES, name, replace(style, checkpoint=str(path)))
+    return list(STYLES)
+
+
+def test_styles_change_while_it_plays(stage: Callable[..., Stage], small_styles: list[str]) -> None:
+    """By name, one on and one back, around the end; the take replays with each."""
+    made = stage("control.style=program 5 = chopin, cc 21")
+    ask = made.swapper.command
+    for command, plays in (("joplin", "joplin"), ("up", small_styles[0]), ("down", "joplin"), ("", small_styles[0])):
+        made.said.clear()
+        made.play(4.5)
+        ask(Command("style", command), pytest.fail)
+        made.until(f"From here on {plays} plays")
+    for event, plays in ((ProgramChange(4), "chopin"), (ControlChange(21, 127), small_styles[-1])):
+        made.said.clear()
+        made.swapper.hear([event])
+        made.until(f"From here on {plays} plays")
+    made.play(8.5)
+    made.daemon.finish()
+    (session,) = (made.folder / "takes").iterdir()
+    assert main(["replay", str(session)]) == 0
+
+
+def test_of_several_wishes_the_last_counts(stage: Callable[..., Stage], small_styles: list[str]) -> None:
+    """A knob that sweeps through all styles loads the one where it stops, and at most one on the way."""
+    made = stage("control.style=cc 21")
+    for value in range(0, 128, 4):
+        made.swapper.hear([ControlChange(21, value)])
+    made.until(f"From here on {small_styles[-1]} plays")
+    assert sum("From here on" in line for line in made.said) <= 2
 
 
 def test_other_commands_are_the_others() -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import mido
+import numpy as np
 import pytest
 
 from livebach.cli import main
 from livebach.music.score_reader import read_score
 from livebach.network import checkpoint
+from livebach.network.engine import Engine
+from livebach.network.theme_evidence import FEATURES, ThemeWeights
 from tests.support.midi_files import write_midi
 from tests.support.pieces import OPENINGS, transposed
 from tests.support.small_network import melody
@@ -184,3 +188,20 @@ def test_generate_goes_on_from_a_prime(data: Path, tmp_path: Path) -> None:
     tracks = {t.name: [m.note for m in t if m.type == "note_on"] for t in mido.MidiFile(out).tracks}
     assert sorted(tracks["prime"]) == sorted(n.key for n in OPENINGS["prelude in C (BWV 846)"])
     assert "livebach" in tracks
+
+
+def test_half_precision_and_what_it_starts_from(data: Path, tmp_path: Path) -> None:
+    """The file is smaller and plays the same; the theme memory of the network it starts from is kept."""
+    assert train(data, tmp_path / "a", "--updates", "1") == 0
+    themes = ThemeWeights(np.ones((2, len(FEATURES) + 1), np.float32), np.ones((3, 3), np.float32))
+    whole = checkpoint.load(tmp_path / "a" / "checkpoint.safetensors")
+    checkpoint.save(tmp_path / "start.safetensors", replace(whole, themes=themes))
+    start = ["--from", str(tmp_path / "start.safetensors"), "--quotes", str(tmp_path / "start.safetensors")]
+    assert train(data, tmp_path / "b", "--updates", "1", "--half", *start) == 0
+    assert train(data, tmp_path / "b", "--updates", "2", "--half", "--resume") == 0
+    path = tmp_path / "b" / "checkpoint.safetensors"
+    half = checkpoint.load(path)
+    assert path.stat().st_size < (tmp_path / "a" / "checkpoint.safetensors").stat().st_size
+    assert half.themes is not None
+    assert np.array_equal(half.themes.hidden, themes.hidden)
+    Engine(half)  # its stored pair is what its weights say

@@ -129,7 +129,7 @@ def test_the_greeting_tells_what_the_page_is_for() -> None:
     config = Config(midi=MidiSettings(input=NAME, output="synth", output_channel=3))
     greeting = hello(override(config, "sound.voices=2"))
     assert (greeting["keyboard"], greeting["sounds"], greeting["channels"]) == (True, False, [2, 3])
-    assert set(greeting["dials"]) == {*DIALS, "metre"}
+    assert set(greeting["dials"]) == {*DIALS, "metre", "style"}
 
 
 def test_dials_show_what_is_set() -> None:

@@ -28,10 +28,11 @@ from livebach.commands.timing import (
 )
 from livebach.errors import UserError
 from livebach.files import check_replaceable, replace_file
-from livebach.live.assembly import DEFAULT, load_network
+from livebach.live.assembly import load_network
 from livebach.network.checkpoint import default_path
 from livebach.network.engine import Engine
 from livebach.network.reference import Player, multiply_adds, random_checkpoint
+from livebach.styles import DEFAULT
 from livebach.system.realtime import freeze, make_timely
 
 FRAMES = 10_000

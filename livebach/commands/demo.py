@@ -1,4 +1,4 @@
-"""`livebach demo`: a phrase of Bach is played into the daemon in real time, and the network goes on from it.
+"""`livebach demo`: a phrase is played into the daemon in real time, and the network goes on from it.
 
 No MIDI port is opened, and rtmidi is not imported. Where there are loudspeakers, it sounds as it happens: on a built-in
 instrument, or through FluidSynth with a soundfont.
@@ -35,6 +35,7 @@ from livebach.music.phrases import PHRASES, Phrase
 from livebach.musician.status import Status
 from livebach.sound.loudspeakers import SoundError
 from livebach.sound.source import Source, Voice
+from livebach.styles import DEFAULT, STYLES
 from livebach.system.clock import Clock, ManualClock
 from livebach.system.realtime import freeze, make_timely
 
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bars", type=whole(1, MOST_BARS), default=16, metavar="N", help="how many bars it goes on for (16)"
     )
-    parser.add_argument("--phrase", default="prelude", metavar="NAME", help=", ".join(PHRASES))
+    parser.add_argument("--phrase", metavar="NAME", help=f"{', '.join(PHRASES)} (one of the style's composer)")
     parser.add_argument("--wav", type=user_path, metavar="FILE.wav", help="write what was played as sound too")
     parser.add_argument("--fast", action="store_true", help="do not wait: as fast as the machine can")
     parser.add_argument("--quiet", action="store_true", help="no sound while it plays")
@@ -90,12 +91,14 @@ def _voice(source: Source, display: Display) -> Voice | None:
 
 
 def _prepared(args: argparse.Namespace) -> tuple[Config, Phrase]:
-    if args.phrase not in PHRASES:
+    if args.phrase is not None and args.phrase not in PHRASES:
         raise UserError(f"--phrase must be {' or '.join(PHRASES)}, got {args.phrase!r}")
     if args.wav is not None:
         check_new(args.wav)
     config = assembly.seeded(settings(args))
-    phrase = PHRASES[args.phrase] if config.turns.mode == "continue" else PHRASES[args.phrase].upper()
+    style = STYLES.get(config.engine.checkpoint, STYLES[DEFAULT])
+    phrase = PHRASES[args.phrase or style.phrase]
+    phrase = phrase if config.turns.mode == "continue" else phrase.upper()
     bpm = phrase.bpm if getattr(args, "time.bpm") is None else config.time.bpm
     time = replace(config.time, bpm=bpm, metre=phrase.metre, count_in_bars=0)
     return with_value(replace(config, time=time), "take.save", True), replace(phrase, bpm=bpm)

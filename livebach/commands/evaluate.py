@@ -16,6 +16,7 @@ from livebach.evaluation import rollout_report, rollout_runs, touch
 from livebach.evaluation.likelihood import MarkovKeys, Tally, tally
 from livebach.evaluation.roll_statistics import WINDOW
 from livebach.files import check_new_folder, new_folder
+from livebach.live.assembly import path_of
 from livebach.music.score_reader import CorpusError, Piece
 from livebach.network.checkpoint import CheckpointError, load
 from livebach.network.engine import Engine
@@ -35,7 +36,7 @@ _SETTINGS = ("--temperature", "--min-p", "--seed")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
-    parser.add_argument("checkpoint", type=user_path, metavar="CHECKPOINT")
+    parser.add_argument("checkpoint", type=path_of, metavar="CHECKPOINT", help="a style, or a file")
     parser.add_argument("--data", type=user_path, required=True, metavar="DIR", help="every MIDI file below it is read")
     parser.add_argument("--index", type=user_path, metavar="FILE", help=INDEX_HELP)
     parser.add_argument(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from livebach.config import Config, ConfigError, load, override
+from livebach.config import Config, ConfigError, load, override, with_value
 from livebach.errors import UserError
 from livebach.files import expanded
 from livebach.midi.backends import backend_names
+from livebach.styles import STYLES
 
 INDEX_HELP = "a CSV file with the columns file, work and split: read only the files that it lists"
+
+
+NETWORK = "engine.checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ FLAGS = {
         Flag("--count-in", "time.count_in_bars", "BARS", "bars of clicks before the first downbeat", bare="1"),
         Flag("--click", "time.click", "on|off", "a metronome while you play", bare="on"),
         Flag("--mode", "turns.mode", "MODE", "who plays when"),
-        Flag("--checkpoint", "engine.checkpoint", "FILE", "the network"),
+        Flag("--checkpoint", "engine.checkpoint", "FILE", "the network: a checkpoint of your own"),
         Flag("--temperature", "sampling.temperature", "T", "lower is more predictable, higher is wilder"),
         Flag("--min-p", "sampling.min_p", "P", "leave out choices less likely than this share of the likeliest"),
         Flag("--key", "sampling.key", "KEY", "'d minor': pitches outside it are rarer; auto: the key you play in"),
@@ -109,6 +114,15 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return read
 
 
+def _style(text: str) -> str:
+    """Read the name of a style."""
+    if text not in STYLES:
+        near = difflib.get_close_matches(text, STYLES, n=1, cutoff=0.5)
+        hint = f"; the nearest is {near[0]!r}" if near else ""
+        raise argparse.ArgumentTypeError(f"no style {text!r}{hint}; there are {', '.join(STYLES)}")
+    return text
+
+
 # --- settings --------------------------------------------------------------------------------------------------------
 
 
@@ -118,6 +132,8 @@ def add_settings(parser: argparse.ArgumentParser, names: Iterable[str] = FLAGS) 
     for flag in (FLAGS[name] for name in names):
         nargs = {"nargs": "?", "const": flag.bare} if flag.bare else {}
         group.add_argument(flag.name, dest=flag.key, metavar=flag.metavar, help=flag.help, **nargs)  # type: ignore[arg-type]
+        if flag.key == NETWORK:
+            group.add_argument("--style", type=_style, metavar="NAME", help=f"whose music: {', '.join(STYLES)}")
     group.add_argument("--config", type=user_path, metavar="FILE", help="settings from this file")
     group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting: --set time.bpm=72")
 
@@ -129,6 +145,10 @@ def settings(args: argparse.Namespace) -> Config:
         given = getattr(args, flag.key, None)
         if given is not None:
             config = _apply(config, flag, given)
+    if style := getattr(args, "style", None):
+        if getattr(args, NETWORK) is not None:
+            raise ConfigError("--style and --checkpoint both name the network: give one of them")
+        config = with_value(config, NETWORK, style)
     for assignment in args.set:
         config = override(config, assignment)
     return config

@@ -19,8 +19,13 @@ from livebach.live.daemon import MusicianProtocol
 from livebach.live.take_log import Call, Log, Swap
 from livebach.music.events import Event, NoteOn
 from livebach.musician.memory import History
+from livebach.styles import DEFAULT
 
 MOST_SHOWN = 5
+
+
+OLD_DEFAULT = "default"
+"""What takes called the shipped network before there were styles."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +61,8 @@ class Networks:
     fast: bool = False
 
     def find(self, name: str, sha256: str) -> assembly.Loaded:
-        """The network of that SHA-256; UserError where the file is another one now."""
+        """Return the network of that SHA-256; UserError where the file is another one now."""
+        name = DEFAULT if name == OLD_DEFAULT else name
         for network in (assembly.load_network(each, self.fast) for each in (*self.given, name)):
             if network.sha256 == sha256:
                 return network

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from livebach.commands.flags import INDEX_HELP, user_path
 from livebach.errors import UserError
 from livebach.files import check_folder
+from livebach.live.assembly import path_of
 from livebach.music.score_reader import CorpusError, Piece
 from livebach.network import checkpoint as checkpoints
 from livebach.network.quotes import MOST_RUNS, Quotes
@@ -33,6 +34,7 @@ ERRORS = (CorpusError, checkpoints.CheckpointError)
 Spec = TypeVar("Spec")
 Config = TypeVar("Config")
 """Dataclasses of a network's shape and of the settings of its training."""
+QUOTES_HELP = "a network whose training music must not be quoted either, in place of the one that it starts from"
 NEEDS_TORCH = "training needs PyTorch: pip install 'livebach[train]'"
 
 
@@ -45,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=user_path, default=Path("runs/livebach"), metavar="DIR", help="the run's folder")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
-    start = "start from a checkpoint's weights; --set may make the network larger"
-    parser.add_argument("--init-from", dest="start", type=user_path, metavar="FILE", help=start)
+    start = "start from the weights of a style or a checkpoint; --set may make the network larger"
+    parser.add_argument("--init-from", dest="start", type=path_of, metavar="FILE", help=start)
     group = parser.add_argument_group(
         "learning from other networks", "with --set written=0.5: how much what is written counts against their word"
     )
@@ -70,6 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--licence", default="unstated", help="of the resulting weights; goes into the checkpoint")
+    parser.add_argument("--half", action="store_true", help="write the weights in half precision: a smaller file")
+    parser.add_argument("--quotes", type=path_of, metavar="FILE", help=QUOTES_HELP)
     parser.add_argument("--tensorboard", action="store_true", help="also write logs for TensorBoard")
     parser.add_argument(
         "--set",
@@ -321,8 +325,13 @@ def _export(args: argparse.Namespace, trainer: Trainer, corpus: Corpus) -> Path:
     from livebach.training.run_files import CHECKPOINT_FILE
 
     path: Path = args.out / CHECKPOINT_FILE
-    quotes = Quotes.of([piece.frames for piece in corpus.splits["train"]]).joined(trainer.quotes)
-    checkpoints.save(path, to_checkpoint(trainer.best_model(), _meta(args, trainer, corpus), quotes))
+    earlier = checkpoints.load(args.quotes).quotes if args.quotes is not None else trainer.quotes
+    quotes = Quotes.of([piece.frames for piece in corpus.splits["train"]]).joined(earlier)
+    model = trainer.best_model()
+    if args.half:
+        model = model.half().float()  # the stored pair is that of the rounded weights
+    found = replace(to_checkpoint(model, _meta(args, trainer, corpus), quotes), themes=trainer.themes)
+    checkpoints.save(path, found, half=args.half)
     if not len(quotes.notes):
         print(f"it is not kept from quoting: its music has no run of 13 notes, or more than {MOST_RUNS} of them")
     return path

@@ -10,7 +10,7 @@ from random import SystemRandom
 
 from livebach.config import Config, to_dict, with_value
 from livebach.errors import UserError
-from livebach.files import expanded
+from livebach.files import data_path, expanded
 from livebach.live.take_log import Header
 from livebach.music.events import ProgramChange
 from livebach.musician.musician import Musician
@@ -18,9 +18,8 @@ from livebach.network import checkpoint
 from livebach.network.engine import Engine
 from livebach.sound.audio_process import SoundSettings
 from livebach.sound.source import Source, open_source
+from livebach.styles import STYLES
 from livebach.version import __version__
-
-DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +39,21 @@ def seeded(config: Config) -> Config:
 
 
 def path_of(name: str) -> Path:
-    """Return the path of a checkpoint that is named by its path, or by «default».
+    """Return the path of a network that is named by its style or by its path.
 
     Raises:
         UserError: If the path begins with `~user` and there is no such user.
 
     """
-    return checkpoint.default_path() if name == DEFAULT else expanded(name)
+    style = STYLES.get(name)
+    return data_path(style.checkpoint) if style else expanded(name)
 
 
 def load_network(name: str, fast: bool = False) -> Loaded:
-    """Load the checkpoint of that name, ready to play.
+    """Load the network of that name, ready to play.
 
     Args:
-        name: The path of a checkpoint, or «default».
+        name: A style, or the path of a checkpoint.
         fast: Whether to use the compiled engine.
 
     Raises:
@@ -64,10 +64,11 @@ def load_network(name: str, fast: bool = False) -> Loaded:
     try:
         path = path.resolve()
         engine = _engine(fast)(checkpoint.load(path))
-        return Loaded(engine, DEFAULT if name == DEFAULT else str(path), checkpoint.fingerprint(path))
+        return Loaded(engine, name if name in STYLES else str(path), checkpoint.fingerprint(path))
     except checkpoint.CheckpointError as error:
         where = "" if str(error).startswith(str(path)) else f"{path}: "
-        raise UserError(f"engine.checkpoint: {where}{error}") from None
+        hint = "" if path.exists() else f" (the styles are {', '.join(STYLES)})"
+        raise UserError(f"engine.checkpoint: {where}{error}{hint}") from None
     except OSError as error:  # it went away, or its disk failed, while it was read
         raise UserError(f"engine.checkpoint: {path}: cannot be read: {error.strerror or error}") from None
 

@@ -28,6 +28,8 @@ KEYS = {
     "p": Command("panic"),
     "n": Command("mode"),
     "c": Command("swap"),
+    "s": Command("style", "up"),
+    "S": Command("style", "down"),
     "t": Command("tap"),
     "<": Command("tempo", "down"),
     ">": Command("tempo", "up"),
@@ -44,7 +46,7 @@ KEYS = {
 }
 HELP = (
     "Keys: space it plays, f finish, m mute, h hold, b back a bar, r forget all, p panic, n next mode, t tap,"
-    " c the checkpoint anew,"
+    " s/S style, c the checkpoint anew,"
     " </> tempo, -/+ temperature, d/D density, v/V voices,"
     " u/U register, x/X distance"
 )

@@ -7,6 +7,7 @@ one for the other when both know the same. What cannot be taken up is told, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event as Flag
 from threading import Thread
@@ -21,6 +22,7 @@ from livebach.live.inbox import Task
 from livebach.music.events import Event
 from livebach.musician.memory import History, HistoryView, Network
 from livebach.musician.status import Status
+from livebach.styles import next_style
 
 LEFT = 1
 """Frames that the loop itself may have to tell the new network: each takes it a millisecond."""
@@ -46,6 +48,14 @@ class Loop(Protocol):
         """Play on with another network, if there is time now and it knows the same; for the loop's thread only."""
 
 
+COMMANDS = ("swap", "style")
+"""The commands that change the network."""
+
+
+def _no_other(command: Command) -> None:
+    raise AssertionError(f"{command.name} changes no network")
+
+
 class _ClosedError(Exception):
     """There is no loop any more."""
 
@@ -57,7 +67,8 @@ class Swapper:
         self._plays = network.name, network.sha256
         self._fast, self._per_quarter = config.engine.fast, network.engine.spec.steps_per_quarter
         self._watches = config.engine.reload_on_change
-        self._controls = Controls({"swap": config.control.swap})
+        self._controls = Controls({name: getattr(config.control, name) for name in COMMANDS})
+        self._style = network.name
         self._wanted: SimpleQueue[str | None] = SimpleQueue()
         self._closed = Flag()
         self._loop: Loop | None = None
@@ -79,21 +90,28 @@ class Swapper:
     # --- who asks ----------------------------------------------------------------------------------------------------
 
     def ask(self, name: str = "") -> None:
-        """Take up this checkpoint; without a name, the file that plays, as it is now."""
+        """Take up this style or checkpoint; without a name, the file that plays, as it is now."""
         self._wanted.put(name)
 
+    def ask_style(self, value: str = "") -> None:
+        """Take up a style by its name, or the next («», «up») or the one before («down») in the table of styles."""
+        self._style = next_style(self._style, -1 if value == "down" else 1) if value in ("", "up", "down") else value
+        self.ask(self._style)
+
     def command(self, command: Command, others: Callable[[Command], None]) -> None:
-        """Do this if it is a swap; leave it to the others if not."""
+        """Carry out a command that changes the network; leave any other to the others."""
         if command.name == "swap":
             self.ask(command.value)
+        elif command.name == "style":
+            self.ask_style(command.value)
         else:
             others(command)
 
     def hear(self, events: Sequence[Event]) -> None:
-        """Look for a controller, key or program that is bound to it."""
+        """Look for a controller, key or program that is bound to a change of the network."""
         for event in events:
             for command in self._controls.read(event):
-                self.ask(command.value)
+                self.command(command, _no_other)
 
     def check(self) -> str | None:
         """See whether the file that plays has changed, and has been left alone since the last look."""
@@ -110,6 +128,11 @@ class Swapper:
     def _work(self) -> None:
         assert self._loop is not None
         while (name := self._wanted.get()) is not None:
+            with suppress(Empty):  # of several requests that wait, the last one counts
+                while True:
+                    name = self._wanted.get_nowait()
+            if name is None:
+                return
             try:
                 text = self._swap(name, self._loop)
             except _ClosedError:

@@ -1,7 +1,7 @@
-"""Openings by Bach to be played into the demo, as notes on a grid of sixteenths.
+"""Openings to be played into the demo, as notes on a grid of sixteenths.
 
 A voice is written as names with lengths in sixteenths: «c4:2» is middle C for an eighth, «-» a rest, no length one
-sixteenth. Bach's notes belong to everybody.
+sixteenth. All are in the public domain.
 """
 
 from __future__ import annotations
@@ -147,6 +147,68 @@ PHRASES = {
                 "-:12 d3 e3 f3 g3 a3 bb3 c#3 bb3 a3 g3 f3 e3 f3:2 a3:2 d4:2 e3:2 g3:2 c#4:2 "
                 "d3:2 d4:2 f3:2 g3:2 a3:2 bb3:2"
             ),
+        ),
+    ),
+    "scarlatti": Phrase(
+        "Scarlatti, Sonata in C minor, K. 11, bars 1 to 4, without the trills",
+        88,
+        Metre(4, 4),
+        (
+            (
+                "g4:4 b4:4 c5:6 d5:2 eb5:2 f5:2 g5:2 c5:2 b4:2 a4:2 g4:2 f4:2 "
+                "eb4:2 f4:2 g4:2 c4:2 -:6 d5:2 eb5:2 f5:2 g5:2 c5:2 b4:2 a4:2 g4:4"
+            ),
+            "eb4:4 f4:4 g4:2 f4:2 eb4:2 d4:2",
+            (
+                "c4:4 d4:4 eb4:2 d4:2 c4:2 b3:2 c4:2 d4:2 eb4:2 f4:2 g3:2 a3:2 b3:2 g3:2 "
+                "c3:2 d3:2 eb3:2 f3:2 g3:2 a3:2 g3:2 b3:2 c4:2 d4:2 eb4:2 f4:2 g3:8"
+            ),
+            "-:40 g2:6",
+        ),
+    ),
+    "beethoven": Phrase(
+        "Beethoven, Sonata in G, op. 79, Vivace, bars 1 to 8",
+        126,
+        Metre(2, 4),
+        (
+            (
+                "b4:2 c5 b4 d5:2 e5 d5 g4:2 a4 g4 b4:4 e4:2 f#4 e4 g4:2 a4 g4 a4:2 b4 a4 b4:4 "
+                "b4:2 c5 b4 d5:2 e5 d5 g5:2 a5 g5 f#5:4 e5:2 f#5 e5 c#5:2 b4 c#5 d5:4"
+            ),
+            "b3:4 a3:4 g3:4 f#3:4 e3:4 d3:4 f#3:4 g3:4 b3:4 a3:4 c#4:4 d4:4 b3:4 e4:4 d4:4",
+            "g3:4 f#3:4 e3:4 d3:4 c3:4 b2:4 d3:4 g2:4 g3:4 f#3:4 e3:4 d3:4 g3:4 a3:4 d3:4",
+        ),
+    ),
+    "chopin": Phrase(
+        "Chopin, Prelude in D flat, op. 28 no. 15, bars 1 to 4",
+        66,
+        Metre(4, 4),
+        (
+            "f5:3 db5 ab4:8 bb4:4 c5:12 db5:4 eb5:3 f5 gb5:8 f5:4 f5:6 eb5:2 db5:4 eb5:4",
+            "-:4 f4:8 f4:4 gb4:12 f4:4 gb4:4 bb4:8 ab4:4 ab4:4 gb4:4 f4:4 gb4:4",
+            "-:4 db4:8 db4:4 eb4:12 db4:4 c4:12 db4:4 c4:8 db4:4 c4:4",
+            (
+                "db3:2 ab3:2 -:2 ab3:2 ab3:2 ab3:2 -:2 ab3:2 -:2 ab3:2 ab3:2 ab3:2 bb3:2 ab3:2 -:2 ab3:2 "
+                "-:2 ab3:2 ab3:2 ab3:2 ab3:2 ab3:2 -:2 ab3:2 -:2 ab3:2 ab3:2 ab3:2 -:2 ab3:2 -:2 ab3:2"
+            ),
+        ),
+    ),
+    "joplin": Phrase(
+        "Joplin, Wall Street Rag, bars 1 to 8",
+        76,
+        Metre(2, 4),
+        (
+            (
+                "c5:3 a4 d4:2 c4 d4 e4:2 f4:4 g4:2 e4:2 d4 e4 f4 a4:2 ab4 g4:4 g5:2 -:2 "
+                "e4 f4 g4 a4:2 eb5 e5 c5 d5:2 d5 e5 d5 c5 d4 f4 "
+                "e4 f4 g4 a4:2 eb5 e5 c5 d5:2 e5 d5 c5 d5 e5 g4"
+            ),
+            (
+                "c4:3 a3 d3:2 c3 d3 e3:2 f3:4 g3:2 e3:2 d3 e3 f3 a3:2 ab3 g3:4 b4:2 -:2 "
+                "c4 d4 e4 eb4:2 f#4 g4 e4 f4:6 c4:2 c4 d4 e4 eb4:2 f#4 g4 e4 f4:6 e4:2"
+            ),
+            "-:28 g3:2 -:2 g3:3 f#3 -:2 g3:2 ab3:6 ab3:2 g3:3 f#3 -:2 g3:2 ab3:6 g3:2",
+            "-:28 g2:2 -:2 c3:8 c3:8 c3:8 c3:6 c3:2",
         ),
     ),
 }

@@ -104,10 +104,11 @@ def _gated(name: str, channels: int, skip: int, condition: int = 0) -> dict[str,
     }
 
 
-def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, whole or not at all."""
+def save(path: Path, checkpoint: Checkpoint, half: bool = False) -> None:
+    """Write a checkpoint, whole or not at all; with `half`, the weights in half precision."""
     header: dict[str, Any] = {"format": FORMAT, "architecture": checkpoint.spec.to_dict(), "meta": checkpoint.meta}
-    tensors = {**checkpoint.weights, **checkpoint.pair}
+    kept = np.float16 if half else np.float32
+    tensors = {name: weight.astype(kept) for name, weight in checkpoint.weights.items()} | checkpoint.pair
     tensors |= {f"quotes.{name}": getattr(checkpoint.quotes, name) for name in STREAMS}
     if checkpoint.themes is not None:
         header["themes"] = THEMES_VERSION

@@ -28,6 +28,7 @@ from livebach.music.score_reader import Piece
 from livebach.network.checkpoint import Checkpoint
 from livebach.network.quotes import NOTHING, Quotes
 from livebach.network.spec import NetworkSpec
+from livebach.network.theme_evidence import ThemeWeights
 from livebach.training.batches import Batch, Sampler
 from livebach.training.corpus import Corpus
 from livebach.training.devices import matmul_peak, pick_device, training_flops, worthwhile
@@ -132,6 +133,8 @@ class Trainer:
         self._sources = {"--teacher": [digest(t) for t in teachers], "--played": sum(len(p.frames) for p in played)}
         self.quotes = NOTHING
         """Of the music behind the network that it started from."""
+        self.themes: ThemeWeights | None = None
+        """Weights of the theme memory of the network that it started from."""
         self.started_from: str | None = None
         self._music = {name: _digest_of(pieces) for name, pieces in corpus.splits.items()}
         self.other_music = ""
@@ -224,7 +227,7 @@ class Trainer:
         weights = grown(checkpoint, self.spec).state_dict()
         for model in (self.model, self.averaged):
             model.load_state_dict(weights)
-        self.quotes, self.started_from = checkpoint.quotes, name
+        self.quotes, self.themes, self.started_from = checkpoint.quotes, checkpoint.themes, name
 
     def best_model(self) -> TwoAxisWaveNet:
         """The averaged weights that validated best; before any validation those of now."""
@@ -250,6 +253,8 @@ class Trainer:
         sources = {**self._sources, "started_from": self.started_from, "music": self._music}
         header = {**numbers, **sources, "spec": self.spec.to_dict(), "config": asdict(self.config)}
         tensors |= {f"quotes.{k}": torch.from_numpy(v.astype(np.int64)) for k, v in asdict(self.quotes).items()}
+        if self.themes is not None:
+            tensors |= {f"themes.{k}": torch.from_numpy(v) for k, v in asdict(self.themes).items()}
         write_tensors(self.folder / STATE_FILE, tensors, {"state": json.dumps(header)})
 
     def resume(self) -> None:
@@ -277,6 +282,8 @@ class Trainer:
         self.started_from = header.get("started_from")
         hashes = {k: v.numpy().astype(np.uint32) for k, v in under(tensors, "quotes.").items()}
         self.quotes = Quotes(**hashes)
+        themes = {k: v.numpy() for k, v in under(tensors, "themes.").items()}
+        self.themes = ThemeWeights(**themes) if themes else None
         self.model.load_state_dict(under(tensors, "model."))
         self.average.load_state_dict(under(tensors, "average."))
         self._resume_optimizer(under(tensors, "optimizer."))

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any, Self
 
 from livebach.config import Config, to_dict, with_value
-from livebach.controls import DIALS, Command
+from livebach.controls import DIALS, POSITIONS, Command
 from livebach.errors import UserError
 from livebach.live.display import DisplayUpdate
 from livebach.midi.backends import Backend
@@ -138,10 +138,11 @@ def hello(config: Config) -> Message:
         "sounds": config.midi.output == NAME,
         "delay_ms": config.web.delay_ms,
         "channels": list(range(first, first + (config.sound.voices or 1))),
-        "dials": {METRE: METRES, **{name: dial.positions for name, dial in DIALS.items()}},
+        "dials": {METRE: METRES, **POSITIONS},
         "instrument": config.sound.instrument,
         "temperament": config.sound.temperament,
         "pitch": round(config.sound.pitch_hz, 1),
+        "style": config.engine.checkpoint,  # as it begins
     }
 
 

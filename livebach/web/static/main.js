@@ -154,6 +154,7 @@ const receivers = {
   hello(message) {
     hello = message;
     controls.offer(hello.dials);
+    controls.show({ style: hello.style });
     document.body.classList.toggle("watching", !hello.keyboard);
     $("welcome-hint").hidden = !hello.keyboard;
     if (synth === null) prepareSound();

@@ -1,4 +1,7 @@
-"""The styles that travel with livebach: a network each, with what it was trained on. A table; opens no file."""
+"""The styles that come with livebach: a network for each, with the music that it was trained on.
+
+A table. Opens no file.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ class Style:
     """The packaged file."""
     phrase: str
     """The opening that `livebach demo` plays, by its name in the table of phrases."""
-    licence: str = "CC BY-SA 4.0"
     scores: str | None = None
-    """The packaged list of its scores, with works, splits, licences and sources; None: checkpoints/README.md has it."""
+    """The list of its scores, with works, splits, licences and sources; None: checkpoints/README.md states them."""
+    licence: str = "CC BY-SA 4.0"
 
 
 DEFAULT = "bach"
@@ -40,3 +43,9 @@ STYLES = {
     )
 }
 """By name, in the order in which they are listed and stepped through."""
+
+
+def next_style(name: str, step: int = 1) -> str:
+    """Return the style so many steps after one in the table, around its end; the first one after none of them."""
+    names = list(STYLES)
+    return names[(names.index(name) + step) % len(names)] if name in STYLES else names[0]
