@@ -31,15 +31,6 @@ STYLES = {
     style.name: style
     for style in (
         Style(DEFAULT, "Johann Sebastian Bach", "223 keyboard works", "checkpoints/default.safetensors", "prelude"),
-        *(
-            Style(name, composer, about, f"checkpoints/{name}.safetensors", name, scores=f"checkpoints/{name}.csv")
-            for name, composer, about in (
-                ("scarlatti", "Domenico Scarlatti", "51 sonatas"),
-                ("beethoven", "Ludwig van Beethoven", "34 movements of 16 piano works"),
-                ("chopin", "Frédéric Chopin", "75 piano works"),
-                ("joplin", "Scott Joplin", "8 rags"),
-            )
-        ),
     )
 }
 """By name, in the order in which they are listed and stepped through."""

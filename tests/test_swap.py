@@ -14,7 +14,7 @@ import pytest
 
 from livebach.cli import main
 from livebach.config import Config, override
-from livebach.controls import Command
+from livebach.controls import POSITIONS, Command
 from livebach.live import assembly, take_log
 from livebach.live import signals as live_signals
 from livebach.live.daemon import CALM_S, Daemon
@@ -33,7 +33,7 @@ from livebach.network.quotes import Quotes
 from livebach.network.reference import random_checkpoint
 from livebach.network.sampling import SamplingParams
 from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
-from livebach.styles import STYLES
+from livebach.styles import STYLES, Style
 from livebach.system.clock import ManualClock
 from tests.support.small_network import SMALL
 
@@ -205,30 +205,34 @@ def test_a_controller_asks_for_it(stage: Callable[..., Stage], tmp_path: Path) -
 
 @pytest.fixture
 def small_styles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Make each style's file a small one; return the names in their order."""
-    for seed, (name, style) in enumerate(list(STYLES.items()), 2):
+    """Make three styles of small networks, and no other; return their names in order."""
+    names = ["bach", "second", "third"]
+    for seed, name in enumerate(names, 2):
         path = write_checkpoint(tmp_path / f"{name}.safetensors", seed)
-        monkeypatch.setitem(STYLES, name, replace(style, checkpoint=str(path)))
-    return list(STYLES)
+        monkeypatch.setitem(STYLES, name, Style(name, name.title(), "noise", str(path), "prelude"))
+    for other in [name for name in STYLES if name not in names]:
+        monkeypatch.delitem(STYLES, other)
+    monkeypatch.setitem(POSITIONS, "style", tuple(names))
+    return names
 
 
 def test_styles_change_while_it_plays(stage: Callable[..., Stage], small_styles: list[str]) -> None:
     """By name, one on and one back, around the end; the take replays with each."""
-    made = stage("control.style=program 5 = chopin, cc 21")
-    ask = made.swapper.command
-    for command, plays in (("joplin", "joplin"), ("up", small_styles[0]), ("down", "joplin"), ("", small_styles[0])):
+    first, _, last = small_styles
+    made = stage("control.style=program 5, cc 21")
+    for command, plays in ((last, last), ("up", first), ("down", last), ("", first)):
         made.said.clear()
         made.play(4.5)
-        ask(Command("style", command), pytest.fail)
+        made.swapper.command(Command("style", command), pytest.fail)
         made.until(f"From here on {plays} plays")
-    for event, plays in ((ProgramChange(4), "chopin"), (ControlChange(21, 127), small_styles[-1])):
+    for event, plays in ((ProgramChange(4), small_styles[1]), (ControlChange(21, 127), last)):
         made.said.clear()
         made.swapper.hear([event])
         made.until(f"From here on {plays} plays")
     made.play(8.5)
     made.daemon.finish()
-    (session,) = (made.folder / "takes").iterdir()
-    assert main(["replay", str(session)]) == 0
+    (take,) = (made.folder / "takes").iterdir()
+    assert main(["replay", str(take)]) == 0
 
 
 def test_of_several_wishes_the_last_counts(stage: Callable[..., Stage], small_styles: list[str]) -> None:
