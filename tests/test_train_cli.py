@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from tests.support.small_network import melody
 from tests.support.small_training import SMALL_SETTINGS, train
 
 torch = pytest.importorskip("torch", reason="training needs the extra `train`")
+
+from livebach.training.run_files import FINE_TUNING, RENAMED, TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +79,9 @@ def test_from_starts_with_a_checkpoint(data: Path, tmp_path: Path) -> None:
     rest = [word for pair in SMALL_SETTINGS[10:] for word in ("--set", pair)]
     command = ["train", "--data", str(data), "--out", str(tmp_path / "b"), "--init-from", str(start), "--updates", "1"]
     assert main([*command, *rest]) == 0
-    assert checkpoint.load(tmp_path / "b" / "checkpoint.safetensors").spec == checkpoint.load(start).spec
+    found = checkpoint.load(tmp_path / "b" / "checkpoint.safetensors")
+    assert found.spec == checkpoint.load(start).spec
+    assert found.meta["config"]["learning_rate"] == FINE_TUNING["learning_rate"]
 
 
 def test_from_keeps_what_must_not_be_quoted(tmp_path: Path) -> None:
@@ -109,11 +114,12 @@ def test_nothing_to_validate_on_is_said(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_resuming_with_other_music_is_said(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The run goes on, and a line says that the pieces have changed; the same pieces need no word."""
-    assert train(data, tmp_path, "--updates", "1") == 0
-    assert train(data, tmp_path, "--resume", "--updates", "2") == 0
+    music, run = Path(shutil.copytree(data, tmp_path / "music")), tmp_path / "run"
+    assert train(music, run, "--updates", "1") == 0
+    assert train(music, run, "--resume", "--updates", "2") == 0
     assert "note:" not in capsys.readouterr().out
-    write_midi(data / "more.mid", OPENINGS["prelude in C (BWV 846)"][:9])
-    assert train(data, tmp_path, "--resume", "--updates", "3") == 0
+    write_midi(music / "more.mid", OPENINGS["prelude in C (BWV 846)"][:9])
+    assert train(music, run, "--resume", "--updates", "3") == 0
     assert "note: the pieces are not those that the run was begun with (" in capsys.readouterr().out
 
 
@@ -205,3 +211,14 @@ def test_half_precision_and_what_it_starts_from(data: Path, tmp_path: Path) -> N
     assert half.themes is not None
     assert np.array_equal(half.themes.hidden, themes.hidden)
     Engine(half)  # its stored pair is what its weights say
+
+
+@pytest.mark.parametrize("former", RENAMED)
+def test_a_former_name_says_the_new_one(
+    data: Path, tmp_path: Path, former: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A setting's former name is an error that says today's, and today's is a setting."""
+    assert main(["train", "--data", str(data), "--out", str(tmp_path / "run"), "--set", f"{former}=0.1"]) == 2
+    assert f"{former!r} is now called {RENAMED[former]!r}" in capsys.readouterr().err
+    assert hasattr(TrainConfig(), RENAMED[former])
+    assert former != RENAMED[former]

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=user_path, default=Path("runs/livebach"), metavar="DIR", help="the run's folder")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
-    start = "start from the weights of a style or a checkpoint; --set may make the network larger"
+    start = "start from the weights of a style or a checkpoint, with settings for that; --set may make it larger"
     parser.add_argument("--init-from", dest="start", type=path_of, metavar="FILE", help=start)
     group = parser.add_argument_group(
         "learning from other networks", "with --set written=0.5: how much what is written counts against their word"
@@ -229,6 +229,8 @@ def _settings(args: argparse.Namespace) -> tuple[NetworkSpec, TrainConfig]:
         spec, config = NetworkSpec.from_dict(header["spec"]), run_files.TrainConfig(**header["config"])
     elif args.start is not None:
         spec = checkpoints.load(args.start).spec
+        if not any(assignment.partition("=")[0] in spec.to_dict() for assignment in args.set):
+            config = replace(config, **run_files.FINE_TUNING)
     flags = {k: v for k in ("updates", "seed", "device") if (v := getattr(args, k)) is not None}
     return settled(spec, config, args.set, flags)
 

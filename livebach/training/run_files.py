@@ -45,13 +45,13 @@ class TrainingError(ValueError):
 
 
 RENAMED = {
-    "learning_rate": "learning_rate",
-    "ema_decay": "ema_decay",
-    "input_dropout": "input_dropout",
-    "label_weight": "label_weight",
-    "synthetic_share": "synthetic_share",
-    "texture_dropout": "texture_dropout",
-    "onset_dropout": "onset_dropout",
+    "rate": "learning_rate",
+    "average": "ema_decay",
+    "forgotten": "input_dropout",
+    "written": "label_weight",
+    "played": "synthetic_share",
+    "texture_dropped": "texture_dropout",
+    "thinned": "onset_dropout",
 }
 """Former names of training settings, and today's names."""
 
@@ -109,6 +109,18 @@ class TrainConfig:
         return self.learning_rate * rising_and_falling(update, self.warmup, self.updates)
 
 
+FINE_TUNING: dict[str, Any] = {
+    "updates": 150,
+    "batch": 4,
+    "learning_rate": 1e-3,
+    "warmup": 10,
+    "dropout": 0.1,
+    "ema_decay": 0.95,
+    "validate_every": 25,
+}
+"""Defaults of a run that starts from a network of the same shape: little to learn, and little to forget."""
+
+
 def rising_and_falling(update: int, warmup: int, updates: int) -> float:
     """The share of the learning rate for an update, counted from 0: a rise, then a cosine to nothing."""
     if update < warmup:
@@ -136,6 +148,7 @@ def read_state_header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, "pt") as handle:
             header: dict[str, Any] = dict(json.loads((handle.metadata() or {})["state"]))
+            header["config"] = {RENAMED.get(name, name): value for name, value in header["config"].items()}
             NetworkSpec.from_dict(header["spec"]), TrainConfig(**header["config"])
     except OSError as error:
         raise TrainingError(f"{path}: no saved run to resume: {error.strerror or error}") from error
