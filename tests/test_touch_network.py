@@ -328,7 +328,9 @@ def test_inputs_have_the_width_that_the_shape_says() -> None:
     """The rows of training fill every input of the perceptrons."""
     score = touch_rows.read_score(performance())
     rows = touch_rows.forced(score)
-    inputs = with_matches(rows.features.astype(np.float32), rows.mean, rows.matched)
+    known = ~np.isnan(rows.matched)
+    filled = np.where(known, rows.matched, 0)
+    inputs = with_matches(rows.features.astype(np.float32), rows.mean, filled, known)
     assert inputs.shape[1] == VELOCITY_INPUTS == INPUTS["velocity"]
     assert score.offsets.shape[1] == INPUTS["offset"]
     assert score.pedals.shape[1] == INPUTS["pedal"]

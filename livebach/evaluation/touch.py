@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.music.touch import OFFSETS, PEDALS, STEPS_PER_QUARTER, Pedal, Performance
+from livebach.music.touch import OFFSETS, PEDAL_MOVES, PEDALS, STEPS_PER_QUARTER, Pedal, Performance
 from livebach.musician.touch import Sounded, TouchPlayer
 from livebach.network.touch import TouchNetwork
 from livebach.training import touch_rows
@@ -60,7 +60,7 @@ def pedal_pasts(piece: Performance) -> Iterator[Hashable]:
         position, beat, _ = piece.place[tick].tolist()
         yield down, position % beat, position == 0, tick in struck, min(since, 4)
         down = Pedal(kind).down
-        since = 0 if kind in (Pedal.PRESSED, Pedal.LIFTED, Pedal.CHANGED) else since + 1
+        since = 0 if kind in PEDAL_MOVES else since + 1
 
 
 class Table:

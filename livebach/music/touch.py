@@ -50,6 +50,8 @@ class Pedal(IntEnum):
 
 
 PEDALS = len(Pedal)
+PEDAL_MOVES = frozenset({Pedal.PRESSED, Pedal.LIFTED, Pedal.CHANGED})
+"""It comes up or goes down."""
 
 
 def tick_and_offset(parts: int) -> tuple[int, int]:

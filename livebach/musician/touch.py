@@ -15,7 +15,7 @@ import numpy as np
 
 from livebach.music.events import MAX_DATA
 from livebach.music.grid import Place
-from livebach.music.touch import OFFSETS, Pedal
+from livebach.music.touch import OFFSETS, PEDAL_MOVES, Pedal
 from livebach.network.touch import TouchNetwork
 from livebach.network.touch_memory import VELOCITY_CENTRE, VELOCITY_UNIT, Array, TouchMemory, known_offsets
 from livebach.network.velocity_memory import HEARD, VelocityMemory
@@ -99,8 +99,8 @@ class TouchPlayer:
             if key in player:
                 out.append(player[key].offset)
                 continue
-            chances = np.exp(self._network.offset(begun[i], known_offsets(known)))
-            weights = [float(chances[offset]) if offset in may else 0.0 for offset in range(OFFSETS)]
+            chances = self._network.offset(begun[i], known_offsets(known)).tolist()
+            weights = [chances[offset] if offset in may else 0.0 for offset in range(OFFSETS)]
             weights = [weight if weight >= RARE_OFFSET * max(weights) else 0.0 for weight in weights]
             out.append(self._random.choices(range(OFFSETS), weights)[0] if any(weights) else 0)
             known.append(out[-1])
@@ -108,14 +108,14 @@ class TouchPlayer:
 
     def _choose_velocities(self, heard: Array, expected: Array, deviation: Array) -> list[int]:
         """Draw velocities: what is expected, more pronounced where it is uncertain, and a little by chance."""
-        centre = VELOCITY_CENTRE + VELOCITY_UNIT * heard
-        few = (self._default - VELOCITY_CENTRE) / (1 + self._velocities.count)
-        stretch = 1 + STRETCH * deviation / (deviation + SURE)
-        chance = [
-            SHARED**0.5 * self._slow + (1 - SHARED) ** 0.5 * self._random.gauss(0, 1) for _ in range(len(expected))
-        ]
-        velocity = centre + stretch * (expected - centre) + CHANCE * deviation * chance + few
-        return [int(v) for v in np.clip(np.rint(velocity), 1, MAX_DATA)]
+        few, out = (self._default - VELOCITY_CENTRE) / (1 + self._velocities.count), []
+        for mean, value, spread in zip(heard.tolist(), expected.tolist(), deviation.tolist(), strict=True):
+            centre = VELOCITY_CENTRE + VELOCITY_UNIT * mean
+            stretch = 1 + STRETCH * spread / (spread + SURE)
+            chance = SHARED**0.5 * self._slow + (1 - SHARED) ** 0.5 * self._random.gauss(0, 1)
+            velocity = centre + stretch * (value - centre) + CHANCE * spread * chance + few
+            out.append(max(1, min(MAX_DATA, round(velocity))))
+        return out
 
     def pedal(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Pedal:
         """Choose what its pedal does on the coming tick, on which these keys are struck and those held."""
@@ -150,4 +150,4 @@ class TouchPlayer:
         self._memory.commit(struck, held, place, [both[key].offset for key in struck], pedal)
         self._offsets.extend(sounded.offset for sounded in player.values())
         if players_pedal is not None:
-            self._pedals.append(players_pedal in (Pedal.PRESSED, Pedal.LIFTED, Pedal.CHANGED))
+            self._pedals.append(players_pedal in PEDAL_MOVES)

@@ -118,17 +118,19 @@ class TouchNetwork:
         the mean velocity that was heard; `matched` [n, 2] are the notes' velocities in the same turn, or NaN.
         """
         known = ~np.isnan(matched)
-        out = self._velocity(with_matches(features, mean, matched))
-        return mixture_of(out, mean, np.where(known, matched, 0), known, features[:, _NEAREST])
+        filled = np.where(known, matched, 0)
+        out = self._velocity(with_matches(features, mean, filled, known))
+        return mixture_of(out, mean, filled, known, features[:, _NEAREST])
 
     def offset(self, begun: Array, before: Array) -> Array:
-        """Log-probabilities [OFFSETS] of one note's offset.
+        """Probabilities [OFFSETS] of one note's offset, up to a factor.
 
         `begun` is the note's row of `begin_offsets`; `before` [OFFSETS + 1] tells of the notes of this tick whose
         offsets are known: the shares of each offset among them, and 1 where there are any.
         """
-        first = self._offset.first
-        return log_softmax(self._offset.finish(begun + before @ first[-len(before) :]))
+        out = self._offset.finish(begun + before @ self._offset.first[-len(before) :])
+        chances: Array = np.exp(out - out.max())
+        return chances
 
     def offsets(self, features: Array) -> Array:
         """Log-probabilities [n, OFFSETS] of offsets, where those of the notes before are known: [n, OFFSET_INPUTS]."""
@@ -148,21 +150,27 @@ class TouchNetwork:
         return log_softmax(np.where(MAY_FOLLOW[down.astype(np.int64)], self._pedal(features), _OUT_OF_REACH))
 
 
-def with_matches(features: Array, mean: Array, matched: Array) -> Array:
-    """The inputs [n, VELOCITY_INPUTS] of the velocity's perceptron."""
-    known = ~np.isnan(matched)
-    above = np.where(known, np.where(known, matched, 0) - mean[:, None], 0)
-    both = known.all(axis=1)
-    differ = (above[:, 0] - above[:, 1]) * both
-    return np.concatenate([features, above, known, differ[:, None], mean[:, None]], axis=1, dtype=np.float32)
+def with_matches(features: Array, mean: Array, matched: Array, known: NDArray[np.bool_]) -> Array:
+    """The inputs [n, VELOCITY_INPUTS] of the velocity's perceptron; `matched` [n, 2] counts where it is `known`."""
+    wide = features.shape[1]
+    out = np.empty((len(features), wide + 6), np.float32)
+    out[:, :wide] = features
+    above = (matched - mean[:, None]) * known
+    out[:, wide : wide + 2], out[:, wide + 2 : wide + 4] = above, known
+    out[:, wide + 4] = (above[:, 0] - above[:, 1]) * known[:, 0] * known[:, 1]
+    out[:, wide + 5] = mean
+    return out
 
 
 def mixture_of(out: Array, mean: Array, matched: Array, known: NDArray[np.bool_], nearest: Array) -> Mixture:
     """The perceptron's outputs [n, 2 * MIXTURE + FREE] as a mixture."""
     weights = out[:, :MIXTURE].copy()
     weights[:, FREE : FREE + 2][~known] = _OUT_OF_REACH
-    scale = np.clip(out[:, MIXTURE : 2 * MIXTURE] + _SCALE_BIAS, SMALLEST_SCALE, LARGEST_SCALE)
-    means = np.concatenate([out[:, 2 * MIXTURE :] + mean[:, None], matched, (nearest + mean)[:, None]], axis=1)
+    scale = np.minimum(np.maximum(out[:, MIXTURE : 2 * MIXTURE] + _SCALE_BIAS, SMALLEST_SCALE), LARGEST_SCALE)
+    means = np.empty((len(out), MIXTURE), np.float32)
+    means[:, :FREE] = out[:, 2 * MIXTURE :] + mean[:, None]
+    means[:, FREE : FREE + 2] = matched
+    means[:, FREE + 2] = nearest + mean
     return Mixture(log_softmax(weights), means, scale)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from livebach.music.grid import Place
 from livebach.music.roll import KEYS
-from livebach.music.touch import OFFSETS, PEDALS, Pedal
+from livebach.music.touch import OFFSETS, PEDAL_MOVES, PEDALS, Pedal
 
 Array = NDArray[np.float32]
 VELOCITY_CENTRE, VELOCITY_UNIT = 64.0, 20.0
@@ -52,6 +52,21 @@ class _Turns:
             del self.found[next(iter(self.found))]
 
 
+class _Sums:
+    """The sums of the newest values, over several spans."""
+
+    def __init__(self, spans: tuple[int, ...]) -> None:
+        self._spans = spans
+        self._values: deque[int] = deque([0] * max(spans), maxlen=max(spans))
+        self.sums = [0] * len(spans)
+
+    def add(self, value: int) -> None:
+        """Take one value more."""
+        for i, span in enumerate(self._spans):
+            self.sums[i] += value - self._values[-span]
+        self._values.append(value)
+
+
 class TouchMemory:
     """What was played so far by both players, as the touch network needs it."""
 
@@ -64,12 +79,13 @@ class TouchMemory:
         self._turn: deque[tuple[int, ...]] = deque(maxlen=5)  # of such ticks: the gap before, then the keys
         self._short, self._long, self._pedalled = _Turns(), _Turns(), _Turns()
         self._struck_at: dict[int, int] = {}  # key -> tick
-        self._struck: deque[int] = deque([0] * 64, maxlen=64)  # keys struck, tick by tick
+        self._struck = _Sums((4, 16, 64))  # keys struck
         self._offsets: deque[int] = deque([OFFSETS] * OFFSET_TICKS, maxlen=OFFSET_TICKS)  # OFFSETS: nothing struck
         self._offset_shares = [0.0] * OFFSETS
         self._offset_there: dict[tuple[int, int], int] = {}  # (tick in the beat, beat length) -> offset
         self._recent: dict[int, tuple[int, int]] = {}  # key -> (tick, offset), of the last 32 ticks
-        self._pedals: deque[int] = deque([Pedal.UP] * 2 * LONGEST, maxlen=128)
+        self._pedals: deque[int] = deque([int(Pedal.UP)] * 128, maxlen=128)
+        self._pedalled_ticks, self._pedal_moves = _Sums((48,)), _Sums((48,))
         self._pedal_there: dict[tuple[int, int], int] = {}  # (tick in the bar, bar length) -> pedal
         self.pedal_down = False
         self._pedal_ticks = 0  # since the pedal moved
@@ -84,11 +100,11 @@ class TouchMemory:
             return np.zeros((0, NOTE_FEATURES), np.float32)
         position, beat, bar = place
         n, high, low, in_beat = len(struck), struck[0], struck[-1], position % beat
-        busy = list(self._struck)
+        busy = self._struck.sums
         beat_angle, bar_angle = 2 * math.pi * in_beat / beat, 2 * math.pi * position / bar
         shared = (
             *(n / 4, len(held) / 4, (high - low) / 24, _log(self.tick - self._last_tick) / 3),
-            *(sum(busy[-4:]) / 8, sum(busy[-16:]) / 24, sum(busy) / 80),
+            *(busy[0] / 8, busy[1] / 24, busy[2] / 80),
             *(math.sin(beat_angle), math.cos(beat_angle), in_beat == 0, position == 0, 2 * in_beat == beat),
             *(math.sin(bar_angle), math.cos(bar_angle), 2 * position == bar, beat / 6, bar / 16),
             *((high - _MIDDLE) / 24, (low - _MIDDLE) / 24),
@@ -181,13 +197,12 @@ class TouchMemory:
 
     def _pedal_place(self, struck: Sequence[int], held: Sequence[int], place: Place) -> tuple[float, ...]:
         position, beat, bar = place
-        angle, busy, moves = 2 * math.pi * position / bar, list(self._struck), list(self._pedals)
+        angle, busy = 2 * math.pi * position / bar, self._struck.sums
         return (
             *(self.pedal_down, _log(self._pedal_ticks) / 4, len(struck) / 4, len(held) / 4, bool(struck)),
             *(position == 0, position % beat == 0, 2 * position == bar, math.sin(angle), math.cos(angle)),
-            *(beat / 6, bar / 16, _log(self.tick - self._last_tick) / 3, sum(busy[-4:]) / 8, sum(busy[-16:]) / 24),
-            sum(p in (Pedal.PRESSED, Pedal.DOWN, Pedal.CHANGED) for p in moves[-48:]) / 48,
-            sum(p in (Pedal.PRESSED, Pedal.LIFTED, Pedal.CHANGED) for p in moves[-48:]) / 12,
+            *(beat / 6, bar / 16, _log(self.tick - self._last_tick) / 3, busy[0] / 8, busy[1] / 24),
+            *(self._pedalled_ticks.sums[0] / 48, self._pedal_moves.sums[0] / 12),
         )
 
     def _pedal_harmony(self, struck: Sequence[int]) -> tuple[float, ...]:
@@ -195,14 +210,13 @@ class TouchMemory:
         sounding, pitches = self._pitches, {key % 12 for key in struck}
 
         def clash(semitones: int) -> float:
-            sides = ((p + semitones) % 12 for p in pitches), ((p - semitones) % 12 for p in pitches)
-            return sum(min(sounding[p], 1.0) for side in sides for p in side) / 3
+            return sum([sounding[(p + semitones) % 12] + sounding[p - semitones] for p in pitches]) / 3
 
         low = struck[-1] if struck else self._bass
-        known = sum(sounding[p] >= 0.02 for p in pitches)
+        known = sum([sounding[p] >= 0.02 for p in pitches])
         return (
             *((len(pitches) - known) / 3, known / 3, clash(1), clash(2), clash(5), clash(6)),
-            *(sum(sounding) / 3, sum(level > 0.02 for level in sounding) / 6),
+            *(sum(sounding) / 3, sum([level > 0.02 for level in sounding]) / 6),
             *((low - self._bass) / 12, bool(struck) and low <= self._bass + 2),
             *((low - _MIDDLE) / 24 if struck else 0.0, bool(struck) and low < self._pedal_bass),
         )
@@ -217,7 +231,7 @@ class TouchMemory:
     ) -> None:
         """Take a tick that is over: its keys, the highest first, with their offsets, and the pedal (`Pedal`)."""
         self._commit_pedal(struck, held, place, pedal)
-        self._struck.append(len(struck))
+        self._struck.add(len(struck))
         if struck:
             self._commit_notes(struck, place, offsets)
         else:
@@ -250,7 +264,7 @@ class TouchMemory:
             self._pedalled.put(self._pedal_turn(struck), pedal)
         self._pedals.append(pedal)
         self._pedal_there[place[0], place[2]] = pedal
-        moved = pedal in (Pedal.PRESSED, Pedal.LIFTED, Pedal.CHANGED)
+        moved = pedal in PEDAL_MOVES
         self._pedal_ticks = 0 if moved else self._pedal_ticks + 1
         if moved:
             self._pitches, self._pedal_bass = [0.0] * 12, KEYS
@@ -262,6 +276,8 @@ class TouchMemory:
         for key in held:
             self._pitches[key % 12] = max(self._pitches[key % 12], 0.5)
         self.pedal_down = Pedal(pedal).down
+        self._pedalled_ticks.add(self.pedal_down)
+        self._pedal_moves.add(moved)
 
 
 _ROWS_OF_OFFSETS = np.arange(OFFSET_TICKS) * (OFFSETS + 1)

@@ -42,6 +42,9 @@ _BY_TIME: Array = np.stack(
 _SAME_IN_BAR, _SAME_IN_BEAT = len(_SPAN) + 1, len(_SPAN) + 2  # the kernels that count only where places agree
 _FAR_IN_PITCH: Array = (0.55 * _distance).astype(np.float32)
 _FAR_IN_TIME: Array = (2.2 * np.log1p(_ago)).astype(np.float32)
+_BY_PITCH_OF: Array = np.stack([_BY_PITCH[:, KEYS - 1 - key : 2 * KEYS - 1 - key] for key in range(KEYS)])
+_FAR_IN_PITCH_OF: Array = np.stack([_FAR_IN_PITCH[KEYS - 1 - key : 2 * KEYS - 1 - key] for key in range(KEYS)])
+"""By the key of the note to come, then of the note that was heard."""
 _LOG_AGO: Array = (np.log1p(_ago) / 4).astype(np.float32)
 _FAINT = np.float32(0.05)
 _NOWHERE = np.float32(1e9)
@@ -112,6 +115,43 @@ def kernel_features(
     return out, mean
 
 
+def kernel_features_at(
+    keys: NDArray[np.int64], tick: int, codes: tuple[int, int], near: Array, heard: Notes, velocity: Array
+) -> tuple[Array, np.float32]:
+    """The same for keys [n] of one tick at a place with these codes, which may know all m ≥ 1 notes: the fast twin.
+
+    `near` [4] is that of every key. The mean that was heard is one number.
+    """
+    n, m = len(keys), len(velocity)
+    mean = np.float32(velocity.sum() / np.float32(m + 1))
+    above_mean = velocity - mean
+    ago = np.minimum(tick - heard.tick, LONGEST)
+    by_time = _BY_TIME.take(ago, axis=1)  # [kernels, m]
+    same_in_bar = heard.bar_code == codes[0]
+    by_time[_SAME_IN_BAR] *= same_in_bar
+    by_time[_SAME_IN_BEAT] *= heard.beat_code == codes[1]
+    weighted = np.concatenate([by_time, by_time * above_mean])  # [2 * kernels, m]
+    by_pitch = _BY_PITCH_OF[keys].take(heard.key, axis=2)  # [n, reaches, m]
+    sums = by_pitch.reshape(-1, m) @ weighted.T
+    half = len(_BY_TIME)
+    total = sums[:, :half] + _FAINT
+    out = np.zeros((n, VELOCITY_FEATURES), np.float32)
+    out[:, :_KERNELS] = (sums[:, half:] / total).reshape(n, -1)
+    out[:, _KERNELS : 2 * _KERNELS] = 1 - (_FAINT / total).reshape(n, -1)
+    far = _FAR_IN_PITCH_OF[keys].take(heard.key, axis=1) + _FAR_IN_TIME[ago]
+    k, at = min(NEAREST, m), 2 * _KERNELS
+    chosen = far.argsort(axis=1, kind="stable")[:, :k]
+    out[:, at : at + k] = above_mean[chosen]
+    out[:, at + NEAREST : at + NEAREST + k] = (heard.key[chosen] - keys[:, None]) / 12
+    out[:, at + 2 * NEAREST : at + 2 * NEAREST + k] = _LOG_AGO[ago[chosen]]
+    out[:, at + 3 * NEAREST : at + 3 * NEAREST + k] = same_in_bar[chosen]
+    known = near == near
+    out[:, REFERENCE], out[:, REFERENCE + 1] = mean, m / HEARD
+    out[:, REFERENCE + 2 : REFERENCE + 6] = np.where(known, near - mean, 0)
+    out[:, REFERENCE + 6 : REFERENCE + 10] = known
+    return out, mean
+
+
 def error_features(errors: Sequence[float] | NDArray[np.float32]) -> tuple[float, float, float]:
     """How far the last notes, the newest first, were from where they had been in the same turn; NaN: not known."""
     known = [error for error in errors if error == error]
@@ -139,15 +179,21 @@ class VelocityMemory:
         That is: features [n, VELOCITY_FEATURES], the mean velocity [n], and the velocities [n, 2] that these notes had
         in the same turn (NaN: none).
         """
-        n, held = len(keys), max(1, min(self._count, HEARD))
-        codes = place_codes(place)
-        notes = Notes(np.array(keys), *(np.full(n, value) for value in (tick, *codes)))
-        near = np.tile(np.array([*self._last, self._before, np.nan], np.float32), (n, 1))
-        heard = Notes(*(getattr(self._notes, name)[:held] for name in Notes.__slots__))
-        visible = np.zeros((n, 1), np.bool_) if self._count == 0 else None
-        out, mean = kernel_features(notes, near, heard, self._velocity[:held], visible)
+        near = np.array([*self._last, self._before, np.nan], np.float32)
+        codes, columns = place_codes(place), np.array(keys)
+        if not self._count:
+            notes = Notes(columns, *(np.full(len(keys), value) for value in (tick, *codes)))
+            heard = Notes(*(getattr(self._notes, name)[:1] for name in Notes.__slots__))
+            nothing = np.zeros((len(keys), 1), np.bool_)
+            out, mean = kernel_features(notes, np.tile(near, (len(keys), 1)), heard, self._velocity[:1], nothing)
+        else:
+            n = min(self._count, HEARD)
+            stored = self._notes
+            heard = Notes(stored.key[:n], stored.tick[:n], stored.bar_code[:n], stored.beat_code[:n])
+            out, one = kernel_features_at(columns, tick, codes, near, heard, self._velocity[:n])
+            mean = np.full(len(keys), one, np.float32)
         out[:, -3:] = error_features(self._errors)
-        return out, mean, self._matched(n, matches)
+        return out, mean, self._matched(len(keys), matches)
 
     @property
     def count(self) -> int:
