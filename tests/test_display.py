@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from livebach.live.daemon import TickLoad
-from livebach.live.display import Display, DisplayUpdate, Lines, PlainSink, key_name, open_display
+from livebach.live.display import Display, DisplayUpdate, Lines, PlainSink, key_name, open_display, sight
 from livebach.live.playing import PortLights
 from livebach.live.terminal_roll import FEW_COLOURS, Line, Roll, Screen, key_range, picture, screen_of
 from livebach.midi.loopback import FakePort
@@ -279,3 +279,12 @@ def test_the_process_that_draws_is_small() -> None:
     loaded = set(done.stdout.split())
     assert {name for name in loaded if name.startswith("livebach.")} == {"livebach.live", "livebach.live.terminal_roll"}
     assert not {"numpy", "rich", "typing", "dataclasses", "subprocess"} & loaded
+
+
+def test_the_roll_shows_how_hard_a_key_was_struck() -> None:
+    """The louder a note, the darker: three shades."""
+    sent = [NoteOn(67, 30), NoteOn(76, 90, channel=9)]
+    roll = Roll()
+    roll.take(asdict(sight(STATUS, [NoteOn(62, 100), NoteOn(64, 60)], sent)))
+    signs = {key: sign for key, (sign, _) in roll.rows[-1].cells.items()}
+    assert signs == {62: "█", 64: "▓", 67: "▒", 60: "┃", 72: "┃"}

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from livebach.cli import main
-from livebach.commands.plot import notes_of
+from livebach.commands.plot import notes_of, pedals_of
 from livebach.config import Config, override, to_dict
 from livebach.evaluation import pictures
-from livebach.evaluation.pictures import Sounding
+from livebach.evaluation.pictures import Pedalled, Sounding
 from livebach.live.take_log import Call, Header, Log
 from livebach.music.events import ControlChange, Event, NoteOff, NoteOn
 from livebach.sound import fluidsynth
@@ -52,7 +52,24 @@ def test_notes_of_both_with_their_ends() -> None:
         Call("stop", 13, (NoteOff(50, 0, 2),)),
         settings=("control.mute=note 21", "sound.voices=2"),
     )
-    assert notes_of(log) == [Sounding(60, 0, 1.5, False), Sounding(48, 1, 2, True), Sounding(50, 2, 3, True)]
+    assert notes_of(log) == [
+        Sounding(60, 0, 1.5, False, 64),
+        Sounding(48, 1, 2, True, 70),
+        Sounding(50, 2, 3, True, 70),
+    ]
+
+
+def test_pedals_of_both_with_their_ends() -> None:
+    """Moves within a state change nothing; a pedal that was left down comes up with the take."""
+    log = log_of(
+        feed(10, NoteOn(60)),
+        feed(11, ControlChange(64, 127)),
+        feed(11.5, ControlChange(64, 90)),
+        feed(12, ControlChange(64, 0), ControlChange(64, 127, 1)),
+        feed(13, ControlChange(7, 100)),
+        feed(14, NoteOff(60), ControlChange(64, 127, 9)),
+    )
+    assert pedals_of(log) == [Pedalled(1, 2, False), Pedalled(2, 4, True)]
 
 
 def test_a_key_struck_again_ends_the_note_before() -> None:
@@ -79,8 +96,22 @@ def test_both_colours_and_the_legend() -> None:
     notes = [Sounding(60, 0, 1, False), Sounding(48, 50, 51, True)]
     figure = pictures.take_figure(notes, 0, 60)
     assert len(figure.axes) == 2
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["you", "livebach"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["you", "livebach", "soft", "loud"]
     assert figure.axes[1].get_xlim() == (30, 60)
+
+
+@drawing
+def test_a_loud_note_is_darker_and_the_pedal_is_a_band_below_the_keys() -> None:
+    """Of both players; without pedal there is no room for bands."""
+    notes = [Sounding(60, 0, 1, False, 30), Sounding(62, 1, 2, False, 110), Sounding(72, 2, 3, True, 70)]
+    figure = pictures.take_figure(notes, 0, 3, [Pedalled(0.5, 2, False), Pedalled(2, 3, True)])
+    _, yours, your_pedal, _, own_pedal = figure.axes[0].collections
+    soft, loud = yours.get_facecolors()[:, :3].sum(axis=1)
+    assert loud < soft
+    bands = [pedal.get_paths()[0].get_extents() for pedal in (your_pedal, own_pedal)]
+    assert [(band.x0, band.x1) for band in bands] == [(0.5, 2), (2, 3)]
+    assert all(figure.axes[0].get_ylim()[0] < band.y0 < band.y1 < 60 - 0.5 for band in bands)
+    assert pictures.take_figure(notes, 0, 3).axes[0].get_ylim()[0] == 60 - 0.5
 
 
 @pytest.mark.parametrize(

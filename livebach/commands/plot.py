@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from livebach.commands.flags import number, user_path
 from livebach.controls import Controls
@@ -14,7 +14,7 @@ from livebach.evaluation import pictures
 from livebach.files import check_new, write_new
 from livebach.live import take_log
 from livebach.live.take_log import Log
-from livebach.music.events import NoteOff, NoteOn
+from livebach.music.events import PEDAL_DOWN, SUSTAIN, ControlChange, NoteOff, NoteOn
 
 MOST_S = 3600
 
@@ -36,11 +36,13 @@ def run(args: argparse.Namespace) -> int:
     if not args.start_s < args.end_s:
         raise UserError(f"--from and --to must be in order, got {args.start_s:g} and {args.end_s:g}")
     check_new(args.out)
-    notes = [note for note in notes_of(take_log.read(args.take)) if note.end_s > args.start_s]
+    log = take_log.read(args.take)
+    notes = [note for note in notes_of(log) if note.end_s > args.start_s]
     notes = [note for note in notes if note.start_s < args.end_s]
     if not notes:
         raise UserError(f"{args.take}: no note sounds between {args.start_s:g} and {args.end_s:g} seconds")
-    figure = pictures.take_figure(notes, args.start_s, min(args.end_s, max(note.end_s for note in notes)))
+    end_s = min(args.end_s, max(note.end_s for note in notes))
+    figure = pictures.take_figure(notes, args.start_s, end_s, pedals_of(log))
     write_new(args.out, lambda out: pictures.save(figure, out))
     sys.stdout.write(f"wrote {args.out}: {len(notes)} notes\n")
     return 0
@@ -48,32 +50,59 @@ def run(args: argparse.Namespace) -> int:
 
 def notes_of(log: Log) -> list[pictures.Sounding]:
     """The notes of both players; seconds count from the first of them."""
+    notes, first_s = _notes(log)
+    return [replace(note, start_s=note.start_s - first_s, end_s=note.end_s - first_s) for note in notes]
+
+
+def pedals_of(log: Log) -> list[pictures.Pedalled]:
+    """When the pedals of both players were down; seconds count from the first note."""
+    first_s = _notes(log)[1]
+    pedals = [pedal for own in (False, True) for pedal in _pedalled(log, own)]
+    return [replace(pedal, start_s=pedal.start_s - first_s, end_s=pedal.end_s - first_s) for pedal in pedals]
+
+
+def _notes(log: Log) -> tuple[list[pictures.Sounding], float]:
     notes = [note for own in (False, True) for note in _paired(log, own)]
-    first_s = min((note.start_s for note in notes), default=0.0)
-    return [pictures.Sounding(n.key, n.start_s - first_s, n.end_s - first_s, n.own) for n in notes]
+    return notes, min((note.start_s for note in notes), default=0.0)
 
 
 def _paired(log: Log, own: bool) -> Iterator[pictures.Sounding]:
     """Of one player, each note with its end, or the take's end."""
-    begun: dict[tuple[int, int], float] = {}
+    begun: dict[tuple[int, int], tuple[float, int]] = {}
     now_s = 0.0
     for now_s, event in _events(log, own):
+        if isinstance(event, ControlChange):
+            continue
         place = event.channel, event.key
         if place in begun:
-            yield pictures.Sounding(event.key, begun.pop(place), now_s, own)
+            start_s, velocity = begun.pop(place)
+            yield pictures.Sounding(event.key, start_s, now_s, own, velocity)
         if isinstance(event, NoteOn):
-            begun[place] = now_s
-    yield from (pictures.Sounding(key, start_s, now_s, own) for (_, key), start_s in begun.items())
+            begun[place] = now_s, event.velocity
+    for (_, key), (start_s, velocity) in begun.items():
+        yield pictures.Sounding(key, start_s, now_s, own, velocity)
 
 
-def _events(log: Log, own: bool) -> Iterator[tuple[float, NoteOn | NoteOff]]:
+def _pedalled(log: Log, own: bool) -> Iterator[pictures.Pedalled]:
+    """Of one player, each time in which a pedal was down, whatever the channel."""
+    down: dict[int, float] = {}
+    for now_s, event in _events(log, own):
+        if not isinstance(event, ControlChange):
+            continue
+        if event.value >= PEDAL_DOWN:
+            down.setdefault(event.channel, now_s)
+        elif event.channel in down:
+            yield pictures.Pedalled(down.pop(event.channel), now_s, own)
+    yield from (pictures.Pedalled(start_s, log.calls[-1].t, own) for start_s in down.values())
+
+
+def _events(log: Log, own: bool) -> Iterator[tuple[float, NoteOn | NoteOff | ControlChange]]:
     """What one of them played: of its own without the clicks, of the player's without what is bound."""
     midi, voices, controls = log.config.midi, log.config.sound.voices or 1, Controls(asdict(log.config.control))
     channels = range(midi.output_channel - 1, midi.output_channel - 1 + voices)
     for call in log.calls:
-        events = call.out if own else (call.event,)
-        for event in events:
-            if isinstance(event, (NoteOn, NoteOff)) and (
-                event.channel in channels if own else not controls.claims(event)
-            ):
+        for event in call.out if own else (call.event,):
+            if not isinstance(event, (NoteOn, NoteOff, ControlChange)) or getattr(event, "control", SUSTAIN) != SUSTAIN:
+                continue
+            if event.channel in channels if own else not controls.claims(event):
                 yield call.t, event

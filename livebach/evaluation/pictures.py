@@ -87,13 +87,19 @@ def _draw_row(axes: Any, frames: Frames, row: range, bars: Sequence[int], primed
 
 
 def _boxes(
-    axes: Any, boxes: Sequence[tuple[float, float, int, float]], colour: str, above: float, label: str | None = None
+    axes: Any,
+    boxes: Sequence[tuple[float, float, int, float]],
+    colour: str | Sequence[tuple[float, float, float]],
+    above: float,
 ) -> None:
-    """Boxes from a tick to a tick, around a key, so many keys tall; one object for all is drawn fast."""
+    """Boxes from a tick to a tick, around a key, so many keys tall, in one colour or each in its own.
+
+    One object for all is drawn fast.
+    """
     from matplotlib.collections import PolyCollection
 
     corners = [[(a, k - h / 2), (b, k - h / 2), (b, k + h / 2), (a, k + h / 2)] for a, b, k, h in boxes]
-    axes.add_collection(PolyCollection(corners, facecolors=colour, linewidths=0, zorder=above, label=label))
+    axes.add_collection(PolyCollection(corners, facecolors=colour, linewidths=0, zorder=above))
 
 
 def _bars_of_notes(frames: Frames, first: int) -> list[tuple[int, int, int]]:
@@ -111,16 +117,29 @@ def _bars_of_notes(frames: Frames, first: int) -> list[tuple[int, int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Sounding:
-    """A note as it was in time: MIDI key, seconds, and whether livebach played it."""
+    """A note as it was in time: MIDI key, seconds, whether livebach played it, and its velocity."""
 
     key: int
     start_s: float
     end_s: float
     own: bool
+    velocity: int = 64
 
 
-def take_figure(notes: Sequence[Sounding], start_s: float, end_s: float) -> Any:
-    """A figure of a take between two times: the player's notes blue, livebach's red; long takes go on below."""
+@dataclass(frozen=True, slots=True)
+class Pedalled:
+    """A time, in seconds, in which the sustain pedal was down, the player's or livebach's."""
+
+    start_s: float
+    end_s: float
+    own: bool
+
+
+def take_figure(notes: Sequence[Sounding], start_s: float, end_s: float, pedals: Sequence[Pedalled] = ()) -> Any:
+    """A figure of a take between two times: the player's notes blue, livebach's red; long takes go on below.
+
+    The harder a key was struck, the darker the note. The bands at the bottom are the pedals.
+    """
     low = min(note.key for note in notes) // 12 * 12
     high = max(note.key for note in notes) // 12 * 12 + 12
     rows = max(1, math.ceil((end_s - start_s) / _SECONDS_A_ROW - 1e-9))
@@ -130,12 +149,34 @@ def take_figure(notes: Sequence[Sounding], start_s: float, end_s: float) -> Any:
         first_s = start_s + row * length_s
         _keyboard(axes, first_s, first_s + length_s)
         for own, colour in ((False, REAL_COLOUR), (True, OWN_COLOUR)):
-            spans = [(n.start_s, max(n.start_s + _SHORTEST_S, n.end_s), n.key, 0.85) for n in notes if n.own == own]
-            _boxes(axes, spans, colour, 2, "livebach" if own else "you")
-        axes.set(xlim=(first_s, first_s + length_s), ylim=(low - 0.5, high + 0.5))
+            played = [note for note in notes if note.own == own]
+            spans = [(n.start_s, max(n.start_s + _SHORTEST_S, n.end_s), n.key, 0.85) for n in played]
+            _boxes(axes, spans, [_shade(colour, note.velocity) for note in played], 2)
+            band = low - (3 if own else 2)
+            _boxes(axes, [(p.start_s, p.end_s, band, 0.6) for p in pedals if p.own == own], colour, 2)
+        axes.set(xlim=(first_s, first_s + length_s), ylim=(low - (4 if pedals else 0.5), high + 0.5))
     figure.axes[-1].set_xlabel("seconds", fontsize=8)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False)
+    _legend(figure, bool(pedals))
     return figure
+
+
+def _legend(figure: Any, pedals: bool) -> None:
+    from matplotlib.patches import Patch
+
+    boxes = [Patch(color=REAL_COLOUR, label="you"), Patch(color=OWN_COLOUR, label="livebach")]
+    boxes += [Patch(color=_shade(OWN_COLOUR, velocity), label=label) for velocity, label in _SHADES.items()]
+    note = "  bands below: pedal" if pedals else None
+    figure.legend(handles=boxes, loc="outside upper left", ncols=4, frameon=False, title=note, title_fontsize=8)
+
+
+_SHADES = {20: "soft", 110: "loud"}
+
+
+def _shade(colour: str, velocity: int) -> tuple[float, float, float]:
+    """A colour that is the paler, the softer a note was."""
+    strength = 0.2 + 0.8 * min(1.0, max(0.0, (velocity - 15) / 90))
+    red, green, blue = (1 - strength * (1 - int(colour[i : i + 2], 16) / 255) for i in (1, 3, 5))
+    return red, green, blue
 
 
 def _keyboard(axes: Any, start: float, stop: float) -> None:

@@ -42,6 +42,8 @@ class DisplayUpdate:
     own_keys: Sequence[int] = ()
     player_struck: Sequence[int] = ()
     own_struck: Sequence[int] = ()
+    player_velocities: Sequence[int] = ()  # of the keys struck, in their order
+    own_velocities: Sequence[int] = ()
     text: str = ""
     level: str = "info"
     ports: Sequence[tuple[str, bool]] = ()  # nothing but that: their names, and whether they are connected
@@ -49,10 +51,14 @@ class DisplayUpdate:
 
 def sight(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> DisplayUpdate:
     """Put a turn of the loop into a sight; of what was sent, the notes (and not the clicks)."""
+    player = [event for event in heard if isinstance(event, NoteOn)]
+    own = [event for event in sent if isinstance(event, NoteOn) and event.key in status.own_keys]
     return DisplayUpdate(
         **{name: getattr(status, name) for name in _SHARED},
-        player_struck=[event.key for event in heard if isinstance(event, NoteOn)],
-        own_struck=[event.key for event in sent if isinstance(event, NoteOn) and event.key in status.own_keys],
+        player_struck=[event.key for event in player],
+        own_struck=[event.key for event in own],
+        player_velocities=[event.velocity for event in player],
+        own_velocities=[event.velocity for event in own],
     )
 
 

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ PLAYER, OWN, FAINT, ALARM, BLACK_KEY, WHITE_KEY = "player", "own", "faint", "ala
 FEW_COLOURS = {PLAYER: "96", OWN: "93", FAINT: "90", ALARM: "31", BLACK_KEY: "90", WHITE_KEY: "97"}
 MANY_COLOURS = FEW_COLOURS | {FAINT: "38;5;59", BLACK_KEY: "38;5;239", WHITE_KEY: "38;5;253"}
 """What a terminal is told (Select Graphic Rendition) of 16 colours, and where it has 256."""
-STRUCK, HELD = "█", "┃"
+LOUDEST = 127
+STRUCK, HELD = (("█", 88), ("▓", 56), ("▒", 0)), "┃"
+"""How a key that is struck is drawn from which velocity on; one that is held."""
 FRAMES_A_SECOND = 15
 MOST_ROWS = 200
 TEXTS = 3
@@ -76,8 +79,8 @@ class Roll:
         for who in (OWN, PLAYER):
             for key in seen[f"{who}_keys"]:
                 cells.setdefault(key, (HELD, who))
-            for key in seen[f"{who}_struck"]:
-                cells[key] = (STRUCK, who)
+            for key, velocity in zip_longest(seen[f"{who}_struck"], seen[f"{who}_velocities"], fillvalue=LOUDEST):
+                cells[key] = (next(sign for sign, least in STRUCK if velocity >= least), who)
 
 
 # --- the picture -----------------------------------------------------------------------------------------------------
