@@ -57,22 +57,27 @@ class BankKeeper:
         return bool(self.open(name).missing(keys)) and process is not None and process.poll() is None
 
     def close(self) -> None:
-        """Let go of everything; renderers finish their banks by themselves."""
+        """Let go of everything; a bank that is not finished is finished the next time."""
         for process in self._renderers.values():
             assert process.stdin is not None
             with contextlib.suppress(OSError):
                 process.stdin.close()
+            process.terminate()
+            process.wait()
         for bank in self._banks.values():
             bank.close()
 
     def _render(self, name: str, *keys: int) -> None:
         """Have an instrument's missing keys rendered, these first."""
         process = self._renderers.get(name)
-        if process is None or process.poll() is not None:
-            tuning = self._tuning.temperament, repr(self._tuning.a4_hz)
-            folder = str(self.open(name).path.parent)
-            process = start("livebach.sound.render_process", name, *tuning, folder, stdin=subprocess.PIPE)
-            self._renderers[name] = process
-        assert process.stdin is not None
-        with contextlib.suppress(OSError):
-            os.write(process.stdin.fileno(), bytes(keys))
+        if process is not None and process.poll() is None:
+            assert process.stdin is not None
+            with contextlib.suppress(OSError):
+                os.write(process.stdin.fileno(), bytes(keys))
+            return
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
+        what = name, self._tuning.temperament, repr(self._tuning.a4_hz), str(self.open(name).path.parent)
+        self._renderers[name] = start(
+            "livebach.sound.render_process", *what, *map(str, keys), stdin=subprocess.PIPE, start_new_session=True
+        )

@@ -44,7 +44,7 @@ def render(key: int, hz: float) -> Tone:
     strings = sum(_choir(key, hz, choir, log_z) for choir in (0, 1))
     noise = circle.spectrum(_noise(0.03, 0.006, rng)) * 0.10
     body = circle.signal((strings + noise) * _body_on(circle))[:samples].astype(np.float32)
-    return {"body": Layer(fade_out(fade_in(body, 8), samples // 4)), "release": Layer(_release(key, hz, rng))}
+    return {"body": Layer(fade_out(fade_in(body, 24), samples // 4)), "release": Layer(_release(key, hz, rng))}
 
 
 def _choir(key: int, hz: float, choir: int, log_z: Spectrum) -> Spectrum:

@@ -1,6 +1,6 @@
 """The process that renders what a bank lacks: the keys that are asked for on its standard input first, then the others.
 
-It ends when the bank is complete, even when nobody waits for it any more: the next start will find it.
+The process ends when the bank is complete, and also when its standard input ends: then nobody waits for it any more.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from livebach.sound.tone import KEYS
 _NICENESS = 5
 
 
-def main(name: str, temperament: str, a4_hz: str, folder: str) -> int:
-    """Render one bank."""
+def main(name: str, temperament: str, a4_hz: str, folder: str, *first: str) -> int:
+    """Render one bank, the keys `first` before all others."""
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
-    wanted: deque[int] = deque()
+    wanted = deque(map(int, first))
     threading.Thread(target=_listen, args=(wanted,), daemon=True).start()
     bank = Bank(name, Tuning(temperament, float(a4_hz)), Path(folder))
     middle = sum(MIDDLE_KEYS) / len(MIDDLE_KEYS)
@@ -42,6 +42,7 @@ def _listen(wanted: deque[int]) -> None:
     with contextlib.suppress(OSError):
         while data := os.read(sys.stdin.fileno(), 256):
             wanted.extend(key for key in data if key in KEYS)
+    os._exit(0)  # a record is written last: what is unfinished does not count
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ class Rows:
         self._gains = np.zeros((3, count), np.float32)
         self._before = np.zeros((3, count), np.float32)  # the gains at the start of the block
         self._moved = False
-        self._back = np.linspace(1, 0, block, dtype=np.float32)
+        self._back = fade(block / RATE)
         self._free = list(range(count))
         self._mixed = np.zeros((3, block), np.float32)
         self._top = 0  # no row from here on is in use
