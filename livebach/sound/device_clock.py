@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import pi, sqrt
 
-_START_HZ, _HZ, _START_S = 2.0, 0.2, 2.0  # bandwidth: at first, and after so many seconds
+_FIRST_HZ, _LAST_HZ = 2.0, 0.05  # bandwidth: at first, and later, when it has fallen as the time since the start grew
 _LOST_S = 0.1  # a callback that is so much off means that the device was stopped: start anew
 
 
@@ -43,7 +43,7 @@ class DeviceClock:
             return
         if not frames:
             return
-        bandwidth = _START_HZ if time_s - self._begun_s < _START_S else _HZ
+        bandwidth = min(max(1 / (time_s - self._begun_s + 1e-9), _LAST_HZ), _FIRST_HZ)
         omega = 2 * pi * bandwidth * frames / self._nominal
         period_s = frames / rate + omega**2 * late_s
         rate = min(max(frames / period_s, 0.98 * self._nominal), 1.02 * self._nominal)

@@ -63,10 +63,7 @@ class Loudspeakers:
 
     def ready(self, timeout_s: float = _READY_S) -> dict[str, Any]:
         """Wait until it plays, and return what it plays on; SoundError in one line where it cannot."""
-        said = self._answer(timeout_s)
-        if "error" in said:
-            raise SoundError(str(said["error"]))
-        return said
+        return self._answer(timeout_s)
 
     def send(self, data: bytes, due_s: float | None = None) -> None:
         """Play a MIDI message at its due time, a time of `now`, plus the latency; None: it is due now. Never waits."""
@@ -100,9 +97,12 @@ class Loudspeakers:
 
     def _answer(self, timeout_s: float) -> dict[str, Any]:
         try:
-            return self._said.get(timeout=timeout_s)
+            said = self._said.get(timeout=timeout_s)
         except Empty:
             raise SoundError(f"the audio process did not answer within {timeout_s:g} s") from None
+        if "error" in said:
+            raise SoundError(str(said["error"]))
+        return said
 
     def _listen(self) -> None:
         """Read what it says; its end is an answer too."""
