@@ -67,6 +67,7 @@ FLAGS = {
         Flag("--temperament", "sound.temperament", "NAME", "its tuning: equal, werckmeister3, kirnberger3 or vallotti"),
         Flag("--pitch-hz", "sound.pitch_hz", "HZ", "its A above middle C: 440, 415, …"),
         Flag("--soundfont", "sound.soundfont", "FILE.sf2", "FluidSynth plays, with these sounds"),
+        Flag("--browser", "web.open", "on|off", "whether a page opens the browser, or only prints its address"),
         Flag("--save", "take.save", "on|off", "whether the take is kept"),
         Flag("--folder", "take.folder", "DIR", "where takes are kept"),
     )

@@ -35,19 +35,16 @@ def run(args: argparse.Namespace) -> int:
     config = assembly.seeded(settings(args))
     hint = _look_for_keyboard(config.midi.api) if config.midi.input is None else None
     network, stage = assembly.load_network(config.engine.checkpoint, config.engine.fast), Stage()
-    sink: Sink = LogSink(sys.stderr, args.log, args.log_level) if args.log else terminal_sink()
     with ExitStack() as stack:
         stack.enter_context(stage.heeding_signals())
         notifier = stack.enter_context(closing(open_notifier()))
         page = None
         if args.web or BROWSER in (config.midi.input, config.midi.output):
-            from livebach.web.page import Page  # only here: playing on MIDI ports alone gets no heavier
+            from livebach.web.page import show_page  # only here: playing on MIDI ports alone gets no heavier
 
-            page = stack.enter_context(closing(Page.open(config)))
-            sink = Both(sink, page)
-        display = stack.enter_context(closing(Display(sink)))
-        if page is not None:
-            display.say(f"The page: {page.address}")
+            page = stack.enter_context(closing(show_page(config)))
+        sink: Sink = LogSink(sys.stderr, args.log, args.log_level) if args.log else terminal_sink()
+        display = stack.enter_context(closing(Display(sink if page is None else Both(sink, page))))
         if hint is not None:
             display.warn(hint)
         playing.play_takes(config, network, stage, display, notifier, page)

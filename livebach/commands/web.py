@@ -14,14 +14,12 @@ from livebach.live.playing import play_takes
 from livebach.live.signals import Stage
 from livebach.system.systemd import open_notifier
 from livebach.web.backend import NAME
-from livebach.web.browser import open_browser
-from livebach.web.page import Page
+from livebach.web.page import show_page
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_settings(parser)
-    parser.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,12 +29,9 @@ def run(args: argparse.Namespace) -> int:
     with (
         stage.heeding_signals(),
         closing(open_notifier()) as notifier,
-        closing(Page.open(config)) as page,
+        closing(show_page(config)) as page,
         closing(Display(Both(TextSink(sys.stdout), page))) as display,
     ):
-        display.say(f"The page: {page.address}")
-        if config.web.open and not args.no_browser:
-            open_browser(page.address_once)
         play_takes(config, network, stage, display, notifier, page)
     return 0
 

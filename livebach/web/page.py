@@ -6,6 +6,7 @@ on the link's thread.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from time import perf_counter
@@ -19,6 +20,7 @@ from livebach.midi.backends import Backend
 from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
 from livebach.musician.status import Status
 from livebach.web.backend import NAME, BrowserBackend
+from livebach.web.browser import open_browser
 from livebach.web.link import Link, Message
 from livebach.web.messages import METRE
 
@@ -127,6 +129,16 @@ class Page:
     def close(self) -> None:
         """End it; again does nothing."""
         self._link.close()
+
+
+def show_page(config: Config) -> Page:
+    """Serve a page, print its address, and open the browser where that is wanted and can be."""
+    page = Page.open(config)
+    sys.stdout.write(f"The page: {page.address}\n")
+    sys.stdout.flush()
+    if config.web.open:
+        open_browser(page.address_once)
+    return page
 
 
 def hello(config: Config) -> Message:

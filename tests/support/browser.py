@@ -57,7 +57,7 @@ class Session:
     """`livebach web` that runs, and a browser that opens its page."""
 
     def __init__(self, browser: Any, folder: Path, *arguments: str) -> None:
-        command = [sys.executable, "-m", "livebach", "web", "--no-browser", "--seed", "1", "--folder", str(folder)]
+        command = [sys.executable, "-m", "livebach", "web", "--browser", "off", "--seed", "1", "--folder", str(folder)]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "XDG_CACHE_HOME": str(_cache(folder))}
         self.process = subprocess.Popen(
             [*command, *arguments], stdout=subprocess.PIPE, text=True, env=environment, cwd=folder
