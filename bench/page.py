@@ -32,7 +32,7 @@ from websockets.sync.client import ClientConnection, connect
 from bench.live import BPM, newest_take, start_playing
 from bench.rig import TICKS_A_SECOND, Livebach, Rig, _memory_kb, rig
 from livebach.commands.timing import load_average, machine, summary
-from livebach.live import session_log
+from livebach.live import take_log
 
 SETTLE_S = 3
 PAGES = 7
@@ -206,7 +206,7 @@ def played(here: Rig, seconds: float, kind: Any) -> dict[str, Any]:
         with contextlib.nullcontext() if kind is None else kind(Browser(program)):
             time.sleep(seconds)
         until_s = time.perf_counter()
-    log = session_log.read(newest_take(here.folder))
+    log = take_log.read(newest_take(here.folder))
     late = [
         call.t - call.due
         for call in log.calls
