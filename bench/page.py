@@ -28,6 +28,7 @@ from typing import Any
 
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from bench.live import BPM, newest_take, start_playing
 from bench.rig import TICKS_A_SECOND, Livebach, Rig, _memory_kb, rig
@@ -61,15 +62,16 @@ class Browser:
 
     def page(self, **more: Any) -> ClientConnection:
         """Open the WebSocket."""
-        return connect(
+        connection: ClientConnection = connect(
             f"ws://127.0.0.1:{self.port}/live",
             additional_headers={"Cookie": self.cookie},
-            origin=f"http://127.0.0.1:{self.port}",  # type: ignore[arg-type]
+            origin=Origin(f"http://127.0.0.1:{self.port}"),
             proxy=None,
             ping_interval=None,
             close_timeout=0.1,
             **more,
-        ).__enter__()
+        )
+        return connection.__enter__()
 
     def server(self) -> int:
         """The process that serves the page."""
