@@ -73,6 +73,7 @@ class MidiSettings(_Section):
     output_channel: int = _setting(2, _CHANNEL)
     program: int | None = _setting(None, setting_rules.optional(setting_rules.number(1, 128, int)))
     thru: bool = _setting(True, setting_rules.switch())
+    feedback_filter: bool = _setting(True, setting_rules.switch())
     latency_ms: float = _setting(0.0, setting_rules.number(0, 200))
 
 

@@ -145,6 +145,10 @@ class Daemon:
         elif self._follow_clock and (command := clock_command(data)) is not None:
             self._inbox.ask(lambda: self._command(command, time_s))
 
+    def release_player(self) -> None:
+        """Let go of every key and pedal that the player seems to hold; safe to call from any thread."""
+        self._inbox.ask(self._release_player)
+
     def ask(self, task: Task) -> None:
         """Have something done by the loop, between two calls of the musician."""
         self._inbox.ask(task)

@@ -58,15 +58,16 @@ class Page(Protocol):
         """Look after its server; a sentence when something has changed."""
 
 
-class LoopNews:
-    """What the loop filter has found out, for the watcher to tell."""
+class FeedbackWatch:
+    """Has the feedback filter look at a loop also while nothing comes in, and passes on what it has found."""
 
-    def __init__(self, loops: FeedbackFilter) -> None:
-        self._loops = loops
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
 
     def check(self) -> str | None:
-        """The news, if any."""
-        return " ".join(self._loops.news()) or None
+        """Send a probe where one is due; return the news, if any."""
+        self._stage.probe(perf_counter())
+        return " ".join(self._stage.feedback.news()) or None
 
 
 Lights = Sequence[tuple[str, bool]]
@@ -134,7 +135,9 @@ def _opened(
     """The daemon, with everything open, each with its closing on the stack."""
     clock, midi = Clock(), config.midi
     heard = stack.enter_context(closing(_input(midi, page, stage.hear)))  # first: this is what may be missing
-    output, thru = _outputs(config, page, stage.loops, display.say, stack)
+    stage.feedback = FeedbackFilter(midi.output_channel - 1, on=midi.feedback_filter)
+    output, thru = _outputs(config, page, stage.feedback, display.say, stack)
+    stage.send_probe = thru.output.send_bytes
     guards = [_guard(output, thru, stack)] if output.needs_guard else []
     start_s = clock.now() + READY_S
     recorder = _recorder(config, network, start_s, display, stack)
@@ -153,7 +156,7 @@ def _opened(
         alive=notifier.alive,
     )
     lights = PortLights(display.show_ports, heard, output)
-    watched: list[Watched] = [heard, output, thru.output, *guards, LoopNews(stage.loops), swapper, lights]
+    watched: list[Watched] = [heard, output, thru.output, *guards, FeedbackWatch(stage), swapper, lights]
     if page is not None:
         watched.append(page)
         page.show_take(None if recorder.folder is None else str(recorder.folder))
@@ -219,12 +222,12 @@ def _output(config: Config, page: Page | None, say: Callable[[str], None]) -> Ou
 
 
 def _outputs(
-    config: Config, page: Page | None, loops: FeedbackFilter, say: Callable[[str], None], stack: ExitStack
+    config: Config, page: Page | None, feedback: FeedbackFilter, say: Callable[[str], None], stack: ExitStack
 ) -> tuple[OutputPort, Thru]:
     """The connection for its own notes and the one for the player's; what either sends is known when it comes back."""
 
     def sent(data: bytes) -> None:
-        loops.sent(data, perf_counter())
+        feedback.sent(data, perf_counter())
 
     output = stack.enter_context(closing(_output(config, page, say)))
     output.before = sent

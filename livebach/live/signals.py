@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from livebach.live.daemon import Daemon
 from livebach.live.network_swap import Swapper
-from livebach.midi.feedback_filter import FeedbackFilter
+from livebach.midi.feedback_filter import FeedbackFilter, Verdict
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
@@ -24,14 +24,27 @@ class Stage:
     def __init__(self) -> None:
         self.daemon: Daemon | None = None
         self.swapper: Swapper | None = None
-        self.loops = FeedbackFilter()
+        self.feedback = FeedbackFilter()
+        self.send_probe: Callable[[bytes], None] = lambda data: None
+        """Sends a message of the feedback filter's to the output."""
         self.ended = False
         """Whether a signal has asked for the end."""
 
     def hear(self, data: bytes, time_s: float) -> None:
-        """Hand on a message that is not our own come back; before the daemon is there, nobody listens."""
-        if self.daemon is not None and not self.loops.is_echo(data, time_s):
+        """Hand on a message that is the player's; before there is a daemon, nobody listens."""
+        if self.daemon is None:
+            return
+        verdict = self.feedback.judge(data, time_s)
+        if verdict is Verdict.PLAYER:
             self.daemon.hear(data, time_s)
+        elif verdict is Verdict.LOOP_FOUND:
+            self.daemon.release_player()
+        self.probe(time_s)
+
+    def probe(self, now_s: float) -> None:
+        """Send what the feedback filter needs to find out whether there is a loop; mostly nothing."""
+        for data in self.feedback.probe(now_s):
+            self.send_probe(data)
 
     @contextmanager
     def heeding_signals(self) -> Iterator[None]:
