@@ -21,8 +21,6 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 
@@ -93,15 +91,13 @@ def followed(playing: Playing, metre: Metre, bpm: float) -> list[float]:
     musician = Musician(ScriptedEngine(), config, 1, 0.0)
     ticks: list[tuple[int, float]] = []
 
-    def closed(self: Musician, until_s: float, finish: Any = Musician._finish) -> None:
-        ticks.append((self._tick, self._grid.time_s(self._tick) - START_S))
-        finish(self, until_s)
-
-    with patch.object(Musician, "_finish", closed):
-        for time_s, event in playing.events:
-            while (due_s := musician.deadline_s()) <= time_s + START_S:
-                musician.advance(due_s)
-            musician.feed(event, time_s + START_S)
+    for time_s, event in playing.events:
+        while (due_s := musician.deadline_s()) <= time_s + START_S:
+            tick, at_s = musician.performance.time.tick, musician.performance.time.tick_s
+            musician.advance(due_s)
+            if musician.performance.time.tick > tick:
+                ticks.append((tick, at_s - START_S))
+        musician.feed(event, time_s + START_S)
     step = 4 if metre.denominator <= 2 else metre.beat_ticks(4)
     return [time_s for tick, time_s in ticks if tick % step == 0]
 

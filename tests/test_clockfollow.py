@@ -7,12 +7,11 @@ import pytest
 
 from livebach.commands.replay import play_again
 from livebach.config import Config, override
-from livebach.controls import Command
 from livebach.live.daemon import Daemon
 from livebach.live.simulated_run import rehearse
 from livebach.music.events import NoteOff, NoteOn, to_bytes
 from livebach.music.roll import ONSET
-from livebach.musician.clock_follower import FEWEST, MOST, PULSES, ClockFollower, clock_command
+from livebach.musician.clock_follower import FEWEST, MOST, PULSES, ClockFollower, ClockMessage, clock_message
 from livebach.musician.musician import Musician
 from livebach.testing import FakePort, ManualClock, ScriptedEngine
 from tests.support.driven import TICK, Take
@@ -65,11 +64,11 @@ def test_a_clock_that_is_away_for_longer_is_lost() -> None:
 @pytest.mark.parametrize(("metre", "pulses"), [("4/4", 48), ("6/8", 72), ("2/2", 96), ("3/8", 48)])
 def test_two_beats_are_bridged_in_each_metre(metre: str, pulses: int) -> None:
     """A beat is what the metre says, and a quarter at least."""
-    take = Take(EACH, "turns.mode=duet", f"time.metre={metre}")
-    take.command(-0.1, "clock", "start")
+    take = Take(EACH, "time.clock=external", "turns.mode=duet", f"time.metre={metre}")
+    take.clock(-0.1, "start")
     times = [n / 6 for n in range(30)]
     for at in times:
-        take.command(at, "clock", "pulse")
+        take.clock(at, "pulse")
     take.feed(4.95, NoteOn(40))
     take.run(times[-1] + pulses / 6 - 0.6)
     assert take.state == "playing"
@@ -96,13 +95,13 @@ def test_a_change_of_tempo_is_followed_within_a_beat() -> None:
 )
 def test_the_clocks_messages(data: bytes, value: str) -> None:
     """The song's position has 14 bits."""
-    assert clock_command(data) == Command("clock", value)
+    assert clock_message(data) == ClockMessage.parse(value)
 
 
 @pytest.mark.parametrize("data", [b"", b"\xfe", b"\xf2\x05", b"\x90\x40\x40", b"\xf8\xf8", b"\xf2\xff\x01"])
 def test_other_messages_are_none_of_the_clocks(data: bytes) -> None:
     """Active sensing, notes, broken ones."""
-    assert clock_command(data) is None
+    assert clock_message(data) is None
 
 
 # --- the grid ---------------------------------------------------------------------------------------------------------
@@ -112,13 +111,13 @@ def pulses(take: Take, first: int, last: int, length: float = 1.0, jitter_s: flo
     """Pulses of a clock, a sixth of `length` of the driver's ticks apart, the first one of all at tick 0."""
     random = np.random.default_rng(3)
     for n in range(first, last):
-        take.command(n * length / 6 + random.uniform(-jitter_s, jitter_s) / TICK, "clock", "pulse")
+        take.clock(n * length / 6 + random.uniform(-jitter_s, jitter_s) / TICK, "pulse")
 
 
 def test_start_is_the_downbeat_and_the_clock_is_the_tempo() -> None:
     """Half as fast as what is set, here; the player's keys do not move it."""
-    take = Take(EACH, "turns.mode=duet")
-    take.command(-0.01, "clock", "start")
+    take = Take(EACH, "time.clock=external", "turns.mode=duet")
+    take.clock(-0.01, "start")
     pulses(take, 0, 30, length=2)
     take.feed(9.8, NoteOn(50))
     take.feed(9.95, NoteOff(50))
@@ -133,8 +132,8 @@ def test_start_is_the_downbeat_and_the_clock_is_the_tempo() -> None:
 
 def test_an_uneven_clock_gives_even_ticks() -> None:
     """Five milliseconds off, after some bars."""
-    take = Take(EACH, "turns.mode=duet")
-    take.command(-0.1, "clock", "start")
+    take = Take(EACH, "time.clock=external", "turns.mode=duet")
+    take.clock(-0.1, "start")
     pulses(take, 0, 12, jitter_s=JITTER_S)
     take.feed(1.91, NoteOn(40))
     pulses(take, 12, MOST + 400, jitter_s=JITTER_S)
@@ -145,16 +144,16 @@ def test_an_uneven_clock_gives_even_ticks() -> None:
 
 def test_stop_silences_and_continue_goes_on_where_it_was() -> None:
     """As does a song position."""
-    take = Take(EACH, "turns.mode=duet")
-    take.command(-0.1, "clock", "start")
+    take = Take(EACH, "time.clock=external", "turns.mode=duet")
+    take.clock(-0.1, "start")
     pulses(take, 0, 30)
     take.feed(4.9, NoteOn(40))
     pulses(take, 30, 60)
-    out = take.command(10, "clock", "stop")
+    out = take.clock(10, "stop")
     assert [type(event) for event in out] == [NoteOff]
     assert take.musician.deadline_s() == float("inf")
-    take.command(12, "clock", "position 21")
-    take.command(12, "clock", "continue")
+    take.clock(12, "position 21")
+    take.clock(12, "continue")
     pulses(take, 90, 91)
     assert take.musician.status().tick == 21 % 16
     assert take.musician.status().state == "listening"
@@ -162,8 +161,8 @@ def test_stop_silences_and_continue_goes_on_where_it_was() -> None:
 
 def test_a_lost_clock_is_silence() -> None:
     """After two beats in which it goes on by itself."""
-    take = Take(EACH, "turns.mode=duet")
-    take.command(-0.1, "clock", "start")
+    take = Take(EACH, "time.clock=external", "turns.mode=duet")
+    take.clock(-0.1, "start")
     pulses(take, 0, 30)
     take.feed(4.9, NoteOn(40))
     take.run(60)
@@ -174,7 +173,7 @@ def test_a_lost_clock_is_silence() -> None:
 
 def test_pulses_without_a_start_are_a_tempo_only() -> None:
     """The downbeat is still the player's."""
-    take = Take(EACH)
+    take = Take(EACH, "time.clock=external")
     pulses(take, -PULSES - FEWEST, 2, length=2)
     assert take.state == "idle"
     take.play([60], at=3.3, length=1)
@@ -185,6 +184,7 @@ def test_pulses_without_a_start_are_a_tempo_only() -> None:
 def test_a_take_with_a_clock_replays() -> None:
     """The pulses are calls like any other; without the setting they are not heard."""
     config = override(override(Config(), "sampling.seed=1"), "turns.mode=duet")
+    config = override(config, "time.clock=external")
     score = [(0.9, b"\xfa"), *((1 + n * 0.02, b"\xf8") for n in range(400)), (4.0, to_bytes(NoteOn(60)))]
     for follow in (True, False):
         clock, kept = ManualClock(0.0), Kept()

@@ -16,7 +16,7 @@ from livebach.musician.listener import Listener
 def frames(listener: Listener, events: list[tuple[float, Event]], count: int) -> list[Frame]:
     """Feed all events, then ask for the frames of ticks 0, 1, …; tick n ends at n + 0.5."""
     for time_s, event in events:
-        listener.take(event, time_s)
+        listener.receive(event, time_s)
     return [listener.frame(n + 0.5) for n in range(count)]
 
 
@@ -79,16 +79,16 @@ def test_a_key_on_two_channels_is_down_until_both_let_go() -> None:
 def test_one_channel_alone_is_heard_where_one_is_set() -> None:
     """What comes on others is none of the player's."""
     listener = Listener(channel=2)
-    assert not listener.take(NoteOn(60, channel=1), 0.0)
+    assert not listener.receive(NoteOn(60, channel=1), 0.0)
     assert not listener.heard
-    assert listener.take(NoteOn(60, channel=2), 0.0)
+    assert listener.receive(NoteOn(60, channel=2), 0.0)
 
 
 @pytest.mark.parametrize("key", [0, 20, 109, 127])
 def test_notes_outside_the_88_keys_are_ignored(key: int) -> None:
     """No frame, no held key, no touch."""
     listener = Listener(touch=50)
-    assert not listener.take(NoteOn(key, 127), 0.0)
+    assert not listener.receive(NoteOn(key, 127), 0.0)
     assert not listener.frame(1.0).any()
     assert listener.at_rest
     assert listener.touch == 50
@@ -97,31 +97,31 @@ def test_notes_outside_the_88_keys_are_ignored(key: int) -> None:
 def test_a_note_off_for_a_key_that_is_up_is_ignored() -> None:
     """It happens when playing begins with a key down."""
     listener = Listener()
-    listener.take(NoteOff(60), 0.0)
+    listener.receive(NoteOff(60), 0.0)
     assert not listener.frame(1.0).any()
 
 
 def test_the_pedal_is_followed_and_is_no_rest() -> None:
     """Down from 64 on; keys up with the pedal down is not silence."""
     listener = Listener()
-    listener.take(ControlChange(64, 64), 0.0)
+    listener.receive(ControlChange(64, 64), 0.0)
     assert not listener.at_rest
-    listener.take(ControlChange(64, 63), 0.1)
+    listener.receive(ControlChange(64, 63), 0.1)
     assert listener.at_rest
 
 
 def test_the_pedal_can_be_left_out() -> None:
     """Where it does not count, silence is keys alone."""
     listener = Listener(pedal_counts=False)
-    listener.take(ControlChange(64, 127), 0.0)
+    listener.receive(ControlChange(64, 127), 0.0)
     assert listener.at_rest
 
 
 def test_reset_controllers_lifts_the_pedal() -> None:
     """As the synth does."""
     listener = Listener()
-    listener.take(ControlChange(64, 127), 0.0)
-    listener.take(ControlChange(121, 0), 0.0)
+    listener.receive(ControlChange(64, 127), 0.0)
+    listener.receive(ControlChange(121, 0), 0.0)
     assert listener.at_rest
 
 
@@ -129,16 +129,16 @@ def test_reset_controllers_lifts_the_pedal() -> None:
 def test_all_notes_off_lets_go_of_the_channels_keys(control: int) -> None:
     """Of that channel alone."""
     listener = Listener()
-    listener.take(NoteOn(60, channel=0), 0.0)
-    listener.take(NoteOn(64, channel=1), 0.0)
-    listener.take(ControlChange(control, 0, 0), 0.1)
+    listener.receive(NoteOn(60, channel=0), 0.0)
+    listener.receive(NoteOn(64, channel=1), 0.0)
+    listener.receive(ControlChange(control, 0, 0), 0.1)
     assert listener.held == [64 - LOW_KEY]
 
 
 def test_other_controls_change_nothing() -> None:
     """Wheels and knobs are no keys."""
     listener = Listener()
-    assert not listener.take(ControlChange(1, 99), 0.0)
+    assert not listener.receive(ControlChange(1, 99), 0.0)
     assert listener.at_rest
 
 
@@ -146,16 +146,16 @@ def test_the_touch_starts_at_the_first_velocity_and_follows() -> None:
     """The default counts until something is played; then the mean moves smoothly."""
     listener = Listener(touch=72)
     assert listener.touch == 72
-    listener.take(NoteOn(60, 40), 0.0)
+    listener.receive(NoteOn(60, 40), 0.0)
     assert listener.touch == 40
-    listener.take(NoteOn(60, 80), 0.1)
+    listener.receive(NoteOn(60, 80), 0.1)
     assert 40 < listener.touch < 80
 
 
 def test_peek_changes_nothing() -> None:
     """What is known so far can be looked at, as often as one likes."""
     listener = Listener()
-    listener.take(NoteOn(60), 0.0)
+    listener.receive(NoteOn(60), 0.0)
     assert (listener.peek(0.05) == listener.peek(0.05)).all()
     assert states([listener.frame(0.05)]) == [ONSET]
 

@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from livebach.controls import Command
 from livebach.live.inbox import Heard, Inbox, Task
 from livebach.live.recorder import NoRecorder, Recorder
 from livebach.live.take_log import Call, Swap
 from livebach.midi.active_notes import ActiveNotes
 from livebach.music.events import Event, from_bytes, to_bytes
 from livebach.music.grid import Mark
-from livebach.musician.clock_follower import clock_command
+from livebach.musician.clock_follower import clock_message
 from livebach.musician.memory import History, HistoryView, Network
+from livebach.musician.musician import Request
 from livebach.musician.status import Status
 from livebach.system.clock import SPIN_S
 
@@ -36,7 +36,7 @@ class MusicianProtocol(Protocol):
     def feed(self, event: Event, now_s: float) -> list[Event]:
         """Hear an event; what must go out at once."""
 
-    def command(self, command: Command, now_s: float) -> list[Event]:
+    def command(self, request: Request, now_s: float) -> list[Event]:
         """Do what the person asks for; what must go out at once."""
 
     def deadline_s(self) -> float:
@@ -142,8 +142,8 @@ class Daemon:
             self._thru(data)
         if event is not None:
             self._inbox.hear(event, time_s)
-        elif self._follow_clock and (command := clock_command(data)) is not None:
-            self._inbox.ask(lambda: self._command(command, time_s))
+        elif self._follow_clock and (message := clock_message(data)) is not None:
+            self._inbox.ask(lambda: self._command(message, time_s))
 
     def release_player(self) -> None:
         """Let go of every key and pedal that the player seems to hold; safe to call from any thread."""
@@ -153,9 +153,9 @@ class Daemon:
         """Have something done by the loop, between two calls of the musician."""
         self._inbox.ask(task)
 
-    def command(self, command: Command) -> None:
+    def command(self, request: Request) -> None:
         """Have the musician do something; safe to call from any thread."""
-        self._inbox.ask(lambda: self._command(command, self._clock.now()))
+        self._inbox.ask(lambda: self._command(request, self._clock.now()))
 
     def end(self) -> None:
         """Make the loop end soon; safe to call from a signal's handler, and again."""
@@ -265,11 +265,11 @@ class Daemon:
             if isinstance(item, tuple):
                 self._hold(item[0])
 
-    def _command(self, command: Command, now_s: float) -> None:
-        out = self._musician.command(command, now_s)
+    def _command(self, request: Request, now_s: float) -> None:
+        out = self._musician.command(request, now_s)
         self._send(out, now_s)
         status = self._musician.status()
-        self._recorder.call(Call("command", now_s, tuple(out), command=command, mark=self._new_mark(status)))
+        self._recorder.call(Call("command", now_s, tuple(out), command=request, mark=self._new_mark(status)))
         self._watch(status, (), out)
 
     def _advance(self) -> None:

@@ -55,6 +55,7 @@ def sight(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> Disp
     own = [event for event in sent if isinstance(event, NoteOn) and event.key in status.own_keys]
     return DisplayUpdate(
         **{name: getattr(status, name) for name in _SHARED},
+        mode=", ".join([status.mode, *["mute"] * status.muted, *["hold"] * status.holding]),
         player_struck=[event.key for event in player],
         own_struck=[event.key for event in own],
         player_velocities=[event.velocity for event in player],
@@ -62,7 +63,7 @@ def sight(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> Disp
     )
 
 
-_SHARED = ("state", "mode", "bpm", "metre", "bar", "beat", "tick", "missed", "load", "player_keys", "own_keys")
+_SHARED = ("state", "bpm", "metre", "bar", "beat", "tick", "missed", "load", "player_keys", "own_keys")
 
 
 def key_name(key: int) -> str:

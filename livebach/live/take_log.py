@@ -18,6 +18,7 @@ from livebach.errors import UserError
 from livebach.files import read_bytes
 from livebach.music.events import Event, from_bytes, realtime, to_bytes
 from livebach.music.grid import Mark
+from livebach.musician.clock_follower import ClockMessage
 
 FORMAT = 2
 LOG, MIDI = "take.jsonl", "take.mid"
@@ -64,7 +65,7 @@ class Call:
     out: tuple[Event, ...] = ()
     event: Event | None = None
     due: float | None = None
-    command: Command | None = None
+    command: Command | ClockMessage | None = None
     swap: Swap | None = None
     mark: Mark | None = None
 
@@ -99,7 +100,7 @@ def call_line(call: Call) -> str:
     if call.event is not None:
         line["in"] = to_bytes(call.event).hex()
     if call.command is not None:
-        line["name"], line["value"] = call.command.name, call.command.value
+        line["name"], line["value"] = _words(call.command)
     if call.swap is not None:
         line |= asdict(call.swap)
     if call.mark is not None:
@@ -107,6 +108,20 @@ def call_line(call: Call) -> str:
     if call.out:
         line["out"] = [to_bytes(event).hex() for event in call.out]
     return json.dumps(line, separators=(",", ":"))
+
+
+CLOCK = "clock"
+"""The name under which the messages of a MIDI clock are written among the commands."""
+
+
+def _words(request: Command | ClockMessage) -> tuple[str, str]:
+    """Return what was asked for, as name and value."""
+    return (CLOCK, request.text) if isinstance(request, ClockMessage) else (request.name, request.value)
+
+
+def _request(name: str, value: str) -> Command | ClockMessage:
+    """Read what was asked for; ValueError where it is no message of a clock."""
+    return ClockMessage.parse(value) if name == CLOCK else Command(name, value)
 
 
 def remark_line(text: str, t: float) -> str:
@@ -127,7 +142,7 @@ def _call(line: dict[str, Any]) -> Call:
     if do not in CALLS:
         raise ValueError(f"no such call: {do!r}")
     heard = _event(line["in"]) if do == "feed" else None
-    asked = Command(str(line["name"]), str(line["value"])) if do == "command" else None
+    asked = _request(str(line["name"]), str(line["value"])) if do == "command" else None
     swap = _swap(line) if do == "swap" else None
     out = tuple(_event(text) for text in line.get("out", ()))
     due = None if due is None else _time(due)

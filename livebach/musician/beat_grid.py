@@ -45,7 +45,7 @@ class BeatGrid:
         self._struck.clear()
         self._last_s = None
 
-    def hear(self, event: Event, time_s: float) -> None:
+    def observe(self, event: Event, time_s: float) -> None:
         """Take a key of the player's, struck or released."""
         if len(self._waiting) < MOST_A_TICK:
             self._waiting.append((time_s, event))

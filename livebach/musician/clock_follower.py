@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
 
 import numpy as np
 
-from livebach.controls import Command
+from livebach.music.events import CONTINUE, MAX_DATA, PULSE, START, STOP
 
 PULSES = 24  # a quarter note
 MOST = 16 * PULSES
@@ -93,39 +94,87 @@ class ClockFollower:
         return self.known and now_s > self.time_s(self.count + self._bridged)
 
 
+class ClockKind(StrEnum):
+    """What a message of a MIDI clock says."""
+
+    PULSE = "pulse"
+    START = "start"
+    CONTINUE = "continue"
+    STOP = "stop"
+    POSITION = "position"
+
+
+@dataclass(frozen=True, slots=True)
+class ClockMessage:
+    """A message of a MIDI clock (MIDI 1.0, System Common and System Real Time)."""
+
+    kind: ClockKind
+    position: int = 0
+    """Of `POSITION`: how many 16th notes after the beginning of the song."""
+
+    @property
+    def text(self) -> str:
+        """The message in words, as the log of a take has it: «pulse» or «position 21»."""
+        return f"{self.kind} {self.position}" if self.kind is ClockKind.POSITION else str(self.kind)
+
+    @classmethod
+    def parse(cls, text: str) -> ClockMessage:
+        """Read the message in words; ValueError where there is no such message."""
+        word, _, number = text.partition(" ")
+        return cls(ClockKind(word), int(number or 0))
+
+
+_KINDS = {PULSE: ClockKind.PULSE, START: ClockKind.START, CONTINUE: ClockKind.CONTINUE, STOP: ClockKind.STOP}
+SONG_POSITION = 0xF2
+
+
+def clock_message(data: bytes) -> ClockMessage | None:
+    """Read a message of a MIDI clock; None where the bytes are another message."""
+    if len(data) == 1 and data[0] in _KINDS:
+        return ClockMessage(_KINDS[data[0]])
+    if len(data) == 3 and data[0] == SONG_POSITION and max(data[1:]) <= MAX_DATA:
+        return ClockMessage(ClockKind.POSITION, data[1] | data[2] << 7)
+    return None
+
+
+class TransportState(Enum):
+    """What the sender of a MIDI clock does."""
+
+    STOPPED = auto()
+    STARTING = auto()
+    """The next pulse is the first."""
+    RUNNING = auto()
+
+
 @dataclass(slots=True)
 class Transport:
-    """Start, stop and place of whoever sends the clock; the place is counted in 16ths, as MIDI does."""
+    """Start, stop and place of the sender; the place is counted in 16th notes, as MIDI does."""
 
     position: int = 0
-    starting: bool = False  # the next pulse is that of the place
-    running: bool = False
+    state: TransportState = TransportState.STOPPED
     seat: tuple[int, int] = (0, 0)
-    """A pulse's number, and the tick that it is."""
+    """A pulse's number, and the tick of the grid that it is."""
 
-    def told(self, value: str) -> bool:
-        """Take «start», «continue», «stop» or «position N»; True where what was going on has ended."""
-        word, _, number = value.partition(" ")
-        if word == "position" and number.isdecimal():
-            self.position = int(number)
+    def receive(self, message: ClockMessage) -> bool:
+        """Take any message but a pulse; True where the music that was running has ended."""
+        if message.kind is ClockKind.POSITION:
+            self.position = message.position
             return False
-        if word == "start":
+        ran = self.state is TransportState.RUNNING
+        if message.kind is ClockKind.START:
             self.position = 0
-        self.starting = word in ("start", "continue")
-        was, self.running = self.running, False
-        return was
+        starts = message.kind in (ClockKind.START, ClockKind.CONTINUE)
+        self.state = TransportState.STARTING if starts else TransportState.STOPPED
+        return ran
 
+    def begin(self, pulse: int, tick: int) -> None:
+        """Run from a pulse on, which is a tick of the grid."""
+        self.state, self.seat = TransportState.RUNNING, (pulse, tick)
 
-_WORDS = {0xF8: "pulse", 0xFA: "start", 0xFB: "continue", 0xFC: "stop"}
-
-
-def clock_command(data: bytes) -> Command | None:
-    """A message of a MIDI clock as a command; None where it is another one."""
-    if len(data) == 1 and data[0] in _WORDS:
-        return Command("clock", _WORDS[data[0]])
-    if len(data) == 3 and data[0] == 0xF2 and max(data[1:]) < 0x80:
-        return Command("clock", f"position {data[1] | data[2] << 7}")
-    return None
+    def halt(self) -> None:
+        """Run no longer; a start that has been told still holds."""
+        if self.state is TransportState.RUNNING:
+            self.state = TransportState.STOPPED
 
 
 def _line(numbers: np.ndarray[tuple[int], np.dtype[np.float64]], times: np.ndarray) -> tuple[float, float]:

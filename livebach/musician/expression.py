@@ -1,6 +1,6 @@
-"""How its notes leave: each voice on a channel of its own, and each note a little late, by chance.
+"""Touch: how loud a note is, and on which voice's channel it leaves.
 
-Works on events alone, after all has been decided. Pure: it is told the time, and draws from one seeded generator.
+Works on notes alone, after all has been decided. Pure: no time and no chance.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
-from random import Random
 
 import numpy as np
 
@@ -68,44 +67,6 @@ class VoiceChannels:
 
     def _nearest(self, key: int) -> int:
         return int(np.abs(np.array(self._pitch) - key).argmin())
-
-
-class Spread:
-    """Lets notes start up to so much late, each by chance; a note that has not started and is to end never does."""
-
-    def __init__(self, seed: int, channels: range, most_s: float = 0.0) -> None:
-        self.most_s = most_s
-        self._random = Random(f"{seed} spread")  # nosec B311: chance for music
-        self._channels = channels
-        self._waiting: list[tuple[float, NoteOn]] = []
-
-    def sent(self, events: Sequence[Event], now_s: float) -> list[Event]:
-        """What is to be sent now: of these events those that do not wait, and what has waited long enough."""
-        if not self.most_s and not self._waiting:
-            return list(events)
-        out: list[Event] = []
-        for event in events:
-            if isinstance(event, NoteOn) and event.channel in self._channels:
-                self._waiting.append((now_s + self._random.random() * self.most_s, event))
-            elif not (isinstance(event, NoteOff) and self._cancel(event)):
-                out.append(event)
-        return [*out, *self._due(now_s)]
-
-    def _cancel(self, ending: NoteOff) -> bool:
-        for item in self._waiting:
-            if (item[1].channel, item[1].key) == (ending.channel, ending.key):
-                self._waiting.remove(item)
-                return True
-        return False
-
-    def _due(self, now_s: float) -> list[NoteOn]:
-        due = [item for item in sorted(self._waiting, key=lambda item: item[0]) if item[0] <= now_s]
-        self._waiting = [item for item in self._waiting if item[0] > now_s]
-        return [note for _, note in due]
-
-    def deadline_s(self) -> float:
-        """When a note is to be sent; infinity where none waits."""
-        return min((time_s for time_s, _ in self._waiting), default=float("inf"))
 
 
 DOWNBEAT_ACCENT, BEAT_ACCENT, OFFBEAT_ACCENT = 8, 3, -3

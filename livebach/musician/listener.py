@@ -56,7 +56,7 @@ class Listener:
         self._heard = False
         self._touch = touch
 
-    def take(self, event: Event, now_s: float) -> bool:
+    def receive(self, event: Event, now_s: float) -> bool:
         """Take in an event; True where it is a key of the 88 being struck."""
         if not self._on_channel(event):
             return False

@@ -53,19 +53,19 @@ class Mode:
     def __init__(self, settings: Config) -> None:
         self._settings = settings
 
-    def plays(self, scene: TurnContext) -> bool:
+    def plays(self, context: TurnContext) -> bool:
         """Whether the network plays on this tick; asked half a tick before it."""
         return False
 
-    def given(self, scene: TurnContext) -> Frame:
+    def given(self, context: TurnContext) -> Frame:
         """What is given of the coming frame: states, or UNKNOWN where the network is free."""
         return np.full(KEYS, UNKNOWN, np.uint8)
 
-    def own(self, scene: TurnContext) -> Frame:
+    def own(self, context: TurnContext) -> Frame:
         """What is decided of the network's own part of the coming frame: states, or UNKNOWN where it is free."""
         return np.full(KEYS, UNKNOWN, np.uint8)
 
-    def params(self, params: SamplingParams, scene: TurnContext) -> SamplingParams:
+    def params(self, params: SamplingParams, context: TurnContext) -> SamplingParams:
         """How to sample this tick."""
         return params
 
@@ -82,13 +82,13 @@ class Continue(Mode):
 
     yields = True
 
-    def plays(self, scene: TurnContext) -> bool:
+    def plays(self, context: TurnContext) -> bool:
         """From the first beat after the silence on, until it yields."""
-        if scene.playing:
+        if context.playing:
             return True
         turns = self._settings.turns
-        silent = scene.heard and scene.at_rest and scene.silent_ticks >= turns.silence_ticks
-        return scene.on_beat and (scene.asked or (silent and turns.takeover == "silence"))
+        silent = context.heard and context.at_rest and context.silent_ticks >= turns.silence_ticks
+        return context.on_beat and (context.asked or (silent and turns.takeover == "silence"))
 
 
 class Duet(Mode):
@@ -99,40 +99,40 @@ class Duet(Mode):
     together: the more the player strikes, the less is left to the network.
     """
 
-    def plays(self, scene: TurnContext) -> bool:
+    def plays(self, context: TurnContext) -> bool:
         """From the player's first note on."""
-        return scene.heard or scene.asked
+        return context.heard or context.asked
 
-    def given(self, scene: TurnContext) -> Frame:
+    def given(self, context: TurnContext) -> Frame:
         """The player's keys, and OFF around them; what the network itself still sounds there may end by itself."""
         given = np.full(KEYS, UNKNOWN, np.uint8)
-        given[self._register(scene) & (scene.sounding == OFF)] = OFF
-        return np.where(scene.player == OFF, given, scene.player).astype(np.uint8)
+        given[self._register(context) & (context.sounding == OFF)] = OFF
+        return np.where(context.player == OFF, given, context.player).astype(np.uint8)
 
-    def own(self, scene: TurnContext) -> Frame:
+    def own(self, context: TurnContext) -> Frame:
         """On a beat, what lies a semitone below a key that the player strikes, in any octave, is let go."""
-        own = super().own(scene)
-        if scene.on_beat:
-            struck = np.flatnonzero(scene.player == ONSET) % OCTAVE
-            own[(scene.sounding != OFF) & np.isin((np.arange(KEYS) + 1) % OCTAVE, struck)] = OFF
+        own = super().own(context)
+        if context.on_beat:
+            struck = np.flatnonzero(context.player == ONSET) % OCTAVE
+            own[(context.sounding != OFF) & np.isin((np.arange(KEYS) + 1) % OCTAVE, struck)] = OFF
         return own
 
-    def params(self, params: SamplingParams, scene: TurnContext) -> SamplingParams:
+    def params(self, params: SamplingParams, context: TurnContext) -> SamplingParams:
         """Strike nothing in the player's register, and on a beat seldom what clashes with a key of the player's."""
         bias = np.zeros(KEYS, np.float32) if params.key_bias is None else params.key_bias
-        if scene.on_beat:
+        if context.on_beat:
             for semitones, less in ((1, SEMITONE), (6, TRITONE)):
-                bias = bias + np.where(_apart(scene.player, semitones), less, np.float32(0))
-        return replace(params, forbidden=self._register(scene), key_bias=bias)
+                bias = bias + np.where(_apart(context.player, semitones), less, np.float32(0))
+        return replace(params, forbidden=self._register(context), key_bias=bias)
 
     def texture(self, followed: Texture) -> Texture:
         """What is set, of both together."""
         following = self._settings.sampling.density == "follow"
         return replace(followed, density=TOGETHER.density) if following else followed
 
-    def _register(self, scene: TurnContext) -> NDArray[np.bool_]:
+    def _register(self, context: TurnContext) -> NDArray[np.bool_]:
         register = np.zeros(KEYS, np.bool_)
-        keys = np.flatnonzero(np.any([scene.player, *scene.recent], axis=0))
+        keys = np.flatnonzero(np.any([context.player, *context.recent], axis=0))
         if len(keys):
             distance = self._settings.turns.register_margin
             register[max(0, keys[0] - distance) : keys[-1] + distance + 1] = True
@@ -148,9 +148,9 @@ def _apart(frame: Frame, semitones: int) -> NDArray[np.bool_]:
 class Accompany(Duet):
     """Like a duet, but silent when the player is."""
 
-    def plays(self, scene: TurnContext) -> bool:
+    def plays(self, context: TurnContext) -> bool:
         """Until the player has been silent for a while."""
-        return scene.asked or (scene.heard and scene.silent_ticks < self._settings.turns.silence_ticks)
+        return context.asked or (context.heard and context.silent_ticks < self._settings.turns.silence_ticks)
 
 
 class Listen(Mode):

@@ -20,7 +20,7 @@ from livebach.music.events import (
 from livebach.music.roll import HIGH_KEY, HOLD, KEYS, LOW_KEY, ONSET, Frame
 
 
-class Voice:
+class OwnNotes:
     """What sounds on one channel (0..15) by the network's doing; `shared` where the player's thru may use it too.
 
     On a shared channel a key that the player strikes becomes the player's. If it sounded, its note-off is owed, and is

@@ -57,7 +57,7 @@ class TextureFollower:
         self._heard = Texture()
         self.texture = self._texture()
 
-    def hear(self, frame: Frame) -> None:
+    def observe(self, frame: Frame) -> None:
         """Take in a frame of the player's. Long rests count as one bar; nothing is said before a bar has been heard."""
         if not frame.any():
             self._rests += 1
@@ -100,7 +100,7 @@ class KeyLock:
         """Begin anew."""
         self._hearing.forget()
 
-    def hear(self, frame: Frame) -> None:
+    def observe(self, frame: Frame) -> None:
         """Take in a frame of the player's."""
         self._hearing.hear(frame)
 

@@ -12,7 +12,8 @@ from livebach.controls import Command
 from livebach.music.events import Event, NoteOff, NoteOn
 from livebach.music.roll import HOLD, LOW_KEY, ONSET, Frame
 from livebach.music.texture import Texture
-from livebach.musician.musician import Musician
+from livebach.musician.clock_follower import ClockMessage
+from livebach.musician.musician import Musician, Request
 from livebach.network.sampling import SamplingParams
 from livebach.testing import Script, ScriptedEngine, frame_of
 
@@ -55,7 +56,15 @@ class Take:
     def command(self, at: float, name: str, value: str = "") -> list[Event]:
         """Ask for something; what was due before is done on time."""
         self.run(at)
-        out = self.musician.command(Command(name, value), START + at * TICK)
+        return self._ask(at, Command(name, value))
+
+    def clock(self, at: float, text: str) -> list[Event]:
+        """Receive a message of a MIDI clock, in words; what was due before is done on time."""
+        self.run(at)
+        return self._ask(at, ClockMessage.parse(text))
+
+    def _ask(self, at: float, request: Request) -> list[Event]:
+        out = self.musician.command(request, START + at * TICK)
         self._send(at, out)
         return out
 

@@ -15,7 +15,7 @@ from livebach import cli
 from livebach.live import playing
 from livebach.live import assembly
 from livebach.midi import ports
-from livebach.musician import performer
+from livebach.musician import performance
 from livebach.music.events import NoteOff, NoteOn, from_bytes, to_bytes
 from livebach.music.roll import HOLD, ONSET
 from livebach.testing import FakeBackend, ScriptedEngine
@@ -41,7 +41,7 @@ def hands():
     print("sounds", flush=True)
     if "fault" in sys.argv:
         def fail(*_): raise RuntimeError("on purpose")
-        performer.Performer.advance = fail
+        performance.Performance.advance = fail
 
 threading.Thread(target=hands, daemon=True).start()
 try:

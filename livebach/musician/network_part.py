@@ -1,0 +1,80 @@
+"""The network's part: what it remembers, which frame it chooses for a tick, and which notes of its own sound.
+
+Knows neither the time nor whose turn it is.
+"""
+
+from __future__ import annotations
+
+from livebach.config import Config
+from livebach.music.events import Event
+from livebach.music.grid import Grid, Place
+from livebach.music.roll import LOW_KEY, OFF, Frame
+from livebach.music.texture import Texture
+from livebach.musician.cadence import Cadence
+from livebach.musician.improviser import Improviser
+from livebach.musician.memory import Memory, Network
+from livebach.musician.modes import Mode, TurnContext
+from livebach.musician.open_tick import SILENCE
+from livebach.musician.own_notes import OwnNotes
+from livebach.network.sampling import SamplingParams
+
+
+class NetworkPart:
+    """One network's memory, choices and notes."""
+
+    def __init__(self, engine: Network, settings: Config, seed: int, grid: Grid) -> None:
+        self.notes = OwnNotes(settings.midi.output_channel - 1, shared=settings.midi.thru)
+        self.memory = Memory(engine, settings.engine.adapt)
+        quotes = settings.sampling.longest_quote
+        self.improviser = Improviser(self.memory, seed, grid.beat_ticks, grid.bar_ticks, quotes)
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has struck a key since it took over."""
+        return self.improviser.begun
+
+    @property
+    def midi_keys(self) -> tuple[int, ...]:
+        """The MIDI keys that sound."""
+        return tuple(key + LOW_KEY for key in self.notes.sounding)
+
+    def take_up(self, alone: bool) -> None:
+        """Begin to play: `alone` it has to strike something within a beat, beside the player it need not."""
+        if alone:
+            self.improviser.begin()
+        else:
+            self.improviser.join()
+
+    def make_ready(self, settings: Config, place: Place, texture: Texture) -> None:
+        """Remember all that came before the tick at `place`, so that its frame can be chosen."""
+        register = settings.sampling.register
+        self.improviser.texture = texture
+        self.improviser.register = register if isinstance(register, int) else None
+        self.memory.make_ready(place, texture)
+
+    def choose(
+        self,
+        context: TurnContext,
+        mode: Mode,
+        params: SamplingParams,
+        last_key: int | None,
+        tick: int,
+        cadence: Cadence | None,
+    ) -> Frame:
+        """Return its frame for the coming tick, [88].
+
+        `last_key` (0..87) is the player's last highest key; `tick` counts from the first downbeat on, and is what the
+        cadence goes by.
+        """
+        params, given = mode.params(params, context), mode.given(context)
+        if cadence is None:
+            return self.improviser.draw(given, params, context.sounding, last_key, mode.own(context))
+        own, params = cadence.given(tick, context.sounding), cadence.params(params, tick)
+        frame = self.improviser.draw(given, params, context.sounding, last_key, own)
+        return cadence.completed(frame, tick, context.sounding)
+
+    def sound(self, drawn: Frame | None, players_keys: list[int], velocity: int) -> tuple[Frame, list[Event]]:
+        """Sound a frame without the keys (0..87) that the player holds; return what sounds, [88], and its events."""
+        own = (SILENCE if drawn is None else drawn).copy()
+        own[players_keys + self.notes.barred] = OFF
+        return own, self.notes.play(own, velocity)

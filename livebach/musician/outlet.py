@@ -1,0 +1,78 @@
+"""How the network's notes leave: each voice on a channel of its own, and each note as late as it is meant to be.
+
+Works on events after all has been decided. Told the time; all chance is from one seeded generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from livebach.config import Config
+from livebach.music.events import Event, NoteOff, NoteOn
+from livebach.musician.expression import VoiceChannels
+
+MAX_SPREAD = 0.4
+"""No note starts later by chance than this part of a tick: before it may end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """A note that is to start so much later than it is handed over."""
+
+    note: NoteOn
+    delay_s: float
+
+
+class Outlet:
+    """Sends events at once, or holds note-ons back until they are due; a note that is to end first never starts."""
+
+    def __init__(self, settings: Config, seed: int) -> None:
+        first, sound = settings.midi.output_channel - 1, settings.sound
+        self._channels = range(first, first + (sound.voices or 1))
+        self._voices = None if sound.voices is None else VoiceChannels(first, sound.voices)
+        self._spread_s = sound.humanize_ms / 1000
+        self._random = Random(f"{seed} spread")  # nosec B311: chance for music
+        self._waiting: list[tuple[float, NoteOn]] = []
+
+    def send(self, events: Sequence[Event | Delayed], now_s: float, tick_s: float) -> list[Event]:
+        """Return what is to be sent now: of these events those that do not wait, and what has waited long enough.
+
+        Args:
+            events: The events in order; on the first of the network's channels those of the network itself.
+            now_s: The time, in absolute seconds.
+            tick_s: How long a tick is; notes are spread by chance over a part of it at most.
+
+        """
+        plain = [event.note if isinstance(event, Delayed) else event for event in events]
+        delays = {event.note.key: event.delay_s for event in events if isinstance(event, Delayed)}
+        if self._voices is not None:
+            plain = self._voices.sent(plain)
+        spread_s = min(self._spread_s, MAX_SPREAD * tick_s)
+        if not spread_s and not delays and not self._waiting:
+            return plain
+        out: list[Event] = []
+        for event in plain:
+            if isinstance(event, NoteOn) and event.channel in self._channels:
+                delay_s = delays.get(event.key, 0.0) + (self._random.random() * spread_s if spread_s else 0.0)
+                self._waiting.append((now_s + delay_s, event))
+            elif not (isinstance(event, NoteOff) and self._cancel(event)):
+                out.append(event)
+        return [*out, *self._due(now_s)]
+
+    def next_s(self) -> float:
+        """When a note is to be sent; infinity where none waits."""
+        return min((time_s for time_s, _ in self._waiting), default=float("inf"))
+
+    def _cancel(self, ending: NoteOff) -> bool:
+        for item in self._waiting:
+            if (item[1].channel, item[1].key) == (ending.channel, ending.key):
+                self._waiting.remove(item)
+                return True
+        return False
+
+    def _due(self, now_s: float) -> list[NoteOn]:
+        due = [item for item in sorted(self._waiting, key=lambda item: item[0]) if item[0] <= now_s]
+        self._waiting = [item for item in self._waiting if item[0] > now_s]
+        return [note for _, note in due]

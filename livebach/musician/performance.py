@@ -1,0 +1,415 @@
+"""Playing on a musical grid, tick by tick: the player's keys in, the network's notes out.
+
+Each tick n has three moments: its frame is chosen a little before T_n, sounds at T_n, and is final half a tick later.
+Until then the player's keys round to it; final frames go into the network's memory. Nothing provisional is remembered.
+
+The performance is told the time with every call. It reads no clock and opens no port; equal calls at equal times give
+equal events, which is what replay rests on. It knows neither controls nor how its notes leave.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from livebach.config import Config, ConfigError, with_value
+from livebach.music.events import Event, NoteOn
+from livebach.music.key import KeyHearing
+from livebach.music.roll import LOW_KEY, OFF, Frame
+from livebach.musician.cadence import Cadence
+from livebach.musician.clock_follower import ClockKind, ClockMessage
+from livebach.musician.expression import velocity
+from livebach.musician.memory import Network
+from livebach.musician.metronome import Click
+from livebach.musician.modes import TurnContext, mode_of
+from livebach.musician.network_part import NetworkPart
+from livebach.musician.player_part import PlayerPart
+from livebach.musician.status import State
+from livebach.musician.timekeeper import Timekeeper
+from livebach.musician.turns import Change, Ending, Switches, Turn, after
+from livebach.network.sampling import SamplingParams
+
+
+class Performance:
+    """Listens to a player, and plays when it is the network's turn."""
+
+    def __init__(self, engine: Network, settings: Config, seed: int, start_s: float) -> None:
+        """Wait for the player, or count in from `start_s` on (absolute seconds)."""
+        self.time = Timekeeper(settings, engine.spec.steps_per_quarter, start_s)
+        grid = self.time.grid
+        self.player = PlayerPart(settings, grid.bar_ticks)
+        self.own = NetworkPart(engine, settings, seed, grid)
+        self._settings = settings
+        self._mode = mode_of(settings)
+        self._click = Click(settings.time.click_channel - 1, grid, always=settings.time.click)
+        self._hearing = KeyHearing(grid.bar_ticks)  # the key of both players' music
+        self._turn = Turn.LISTENING
+        self._ending = Ending()
+        self.switches = Switches()
+        self.missed = 0
+        """How many ticks came too late to be sounded."""
+
+    @property
+    def settings(self) -> Config:
+        """The settings as they stand now."""
+        return self._settings
+
+    @property
+    def turn(self) -> Turn:
+        """Whose turn it is."""
+        return self._turn
+
+    @property
+    def state(self) -> State:
+        """The turn as it is shown."""
+        if not self.time.running:
+            return State.IDLE
+        return State.PLAYING if self._playing else State.LISTENING
+
+    # --- what comes in -----------------------------------------------------------------------------------------------
+
+    def feed(self, event: Event, now_s: float) -> list[Event]:
+        """Take in an event of the player's; return what must be sent at once."""
+        if self._turn is Turn.CLOSED:
+            return []
+        out = self.own.notes.make_way(event)
+        if self.player.strikes(event, now_s):
+            assert isinstance(event, NoteOn)
+            if self._begins_phrase:
+                self._change(Change.NEW_PHRASE)
+            if not self.time.running:
+                self._start(now_s)
+            elif self._playing and self._mode.yields:
+                out += self._yield(now_s)
+            else:
+                out += self.own.notes.release(event.key - LOW_KEY)
+        if self.player.listener.hears(event):
+            self.time.source.observe(event, now_s)
+        return out
+
+    def receive_clock(self, message: ClockMessage, now_s: float) -> list[Event]:
+        """Take in a message of a MIDI clock; return what must be sent at once."""
+        effect = self.time.source.receive(message, now_s)
+        if effect.halts:
+            return self._halt(now_s)
+        out = [] if effect.place is None else self._take_place(effect.place, now_s)
+        if effect.bpm is not None:
+            self._follow_tempo(effect.bpm, now_s)
+        if message.kind is ClockKind.PULSE:
+            self.time.lay(self.time.source.aligned(self.time.grid))
+        return out
+
+    def _follow_tempo(self, bpm: float, now_s: float) -> None:
+        """Go at a clock's tempo; one that no setting can have is left."""
+        try:
+            settings = with_value(self._settings, "time.bpm", bpm)
+        except ConfigError:
+            return
+        self.apply(settings, now_s)
+        self.set_tempo()
+
+    def advance(self, now_s: float) -> list[Event]:
+        """Do what is due; return what is to be sent now.
+
+        Choosing a frame ends the call, as it takes time: whether the frame comes too late is for the next call to say.
+        """
+        time = self.time
+        out = self._halt(now_s) if time.source.lost(now_s) else []
+        self._skip_to(now_s)
+        while self.next_s() <= now_s:
+            if self._click_waits and time.moments.click_s(time.tick) <= self._due_s:
+                out += self._strike_click(now_s)
+            elif not self._audible or time.open_tick.sounded:
+                out += self._close_tick(now_s)
+            elif self._playing and time.open_tick.drawn is None and not time.too_late(now_s):
+                return out + self._draw()
+            else:
+                out += self._sound(now_s)
+        return out
+
+    def next_s(self) -> float:
+        """When there is something to do next; infinity where only an event can change anything."""
+        if self._turn is Turn.CLOSED or not self.time.running:
+            return math.inf
+        return min(self._due_s, self.time.moments.click_s(self.time.tick)) if self._click_waits else self._due_s
+
+    def close(self) -> list[Event]:
+        """End everything that sounds. What comes after is ignored."""
+        self._change(Change.CLOSE)
+        return [*self._click.end(), *self.own.notes.close()]
+
+    # --- what the person asks for ------------------------------------------------------------------------------------
+
+    def apply(self, settings: Config, now_s: float) -> list[Event]:
+        """Go on with other settings; return what must be sent at once.
+
+        Another mode begins with its own decision, from the next tick on; what sounds and goes on is not cut. Another
+        tempo takes `set_tempo`.
+        """
+        before, self._settings = self._settings.turns.mode, settings
+        self.player.set(settings)
+        self._mode = mode_of(settings)
+        if settings.turns.mode == before:
+            return []
+        self._ending = Ending()
+        return self.fall_silent(now_s) if self._mode.yields or not self._playing else []
+
+    def set_tempo(self) -> None:
+        """Go at the tempo that is set, from the open tick on."""
+        self.time.set_bpm(self._settings.time.bpm)
+
+    def take_over(self, now_s: float) -> None:
+        """Play from the next beat on; where nobody has begun, now is the downbeat."""
+        self._change(Change.ASK)
+        if not self.time.running:
+            self._start(now_s)
+            self._decide()
+
+    def finish(self, now_s: float) -> None:
+        """End with a cadence: a bar from now, on the next downbeat. Where nothing was heard there is nothing to end."""
+        if self._ending.cadence is None and self._hearing.key() is not None and not self.switches.mute:
+            self.take_over(now_s)
+            grid = self.time.grid
+            self._plan_cadence(grid.next_downbeat(max(0, self.time.tick) + grid.bar_ticks))
+
+    def end(self) -> None:
+        """Stay silent until the player begins a new phrase."""
+        self._change(Change.END)
+        self._ending = Ending()
+
+    def fall_silent(self, now_s: float) -> list[Event]:
+        """End the network's notes now, in the middle of the tick; return their note-offs."""
+        if self.time.running:
+            self._catch_up(now_s)
+        self._change(Change.LET_GO)
+        self._note(drawn=None)
+        return self.own.notes.release()
+
+    def forget(self) -> None:
+        """Forget all that was played."""
+        self.own.memory.forget()
+        self._hearing.forget()
+        self.player.forget()
+
+    # --- a tick: drawn, sounded, closed ------------------------------------------------------------------------------
+
+    @property
+    def _playing(self) -> bool:
+        return self._turn is Turn.PLAYING
+
+    def _change(self, change: Change) -> None:
+        self._turn = after(self._turn, change)
+
+    def _note(self, **known: Any) -> None:
+        """Note what has become known of the open tick."""
+        self.time.open_tick = replace(self.time.open_tick, **known)
+
+    @property
+    def _audible(self) -> bool:
+        """Whether anything may have to be sent on the open tick."""
+        return self._playing or bool(self.own.notes.sounding) or self._click.falls_on(self.time.tick)
+
+    @property
+    def _delayed(self) -> bool:
+        """Whether notes leave a little after the tick: in a duet, but not among machines that share a clock."""
+        return not self._mode.yields and not self.time.source.leads
+
+    @property
+    def _due_s(self) -> float:
+        """When the open tick is to be drawn, sounded or closed."""
+        tick, moments = self.time.open_tick, self.time.moments
+        if tick.sounded or not self._audible:
+            return moments.close_s(tick.number)
+        if self._playing and tick.drawn is None:
+            return moments.draw_s(tick.number, self._delayed, takes_over=not self.own.begun)
+        return moments.sound_s(tick.number, self._delayed)
+
+    @property
+    def _click_waits(self) -> bool:
+        return not self.time.open_tick.clicked and self._click.falls_on(self.time.tick)
+
+    def _context(self) -> TurnContext:
+        listener, grid, tick = self.player.listener, self.time.grid, self.time.tick
+        return TurnContext(
+            on_beat=grid.on_beat(tick),
+            playing=self._playing,
+            asked=self._turn is Turn.ASKED or self._ending.cadence is not None,
+            heard=listener.heard,
+            at_rest=listener.at_rest,
+            silent_ticks=self.player.silent_ticks,
+            player=listener.peek(grid.close_s(tick)),
+            recent=self.player.recent,
+            sounding=self.own.notes.held_frame,
+        )
+
+    def _draw(self) -> list[Event]:
+        """Choose the open tick's frame. Where notes end before the tick that ends them, that is now."""
+        context, sampling = self._context(), self._settings.sampling
+        if self.switches.hold:
+            drawn = context.sounding
+        else:
+            bias = self.player.key_lock.bias
+            params = SamplingParams(temperature=sampling.temperature, min_p=sampling.min_p, key_bias=bias)
+            last_key, cadence = self.player.last_key, self._ending.cadence
+            drawn = self.own.choose(context, self._mode, params, last_key, self.time.tick, cadence)
+        self._note(drawn=drawn)
+        return self.own.notes.release_all_but(drawn) if self.time.moments.gap_s else []
+
+    def _sound(self, now_s: float) -> list[Event]:
+        """Sound the open tick. Too late for it, what sounds goes on, and nothing new is struck."""
+        if self.time.too_late(now_s):
+            self.missed += 1
+            self._note(sounded=True, own=self.own.notes.held_frame)
+            return []
+        listener, tick = self.player.listener, self.time.open_tick
+        loudness = velocity(self._settings.sound.velocity, listener.touch, self.time.grid, tick.number)
+        own, events = self.own.sound(tick.drawn, listener.held, loudness)
+        self._note(sounded=True, own=own)
+        return events
+
+    def _strike_click(self, now_s: float) -> list[Event]:
+        self._note(clicked=True)
+        return [] if self.time.too_late(now_s) else self._click.strike(self.time.tick)
+
+    def _close_tick(self, now_s: float) -> list[Event]:
+        """End the open tick: its frame is final, and the mode decides about the next."""
+        grid, tick = self.time.grid, self.time.open_tick
+        self.missed += now_s > grid.time_s(tick.number + 1) and not tick.sounded
+        self._finish_tick(grid.close_s(tick.number))
+        self.time.open(tick.number + 1)
+        self._decide()
+        return self._click.end()
+
+    def _finish_tick(self, until_s: float) -> None:
+        """Note the open tick's frame, in which the player's keys win; no work on the network."""
+        tick = self.time.open_tick
+        own = tick.own if tick.sounded else self.own.notes.held_frame
+        self.time.set_mark()
+        # In a duet the frames are both players': their texture is not the goal.
+        player = self.player.close_tick(until_s, follow=self._mode.yields and not self._playing)
+        frame: Frame = np.where(player == OFF, own, player)
+        self._hearing.hear(frame)
+        if self._playing:
+            self.own.improviser.played(own, own if self._mode.yields else frame)
+        self.own.memory.note(frame, self.time.grid.place(tick.number), players=not self._playing)
+
+    def _decide(self) -> None:
+        """Decide whether the network plays on the open tick; if so, all that came before goes into its memory now."""
+        self.time.follow_source()
+        self._look_ahead()
+        may = self.time.tick >= 0 and not self.switches.mute and self._turn is not Turn.ENDED
+        if not (may and self._mode.plays(self._context())):
+            self._change(Change.LET_GO)
+            self.own.memory.settle(self.player.follower.texture)
+            self.time.running = not self._may_rest()
+            return
+        if not self._playing:
+            self._take_up()
+        texture = self._mode.texture(self.player.follower.texture)
+        self.own.make_ready(self._settings, self.time.grid.place(self.time.tick), texture)
+
+    def _look_ahead(self) -> None:
+        """Make an end where it is time to, and plan one where it is near."""
+        ending = self._ending
+        if ending.tick is not None and self.time.tick >= ending.tick:
+            self.end()
+        elif ending.leave is not None and ending.cadence is None and self._settings.turns.ending == "cadence":
+            self._plan_cadence(ending.leave - self.time.grid.bar_ticks)
+
+    def _take_up(self) -> None:
+        """Begin to play."""
+        self._change(Change.TAKE_UP)
+        self.own.take_up(alone=self._mode.yields)
+        if self._mode.yields:
+            grid, bars = self.time.grid, self._settings.turns.bars
+            leave = None if bars is None else grid.next_downbeat(self.time.tick) + bars * grid.bar_ticks
+            self._ending = replace(self._ending, leave=leave)
+
+    def _plan_cadence(self, due: int) -> None:
+        """End with a chord on this tick, a downbeat, if that is near, and it is known in which key."""
+        key, grid = self.player.key_lock.key or self._hearing.key(), self.time.grid
+        if key is not None and 0 <= due - self.time.tick <= 2 * grid.bar_ticks:
+            self._ending = replace(self._ending, cadence=Cadence(key, due, due + grid.bar_ticks, grid.beat_ticks))
+
+    # --- turns and the grid ------------------------------------------------------------------------------------------
+
+    @property
+    def _begins_phrase(self) -> bool:
+        """Whether a key that the player strikes now begins a phrase: always in turns, after a silence in a duet."""
+        silence = self.player.silent_ticks >= self._settings.turns.silence_ticks
+        return self._mode.yields or silence or not self.time.running
+
+    def _start(self, now_s: float) -> None:
+        """Begin at the first onset after a silence: it is the downbeat."""
+        self.player.silent_ticks = 0
+        self.time.start(now_s)
+
+    def _yield(self, now_s: float) -> list[Event]:
+        """Fall silent for the player, and take the grid's phase from this onset.
+
+        On a beat, give or take half a tick, the player is with the network: the count of the bar goes on. Anywhere else
+        it is a new start: a downbeat. A grid that is not the player's to move stays.
+        """
+        out = self.fall_silent(now_s)
+        self._ending = Ending()
+        self.player.silent_ticks = 0
+        time = self.time
+        if time.fixed or time.grid.on_beat(time.tick):
+            time.open_tick = time.open_tick.with_onsets_only()
+        else:
+            self._pass_over(now_s)
+            time.open(time.grid.next_downbeat(time.tick))
+        if not time.fixed:
+            time.move_to(now_s)
+        time.source.restart(time.grid, placed=False)
+        return out
+
+    def _take_place(self, place: int, now_s: float) -> list[Event]:
+        """Go on where a clock's sender starts: `place` is its tick, counted from the beginning of its song."""
+        out = self.fall_silent(now_s)
+        if self.time.running:
+            self._pass_over(now_s)
+        self.time.take_place(place, now_s)
+        return out
+
+    def _pass_over(self, now_s: float) -> None:
+        """Leave the open tick as it is now; one that has not sounded is left open."""
+        if self.time.open_tick.sounded:
+            self._finish_tick(now_s)
+            self.time.open(self.time.tick + 1)
+
+    def _halt(self, now_s: float) -> list[Event]:
+        """Be silent, as the clock has stopped or is lost, until the player or the clock begins anew."""
+        out = self.fall_silent(now_s)
+        self._ending = Ending()
+        self.time.halt()
+        return out
+
+    def _catch_up(self, now_s: float) -> None:
+        """Close the ticks that `advance` came too late for, without any work on the network."""
+        self._skip_to(now_s)
+        while now_s >= (close_s := self.time.grid.close_s(self.time.tick)):
+            self.missed += not self.time.open_tick.sounded
+            self._finish_tick(close_s)
+            self.time.open(self.time.tick + 1)
+
+    def _may_rest(self) -> bool:
+        """Whether, after a silence in which the mode wants nothing, the grid may wait for the player's next onset."""
+        grid = self.time.grid
+        limit = grid.bar_ticks + self._settings.turns.silence_ticks + grid.beat_ticks
+        quiet = not self.own.notes.sounding and not self.time.fixed
+        return quiet and min(self.player.silent_ticks, self.time.tick) > limit
+
+    def _skip_to(self, now_s: float) -> None:
+        """After a standstill of more than a bar, close the open tick, and leave out most of the others."""
+        if not self.time.running or self._turn is Turn.CLOSED:
+            return
+        grid, tick = self.time.grid, self.time.tick
+        late = math.floor((now_s - grid.close_s(tick)) / grid.tick_s)
+        if late > grid.bar_ticks:
+            self.missed += late - grid.bar_ticks
+            self._finish_tick(grid.close_s(tick))
+            self.time.open(tick + late - grid.bar_ticks)

@@ -1,0 +1,109 @@
+"""The musician's time: the grid, whether it runs, the open tick, and who says where the beats are.
+
+Told the times with every call; reads no clock. Knows nothing of notes and of whose turn it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from livebach.config import Config
+from livebach.music.grid import Grid, Mark
+from livebach.musician.open_tick import Moments, OpenTick
+from livebach.musician.tempo_sources import tempo_source
+
+
+class Timekeeper:
+    """Lays the grid and counts its ticks."""
+
+    def __init__(self, settings: Config, steps_per_quarter: int, start_s: float) -> None:
+        """Wait for the player, or count in from `start_s` on (absolute seconds)."""
+        time = settings.time
+        grid = Grid.of(time.bpm, time.metre, steps_per_quarter)
+        first = -time.count_in_bars * grid.bar_ticks
+        early_s = Moments.of(grid, settings).early_s
+        self._settings = settings
+        self._steps = steps_per_quarter
+        self.source = tempo_source(time, grid, steps_per_quarter)
+        self.moments = Moments.of(grid.moved(first, start_s + early_s), settings)
+        self.open_tick = OpenTick(first)
+        self.running = time.click or time.count_in_bars > 0
+        """Whether the grid runs; at rest it waits for the player's first key."""
+        self.mark: Mark | None = None
+        """The newest beat that is over, or the tick from which on the tempo is another."""
+        self.set_bpm(time.bpm)
+
+    @property
+    def grid(self) -> Grid:
+        """The grid as it is laid now."""
+        return self.moments.grid
+
+    @property
+    def tick(self) -> int:
+        """The number of the open tick."""
+        return self.open_tick.number
+
+    @property
+    def tick_s(self) -> float:
+        """When the open tick sounds."""
+        return self.grid.time_s(self.tick)
+
+    @property
+    def bpm(self) -> float:
+        """Beats a minute, as the grid goes."""
+        return round(60 / (self.grid.tick_s * self.grid.beat_ticks), 3)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the grid is not the player's to move: a clock leads, or a click that always sounds."""
+        return self.source.leads or self._settings.time.click
+
+    def lay(self, grid: Grid) -> None:
+        """Go on by this grid, and with all that is a part of a tick."""
+        self.moments = Moments.of(grid, self._settings)
+
+    def set_bpm(self, bpm: float) -> None:
+        """Go at this tempo from the open tick on."""
+        self.lay(self.grid.at_tempo(bpm, self.tick))
+        self.source.restart(self.grid, placed=True)
+
+    def follow_source(self) -> None:
+        """Lay the grid as the source of the tempo says, where a tick has just closed."""
+        self.lay(self.source.next_grid(self.grid, self.tick))
+
+    def start(self, now_s: float) -> None:
+        """Have the next downbeat be now."""
+        self.running = True
+        self.open(self.grid.next_downbeat(self.tick))
+        self.move_to(now_s)
+        self.source.restart(self.grid, placed=False)
+
+    def open(self, tick: int) -> None:
+        """Go on with this tick; nothing is known of it yet."""
+        self.open_tick = OpenTick(tick)
+
+    def move_to(self, now_s: float) -> None:
+        """Shift the grid so that the open tick sounds at this time."""
+        self.moments = replace(self.moments, grid=self.grid.moved(self.tick, now_s))
+
+    def take_place(self, place: int, now_s: float) -> None:
+        """Have the open tick, or one soon after it, be now, where a clock's sender is in the bar: `place` in ticks."""
+        self.open(self.tick + (place - self.tick) % self.grid.bar_ticks)
+        self.move_to(now_s)
+        self.running = True
+        self.source.seat(self.tick)
+
+    def halt(self) -> None:
+        """Rest until the player or the clock begins anew."""
+        self.running = False
+        self.source.halt()
+
+    def too_late(self, now_s: float) -> bool:
+        """Return whether it is no use sounding the open tick any more."""
+        return self.moments.too_late(self.tick, now_s)
+
+    def set_mark(self) -> None:
+        """Note the open tick as a mark where it is a beat, or where the tempo has changed."""
+        quarter_s = self._steps * self.grid.tick_s
+        if self.grid.on_beat(self.tick) or self.mark is None or self.mark.quarter_s != quarter_s:
+            self.mark = Mark(self.tick / self._steps, self.grid.time_s(self.tick), quarter_s)
