@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from livebach.music.events import Control, Event, NoteOff, NoteOn, Program
+from livebach.music.events import ControlChange, Event, NoteOff, NoteOn, ProgramChange
 from livebach.sound import mixer as mixing
 from livebach.sound.bank import Bank, Stored
 from livebach.sound.instruments import INSTRUMENTS, pan
@@ -78,6 +78,7 @@ def test_a_note_starts_on_its_very_sample(sample: int) -> None:
 
 
 @pytest.mark.usefixtures("dry")
+@settings(max_examples=20)
 @given(st.integers(0, 3 * BLOCK), st.integers(1, 3 * BLOCK), st.sampled_from(list(INSTRUMENTS)))
 def test_a_release_makes_no_click(on: int, length: int, instrument: str) -> None:
     """A key that comes up, wherever the sine is then, makes no step: the second difference stays that of a decay."""
@@ -87,6 +88,7 @@ def test_a_release_makes_no_click(on: int, length: int, instrument: str) -> None
 
 
 @pytest.mark.usefixtures("dry")
+@settings(max_examples=4)
 @given(st.integers(0, BLOCK))
 def test_stealing_and_striking_again_make_no_click(shift: int) -> None:
     """More notes than there may be, and one key again and again: no step where a note gives way."""
@@ -128,11 +130,11 @@ def test_the_least_missed_note_gives_way() -> None:
 @pytest.mark.usefixtures("dry")
 def test_the_pedal_holds_what_keys_let_go() -> None:
     """With the pedal down a lifted key sounds on; when the pedal comes up, it ends; a key that is down stays."""
-    events = [(0, Control(64, 127)), (0, NoteOn(60, 100)), (0, NoteOn(64, 100)), (480, NoteOff(60))]
+    events = [(0, ControlChange(64, 127)), (0, NoteOn(60, 100)), (0, NoteOn(64, 100)), (480, NoteOff(60))]
     mixer = sines("piano")
     played(mixer, *events, blocks=40)
     assert mixer.notes == 2
-    played(mixer, (mixer.sample, Control(64, 0)), blocks=200)
+    played(mixer, (mixer.sample, ControlChange(64, 0)), blocks=200)
     assert [note.key for note in mixer._notes] == [64]
 
 
@@ -148,7 +150,7 @@ def test_high_strings_of_the_piano_have_no_damper() -> None:
 def test_volume_and_expression_move_smoothly() -> None:
     """A controller that jumps makes no step, and a channel's volume concerns that channel only."""
     mixer = sines()
-    sound = played(mixer, (0, NoteOn(60, 100)), (0, NoteOn(62, 100, 1)), (4800, Control(7, 0)), blocks=60)
+    sound = played(mixer, (0, NoteOn(60, 100)), (0, NoteOn(62, 100, 1)), (4800, ControlChange(7, 0)), blocks=60)
     assert bend(sound[3:]) < 2.5 * 2 * SMOOTH
     one = played(sines(), (0, NoteOn(62, 100)), blocks=60)
     np.testing.assert_allclose(np.abs(sound[-2400:]).max(), np.abs(one[-2400:]).max(), rtol=0.02)
@@ -159,7 +161,7 @@ def test_volume_and_expression_move_smoothly() -> None:
 def test_all_notes_off_and_all_sound_off_end_their_channel(control: int) -> None:
     """Both leave silence on their channel, without a step, and other channels alone."""
     mixer = sines()
-    sound = played(mixer, (0, NoteOn(60, 100)), (0, NoteOn(60, 100, 3)), (1000, Control(control, 0)), blocks=200)
+    sound = played(mixer, (0, NoteOn(60, 100)), (0, NoteOn(60, 100, 3)), (1000, ControlChange(control, 0)), blocks=200)
     assert [note.channel for note in mixer._notes] == [3]
     assert bend(sound[3:]) < 2 * 2 * SMOOTH
 
@@ -174,7 +176,7 @@ def test_programs_choose_the_instrument_of_a_channel() -> None:
 
     mixer = Mixer("piano", bank)
     for number in (7, 20, 1, 74):
-        mixer.schedule(mixer.sample, Program(number - 1, 2))
+        mixer.schedule(mixer.sample, ProgramChange(number - 1, 2))
         mixer.schedule(mixer.sample, NoteOn(60, 80, 2))
         mixer.mix()
     assert asked == ["harpsichord", "organ", "piano", "piano"]

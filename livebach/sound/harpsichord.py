@@ -52,7 +52,7 @@ def _choir(key: int, hz: float, choir: int, log_z: Spectrum) -> Spectrum:
     detuned = hz * 2 ** ((_APART, -_APART)[choir] / 1200)
     decay_s = t60_s(key)
     stiffness, allpasses = (-0.4, 4) if key < 72 else (-0.2, 2)
-    loop = loop_for(detuned, decay_s, min(0.55 * decay_s, 1.1), max(4000.0, 2 * hz), stiffness, allpasses)
+    loop = loop_for(detuned, decay_s, min(0.6 * decay_s, 1.5), max(4000.0, 2 * hz), stiffness, allpasses)
     delay = delay_for(loop, detuned)
     plucked_at = (0.12 + 0.20 * (key - 21) / 87) * (1.0, 0.6)[choir]
     later = choir * RATE * (max(1, round(_STAGGER_S * hz)) / hz if hz > _WHOLE_PERIODS_HZ else _SHORT_STAGGER_S)
@@ -62,7 +62,7 @@ def _choir(key: int, hz: float, choir: int, log_z: Spectrum) -> Spectrum:
 def _pluck(distance: float, log_z: Spectrum) -> Spectrum:
     """Return the transform of a plectrum's pull: two pulses of opposite sign, the distance of the end apart."""
     hz = log_z.imag * RATE / (2 * np.pi)
-    shape = low_pass(hz, 1600, 1) * low_pass(hz, 6500, 2) * (0.3 + 0.7 * high_pass(hz, 160))
+    shape = low_pass(hz, 2600, 1) * low_pass(hz, 7500, 2) * (0.3 + 0.7 * high_pass(hz, 160))
     return np.asarray((1 - 0.9 * np.exp(-distance * log_z)) * shape)
 
 

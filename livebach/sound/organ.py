@@ -42,6 +42,8 @@ RANKS = (
     Rank(3, -15.0, -11.0, 0.0),  # twelfth 2 2/3'
     Rank(4, -11.0, -10.0, 0.0),  # fifteenth 2'
 )
+_DRIFTS = (0, 0, 1, 0, -1)  # cycles in a loop: ranks beat slowly against each other,
+_DRIFT_FROM_HZ = 600.0  # where that is less than two cents
 
 
 def length_s(key: int) -> float:
@@ -58,7 +60,7 @@ def render(key: int, hz: float) -> Tone:
     speech = np.zeros(round(SPEECH_S * RATE), np.float32)
     for number, rank in enumerate(RANKS):
         pipe = rank.harmonic if rank.harmonic * hz < _BREAK_HZ else max(1, rank.harmonic // 2)
-        drift = (0, 1, -1, 0, 1)[number] if rank.harmonic > 1 else 0  # cycles in a loop: ranks beat slowly
+        drift = _DRIFTS[number] if pipe * hz > _DRIFT_FROM_HZ else 0
         _add_pipe(spectrum, speech, rank, pipe * cycles + drift, samples, rng)
     loop = np.fft.irfft(spectrum + _wind(samples, hz, rng) * np.abs(spectrum).sum() * 10 ** (_WIND_DB / 20), samples)
     seam = len(speech)

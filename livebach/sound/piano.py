@@ -17,7 +17,7 @@ NAME = "piano"
 _LONGEST_S, _SHORTEST_S = 9.0, 0.8
 _BRIGHT_S = 3.0
 _MOST_PARTIALS, _HIGHEST_HZ = 90, 11_000.0
-_SLOW_DB, _SLOWER = -17.0, 2.6  # each slow mode: its level, and how much longer it takes
+_SLOW_DB, _SLOWER = -14.0, 2.8  # the stronger slow mode: its level, and how much longer it takes
 
 
 def inharmonicity(key: int) -> float:
@@ -75,9 +75,9 @@ def _strings(f: Values, amplitude: Values, phase: Values, t60: Values, beats: Va
     """Return the sound of a key's two or three strings: for each partial one quick mode and two slow ones."""
     slow = 10 ** (_SLOW_DB / 20)
     return damped(
-        np.concatenate([f, f + beats / 2, f - beats / 2]),
+        np.concatenate([f, f + beats / 3, f - 2 * beats / 3]),  # weighted by their levels, they are in tune
         np.concatenate([t60, _SLOWER * t60, _SLOWER * t60]),
-        np.concatenate([amplitude, slow * amplitude, slow * amplitude]),
+        np.concatenate([amplitude, slow * amplitude, slow * amplitude / 2]),
         np.concatenate([phase, phase, phase]),
         samples,
     )
