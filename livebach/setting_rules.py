@@ -48,10 +48,12 @@ def number(low: float, high: float, kind: type = float) -> Rule:
 
 
 def text() -> Rule:
-    """A text that is not empty, and can be a name: no NUL, no half of a character."""
+    """A text that is not empty, and can be a name: no NUL, no half of a character but those of a file's name."""
 
     def read(value: Any) -> str:
-        right = isinstance(value, str) and value.strip() and "\0" not in value and value.encode()
+        right = (
+            isinstance(value, str) and value.strip() and "\0" not in value and value.encode("utf-8", "surrogateescape")
+        )
         return str(value if right else _refuse())
 
     return Rule("a text", read)

@@ -29,7 +29,7 @@ FOLDER = {
     "corpus fetch": ["corpus", "fetch", "{none}", "--out", "{out}"],
     "corpus music21": ["corpus", "music21", "--composer", "nobody", "--out", "{out}"],
 }
-READS_ONLY = {"play", "web", "ports", "panic", "doctor"}
+READS_ONLY = {"play", "web", "ports", "panic", "doctor", "styles"}
 """Commands without a file or folder of results; takes are kept by their recorder."""
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -265,3 +266,63 @@ def test_config_travels_with_the_take(tmp_path: Path) -> None:
     rec = recorder.TakeRecorder(tmp_path, header(config), pytest.fail)
     rec.close()
     assert take_log.read(rec.folder).config == with_value(config, "sampling.seed", 7)
+
+
+@pytest.mark.parametrize("part", ["log", "track"])
+def test_a_disk_that_is_full_at_the_start_leaves_no_folder(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When there is room for the folder's name alone, it is removed again, and a warning says so."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if part == "log":
+        monkeypatch.setattr(recorder.TakeRecorder, "_put", full)
+    else:
+        monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    told: list[str] = []
+    kept = recorder.open_recorder(True, tmp_path, header(), told.append)
+    assert kept.close() is None
+    assert list(tmp_path.iterdir()) == []
+    assert len(told) == 1
+
+
+def test_a_midi_file_that_cannot_be_written_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fills up at the end: the log is kept, the command that makes the MIDI file later is told."""
+
+    def full(*_: Any) -> None:
+        raise UserError("No space left on device")
+
+    told: list[str] = []
+    rec = recorder.TakeRecorder(tmp_path, header(), told.append)
+    monkeypatch.setattr(recorder, "write_new", full)
+    assert rec.close() == rec.folder
+    assert rec.midi is None
+    assert f"livebach replay {rec.folder}" in told[0]
+    assert [path.name for path in rec.folder.iterdir()] == [take_log.LOG]
+
+
+def test_any_error_of_the_recording_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only the disk's: else the thread that writes would end unnoticed."""
+
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    told: list[str] = []
+    rec = recorder.TakeRecorder(tmp_path, header(), told.append)
+    monkeypatch.setattr(rec._score, "add", fail)
+    rec.call(Call("advance", 1.0))
+    rec.close()
+    assert [line for line in told if "the recording has stopped" in line and "ZeroDivisionError: a bug" in line]
+
+
+def test_names_of_files_that_are_no_text(tmp_path: Path) -> None:
+    """A checkpoint or a port whose name is not UTF-8 is kept as it is."""
+    name = os.fsdecode(b"net\xff.safetensors")
+    rec = recorder.TakeRecorder(tmp_path, replace(header(), checkpoint=name), pytest.fail)
+    rec.remark(f"{name} is gone", 1.0)
+    rec.close()
+    log = take_log.read(rec.folder)
+    assert log.header.checkpoint == name
+    assert log.remarks == [f"{name} is gone"]

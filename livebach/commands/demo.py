@@ -7,11 +7,11 @@ instrument, or through FluidSynth with a soundfont.
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from livebach.commands.flags import add_settings, settings, user_path, whole
@@ -23,10 +23,9 @@ from livebach.live.daemon import Daemon
 from livebach.live.display import Display, open_display
 from livebach.live.hotkeys import HELP, Hotkeys, open_hotkeys
 from livebach.live.network_swap import Swapper
-from livebach.live.recorder import TakeRecorder, open_recorder
+from livebach.live.recorder import NoRecorder, Recorder, open_recorder
 from livebach.live.signals import Stage
 from livebach.live.simulated_run import rehearse
-from livebach.live.take_log import MIDI
 from livebach.midi.loopback import FakePort
 from livebach.midi.port_watcher import PortWatcher
 from livebach.midi.ports import OutputPort, Thru
@@ -65,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Play it; the MIDI file's path is the last line."""
+    """Play it; the MIDI file's path is the last line. Status 1 where the take could not be saved."""
     config, phrase = _prepared(args)
     source = assembly.sound_source(config)
     network = assembly.load_network(config.engine.checkpoint, config.engine.fast)
@@ -73,11 +72,15 @@ def run(args: argparse.Namespace) -> int:
         show = Show(config, phrase, args.bars, stack.enter_context(closing(open_display())))
         voice = None if args.fast or args.quiet else _voice(source, show.display)
         show.play(network, voice, args.fast, stack)
+    midi = show.recorder.midi
+    if midi is None:  # a warning has said why
+        print("livebach demo: the music was not saved", file=sys.stderr)
+        return 1
     if args.wav is not None:
-        print(f"As sound: {source.render(show.midi, args.wav)}")
+        print(f"As sound: {source.render(midi, args.wav)}")
     elif voice is None:
         print("To hear it, open the file in any music program; with --wav FILE.wav it is written as sound.")
-    print(f"Saved as {show.midi}")
+    print(f"Saved as {midi}")
     return 0
 
 
@@ -129,7 +132,7 @@ class Show:
     phrase: Phrase
     bars: int
     display: Display
-    midi: Path = field(default_factory=Path)
+    recorder: Recorder = field(default_factory=NoRecorder)
 
     def play(self, network: assembly.Loaded, voice: Voice | None, fast: bool, stack: ExitStack) -> None:
         """Play it all; what is opened is left on the stack to be closed."""
@@ -164,10 +167,8 @@ class Show:
     ) -> Daemon:
         config, start_s = self.config, clock.now()
         header = assembly.header(config, network, start_s)
-        recorder = open_recorder(True, expanded(config.take.folder), header, self.display.say)
-        stack.callback(recorder.close)
-        if isinstance(recorder, TakeRecorder):
-            self.midi = recorder.folder / MIDI
+        self.recorder = open_recorder(True, expanded(config.take.folder), header, self.display.warn)
+        stack.callback(self.recorder.close)
         bars = Bars(self.bars, self.phrase.bars + PATIENCE_BARS, None if self._answers else 1)
 
         swapper = stack.enter_context(closing(Swapper(network, config)))
@@ -179,7 +180,9 @@ class Show:
                 daemon.end()
 
         musician = assembly.musician(network, config, start_s)
-        daemon = Daemon(musician, clock, synth, thru=Thru(synth), recorder=recorder, watch=watch, say=self.display.say)
+        daemon = Daemon(
+            musician, clock, synth, thru=Thru(synth), recorder=self.recorder, watch=watch, say=self.display.say
+        )
         stage.daemon, stage.swapper = daemon, swapper
         swapper.start(daemon)
         for program in assembly.programs(config):

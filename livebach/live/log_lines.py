@@ -24,7 +24,7 @@ def plain(level: str, text: str) -> str:
 
 def as_json(level: str, text: str) -> str:
     """One line for a program."""
-    return json.dumps({"time": _now(), "level": level, "text": text}, ensure_ascii=False)
+    return json.dumps({"time": _now(), "level": level, "text": text})  # ASCII, whatever the encoding
 
 
 FORMS: dict[str, Callable[[str, str], str]] = {"plain": plain, "json": as_json}

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 from livebach.errors import UserError
 from livebach.files import write_new
@@ -27,35 +28,40 @@ MAX_WAITING = 200_000
 
 
 class Recorder(Protocol):
-    """What the daemon tells of a take. None of it waits."""
+    """Keeps a take; no method waits for the disk while the music plays."""
 
     def call(self, call: Call) -> None:
         """Keep one call of the musician."""
 
     def remark(self, text: str, now_s: float) -> None:
-        """Keep a line for people."""
+        """Keep a line for people, at a time in seconds."""
 
     @property
     def folder(self) -> Path | None:
-        """Where the take is kept; None where it is not."""
+        """The folder of the take; None if none is kept."""
+
+    @property
+    def midi(self) -> Path | None:
+        """The MIDI file of the take, once the recorder is closed; None if there is no such file."""
 
     def close(self) -> Path | None:
-        """End the take; its folder, where one was kept."""
+        """End the take, and return its folder; None if none is kept."""
 
 
 class NoRecorder:
     """Keeps nothing."""
 
     folder: Path | None = None
+    midi: Path | None = None
 
     def call(self, call: Call) -> None:
-        """Forget it."""
+        """Drop the call."""
 
     def remark(self, text: str, now_s: float) -> None:
-        """Forget it."""
+        """Drop the line."""
 
     def close(self) -> Path | None:
-        """Nothing was kept."""
+        """Return None: no take was kept."""
         return None
 
 
@@ -75,20 +81,40 @@ def new_folder(parent: Path, when: datetime) -> Path:
 
 
 class TakeRecorder:
-    """Keeps a take in a folder of its own; OSError where that cannot be made."""
+    """Keeps a take in a folder of its own.
+
+    Raises:
+        OSError: If the folder, or the log in it, cannot be made; then nothing is left.
+
+    """
 
     def __init__(self, parent: Path, header: Header, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self.folder = new_folder(parent, datetime.now())
-        self._file = (self.folder / take_log.LOG).open("x", encoding="utf-8", newline="\n")
-        self._put([take_log.header_line(header)])
-        self._tracks = [tempfile.TemporaryFile(dir=self.folder) for _ in range(2)]  # noqa: SIM115 - closed by `close`
-        self._score = take_midi.Score(header, *self._tracks)
+        self.midi: Path | None = None
+        """The MIDI file of the take, once it is closed and the file is there."""
+        self._files: list[IO[Any]] = []
+        try:
+            self._begin(header)
+        except OSError:
+            self._close_files()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         self._queue: SimpleQueue[Call | str | None] = SimpleQueue()
         self._closing = threading.Event()
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
+
+    def _begin(self, header: Header) -> None:
+        self._log = (self.folder / take_log.LOG).open("x", encoding="utf-8", newline="\n")
+        self._files.append(self._log)
+        self._put([take_log.header_line(header)])
+        tracks = []
+        for _ in range(2):
+            tracks.append(tempfile.TemporaryFile(dir=self.folder))  # noqa: SIM115 - closed by `close`
+            self._files.append(tracks[-1])
+        self._score = take_midi.Score(header, *tracks)
 
     def call(self, call: Call) -> None:
         """Keep one call of the musician."""
@@ -99,7 +125,7 @@ class TakeRecorder:
         self._enqueue(take_log.remark_line(text, now_s))
 
     def close(self) -> Path | None:
-        """Write what is left and the MIDI file; the folder. A second call does nothing more."""
+        """Write the entries that are left and the MIDI file, and return the folder. Again does nothing more."""
         if not self._closing.is_set():
             self._closing.set()
             self._queue.put(None)
@@ -110,9 +136,10 @@ class TakeRecorder:
 
     def _write_midi(self) -> None:
         try:
-            write_new(self.folder / take_log.MIDI, self._score.midi())
+            self.midi = write_new(self.folder / take_log.MIDI, self._score.midi())
         except (UserError, OSError) as error:
-            self._warn(f"no MIDI file was made of the take: {error}")
+            more = f"when there is room, livebach replay {self.folder} --out OUT.mid makes one"
+            self._warn(f"no MIDI file was made of the take: {error}; {more}")
 
     def _enqueue(self, entry: Call | str) -> None:
         if self._stopped:
@@ -153,14 +180,16 @@ class TakeRecorder:
                     self._score.add(entry)
         except OSError as error:
             self._give_up(error.strerror or str(error))
+        except Exception as error:  # noqa: BLE001 - an error that is not told here would end the recording unnoticed
+            self._give_up(f"{type(error).__name__}: {error}")
 
     def _put(self, lines: list[str]) -> None:
-        self._file.write("".join(line + "\n" for line in lines))
-        self._file.flush()
+        self._log.write("".join(line + "\n" for line in lines))
+        self._log.flush()
 
     def _close_files(self) -> None:
-        for file in (self._file, *self._tracks):
-            with contextlib.suppress(OSError):  # what could not be written was told already
+        for file in self._files:
+            with contextlib.suppress(OSError):  # a write that failed was told already
                 file.close()
 
 

@@ -89,7 +89,7 @@ class Log:
 
 def header_line(header: Header) -> str:
     """The log's first line."""
-    return json.dumps(asdict(header), ensure_ascii=False)
+    return json.dumps(asdict(header))  # ASCII: a file may have a name that is no text in UTF-8
 
 
 def call_line(call: Call) -> str:
@@ -126,7 +126,7 @@ def _request(name: str, value: str) -> Command | ClockMessage:
 
 def remark_line(text: str, t: float) -> str:
     """A line for people."""
-    return json.dumps({"do": "remark", "t": t, "text": text}, ensure_ascii=False)
+    return json.dumps({"do": "remark", "t": t, "text": text})
 
 
 def _event(text: Any) -> Event:
