@@ -7,11 +7,13 @@ This module is the public interface; all other modules are private. Names are lo
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from livebach.version import __version__
 
+TYPE_CHECKING = False  # that of `typing`, which the helper processes need not load
 if TYPE_CHECKING:
+    from typing import Any
+
     from livebach.config import Config
     from livebach.config import load as load_config
     from livebach.evaluation.likelihood import key_nats

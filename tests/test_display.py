@@ -17,6 +17,7 @@ import pytest
 
 from livebach.live.daemon import TickLoad
 from livebach.live.display import Display, DisplayUpdate, Lines, PlainSink, key_name, open_display, sight
+from livebach.live.hotkeys import HELP
 from livebach.live.playing import PortLights
 from livebach.live.terminal_roll import FEW_COLOURS, Line, Roll, Screen, key_range, picture, screen_of
 from livebach.midi.loopback import FakePort
@@ -189,6 +190,58 @@ def test_the_load_is_that_of_the_last_whole_tick() -> None:
     assert load.shown(later, 0.005).load == pytest.approx(0.07)
 
 
+@pytest.mark.parametrize("width", [*range(24, 130, 7), 110, 300])
+def test_a_text_is_broken_between_words(width: int) -> None:
+    """The line of keys is shown whole, at any width, on as many lines as it takes; no word is cut."""
+    roll = Roll()
+    roll.take(asdict(DisplayUpdate(text=HELP)))
+    lines = drawn(roll, width, height=120)
+    shown = " ".join(line.strip() for line in lines[:-3])
+    assert shown == HELP
+    assert all(len(line) <= width for line in lines)
+
+
+def test_a_long_text_leaves_room_for_the_music() -> None:
+    """In a low window at most a third of it is text, the newest."""
+    roll = Roll()
+    roll.take(asdict(DisplayUpdate(text="old " * 100 + "\nnewest")))
+    lines = drawn(roll, 40, 12)
+    assert sum("old" in line for line in lines) == 3
+    assert lines[3] == " newest"
+
+
+@pytest.mark.parametrize("width", range(20, 140, 4))
+def test_the_states_are_whole_or_left_out(width: int) -> None:
+    """In a narrow window no word and no number of the first and last line is cut; a port that is gone comes first."""
+    roll = Roll()
+    roll.take(asdict(DisplayUpdate(ports=[("in: a keyboard with a long name", True), ("out: synth", False)])))
+    roll.take(asdict(DisplayUpdate(state="playing", mode="continue", bpm=90, metre="4/4", bar=12, beat=3, load=0.07)))
+    lines = drawn(roll, width)
+    head = ["playing", "90", "bpm", "4/4", "bar", "12:3", "continue", "load", "7%", "missed", "0"]
+    foot = [
+        "█",
+        "you",
+        "█",
+        "livebach",
+        "Ctrl-C",
+        "ends",
+        "in:",
+        "a",
+        "keyboard",
+        "with",
+        "a",
+        "long",
+        "name",
+        "out:",
+        "synth:",
+        "gone",
+    ]
+    for line, words in ((lines[0], head), (lines[-1], foot)):
+        assert len(line) <= width
+        assert set(line.rstrip("…").split()) <= set(words)
+    assert ("gone" in lines[-1]) == (width > 40)
+
+
 def test_a_port_may_be_called_anything() -> None:
     """What is said moves no cursor and takes one line."""
     roll = Roll()
@@ -277,7 +330,8 @@ def test_the_process_that_draws_is_small() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=REPO)
     loaded = set(done.stdout.split())
-    assert {name for name in loaded if name.startswith("livebach.")} == {"livebach.live", "livebach.live.terminal_roll"}
+    ours = {name for name in loaded if name.startswith("livebach.")}
+    assert ours == {"livebach.version", "livebach.live", "livebach.live.terminal_roll"}
     assert not {"numpy", "rich", "typing", "dataclasses", "subprocess"} & loaded
 
 

@@ -118,7 +118,7 @@ def test_killed_take_can_be_read(tmp_path: Path) -> None:
         "import sys, time; from pathlib import Path\n"
         "from livebach.live import recorder; from livebach.live.take_log import *\n"
         "from livebach.music.events import NoteOn; from livebach.config import Config, SamplingSettings, to_dict\n"
-        "h = Header(to_dict(Config(sampling=Sampling(seed=1))), 1, 0.0, '', '')\n"
+        "h = Header(to_dict(Config(sampling=SamplingSettings(seed=1))), 1, 0.0, '', '')\n"
         "r = recorder.TakeRecorder(Path(sys.argv[1]), h, print)\n"
         "r.call(Call('feed', 1.0, (), NoteOn(60, 64, 0))); time.sleep(0.6); print(r.folder, flush=True); time.sleep(60)"
     )
@@ -168,14 +168,14 @@ def test_disk_full_from_the_start_is_a_warning(tmp_path: Path, monkeypatch: pyte
     assert recorder.open_recorder(True, tmp_path, header(), told.append).close() is None
     assert len(told) == 1
     monkeypatch.setattr(recorder, "new_folder", refuse(errno.EACCES))
-    with pytest.raises(UserError, match=r"session\.folder"):
+    with pytest.raises(UserError, match=r"take\.folder"):
         recorder.open_recorder(True, tmp_path, header(), told.append)
 
 
 def test_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
-    """A session folder whose name is a file's is told in one line."""
+    """A folder of takes whose name is a file's is told in one line."""
     (tmp_path / "takes").write_text("")
-    with pytest.raises(UserError, match=r"session\.folder"):
+    with pytest.raises(UserError, match=r"take\.folder"):
         recorder.open_recorder(True, tmp_path / "takes", header(), pytest.fail)
 
 

@@ -11,9 +11,10 @@ import json
 import os
 import signal
 import sys
+import textwrap
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 
 TYPE_CHECKING = False
@@ -34,7 +35,7 @@ STRUCK, HELD = (("█", 88), ("▓", 56), ("▒", 0)), "┃"
 """How a key that is struck is drawn from which velocity on; one that is held."""
 FRAMES_A_SECOND = 15
 MOST_ROWS = 200
-TEXTS = 3
+TEXTS = 4
 HEAVY = 0.5
 """From this share of a tick on, its work is too much."""
 WORDS = {"idle": "waiting for you", "listening": "listening", "playing": "playing"}
@@ -59,9 +60,9 @@ class Roll:
         self.ports: Sequence[tuple[str, bool]] = ()
 
     def take(self, seen: Seen) -> None:
-        """Take in one sight."""
+        """Take in one update."""
         if seen["text"]:
-            self.texts.extend(seen["text"].splitlines())
+            self.texts.extend(printable(line) for line in seen["text"].splitlines())
             return
         if seen["ports"]:
             self.ports = seen["ports"]
@@ -138,16 +139,38 @@ def keyboard_line(head: Seen, keys: Sequence[int]) -> Line:
     return line
 
 
-def head_line(head: Seen, load: float) -> Line:
-    """Tempo, place, mode, whose turn it is, what share of a tick the work takes, and the deadlines that were missed."""
-    line = Line(" ")
-    if head:
-        state = head["state"]
-        line.add(f"{WORDS.get(state, state):16}", {"playing": OWN, "listening": PLAYER}.get(state, FAINT))
-        line.add(f"{head['bpm']:g} bpm  {head['metre']}  bar {head['bar']}:{head['beat']}  {head['mode']}  ")
-        line.add(f"load {load:.0%}  ", ALARM if load > HEAVY else FAINT)
-        line.add(f"missed {head['missed']}", ALARM if head["missed"] else FAINT)
+Parts = Sequence[tuple[str, str]]  # text, colour
+
+
+def fitted(parts: Parts, width: int) -> Line:
+    """Return the parts as a line, as many as fit whole; where some are left out, a sign stands for them."""
+    line, left = Line(" "), width - 1
+    for number, (text, colour) in enumerate(parts):
+        last = number == len(parts) - 1
+        if len(text) > left - (not last):  # room for the sign
+            return line.add("…", FAINT)
+        line.add(text, colour)
+        left -= len(text)
     return line
+
+
+def head_line(head: Seen, load: float, width: int) -> Line:
+    """Return the line of the state: whose turn it is, tempo, place, mode, the load of a tick, missed deadlines."""
+    if not head:
+        return Line()
+    state = head["state"]
+    return fitted(
+        [
+            (f"{WORDS.get(state, state):16}", {"playing": OWN, "listening": PLAYER}.get(state, FAINT)),
+            (f"{head['bpm']:g} bpm", ""),
+            (f"  {head['metre']}", ""),
+            (f"  bar {head['bar']}:{head['beat']}", ""),
+            (f"  {head['mode']}", ""),
+            (f"  load {load:.0%}", ALARM if load > HEAVY else FAINT),
+            (f"  missed {head['missed']}", ALARM if head["missed"] else FAINT),
+        ],
+        width,
+    )
 
 
 def printable(text: str) -> str:
@@ -155,29 +178,34 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
-def text_line(text: str, width: int) -> Line:
-    """A text, shortened where it is too long."""
-    text = printable(text)
-    return Line(f" {text}" if len(text) < width else f" {text[: max(0, width - 2)]}…", FAINT)
+def text_lines(texts: Iterable[str], width: int, most: int) -> list[Line]:
+    """Return the newest texts as lines, broken between words, in at most so many lines."""
+    lines: list[str] = []
+    for text in texts:
+        lines += textwrap.wrap(text, max(1, width - 2), break_long_words=True, break_on_hyphens=False)
+    return [Line(f" {line}", FAINT) for line in lines[-most:]] if most > 0 else []
 
 
-def legend(ports: Sequence[tuple[str, bool]]) -> Line:
-    """Which colour is whose; the ports, and those that are gone."""
-    line = Line(" ").add("█ you", PLAYER).add("   ").add("█ livebach", OWN).add("   Ctrl-C ends")
-    for name, connected in ports:
-        line.add(f"   {printable(name)}", FAINT) if connected else line.add(f"   {printable(name)}: gone", ALARM)
-    return line
+def legend(ports: Sequence[tuple[str, bool]], width: int) -> Line:
+    """Return the line that says which colour is whose, and names the ports; what is gone is shown before the rest."""
+    gone = [(f"   {printable(name)}: gone", ALARM) for name, connected in ports if not connected]
+    there = [(f"   {printable(name)}", FAINT) for name, connected in ports if connected]
+    parts = [("█ you", PLAYER), ("   █ livebach", OWN), ("   Ctrl-C ends", ""), *there, *gone]
+    if sum(len(text) for text, _ in parts) >= width:
+        parts = [*parts[:2], *gone, *there, parts[2]]
+    return fitted(parts, width)
 
 
 def picture(roll: Roll, width: int, height: int) -> Iterator[Line]:
-    """The whole screen."""
+    """Yield the lines of the whole screen."""
     keys = key_range(width)
-    rows = list(roll.rows)[-max(1, height - len(roll.texts) - 5) :]
-    yield from (text_line(text, width) for text in roll.texts)
-    yield head_line(roll.head, roll.load)
+    texts = text_lines(roll.texts, width, height // 3)
+    rows = list(roll.rows)[-max(1, height - len(texts) - 5) :]
+    yield from texts
+    yield head_line(roll.head, roll.load, width)
     yield from (row_line(row, before, keys) for before, row in zip([None, *rows], rows, strict=False))
     yield keyboard_line(roll.head, keys)
-    yield legend(roll.ports)
+    yield legend(roll.ports, width)
 
 
 # --- the terminal ----------------------------------------------------------------------------------------------------
