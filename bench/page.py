@@ -62,7 +62,7 @@ class Browser:
 
     def page(self, **more: Any) -> ClientConnection:
         """Open the WebSocket."""
-        connection: ClientConnection = connect(
+        page: ClientConnection = connect(
             f"ws://127.0.0.1:{self.port}/live",
             additional_headers={"Cookie": self.cookie},
             origin=Origin(f"http://127.0.0.1:{self.port}"),
@@ -70,8 +70,8 @@ class Browser:
             ping_interval=None,
             close_timeout=0.1,
             **more,
-        )
-        return connection.__enter__()
+        ).__enter__()
+        return page
 
     def server(self) -> int:
         """The process that serves the page."""

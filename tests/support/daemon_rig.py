@@ -50,6 +50,10 @@ class Memo:
     def folder(self) -> None:
         """No folder."""
 
+    @property
+    def midi(self) -> None:
+        """No file."""
+
     def close(self) -> None:
         """Nothing to close."""
 
