@@ -15,8 +15,9 @@ from livebach.music.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame
 from livebach.music.texture import Texture
 from livebach.network.checkpoint import Checkpoint, CheckpointError, default_path, load
 from livebach.network.engine import Engine, State, condition_row
-from livebach.network.sampling import SamplingParams, choose, probabilities
+from livebach.network.sampling import SamplingParams, probabilities
 from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
+from tests.support.slow_sampling import choose, slow_probabilities
 from tests.support.small_network import SMALL, WITH_FRAMES, network, nothing, random_frames, random_given
 
 torch = pytest.importorskip("torch", reason="compares with the network in torch, the extra `train`")
@@ -115,7 +116,7 @@ def sequential(
     """The slow twin of `draw`: 88 passes from the lowest key up. Also whether any number fell on an edge."""
     frame, close = np.zeros(KEYS, np.uint8), False
     for key in range(KEYS):
-        chances = probabilities(np.asarray(engine.logits(state, frame, given)), state.frame, params)
+        chances = slow_probabilities(np.asarray(engine.logits(state, frame, given)), state.frame, params)
         if given[key] != UNKNOWN:
             frame[key] = given[key]
             continue

@@ -11,12 +11,12 @@ from livebach.music.roll import HOLD, KEYS, OFF, ONSET, STATES, UNKNOWN
 from livebach.network.sampling import (
     PreparedDraw,
     SamplingParams,
-    choose,
     log_likelihood,
     masked,
     probabilities,
     with_given,
 )
+from tests.support.slow_sampling import choose, slow_probabilities
 from tests.support.small_network import blank, nothing, random_frames, random_given
 
 SEEDS = st.integers(0, 2**32)
@@ -96,14 +96,15 @@ def test_the_highest_number_draws_nothing_impossible(seed: int) -> None:
 
 
 @given(SEEDS)
-def test_the_lottery_draws_what_the_slow_way_draws(seed: int) -> None:
-    """Fast and slow are equal, but for a number on an edge."""
+def test_a_prepared_draw_draws_what_the_slow_twin_draws(seed: int) -> None:
+    """Probabilities are equal, and so are the states, but for a number on an edge."""
     logits, before, params = some_logits(seed), some_before(seed), some_policy(seed)
     rng = np.random.default_rng(seed)
     uniforms, frame = rng.random(KEYS), random_frames(1, seed + 1, 0.4)[0]
     frame[before == OFF] = np.minimum(frame[before == OFF], ONSET)
     given_keys = random_given(frame[None], seed)[0]
-    chances = probabilities(logits, before, params)
+    chances = slow_probabilities(logits, before, params)
+    assert np.allclose(probabilities(logits, before, params), chances, atol=1e-6)
     slow = with_given(choose(chances, uniforms), given_keys)
     fast = PreparedDraw.of(before, given_keys, uniforms, params).states(np.ascontiguousarray(logits.T))
     sure = np.abs(uniforms[:, None] - np.cumsum(chances, axis=1)).min(axis=1) > 1e-6
