@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
+from random import Random
 
 import numpy as np
 from numpy.random import Generator
 
 from livebach.config import Config
+from livebach.music.key import Key, KeyHearing
 from livebach.music.metre import Metre
 from livebach.music.prime import Prime
 from livebach.music.roll import KEYS, UNKNOWN, Frame, Frames, Note, notes_from_frames
 from livebach.music.texture import Texture
-from livebach.musician.governor import Governor
+from livebach.musician.guides import Guides
 from livebach.musician.texture_follower import asked, followed
-from livebach.musician.vetoes import QuoteWatch, RepeatWatch, playable
+from livebach.musician.voices_enter import grown
 from livebach.network.engine import Engine, Place, State
 from livebach.network.sampling import SamplingParams
 
@@ -40,11 +41,14 @@ class RollOut:
     """The most notes on end that it takes over from its training music; None: any number."""
     tick: int = 0
     """Ticks since a downbeat, of the coming frame."""
+    home: Key | None = None
+    """The key to keep to; None is the key of what it is primed with."""
     state: State = field(init=False)
-    governor: Governor = field(init=False)
+    guides: Guides = field(init=False)
 
     def __post_init__(self) -> None:
-        self.governor = Governor(self._place(0)[2])
+        _, beat, bar = self._place(0)
+        self.guides = Guides(beat, bar, Random(int(self.rng.integers(2**63))), self.quotes)  # nosec B311: chance for music
         self.state = self.engine.new_state(self._place(self.tick), self.texture)
 
     def _place(self, tick: int) -> Place:
@@ -62,22 +66,28 @@ class RollOut:
         """Begin with the frames of a prime, each at its own place, and go on from the place that follows it."""
         places: list[Place] = [(int(tick), int(beat), int(bar)) for tick, beat, bar in prime.places]
         self.state = self.engine.new_state(places[0], self.texture)
+        hearing = KeyHearing(len(prime.frames))
         for frame, here, coming in zip(prime.frames, places, places[1:], strict=False):
             self.engine.push(self.state, frame, here, coming, self.texture, self.adapts)
+            self.guides.listen(frame)
+            hearing.hear(frame)
+        self.home = self.home or hearing.key()
         self.tick = places[-1][0]
 
     def play(self, given: Frame | None = None) -> Iterator[Frame]:
         """Frames [88] without end, each remembered as it is drawn; it does not stay silent for long."""
-        watches = QuoteWatch(self.engine.quotes, self.quotes), RepeatWatch(self._place(0)[2])
         nothing = np.full(KEYS, UNKNOWN, np.uint8) if given is None else given
+        self.guides.restart(self.engine.quotes, self.home)
         while True:
-            params = self.governor.steer(self.params, self.texture)
-            draw = partial(self.engine.draw, self.state, nothing, self.rng.random(KEYS))
-            frame = playable(draw, params, watches)
+            frame = self.guides.draw(
+                lambda params, uniforms: self.engine.draw(self.state, nothing, uniforms, params),
+                self.params,
+                self.texture,
+                chance=lambda params: self.engine.onset_chance(self.state, nothing, params),
+            )
             self.take(frame)
-            self.governor.hear(frame)
-            for watch in watches:
-                watch.hear(frame)
+            self.guides.listen(frame)
+            self.guides.played(frame, frame)
             yield frame
 
 
@@ -91,7 +101,7 @@ def music(engine: Engine, config: Config, bars: int, prime: Prime | None = None)
     """Return frames [T, 88] of the prime and of so many bars that follow it, and the number of the prime's frames."""
     metre = prime.metre if prime else config.time.metre
     start = prime.frames if prime else np.zeros((0, KEYS), np.uint8)
-    texture = texture_from(config, start)
+    texture = texture_from(config, start, metre.bar_ticks(engine.spec.steps_per_quarter))
     rng = np.random.default_rng(config.sampling.seed)
     roll = RollOut(engine, metre, rng, params_from(config), texture, config.engine.adapt, config.sampling.longest_quote)
     if prime:
@@ -105,9 +115,10 @@ def params_from(config: Config) -> SamplingParams:
     return SamplingParams(config.sampling.temperature, config.sampling.min_p)
 
 
-def texture_from(config: Config, heard: Frames) -> Texture:
-    """The texture settings; «follow» follows what was heard, where there was anything."""
-    return asked(config.sampling.density, config.sampling.polyphony, followed(heard) if len(heard) else Texture())
+def texture_from(config: Config, heard: Frames, bar_ticks: int) -> Texture:
+    """Return the texture of the settings; «follow» goes on from what was heard, where there was anything."""
+    following = grown(followed(heard), heard, bar_ticks) if len(heard) else Texture()
+    return asked(config.sampling.density, config.sampling.polyphony, following)
 
 
 def tracks(frames: Frames, primed: int) -> list[tuple[str, list[Note]]]:

@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from livebach.music.metre import METRE_FEATURES, metre_features
-from livebach.music.roll import HOLD, KEYS, STATES, UNKNOWN, Frame
+from livebach.music.roll import HOLD, KEYS, ONSET, STATES, UNKNOWN, Frame
 from livebach.music.texture import TEXTURE_LEVELS, Texture
 from livebach.network.adaptation import Adaptation
 from livebach.network.checkpoint import Checkpoint, CheckpointError
@@ -30,6 +30,9 @@ SPANS = (88, 80, 64, 48, 32, 16)
 """How many keys, from the top, a pass may run over: what a product of matrices likes, each with buffers of its own."""
 ONE = np.ones((), np.float32)
 NOTHING = np.full(KEYS, UNKNOWN, np.uint8)
+NO_NUMBERS = np.zeros(KEYS)
+MOST_RECALL = np.float32(6.0)
+"""Nats that the theme memory adds for a stroke at most where it is trusted more than it was fitted to be."""
 AS_IT_IS = SamplingParams()
 PAIR_TOLERANCE = 1e-3
 """How far logits may be from the stored ones at load: rounding differs between machines by less than a tenth of it."""
@@ -388,10 +391,25 @@ class Engine:
 
     def draw(self, state: State, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
         """Sample the coming frame: given [88] states or UNKNOWN, uniforms float64 [88] in [0, 1)."""
+        prepared = PreparedDraw.of(state.frame, given, uniforms, params, self._shift(state, params))
+        return self.keys.draw(state.context + self.given(given), prepared, _held_on(state.frame, given))
+
+    def onset_chance(self, state: State, given: Frame, params: SamplingParams) -> float:
+        """Return how likely any key is to be struck in the coming frame: an estimate, as if what is down were held."""
+        prepared = PreparedDraw.of(state.frame, given, NO_NUMBERS, params, self._shift(state, params))
+        odds = prepared.odds(self.keys.logits(state.context + self.given(given), _held_on(state.frame, given)))
+        struck = odds[ONSET] / odds.sum(axis=0)
+        return float(1 - np.prod(1 - struck))
+
+    @staticmethod
+    def _shift(state: State, params: SamplingParams) -> Array:
+        """Return what is added to the logits, [3, 88]; what speaks for a stroke is trusted as far as is asked for."""
         shift = state.adaptation.shift + state.theme_shift
-        lottery = PreparedDraw.of(state.frame, given, uniforms, params, shift)
-        guess = with_given(np.minimum(state.frame, 1) * np.uint8(HOLD), given)  # what was down stays down
-        return self.keys.draw(state.context + self.given(given), lottery, guess)
+        if params.recall != 1:
+            struck = state.theme_shift[ONSET]
+            more = np.minimum(struck * np.float32(params.recall), np.maximum(struck, MOST_RECALL)) - struck
+            shift[ONSET] += np.where(struck > 0, more, 0)
+        return np.asarray(shift)
 
     def _check(self, checkpoint: Checkpoint) -> None:
         pair, state = checkpoint.pair, self._blank()
@@ -405,6 +423,11 @@ class Engine:
             raise CheckpointError(
                 f"the checkpoint's stored output differs from what its weights give by {worst:.2g}: it is damaged"
             )
+
+
+def _held_on(frame: Frame, given: Frame) -> Frame:
+    """Return the coming frame if what is down stays down, with the given keys: where the passes begin."""
+    return with_given(np.minimum(frame, 1) * np.uint8(HOLD), given)
 
 
 def condition_row(place: Place, coming: Place, texture: Texture) -> Array:

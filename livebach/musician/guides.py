@@ -1,0 +1,159 @@
+"""What guides a network while it plays: the governor, the key plan, the rhythm, the compass, and the watches.
+
+The likelihood of one step says little about thirty bars. Everything here acts on sampling alone. Each guide is a
+class of its own, and this module puts them in order. The improviser plays with it live, and `rollout` offline. Knows
+no time but ticks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.music.key import Key
+from livebach.music.roll import KEYS, LOW_KEY, OFF, ONSET, Frame
+from livebach.music.texture import Texture
+from livebach.musician.governor import Governor
+from livebach.musician.key_plan import HEARD_BARS, KeyPlan
+from livebach.musician.rhythm import RhythmVotes
+from livebach.musician.vetoes import QuoteWatch, RepeatWatch, Watch, playable
+from livebach.musician.voice_vetoes import OveruseWatch, ParallelWatch
+from livebach.network.quotes import Quotes
+from livebach.network.sampling import SamplingParams
+
+LOWEST, HIGHEST = 36 - LOW_KEY, 84 - LOW_KEY
+"""C2 and C6, 0..87: outside them nothing is struck unless the player was there, or asks for it."""
+MOST_TRIES = 6
+"""Draws of a tick on which something is to be struck."""
+FAITHFUL_TRIES = 2
+"""Draws before onsets are made likelier."""
+RECALL = 2.0
+"""How far the theme memory is trusted: figures of roll-outs, not likelihood, decide it."""
+EAGERNESS = 0.7
+"""Nats added to the logit of ONSET at each further draw."""
+SUSTAIN = (3.0, 8.0)
+"""Nats taken off the logit of OFF on a tick without a stroke, where one voice, or none, would be left."""
+
+Draw = Callable[[SamplingParams, NDArray[np.float64]], Frame]
+"""A frame [88], drawn with these parameters and 88 uniform numbers."""
+Chance = Callable[[SamplingParams], float]
+"""How likely the network is to strike any key."""
+
+
+class Guides:
+    """All guides of one network that plays; all chance is from one generator."""
+
+    def __init__(self, beat_ticks: int, bar_ticks: int, random: Random, longest_quote: int | None) -> None:
+        self.governor = Governor(bar_ticks)
+        self.plan: KeyPlan | None = None
+        self._beat_ticks, self._bar_ticks, self._random = beat_ticks, bar_ticks, random
+        self._longest_quote = longest_quote
+        self._votes = RhythmVotes(beat_ticks, bar_ticks)
+        self._compass = LOWEST, HIGHEST
+        self._watches: tuple[Watch, ...] = ()
+        self._heard: deque[Frame] = deque(maxlen=HEARD_BARS * bar_ticks)
+
+    def restart(self, quotes: Quotes, home: Key | None = None) -> None:
+        """Begin a turn: what the network played before does not count. Keep to this key; None keeps to no key."""
+        self.governor.restart()
+        self._watches = (
+            QuoteWatch(quotes, self._longest_quote),
+            RepeatWatch(self._bar_ticks),
+            ParallelWatch(),
+            OveruseWatch(self._bar_ticks),
+        )
+        if home is None:
+            self.plan = None
+        elif self.plan is None or self.plan.home != home:
+            self.plan = KeyPlan(home, self._bar_ticks, self._random)
+            for frame in self._heard:
+                self.plan.hear(frame)
+
+    def know(self, quotes: Quotes) -> None:
+        """Another network plays on."""
+        for watch in self._watches:
+            if isinstance(watch, QuoteWatch):
+                watch.know(quotes)
+
+    def listen(self, frame: Frame) -> None:
+        """Take in what sounded on a tick, by both players."""
+        self._votes.hear(frame)
+        self._heard.append(frame)
+        keys = np.flatnonzero(frame)
+        if len(keys):
+            self._compass = min(self._compass[0], int(keys[0])), max(self._compass[1], int(keys[-1]))
+        if self.plan is not None:
+            self.plan.hear(frame)
+
+    def played(self, heard: Frame, part: Frame) -> None:
+        """Take in a tick on which the network played: what is to be as busy as asked for, and the network's part."""
+        self.governor.hear(heard, part)
+        for watch in self._watches:
+            watch.hear(part)
+        if self.plan is not None:
+            self.plan.advance()
+
+    def draw(
+        self,
+        once: Draw,
+        params: SamplingParams,
+        texture: Texture,
+        register: int | None = None,
+        chance: Chance | None = None,
+    ) -> Frame:
+        """Draw a frame. With `chance` the network is alone, and whether anything is struck is decided first."""
+        steered = self._steered(params, texture, register)
+        if chance is None:
+            return self._drawn(once, steered)
+        # Alone, it becomes busier by striking on more ticks, not by striking more keys at once.
+        busier, steered = steered.onset_bias - params.onset_bias, replace(steered, onset_bias=params.onset_bias)
+        if not self._sounding or self._random.random() < self._votes.chance(chance(steered), busier):
+            return self._struck(once, steered)
+        return self._sustained(once, steered)
+
+    @property
+    def _sounding(self) -> int:
+        """Keys down on the last tick."""
+        return int(np.count_nonzero(self._heard[-1])) if self._heard else 0
+
+    def _steered(self, params: SamplingParams, texture: Texture, register: int | None) -> SamplingParams:
+        params = replace(self.governor.steer(params, texture, register), recall=RECALL)
+        if self.plan is not None:
+            bias = self.plan.bias()
+            params = replace(params, key_bias=bias if params.key_bias is None else params.key_bias + bias)
+        if register is None:
+            outside = np.ones(KEYS, np.bool_)
+            outside[self._compass[0] : self._compass[1] + 1] = False
+            params = replace(params, forbidden=outside if params.forbidden is None else params.forbidden | outside)
+        return params
+
+    def _drawn(self, once: Draw, params: SamplingParams) -> Frame:
+        uniforms = np.array([self._random.random() for _ in range(KEYS)])
+        return playable(lambda steered: once(steered, uniforms), params, self._watches)
+
+    def _struck(self, once: Draw, params: SamplingParams) -> Frame:
+        """Return a frame in which something is struck; after some draws one in which nothing is."""
+        frame = self._drawn(once, params)
+        for i in range(1, MOST_TRIES):
+            if (frame == ONSET).any():
+                break
+            eager = EAGERNESS * max(0, i + 1 - FAITHFUL_TRIES)
+            frame = self._drawn(once, replace(params, onset_bias=params.onset_bias + eager))
+        return frame
+
+    def _sustained(self, once: Draw, params: SamplingParams) -> Frame:
+        """Return a frame in which nothing is struck, and as many voices as can be go on."""
+        params = replace(params, forbidden=np.ones(KEYS, np.bool_))
+        frame = self._drawn(once, params)
+        wanted = min(2, self._sounding)
+        for longer in SUSTAIN:
+            if np.count_nonzero(frame != OFF) >= wanted:
+                break
+            frame = self._drawn(once, replace(params, off_bias=params.off_bias - longer))
+            wanted = min(1, wanted)
+        return frame

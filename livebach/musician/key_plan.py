@@ -1,0 +1,85 @@
+"""A plan of keys: the music stays at home, goes to near keys for some bars, and comes back.
+
+A step-by-step model has no plan of keys: alone it wanders off within some bars. The plan names the key of the moment.
+Pitch classes that the last bars lack, compared with that key's profile, are made likelier, and those that they have
+too often rarer. The correction grows with the distance from the profile, so that music in the key is left alone.
+Knows no time but ticks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.music.key import PITCH_CLASSES, Key
+from livebach.music.roll import ONSET, Frame
+
+STAY_BARS = (2, 7)
+"""Shortest and longest stay in a key."""
+HEARD_BARS = 2
+"""Bars whose pitch classes are compared with the profile."""
+FEWEST_NOTES = 4
+LEAST_GAIN = 0.4
+ERROR_GAIN = 3.0
+"""Times the distance from the profile, 0..1; added to LEAST_GAIN."""
+MOST_LOG_RATIO = 1.0
+FLOOR = 0.02
+"""Added to shares before their ratio is taken: one note more or less of a rare pitch class means little."""
+_MAJOR = (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081)
+_MINOR = (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052)
+"""Shares of pitch classes in major and minor, from the tonic up (Albrecht and Shanahan 2013)."""
+_NEAR_MAJOR = ((7, False), (5, False), (9, True), (4, True), (2, True))
+_NEAR_MINOR = ((7, True), (5, True), (3, False), (10, False), (8, False))
+"""Keys within a fifth of home: semitones from the tonic, and whether they are minor."""
+
+
+def profile(key: Key) -> NDArray[np.float64]:
+    """Return the share of each pitch class in a key, [12], C first."""
+    return np.roll(_MINOR if key.minor else _MAJOR, key.tonic)
+
+
+def near_keys(home: Key) -> list[Key]:
+    """Return the keys within a fifth of home on the circle of fifths, but for home itself."""
+    steps = _NEAR_MINOR if home.minor else _NEAR_MAJOR
+    return [Key((home.tonic + up) % 12, minor) for up, minor in steps]
+
+
+class KeyPlan:
+    """Which key the music is to be in, bar by bar, and what brings it there."""
+
+    def __init__(self, home: Key, bar_ticks: int, random: Random) -> None:
+        self.home = self.key = home
+        self._bar_ticks, self._random = bar_ticks, random
+        self._heard: deque[NDArray[np.int64]] = deque(maxlen=HEARD_BARS * bar_ticks)
+        self._left = self._stay()
+
+    def _stay(self) -> int:
+        return self._random.randint(*STAY_BARS) * self._bar_ticks
+
+    def hear(self, frame: Frame) -> None:
+        """Take in what sounded on a tick, by both players."""
+        self._heard.append(np.bincount(PITCH_CLASSES[frame == ONSET], minlength=12))
+
+    def advance(self) -> None:
+        """Go on by a tick: home and another key take turns."""
+        self._left -= 1
+        if self._left <= 0:
+            self.key = self._random.choice(near_keys(self.home)) if self.key == self.home else self.home
+            self._left = self._stay()
+
+    def go_home(self) -> None:
+        """Be at home from now on for as long as a stay can be: before an ending."""
+        self.key, self._left = self.home, STAY_BARS[1] * self._bar_ticks
+
+    def bias(self) -> NDArray[np.float32]:
+        """Return what to add to the logits of ONSET in nats, [88]; zeros before enough has been heard."""
+        counts = np.sum(self._heard, axis=0) if self._heard else np.zeros(12)
+        if counts.sum() < FEWEST_NOTES:
+            return np.zeros(len(PITCH_CLASSES), np.float32)
+        heard, wanted = counts / counts.sum(), profile(self.key)
+        error = 0.5 * float(np.abs(wanted - heard).sum())
+        ratio = np.clip(np.log((wanted + FLOOR) / (heard + FLOOR)), -MOST_LOG_RATIO, MOST_LOG_RATIO)
+        return np.asarray(((LEAST_GAIN + ERROR_GAIN * error) * ratio)[PITCH_CLASSES], np.float32)

@@ -1,0 +1,71 @@
+"""Objections of counterpoint to a drawn frame: parallel fifths and octaves, and a key that is struck too often.
+
+What cannot be read off one key at a time is not made rarer but drawn again. Each class is a `vetoes.Watch`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from livebach.music.roll import KEYS, ONSET, Frame
+
+PARALLEL = (0, 7)
+"""Semitones, octaves aside: octaves and unisons, fifths."""
+OFTEN_BARS = 8
+MOST_SHARE = 0.17
+"""Of the onsets of 8 bars: no key of Bach's has more than a fifth."""
+FEWEST_ONSETS = 24
+"""Onsets from which on a share says something."""
+
+
+class ParallelWatch:
+    """Objects to two voices that move from one fifth or octave to another.
+
+    Voices are the keys that are down, counted from below; they can be told apart where as many are down as before.
+    """
+
+    def __init__(self) -> None:
+        self._last: Frame = np.zeros(KEYS, np.uint8)
+
+    def hear(self, part: Frame) -> None:
+        """Take in what the network played on a tick, [88]."""
+        self._last = part.copy()
+
+    def against(self, part: Frame) -> int | None:
+        """Return the upper key (0..87) of a parallel that is about to be struck, or None."""
+        old, new = np.flatnonzero(self._last), np.flatnonzero(part)
+        if len(old) != len(new) or len(new) < 2:
+            return None
+        moving = np.flatnonzero((old != new) & (part[new] == ONSET))
+        for i, lower in enumerate(moving):
+            for upper in moving[i + 1 :]:
+                before, after = (old[upper] - old[lower]) % 12, (new[upper] - new[lower]) % 12
+                if before == after and after in PARALLEL:
+                    return int(new[upper])
+        return None
+
+
+class OveruseWatch:
+    """Objects to a key that has been struck too often in the last bars."""
+
+    def __init__(self, bar_ticks: int) -> None:
+        self._struck: deque[Frame] = deque(maxlen=OFTEN_BARS * bar_ticks)
+        self._counts = np.zeros(KEYS, np.int64)
+
+    def hear(self, part: Frame) -> None:
+        """Take in what the network played on a tick, [88]."""
+        if len(self._struck) == self._struck.maxlen:
+            self._counts -= self._struck[0]
+        self._struck.append((part == ONSET).astype(np.uint8))
+        self._counts += self._struck[-1]
+
+    def against(self, part: Frame) -> int | None:
+        """Return a key (0..87) that is about to be struck too often, or None."""
+        total = int(self._counts.sum())
+        if total < FEWEST_ONSETS:
+            return None
+        struck = np.flatnonzero(part == ONSET)
+        often = struck[self._counts[struck] > MOST_SHARE * total]
+        return int(often[0]) if len(often) else None
