@@ -1,6 +1,6 @@
 """How music grows that begins with a single line: other voices enter, and the texture becomes that of the whole piece.
 
-An answer that is as thin as a fugue's first bars stays thin, because the texture follows them. Knows frames, and no network.
+An answer that is as thin as a fugue's first bars stays thin, because the texture follows them. Knows frames only.
 """
 
 from __future__ import annotations
