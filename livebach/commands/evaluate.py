@@ -12,7 +12,7 @@ from typing import Any
 from livebach.commands.flags import INDEX_HELP, add_settings, settings, user_path, whole
 from livebach.config import Config
 from livebach.errors import UserError
-from livebach.evaluation import rollout_report, rollout_runs, touch
+from livebach.evaluation import musical_report, rollout_report, rollout_runs, touch
 from livebach.evaluation.likelihood import MarkovKeys, Tally, tally
 from livebach.evaluation.roll_statistics import WINDOW
 from livebach.files import check_new_folder, new_folder
@@ -177,6 +177,7 @@ def _rollouts(
     tasks = rollout_runs.tasks(config, pieces, args.frames, args.rollouts)
     played = rollout_runs.play_all(args.checkpoint, tasks, args.jobs, _progress(args.rollouts))
     report = {"settings": rollout_runs.described(config, args.frames), **rollout_report.report(real, played)}
+    report["memory_and_style"] = musical_report.compared(played, pieces)
     if args.sweep:
         report["sweep"] = {knob: _swept(args, config, pieces, real, knob) for knob in rollout_runs.KNOBS}
     if args.out is not None:
@@ -221,6 +222,7 @@ def rollout_table(report: dict[str, Any]) -> str:
     for one in report["checks"]:
         numbers = "".join(f" {'' if one[k] is None else _short(one[k]):>9}" for k in ("value", "low", "high"))
         rows.append(f"{one['name']:44}{numbers}  {'' if one['ok'] else 'out of bounds'}")
+    rows += ["", *musical_report.table(report["memory_and_style"]), ""]
     for knob, settings_ in report.get("sweep", {}).items():
         for name, found in settings_.items():
             rows.append(f"{knob} {name}: onset rate {found['onset_rate']:.3f}, polyphony {found['polyphony']:.2f}")

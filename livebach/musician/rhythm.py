@@ -19,9 +19,9 @@ KEPT = 0.93
 """Part of an agreement that is left after one more tick."""
 TRUST = 8
 """Power of the agreement, 0..1, with which a lag votes: lags that agree now and then hardly count."""
-VOTE = 0.7
+VOTE = 1.0
 """Weight of the votes' log odds beside those of the network."""
-SHARPER = 1.0
+SHARPER = 1.2
 """Times the log odds of both."""
 LEAST = 0.001
 """Neither striking nor resting is less likely than this."""

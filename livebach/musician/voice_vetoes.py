@@ -1,4 +1,4 @@
-"""Objections of counterpoint to a drawn frame: parallel fifths and octaves, and a key that is struck too often.
+"""Objections of counterpoint to a drawn frame: parallels, clashes, and keys that are struck too often.
 
 What cannot be read off one key at a time is not made rarer but drawn again. Each class is a `vetoes.Watch`.
 """
@@ -6,6 +6,8 @@ What cannot be read off one key at a time is not made rarer but drawn again. Eac
 from __future__ import annotations
 
 from collections import deque
+from itertools import combinations
+from random import Random
 
 import numpy as np
 
@@ -13,6 +15,10 @@ from livebach.music.roll import KEYS, ONSET, Frame
 
 PARALLEL = (0, 7)
 """Semitones, octaves aside: octaves and unisons, fifths."""
+CLASHES = (1, 2, 6, 10, 11)
+"""Semitones, octaves aside, of seconds, tritones and sevenths."""
+CLASH_REFUSED = 0.4
+"""Share of clashes that are drawn again: a third of what is struck together clashes otherwise, of Bach's a sixth."""
 OFTEN_BARS = 8
 MOST_SHARE = 0.17
 """Of the onsets of 8 bars: no key of Bach's has more than a fifth."""
@@ -69,3 +75,26 @@ class OveruseWatch:
         struck = np.flatnonzero(part == ONSET)
         often = struck[self._counts[struck] > MOST_SHARE * total]
         return int(often[0]) if len(often) else None
+
+
+class ClashWatch:
+    """Objects to some of the pairs of keys that clash where both are struck on one tick."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._refused: dict[tuple[int, int], bool] = {}  # decided once a tick and pair
+
+    def hear(self, part: Frame) -> None:
+        """Take in what the network played on a tick, [88]."""
+        self._refused.clear()
+
+    def against(self, part: Frame) -> int | None:
+        """Return the upper key (0..87) of a pair that is refused, or None."""
+        keys = np.flatnonzero(part == ONSET).tolist()
+        for pair in combinations(keys, 2):
+            if (pair[1] - pair[0]) % 12 in CLASHES:
+                if pair not in self._refused:
+                    self._refused[pair] = self._random.random() < CLASH_REFUSED
+                if self._refused[pair]:
+                    return int(pair[1])
+        return None
