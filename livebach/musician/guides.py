@@ -34,7 +34,7 @@ FAITHFUL_TRIES = 2
 """Draws before onsets are made likelier."""
 RECALL = 3.5
 """How far the theme memory is trusted: figures of roll-outs, not likelihood, decide it."""
-THINNER = 0.6
+THINNER = 0.4
 """Nats taken off the logit of ONSET on ticks that are struck: more ticks, and fewer keys on each."""
 EAGERNESS = 0.7
 """Nats added to the logit of ONSET at each further draw."""

@@ -23,7 +23,7 @@ HEARD_BARS = 2
 """Bars whose pitch classes are compared with the profile."""
 FEWEST_NOTES = 4
 LEAST_GAIN = 0.4
-ERROR_GAIN = 2.0
+ERROR_GAIN = 3.5
 """Times the distance from the profile, 0..1; added to LEAST_GAIN."""
 MOST_LOG_RATIO = 1.0
 FLOOR = 0.02

@@ -25,7 +25,7 @@ SHARPER = 1.2
 """Times the log odds of both."""
 LEAST = 0.001
 """Neither striking nor resting is less likely than this."""
-LEAST_VOTE = 0.03
+LEAST_VOTE = 0.1
 
 
 class RhythmVotes:
