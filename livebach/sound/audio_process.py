@@ -17,6 +17,8 @@ from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from livebach.system.realtime import make_prompt
+
 SILENT_DEVICE = "silent"
 """The name of a device that plays nowhere, at the pace of a real one."""
 _PERIOD_MS, _PERIODS = 5, 3
@@ -151,6 +153,7 @@ def _device(there: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
 def _callback(speaker: Any, report: Any) -> Generator[memoryview | bytes, int, None]:
     """Return what miniaudio asks for samples: it is sent numbers of frames."""
     count = yield b""
+    make_prompt()  # this is the device's thread: it has to be on time
     while True:
         begun_s = time.perf_counter()
         try:
@@ -180,6 +183,7 @@ class _Player:
         """Read until the end, or until goodbye; return whether it was goodbye."""
         from livebach.sound.wire_format import GOODBYE, HELLO, REPORT
 
+        make_prompt()
         while data := os.read(0, 65536):
             for time_s, content, command in self._reader.feed(data):
                 match command:

@@ -34,7 +34,7 @@ from livebach.sound.tone import KEYS, Layer
 
 RENDERING = 2
 """The version of the rendering: to be raised whenever a note would come out differently."""
-MIDDLE_KEYS = range(41, 80)
+MIDDLE_KEYS = range(48, 77)
 """The keys that most music consists of; a bank with these is ready to be played."""
 _HEAD = 512  # bytes
 

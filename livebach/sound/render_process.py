@@ -20,14 +20,15 @@ _NICENESS = 5
 
 def main(name: str, temperament: str, a4_hz: str, folder: str, *first: str) -> int:
     """Render one bank, the keys `first` before all others."""
-    if hasattr(os, "nice"):
-        os.nice(_NICENESS)
     wanted = deque(map(int, first))
     threading.Thread(target=_listen, args=(wanted,), daemon=True).start()
     bank = Bank(name, Tuning(temperament, float(a4_hz)), Path(folder))
+    nice = 0
     middle = sum(MIDDLE_KEYS) / len(MIDDLE_KEYS)
     for key in sorted(bank.missing(), key=lambda key: abs(key - middle)):
         _render_wanted(bank, wanted)
+        if key not in MIDDLE_KEYS and not nice and hasattr(os, "nice"):  # from here on nobody waits
+            nice = os.nice(_NICENESS)
         bank.obtain(key)
     _render_wanted(bank, wanted)
     return 0
