@@ -125,6 +125,7 @@ def test_killed_take_can_be_read(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     folder = Path(child.stdout.readline().strip())
+    assert folder.is_absolute(), "the child did not come up"
     child.kill()
     child.communicate()
     with (folder / take_log.LOG).open("a") as log:
