@@ -10,7 +10,9 @@ import pytest
 from livebach.commands import doctor
 from livebach.commands.doctor import Findings, diagnose
 from livebach.commands.timing import Summary
+from livebach.config import Config, MidiSettings, with_value
 from livebach.midi.loopback import FakePort
+from livebach.web.examine import PageFindings, examine_page
 
 
 def times(p50: float, p99: float, most: float) -> Summary:
@@ -54,6 +56,8 @@ def test_a_machine_that_is_well_needs_nothing() -> None:
         ({"draw": times(20, 40, 60)}, "too slow for this tempo"),
         ({"round_trip": times(20, 30, 40)}, "takes 30 ms"),
         ({"lost": 3}, "another cable"),
+        ({"page": PageFindings(failure="the page needs websockets: pip install websockets")}, "pip install websockets"),
+        ({"page": PageFindings(0.5, (0.04,) * 50, True)}, "web.delay_ms=80"),
     ],
 )
 def test_each_trouble_has_its_advice(change: dict[str, object], part: str) -> None:
@@ -109,3 +113,22 @@ def test_lost_pings_are_counted() -> None:
     assert found.lost == 1
     assert found.round_trip is not None
     assert found.round_trip["max_ms"] == pytest.approx(3)
+
+
+def test_the_page_is_served_and_asked() -> None:
+    """The doctor serves the page for a moment, lets itself in, and measures messages; it opens no browser."""
+    pytest.importorskip("websockets")
+    found = examine_page(with_value(Config(midi=MidiSettings("a", "b")), "web.port", 1))
+    assert found.failure is None
+    assert len(found.trips_s) == 50
+    assert min(found.trips_s) > 0
+    line = diagnose(replace(WELL, page=found)).lines[-2]
+    assert line.startswith("The page in the browser: served after")
+
+
+def test_a_page_that_cannot_be_served_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without websockets there is one line and one piece of advice."""
+    monkeypatch.setattr("livebach.web.page.find_spec", lambda _: None)
+    found = diagnose(replace(WELL, page=examine_page(Config())))
+    assert any("the page needs websockets" in line for line in found.lines)
+    assert found.advice == ["To play in the browser (livebach web): pip install websockets."]

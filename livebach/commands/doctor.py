@@ -29,6 +29,7 @@ from livebach.network.engine import Engine
 from livebach.network.reference import Player
 from livebach.system.clock import SPIN_S, Clock
 from livebach.system.realtime import freeze, make_timely
+from livebach.web.examine import PageFindings, examine_page
 
 FLAGS = ("--in", "--out", "--api", "--bpm", "--metre", "--checkpoint")
 WAKES, WAKE_EVERY_S = 400, 0.010
@@ -40,6 +41,7 @@ PING_CONTROLLER, PING_CHANNEL = 3, 15
 LATE_MS = 1.0
 LONG_WAY_MS = 12.0
 LEAD_MARGIN_MS = 1.5
+PAGE_TRIP_MS = 30.0
 MOST_LEAD_MS = 100
 
 
@@ -59,6 +61,7 @@ class Findings:
     ports: tuple[str, str] | None = None  # in and out, where both were named
     round_trip: Summary | None = None  # None where nothing came back
     lost: int = 0
+    page: PageFindings | None = None  # None where it was not tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         found = examine(config, network.engine)
         if output is not None and heard is not None:
             found = with_round_trip(found, (heard.name, output.name), round_trips(output, answers))
-    diagnosis = diagnose(found)
+    diagnosis = diagnose(replace(found, page=examine_page(config)))
     print("\n".join([*diagnosis.lines, *backend_lines(reports(config.midi.api))]))
     print("\n".join(["", "What to change:", *(f"- {line}" for line in diagnosis.advice)]) if diagnosis.advice else "")
     return 0
@@ -208,8 +211,10 @@ def diagnose(found: Findings) -> Diagnosis:
         f"Choosing a frame: {_spread(found.draw)}; it is asked {found.lead_ms:g} ms before the tick.",
         f"Remembering a frame: {_spread(found.push)}; there is half a tick for it, {found.tick_ms / 2:.0f} ms.",
         *_way_lines(found),
+        *_page_lines(found.page),
     ]
     advice = [*_priority_advice(found), *_load_advice(found), *_network_advice(found), *_way_advice(found)]
+    advice += _page_advice(found.page)
     if not advice:
         lines.append("Nothing needs to be changed.")
     return Diagnosis(lines, advice)
@@ -234,6 +239,26 @@ def _backend_line(report: BackendReport) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _page_lines(found: PageFindings | None) -> list[str]:
+    if found is None:
+        return []
+    if found.failure is not None:
+        return [f"The page in the browser: {found.failure}."]
+    there = "livebach web opens it" if found.browser else "no browser opens by itself: livebach web prints the address"
+    trip = f"a message there and back takes {_spread(summary(list(found.trips_s)))}"
+    return [f"The page in the browser: served after {found.ready_s:.2f} s; {trip}; {there}."]
+
+
+def _page_advice(found: PageFindings | None) -> list[str]:
+    if found is None:
+        return []
+    if found.failure is not None and "pip install" in found.failure:
+        return ["To play in the browser (livebach web): pip install websockets."]
+    if found.trips_s and summary(list(found.trips_s))["p99_ms"] > PAGE_TRIP_MS:
+        return ["Messages to the page take long: close other programs, or set web.delay_ms=80 for the page's sound."]
+    return []
 
 
 def _way_lines(found: Findings) -> list[str]:
