@@ -261,7 +261,7 @@ MAY_IMPORT = {
     "system/systemd.py": {"socket"},
     "training/fetch.py": {"requests"},  # `corpus fetch` downloads when a user asks
     # The page's server, a process of its own that runs only where a page is wanted: see test_web_server.py.
-    **{f"web/{name}.py": PAGE for name in ("access", "notes", "resources", "server")},
+    **{f"web/{name}.py": PAGE for name in ("access", "examine", "notes", "resources", "server")},
 }
 LISTENING = {"bind", "listen", "accept", "create_server", "start_server"}
 

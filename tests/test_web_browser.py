@@ -377,8 +377,22 @@ SIZES = {
     "phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
     "small phone": {"viewport": {"width": 320, "height": 568}, "is_mobile": True, "has_touch": True},
     "tablet": {"viewport": {"width": 820, "height": 1180}, "has_touch": True},
+    "small window": {"viewport": {"width": 1000, "height": 700}},
     "wide": {"viewport": {"width": 1440, "height": 900}},
 }
+
+
+OVERLAPS = """(() => {
+  const shown = [...document.querySelectorAll('button:not(.key), select, input, a.button, label, .piano-bar p')];
+  const boxes = shown.filter(e => e.offsetParent).map(e => [e, e.getBoundingClientRect()]);
+  const before = (from, to) => from <= to + 1;
+  const apart = (a, b) => before(a.right, b.left) || before(b.right, a.left) || before(a.bottom, b.top)
+    || before(b.bottom, a.top);
+  return boxes.flatMap(([one, a], n) => boxes.slice(n + 1)
+    .filter(([other, b]) => !one.contains(other) && !other.contains(one) && !apart(a, b))
+    .map(([other]) => `${one.id || one.textContent.trim()} / ${other.id || other.textContent.trim()}`));
+})()"""
+"""Pairs of controls that lie upon each other."""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -397,3 +411,4 @@ def test_axe_finds_no_fault_and_all_is_in_sight(session: Session, size: str, sch
     assert (
         page.evaluate(f"{outside}.filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.id)") == []
     )
+    assert page.evaluate(OVERLAPS) == []

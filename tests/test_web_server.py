@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from livebach.web.link import MOST_WAITING, Link
 from livebach.web.messages import LONGEST
-from livebach.web.server import HANDSHAKE_S, MOST_CONNECTIONS
+from livebach.web.server import MOST_CONNECTIONS, REQUEST_S
 from tests.support.waiting import until
 
 LIMIT_S = 10.0
@@ -276,7 +276,7 @@ def test_a_request_that_never_ends_is_cut_off(served: Served) -> None:
     """A connection that sends half a request and no more is closed."""
     with socket.create_connection(("127.0.0.1", served.port)) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\nHost: x")
-        raw.settimeout(HANDSHAKE_S + LIMIT_S)
+        raw.settimeout(REQUEST_S + LIMIT_S)
         with contextlib.suppress(ConnectionResetError):
             assert raw.recv(1) == b""
 

@@ -33,7 +33,10 @@ from livebach.web.start import Start
 SOCKET = "/live"
 """The path of the WebSocket."""
 PING_S = 1.0
-HANDSHAKE_S = 5.0
+REQUEST_S = 5.0
+"""A connection has so long to send its request."""
+ANSWER_S = 90.0
+"""And the server so long to answer: a note may have to be rendered first."""
 MOST_CONNECTIONS = 64
 """TCP connections at once: browsers use six for files, a page one more."""
 MOST_WAITING = 256 << 10
@@ -48,15 +51,20 @@ def to_player(message: dict[str, Any]) -> None:
 
 
 class _Connection(ServerConnection):
-    """A connection that is refused where there are too many."""
+    """A connection that is refused where there are too many, and cut off where no request comes."""
 
     count = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         type(self).count += 1
         super().connection_made(transport)
+        assert isinstance(transport, asyncio.Transport)
         if type(self).count > MOST_CONNECTIONS:
-            assert isinstance(transport, asyncio.Transport)
+            transport.abort()
+        self.loop.call_later(REQUEST_S, self._cut_off, transport)
+
+    def _cut_off(self, transport: asyncio.Transport) -> None:
+        if self.request is None:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -85,7 +93,7 @@ class PageServer:
             process_request=self._request,
             compression=None,
             server_header=None,
-            open_timeout=HANDSHAKE_S,
+            open_timeout=ANSWER_S,
             ping_interval=None,  # the room's own pings ask the page itself, not only its browser
             close_timeout=CLOSE_S,
             max_size=messages.LONGEST,

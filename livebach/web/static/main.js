@@ -14,6 +14,9 @@ import { WebMidi } from "./webmidi.js";
 const STATES = { idle: "Play: livebach listens", listening: "livebach listens", playing: "livebach plays" };
 const QUESTIONS = 6, QUESTION_MS = 40; // asked about the time when the connection is new
 const PEDAL = 64;
+const AGAIN_MS = 1500;
+const RECENT_MS = 5000;
+const TEXTS = 2; // messages that are shown
 const $ = (id) => document.getElementById(id);
 const remembered = (name, otherwise) => localStorage.getItem(`livebach.${name}`) ?? otherwise;
 const remember = (name, value) => localStorage.setItem(`livebach.${name}`, value);
@@ -24,7 +27,7 @@ let role = { plays: false, taken: false };
 let turn = null;
 let ports = [];
 let synth = null;
-let manifest = null;
+let preparing = false; // whether the sound is there, or on its way
 const facts = { notes: "" };
 
 // --- what is played here ---------------------------------------------------------------------------------------------
@@ -96,9 +99,15 @@ function begin() {
 }
 
 async function prepareSound() {
+  if (preparing || !hello.sounds) return;
+  preparing = true;
   const answer = await fetch("/notes/manifest.json").catch(() => null);
-  if (!answer?.ok || !hello.sounds) return;
-  manifest = await answer.json();
+  if (!answer?.ok) {
+    preparing = false;
+    setTimeout(prepareSound, AGAIN_MS);
+    return;
+  }
+  const manifest = await answer.json();
   const context = new AudioContext({ latencyHint: "interactive", sampleRate: manifest.rate });
   const notes = new Notes(context, manifest);
   synth = new Synth(context, notes, manifest);
@@ -157,7 +166,7 @@ const receivers = {
     controls.show({ style: hello.style });
     document.body.classList.toggle("watching", !hello.keyboard);
     $("welcome-hint").hidden = !hello.keyboard;
-    if (synth === null) prepareSound();
+    prepareSound();
   },
   role(message) {
     const lost = role.plays && !message.plays;
@@ -196,10 +205,10 @@ const receivers = {
   },
   text({ text, level }) {
     const line = document.createElement("span");
-    line.textContent = text;
+    line.textContent = text.replaceAll("\n", "   ");
     line.className = level;
     $("texts").append(line);
-    while ($("texts").childElementCount > 4) $("texts").firstChild.remove();
+    while ($("texts").childElementCount > TEXTS) $("texts").firstChild.remove();
   },
 };
 
@@ -268,7 +277,10 @@ function showFacts() {
     list.push([turn.load > 0.5 ? "bad" : "", `load ${Math.round((turn.load ?? 0) * 100)} %`]);
   }
   if (clock.known) list.push(["", `clock ± ${clock.uncertaintyMs.toFixed(1)} ms`]);
-  if (synth) list.push([synth.late ? "bad" : "", `notes late here: ${synth.late}`]);
+  if (synth) {
+    const recently = performance.now() - synth.lateAtMs < RECENT_MS;
+    list.push([recently ? "bad" : "", `notes late here: ${synth.late}`]);
+  }
   if (facts.notes) list.push(["", facts.notes]);
   const text = JSON.stringify(list);
   if (showFacts.shown === text) return;

@@ -4,6 +4,7 @@
 export const LOWEST = 21;
 const KEY_OF_A = 69;
 const HEAD_BYTES = 8;
+const AGAIN_MS = 1500;
 const MIDDLE = 62; // keys near this one are fetched first
 
 export class Notes {
@@ -32,21 +33,15 @@ export class Notes {
     this.#loaded.set(name, loaded);
     for (const key of [...keys].sort((a, b) => Math.abs(a - MIDDLE) - Math.abs(b - MIDDLE))) {
       if (loaded.has(key)) continue;
-      const buffers = await Promise.all(layers.map((layer) => this.#fetch(`/notes/${name}/${key}/${layer}`)));
-      if (buffers.includes(null)) {
-        this.#loading.delete(name); // so that it is tried again
-        return;
-      }
+      const buffers = await Promise.all(layers.map((layer) => this.#layer(`/notes/${name}/${key}/${layer}`)));
       loaded.set(key, Object.fromEntries(layers.map((layer, place) => [layer, buffers[place]])));
       progress(loaded.size / keys.length);
     }
   }
 
-  // The answer of a little room to an impulse, [left, right]; null where it cannot be had.
+  // The answer of a little room to an impulse, left and right.
   async room() {
-    const answer = await fetch("/notes/room").catch(() => null);
-    if (!answer?.ok) return null;
-    const samples = new Float32Array(await answer.arrayBuffer());
+    const samples = new Float32Array(await this.#fetch("/notes/room"));
     const length = samples.length / 2;
     const buffer = this.#context.createBuffer(2, length, this.#manifest.rate);
     for (const side of [0, 1]) buffer.copyToChannel(samples.subarray(side * length, (side + 1) * length), side);
@@ -54,20 +49,23 @@ export class Notes {
   }
 
   // A layer: a head with the scale and the start of the loop, then samples of 16 bits.
+  async #layer(path) {
+    const data = await this.#fetch(path);
+    const head = new DataView(data);
+    const scale = head.getFloat32(0, true), loop = head.getInt32(4, true);
+    const stored = new Int16Array(data, HEAD_BYTES);
+    const buffer = this.#context.createBuffer(1, stored.length, this.#manifest.rate);
+    const samples = buffer.getChannelData(0);
+    for (let at = 0; at < stored.length; at++) samples[at] = stored[at] * scale;
+    return { buffer, loop: loop < 0 ? null : loop / this.#manifest.rate };
+  }
+
+  // Where the server has gone, it is asked again until it is back.
   async #fetch(path) {
-    try {
-      const answer = await fetch(path);
-      if (!answer.ok) return null;
-      const data = await answer.arrayBuffer();
-      const head = new DataView(data);
-      const scale = head.getFloat32(0, true), loop = head.getInt32(4, true);
-      const stored = new Int16Array(data, HEAD_BYTES);
-      const buffer = this.#context.createBuffer(1, stored.length, this.#manifest.rate);
-      const samples = buffer.getChannelData(0);
-      for (let at = 0; at < stored.length; at++) samples[at] = stored[at] * scale;
-      return { buffer, loop: loop < 0 ? null : loop / this.#manifest.rate };
-    } catch {
-      return null; // the server has gone: it is tried again
+    for (;;) {
+      const answer = await fetch(path).catch(() => null);
+      if (answer?.ok) return answer.arrayBuffer();
+      await new Promise((done) => setTimeout(done, AGAIN_MS));
     }
   }
 

@@ -8,11 +8,12 @@ const QUICK_S = 0.03; // a note that is cut off dies away so quickly: without a 
 const SIDE = { you: -0.12, own: 0.12 };
 const MOST_VOICES = 40;
 const DECAY = Math.log(1000); // time constants in a decay by 60 dB
+const HEARD_LATE_S = 0.005;
 const LEFT_OVER_S = 0.05; // from this on, page and audio clock are paired anew: the audio had stopped
 
 export class Synth {
-  late = 0; // notes that came after their time
-  latest = 0; // by how many ms at most
+  late = 0; // notes that came so long after their time that it may be heard
+  lateAtMs = -Infinity; // when that last happened
   temperament = new Array(12).fill(0); // cents beside equal temperament, from C on
   pitch = 440;
   #notes;
@@ -35,7 +36,6 @@ export class Synth {
       this.output[name].value = value;
     }
     notes.room().then((buffer) => {
-      if (buffer === null) return;
       const reverb = context.createConvolver();
       reverb.normalize = false;
       reverb.buffer = buffer;
@@ -85,9 +85,9 @@ export class Synth {
     this.#aheadS = Math.abs(lead - this.#aheadS) > LEFT_OVER_S ? lead : Math.max(lead, this.#aheadS - 1e-6);
     if (atMs === null) return now;
     const when = atMs / 1000 + this.#aheadS;
-    if (when < now && isOnset) {
+    if (when < now - HEARD_LATE_S && isOnset) {
       this.late += 1;
-      this.latest = Math.max(this.latest, (now - when) * 1000);
+      this.lateAtMs = performance.now();
     }
     return Math.max(now, when);
   }
