@@ -242,9 +242,7 @@ def test_a_daemon_is_played_and_paused_by_the_page(link: FakeLink) -> None:
 # --- the take --------------------------------------------------------------------------------------------------------
 
 
-def test_a_take_that_goes_on_is_a_midi_file(
-    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_take_that_goes_on_is_a_midi_file(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     """The log of a take that is still being played, its last line cut off, makes a MIDI file; what is none is said."""
     config = Config(sampling=SamplingSettings(seed=1))
     header = Header(config=page_module.to_dict(config), seed=1, start_s=0.0, checkpoint="default", sha256="0" * 64)
@@ -252,10 +250,8 @@ def test_a_take_that_goes_on_is_a_midi_file(
     assert recorder.folder is not None
     with (recorder.folder / "take.jsonl").open("a") as file:
         file.write('{"do": "adv')
-    monkeypatch.setattr("sys.argv", ["take_file", str(recorder.folder)])
-    assert take_file.main() == 0
+    assert take_file.write(recorder.folder) == 0
     assert capsysbinary.readouterr().out.startswith(b"MThd")
     recorder.close()
-    monkeypatch.setattr("sys.argv", ["take_file", str(tmp_path / "nowhere")])
-    assert take_file.main() == 2
+    assert take_file.write(tmp_path / "nowhere") == 2
     assert b"nowhere" in capsysbinary.readouterr().err

@@ -55,6 +55,7 @@ class Link:
         self._said_ready = threading.Event()
         self._failure: str | None = None
         self._closed = False
+        self._changing = threading.Lock()  # so that no server is started beside the end
         self._run = self._started()
 
     @property
@@ -101,21 +102,22 @@ class Link:
 
     def check(self) -> str | None:
         """Start the server anew where it has died or stalled; a sentence when that was so."""
-        if self._closed or self.alive or self._failure is not None:
-            return None
-        self._end(self._run)
-        self._keys = replace(self._keys, once="")
-        self._run = self._started()
-        for message in self._latest.values():
-            self._run.queue.put(message)
+        with self._changing:
+            if self._closed or self.alive or self._failure is not None:
+                return None
+            self._end(self._run)
+            self._keys = replace(self._keys, once="")
+            self._run = self._started()
+            for message in list(self._latest.values()):
+                self._run.queue.put(message)
         return "The page's server had stopped, and was started again"
 
     def close(self) -> None:
         """Let the server end, and see to it that it does; again does nothing."""
-        if not self._closed:
-            self._closed = True
-            self._run.queue.put(None)
-            self._end(self._run, CLOSE_S)
+        with self._changing:
+            if not self._closed:
+                self._closed = True
+                self._end(self._run, CLOSE_S)
 
     # --- the process -------------------------------------------------------------------------------------------------
 
