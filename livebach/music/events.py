@@ -1,6 +1,6 @@
-"""What is played: note-ons, note-offs and controls, as immutable values.
+"""MIDI events as immutable values: note-on, note-off, control change, program change and clock messages.
 
-Knows MIDI's numbers and nothing else: no port, no clock, no file.
+The numbers are those of MIDI 1.0. Knows no port, no clock and no file.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ CHANNELS = 16
 MAX_DATA = 127
 SUSTAIN = 64
 PEDAL_DOWN = 64
-"""A sustain pedal at this value or above is down."""
+"""The sustain pedal is down at this value and above."""
 ALL_SOUND_OFF = 120
 ALL_NOTES_OFF = 123
 PULSE, START, CONTINUE, STOP = 0xF8, 0xFA, 0xFB, 0xFC
-"""Of a MIDI clock."""
+"""Status bytes of the MIDI clock."""
 
 
 def _check(name: str, value: int, high: int) -> None:
@@ -25,7 +25,7 @@ def _check(name: str, value: int, high: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class NoteOn:
-    """A key goes down. A velocity of 0 is a `NoteOff` in MIDI, and refused here."""
+    """A key goes down. The velocity is 1..127: MIDI reads a velocity of 0 as a note-off."""
 
     key: int
     velocity: int = 64
@@ -81,7 +81,7 @@ class ProgramChange:
 
 @dataclass(frozen=True, slots=True)
 class Realtime:
-    """A message of a MIDI clock that is sent: a pulse, or what whoever follows is to do."""
+    """A message of the MIDI clock: a pulse, or start, continue or stop."""
 
     status: int
 
@@ -94,7 +94,7 @@ Event = NoteOn | NoteOff | ControlChange | ProgramChange | Realtime
 
 
 def from_bytes(data: bytes | list[int]) -> Event | None:
-    """Read one whole channel message; None where it is none of ours (clock, sysex, bend, …) or malformed."""
+    """Read one whole channel message; return None for other messages (clock, sysex, bend, …) and malformed ones."""
     if len(data) < 2 or not 0x80 <= data[0] <= 0xEF or any(b > MAX_DATA for b in data[1:]):
         return None
     kind, channel = data[0] & 0xF0, data[0] & 0x0F
@@ -112,7 +112,7 @@ def from_bytes(data: bytes | list[int]) -> Event | None:
 
 
 def to_bytes(event: Event) -> bytes:
-    """Write an event as one MIDI message."""
+    """Return an event as one MIDI message."""
     match event:
         case NoteOn(key, velocity, channel):
             return bytes((0x90 | channel, key, velocity))
@@ -127,5 +127,5 @@ def to_bytes(event: Event) -> bytes:
 
 
 def realtime(data: bytes) -> Realtime | None:
-    """Read a message of a MIDI clock that has one byte; None where it is another one."""
+    """Read a clock message of one byte; return None for any other message."""
     return Realtime(data[0]) if len(data) == 1 and data[0] in (PULSE, START, CONTINUE, STOP) else None

@@ -1,6 +1,7 @@
-"""Keys: which one music is in, by its pitch classes, and which pitches are its own.
+"""Musical keys: find the key of music by its pitch classes, and the pitches that belong to a key.
 
-A key is found by the profile that it resembles most (Krumhansl and Kessler 1982). Knows frames, and no time but ticks.
+The key is the one whose profile correlates most with the pitch classes (Krumhansl and Kessler 1982, "Tracing the
+dynamic changes in perceived tonal organization"). Knows frames, and no time but ticks.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ MINOR_SCALE = frozenset({0, 2, 3, 5, 7, 8, 10, 11})  # the leading note too
 NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 HEARD_BARS = 8
-"""How far back the music counts for its key."""
+"""The key is found from so many bars back."""
 
 PITCH_CLASSES = (np.arange(KEYS) + LOW_KEY) % 12  # [88]
 Weights = NDArray[np.float64]  # [12]
@@ -35,7 +36,7 @@ class Key:
 
     @classmethod
     def parse(cls, text: str) -> Key:
-        """Read «d minor», «Bb major» or «F#», which is major; ValueError where it is no key."""
+        """Read «d minor», «Bb major», or «F#» for F sharp major. Raises ValueError for any other text."""
         name, _, mode = text.strip().partition(" ")
         letter, sign = name[:1].upper(), name[1:]
         if letter not in LETTERS or sign not in ("", "b", "#") or mode.strip() not in ("", "major", "minor"):
@@ -47,12 +48,12 @@ class Key:
         return f"{NAMES[self.tonic]} {'minor' if self.minor else 'major'}"
 
     def degrees(self, *steps: int) -> NDArray[np.bool_]:
-        """Which of the 88 keys are so many semitones above a tonic, octaves aside."""
+        """Return a mask [88] of the piano keys that are so many semitones above a tonic, in any octave."""
         return np.isin(PITCH_CLASSES, [(self.tonic + step) % 12 for step in steps])
 
     @property
     def scale(self) -> NDArray[np.bool_]:
-        """Which of the 88 keys are its own."""
+        """A mask [88] of the piano keys that belong to the scale."""
         return self.degrees(*(MINOR_SCALE if self.minor else MAJOR_SCALE))
 
     @property
@@ -67,30 +68,30 @@ _PROFILES = (_PROFILES - _PROFILES.mean(axis=1, keepdims=True)) / _PROFILES.std(
 
 
 def find_key(weights: Weights) -> Key | None:
-    """The key in which pitch classes weigh like this; None where they say nothing."""
+    """Return the key whose profile is nearest to the weights of the pitch classes [12]; None if all are equal."""
     if weights.max() - weights.min() <= 0:
         return None
     return _ALL[int(np.argmax(_PROFILES @ (weights - weights.mean())))]
 
 
 class KeyHearing:
-    """Follows the key of music that comes frame by frame, by how long each pitch class sounded of late."""
+    """Follows the key of music that comes frame by frame, by the time that each pitch class sounded recently."""
 
     def __init__(self, bar_ticks: int) -> None:
         self._ticks: deque[Weights] = deque(maxlen=HEARD_BARS * bar_ticks)
 
     def hear(self, frame: Frame) -> None:
-        """Take in a frame."""
+        """Add a frame [88]."""
         self._ticks.append(np.bincount(PITCH_CLASSES[frame != OFF], minlength=12).astype(np.float64))
 
     def key(self) -> Key | None:
-        """The key it is in, as far as one can be told."""
+        """Return the present key; None if nothing sounded."""
         return find_key(np.sum(self._ticks, axis=0)) if self._ticks else None
 
     def __len__(self) -> int:
-        """How many ticks count at present."""
+        """Return the number of ticks that count at present."""
         return len(self._ticks)
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Forget all frames."""
         self._ticks.clear()

@@ -1,4 +1,4 @@
-"""Time signatures, and the metre as features of the network."""
+"""Time signatures, and the metre as input features of the network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Metre:
-    """A time signature. Compound metres (6/8, 9/16, 12/8, …) beat in threes of their unit; 3/8 has three beats."""
+    """A time signature. In compound metres (6/8, 9/16, 12/8, …) a beat is three units; 3/8 has three beats."""
 
     numerator: int = 4
     denominator: int = 4
@@ -23,7 +23,7 @@ class Metre:
 
     @classmethod
     def parse(cls, text: str) -> Metre:
-        """Read «3/4»."""
+        """Read a time signature such as «3/4». Raises ValueError for any other text."""
         head, slash, tail = text.partition("/")
         if not (slash and head.strip().isdecimal() and tail.strip().isdecimal()):
             raise ValueError(f"metre must look like 3/4, got {text!r}")
@@ -38,18 +38,18 @@ class Metre:
         return self.numerator > 3 and self.numerator % 3 == 0 and self.denominator >= 8
 
     def bar_ticks(self, steps_per_quarter: int) -> int:
-        """The length of a bar in ticks, at least 1."""
+        """Return the length of a bar in ticks, at least 1."""
         return max(1, round(self.numerator * steps_per_quarter * 4 / self.denominator))
 
     def beat_ticks(self, steps_per_quarter: int) -> int:
-        """The length of a beat in ticks, at least 1 and never more than the bar."""
+        """Return the length of a beat in ticks, at least 1 and at most the bar."""
         units = 3 if self.compound else 1
         beat = max(1, round(units * steps_per_quarter * 4 / self.denominator))
         return min(beat, self.bar_ticks(steps_per_quarter))
 
 
 MAX_BAR = 48
-"""Positions in the bar are told apart up to this many ticks; longer bars repeat their last beat."""
+"""Positions in the bar are distinguished up to this tick; later ones share its feature."""
 
 
 _BEAT_BINS = 13
@@ -77,9 +77,14 @@ def _metre_row(position: int, beat: int, bar: int) -> NDArray[np.float32]:
 
 
 def metre_features(position: int, beat: int, bar: int) -> NDArray[np.float32]:
-    """The network's view of one tick's place: `float32[METRE_FEATURES]`, one-hot blocks.
+    """Return the features of one tick's place: float32 [METRE_FEATURES], one-hot blocks.
 
-    `position` is the tick in the bar, `beat` and `bar` are lengths in ticks. The row is shared: don't write to it.
+    Args:
+        position: The tick in the bar.
+        beat: The length of a beat in ticks.
+        bar: The length of a bar in ticks.
+
+    The row is shared and read-only.
     """
     return _metre_row(int(position) % max(1, int(bar)), int(beat), int(bar))
 
@@ -87,10 +92,14 @@ def metre_features(position: int, beat: int, bar: int) -> NDArray[np.float32]:
 def metre_track(
     length: int, changes: Sequence[tuple[int, Metre]], steps_per_quarter: int, upbeat: int = 0
 ) -> NDArray[np.int16]:
-    """Positions for `length` ticks: `int16[length, 3]` of tick in bar, beat length, bar length.
+    """Return the places of `length` ticks: int16 [length, 3] of tick in the bar, length of a beat, length of a bar.
 
-    `changes` are (tick, metre) in order, the first at 0; each starts a bar. An upbeat of n ticks makes the first bar
-    begin n ticks before its first full downbeat.
+    Args:
+        length: The number of ticks.
+        changes: (tick, metre) in order, the first at 0; each begins a bar.
+        steps_per_quarter: Ticks of a quarter note.
+        upbeat: Ticks before the first downbeat.
+
     """
     track = np.zeros((length, 3), np.int16)
     for i, (start, metre) in enumerate(changes):

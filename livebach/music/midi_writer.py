@@ -1,4 +1,4 @@
-"""Timed events to a MIDI file with named tracks. Knows seconds and bars; not where the events come from."""
+"""Write MIDI files with named tracks: from events timed in seconds, or from notes on the grid."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from livebach.music.roll import Note
 
 PPQ = 960
 LONGEST_QUARTER_US = 0xFFFFFF
-"""The slowest tempo: it has three bytes."""
+"""The slowest tempo that three bytes can state."""
 LONGEST_PAUSE = 0x0FFFFFFF
-"""The most ticks between two events that a file can say, more than three days at 120: a longer pause is shortened."""
+"""The most ticks between two events that a file can state. A longer pause is shortened."""
 
 Timed = tuple[float, Event]
-"""An event and when it was, in seconds."""
+"""The time of an event in seconds, and the event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ruler:
-    """How seconds lie on bars: a beat of `metre` lasts 60 / `bpm` seconds, a bar begins at `origin_s`."""
+    """Seconds to ticks of a file: a beat of `metre` lasts 60 / `bpm` seconds, and a bar begins at `origin_s`."""
 
     bpm: float
     metre: Metre
@@ -35,23 +35,23 @@ class Ruler:
 
     @property
     def quarter_us(self) -> int:
-        """A quarter note in microseconds, as the file has it."""
+        """The length of a quarter note in microseconds, as the file states it."""
         units = 3 if self.metre.compound else 1
         return min(LONGEST_QUARTER_US, round(60e6 / self.bpm * self.metre.denominator / (4 * units)))
 
     def from_bar_before(self, first_s: float) -> Ruler:
-        """The same bars, counted from the last bar line that is not after `first_s`."""
+        """Return the same bars, counted from the last bar line at or before `first_s`."""
         bar_s = self.quarter_us / 1e6 * 4 * self.metre.numerator / self.metre.denominator
         bars = math.ceil((self.origin_s - first_s) / bar_s - 1e-9)
         return Ruler(self.bpm, self.metre, self.origin_s - bars * bar_s)
 
     def tick(self, time_s: float) -> int:
-        """The file's tick at a time, 0 where it is before the first bar."""
+        """Return the tick of the file at a time; 0 before the first bar."""
         return max(0, round((time_s - self.origin_s) * 1e6 / self.quarter_us * PPQ))
 
 
 class Track:
-    """One named track, written to a file as its events come; ticks that go back are taken as the latest so far."""
+    """A named track that is written as its events come. An event with an earlier tick gets the latest tick so far."""
 
     def __init__(self, out: BinaryIO, name: str) -> None:
         self._out = out
@@ -77,19 +77,19 @@ class Track:
         self._out.write(_meta(self._since(tick), 0x58, data))
 
     def close(self) -> None:
-        """Write a note-off for each note that was left on, and the end of the track."""
+        """Write a note-off for each note that still sounds, and the end of the track."""
         for channel, key in self._sounding:
             self._out.write(_varlen(0) + to_bytes(NoteOff(key, 0, channel)))
         self._out.write(_meta(0, 0x2F, b""))
 
     def _since(self, tick: int) -> int:
-        """Ticks since the event before."""
+        """Return the ticks since the event before."""
         before, self._tick = self._tick, max(self._tick, tick)
         return min(self._tick - before, LONGEST_PAUSE)
 
 
 def _varlen(number: int) -> bytes:
-    """A length or a delta, as MIDI files have it: seven bits a byte."""
+    """Return a number of variable length: seven bits a byte."""
     groups = [number & 0x7F]
     while number := number >> 7:
         groups.append(0x80 | number & 0x7F)
@@ -101,13 +101,13 @@ def _meta(since: int, kind: int, data: bytes) -> bytes:
 
 
 def joined(tracks: Sequence[bytes]) -> bytes:
-    """A whole MIDI file of tracks that were closed."""
+    """Return a MIDI file of closed tracks."""
     head = b"MThd" + struct.pack(">IHHH", 6, 1, len(tracks), PPQ)
     return head + b"".join(b"MTrk" + struct.pack(">I", len(track)) + track for track in tracks)
 
 
 def to_midi(tracks: Sequence[tuple[str, Sequence[Timed]]], ruler: Ruler) -> bytes:
-    """A MIDI file of these tracks, tempo and metre at the head of the first; the earliest event is in its first bar."""
+    """Return a MIDI file of timed events; the first track states tempo and metre, and bar 1 has the first event."""
     ordered = [(name, sorted(events, key=lambda timed: timed[0])) for name, events in tracks]
     ruler = ruler.from_bar_before(min((events[0][0] for _, events in ordered if events), default=ruler.origin_s))
     written = []

@@ -1,7 +1,7 @@
-"""Openings to be played into the demo, as notes on a grid of sixteenths.
+"""Openings of pieces for the demo, as notes on a grid of sixteenths. All are in the public domain.
 
-A voice is written as names with lengths in sixteenths: «c4:2» is middle C for an eighth, «-» a rest, no length one
-sixteenth. All are in the public domain.
+A voice is written as names with lengths in sixteenths: «c4:2» is middle C for an eighth, and «-» is a rest. A name
+without a length lasts one sixteenth.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Phrase:
     voices: tuple[str, ...]
 
     def notes(self) -> list[Note]:
-        """The notes of all voices, in order, a little louder on the beats."""
+        """Return the notes of all voices in order, a little louder on the beats."""
         found = [note for voice in self.voices for note in _voice(voice, self._velocity)]
         return sorted(found, key=lambda note: (note.start, note.key))
 
     def upper(self) -> Phrase:
-        """Its highest voice alone: for one hand, which leaves room for another player."""
+        """Return the highest voice alone: one hand, which leaves room for another player."""
         highest = max(self.voices, key=lambda voice: max(note.key for note in _voice(voice, self._velocity)))
         return replace(self, title=f"{self.title}, the upper voice", voices=(highest,))
 
@@ -44,12 +44,12 @@ class Phrase:
 
     @property
     def bars(self) -> int:
-        """How many bars it has; the last may be begun only."""
+        """The number of bars; the last one may be incomplete."""
         return -(-max(note.end for note in self.notes()) // self.metre.bar_ticks(STEPS_PER_QUARTER))
 
     @property
     def length_s(self) -> float:
-        """How long its bars last."""
+        """The length of the bars in seconds."""
         return self.bars * self.metre.bar_ticks(STEPS_PER_QUARTER) * self._tick_s
 
     @property
@@ -57,7 +57,7 @@ class Phrase:
         return 60 / (self.bpm * self.metre.beat_ticks(STEPS_PER_QUARTER))
 
     def score(self, start_s: float) -> list[tuple[float, bytes]]:
-        """The phrase as MIDI messages with the times at which they are played, offs before ons."""
+        """Return MIDI messages with the times at which they are played, note-offs before note-ons."""
         notes, tick_s = self.notes(), self._tick_s
         moments = [(note.end, 0, to_bytes(NoteOff(note.key))) for note in notes]
         moments += [(note.start, 1, to_bytes(NoteOn(note.key, note.velocity))) for note in notes]
@@ -65,7 +65,7 @@ class Phrase:
 
 
 def _key(name: str) -> int:
-    """«eb4» to 63."""
+    """Return the MIDI key of a name: 63 for «eb4»."""
     return 12 * (int(name[-1]) + 1) + _LETTERS[name[0]] + _SIGNS[name[1:-1]]
 
 
@@ -81,7 +81,7 @@ def _voice(text: str, velocity: Callable[[int], int]) -> list[Note]:
 
 
 def _broken(*chords: str) -> tuple[str, str, str]:
-    """The voices of a prelude in broken chords: bass, tenor, and three keys over them, twice a bar."""
+    """Return the voices of a prelude in broken chords: bass, tenor, and three keys above them, twice a bar."""
     bass, tenor, upper = [], [], []
     for chord in chords:
         low, second, *three = chord.split()
@@ -92,7 +92,7 @@ def _broken(*chords: str) -> tuple[str, str, str]:
 
 
 def _turning(*halves: str) -> str:
-    """A voice in which each half bar comes twice, as in the prelude in C minor."""
+    """Return a voice in which each half bar comes twice, as in the prelude in C minor."""
     return " ".join(f"{half} {half}" for half in halves)
 
 
@@ -212,4 +212,4 @@ PHRASES = {
         ),
     ),
 }
-"""By the name that `demo --phrase` takes."""
+"""The phrases by the name that `demo --phrase` takes."""

@@ -1,4 +1,4 @@
-"""The piano roll: 88 keys by ticks, three states a key, and the metre that runs beside it.
+"""The piano roll: 88 keys by ticks, with three states for each key.
 
 A frame is `uint8[88]`, key 0 is MIDI note 21 (A0). Each key is `OFF`, `ONSET` (struck on this tick) or `HOLD`
 (still down from the tick before); `HOLD` never follows `OFF`. Knows no file and no clock.
@@ -18,7 +18,7 @@ HIGH_KEY = LOW_KEY + KEYS - 1
 OFF, ONSET, HOLD = 0, 1, 2
 STATES = 3
 UNKNOWN = 3
-"""In a given plane: nothing is known of this key. The other values are the states themselves."""
+"""The value of a given plane for a key of which nothing is known; its other values are the states."""
 
 Frame = NDArray[np.uint8]
 Frames = NDArray[np.uint8]
@@ -35,7 +35,7 @@ class Note:
 
 
 def frames_from_notes(notes: Iterable[Note], length: int | None = None) -> Frames:
-    """Draw notes into frames `uint8[T, 88]`.
+    """Return frames uint8 [T, 88] with the notes drawn in.
 
     A note fills at least its first tick; a note struck while the same key still sounds strikes it again. Keys outside
     21..108 and notes past `length` are left out.
@@ -53,7 +53,7 @@ def frames_from_notes(notes: Iterable[Note], length: int | None = None) -> Frame
 
 
 def notes_from_frames(frames: Frames, velocity: int = 64) -> list[Note]:
-    """The notes of a roll, in order of start, then key; inverse of `frames_from_notes` where notes do not overlap."""
+    """Return the notes of frames [T, 88] in order of start, then key: the inverse of `frames_from_notes`."""
     notes = []
     for tick, key in np.argwhere(frames == ONSET):
         rest = frames[tick + 1 :, key]
@@ -64,7 +64,7 @@ def notes_from_frames(frames: Frames, velocity: int = 64) -> list[Note]:
 
 
 def legalise(frames: Frames) -> Frames:
-    """Frames in which every HOLD that follows OFF has become an ONSET."""
+    """Return the frames with an ONSET in place of every HOLD that follows OFF."""
     out = frames.copy()
     before = np.vstack([np.zeros((1, KEYS), np.uint8), frames[:-1]])
     out[(frames == HOLD) & (before == OFF)] = ONSET

@@ -1,4 +1,4 @@
-"""Texture: how many notes are struck per tick and how many keys are down, in levels."""
+"""Texture: onset density and polyphony, in levels."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from livebach.music.roll import OFF, ONSET, Frames
 
 TEXTURE_WINDOW = 32
-"""Ticks ahead that a texture describes."""
+"""The number of ticks ahead that a texture describes."""
 
 
 def texture_track(frames: Frames, window: int = TEXTURE_WINDOW) -> NDArray[np.int8]:
-    """Levels of density and polyphony of the `window` ticks from each frame on: int8 [T, 2]."""
+    """Return the levels of density and polyphony of the `window` ticks from each frame on: int8 [T, 2]."""
     t = len(frames)
     down = (frames != OFF).sum(axis=1)
     sums = [np.concatenate([[0], np.cumsum(x)]) for x in ((frames == ONSET).sum(axis=1), down, down > 0)]
@@ -28,24 +28,24 @@ TEXTURE_LEVELS = 8
 
 
 _DENSITY_EDGES = np.array([0.4, 0.65, 0.85, 1.0, 1.2, 1.5, 1.8])
-"""Onsets per tick that part the levels of density; about an eighth of the corpus lies in each."""
+"""Onsets per tick between the levels of density; about an eighth of Bach's music lies in each level."""
 
 
 DENSITY_CENTRES = (0.3, 0.6, 0.75, 0.93, 1.1, 1.35, 1.55, 2.0)
-"""The onsets per tick that a level of density stands for."""
+"""Onsets per tick that the levels of density stand for."""
 
 
 POLYPHONY_CENTRES = (1.15, 1.6, 1.85, 2.03, 2.35, 2.8, 3.25, 4.0)
-"""The keys down at once that a level of polyphony stands for."""
+"""Keys down at once that the levels of polyphony stand for."""
 
 
 _POLYPHONY_EDGES = np.array([1.4, 1.75, 1.95, 2.1, 2.6, 3.0, 3.5])
-"""Keys down per tick with any key down that part the levels of polyphony."""
+"""Keys down per sounding tick between the levels of polyphony."""
 
 
 @dataclass(frozen=True, slots=True)
 class Texture:
-    """How busy (onset density) and how full (polyphony) the music is to be, 0..7 each; None leaves it open."""
+    """The wanted levels of onset density and polyphony, 0..7 each; None leaves a level open."""
 
     density: int | None = None
     polyphony: int | None = None
@@ -58,7 +58,7 @@ class Texture:
 
 
 def texture_of(onsets_per_tick: float, keys_per_sounding_tick: float) -> Texture:
-    """The texture that such a density and polyphony belong to."""
+    """Return the texture of a density and a polyphony."""
     density, polyphony = texture_bins(onsets_per_tick, keys_per_sounding_tick)
     return Texture(int(density), int(polyphony))
 
@@ -66,7 +66,7 @@ def texture_of(onsets_per_tick: float, keys_per_sounding_tick: float) -> Texture
 def texture_bins(
     onsets_per_tick: ArrayLike, keys_per_sounding_tick: ArrayLike
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The levels of density and of polyphony of many ticks at once."""
+    """Return the levels of density and of polyphony of many ticks at once."""
     return (
         np.asarray(np.searchsorted(_DENSITY_EDGES, onsets_per_tick)),
         np.asarray(np.searchsorted(_POLYPHONY_EDGES, keys_per_sounding_tick)),
@@ -74,7 +74,7 @@ def texture_bins(
 
 
 def texture_levels(frames: Frames) -> Texture:
-    """The texture of a stretch of frames `uint8[T, 88]`, T ≥ 1."""
+    """Return the texture of frames uint8 [T, 88], T ≥ 1."""
     down = (frames != OFF).sum(axis=1)
     sounding = down[down > 0]
     return texture_of(float((frames == ONSET).sum() / len(frames)), float(sounding.mean()) if len(sounding) else 0.0)
