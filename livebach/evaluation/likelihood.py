@@ -1,8 +1,8 @@
-"""How likely a network finds pieces that it has not seen: exact nats, from the step engine, without torch.
+"""Exact likelihoods of pieces under a network, in nats, from the step engine, without torch.
 
-Every figure is of whole pieces, the first frame predicted from an empty one, texture dropped and nothing given, unless
-its name says otherwise. The network learns from each frame after it has predicted it, as it does when it listens, and
-begins every piece with what is in its file. Knows no file and no command line.
+Unless a figure's name says otherwise, it is of whole pieces, with the first frame predicted from an empty one, the
+texture dropped and nothing given. The network learns from each frame after it has predicted it, as it does while it
+listens, and begins each piece with the weights of its file. Knows no file and no command line.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _PLAIN = SamplingParams()
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Sums over frames; those of several pieces add up. Costs are in nats."""
+    """Sums over frames, in nats; the tallies of several pieces add up."""
 
     frames: int = 0
     onsets: int = 0
     nats: float = 0.0
     changing_frames: int = 0
-    """Frames in which a key is struck or let go."""
+    """Frames in which a key is struck or released."""
     changing_nats: float = 0.0
     expected_onsets: float = 0.0
-    """How many notes the network expects to be struck, frame by frame, told all that came before."""
+    """The onsets that the network expects, frame by frame, given all frames before."""
     fixed_nats: float = 0.0
-    """The cost where the network learns nothing from the piece."""
+    """The cost if the network learns nothing from the piece."""
     texture_nats: float = 0.0
-    """The cost where the texture of the coming frames is told."""
+    """The cost if the texture of the coming frames is given."""
     naive_nats: float = 0.0
     """The cost for `MarkovKeys`."""
     below_frames: int = 0
@@ -102,7 +102,7 @@ def _per(total: float, count: float) -> float | None:
 def states_before(
     engine: Engine, piece: Piece, textures: Sequence[Texture] | None = None, adapt: bool = True
 ) -> Iterator[State]:
-    """The engine's state before each frame of a piece, one object that is written on; `textures` one for each frame."""
+    """Yield the engine's state before each frame of a piece, one object that changes; one of `textures` for each."""
     shades = textures if textures is not None else [Texture()] * len(piece.frames)
     places: list[Place] = [(int(p), int(beat), int(bar)) for p, beat, bar in piece.places]
     state = engine.new_state(places[0], shades[0])
@@ -113,12 +113,12 @@ def states_before(
 
 
 def true_textures(frames: Frames) -> list[Texture]:
-    """The texture that each frame begins, as training tells it."""
+    """Return the texture that each frame begins, as in training."""
     return [Texture(int(density), int(polyphony)) for density, polyphony in texture_track(frames)]
 
 
 def key_nats(engine: Engine, piece: Piece, textures: Sequence[Texture] | None = None, adapt: bool = True) -> Nats:
-    """What every key of every frame costs, nothing given: float64 [T, 88]."""
+    """Return the cost of every key of every frame in nats, nothing given: float64 [T, 88]."""
     before = states_before(engine, piece, textures, adapt)
     return np.array([_nats(engine, state, frame, NOTHING) for state, frame in zip(before, piece.frames, strict=True)])
 
@@ -128,13 +128,13 @@ def _nats(engine: Engine, state: State, frame: Frames, given: Frames) -> Nats:
 
 
 def changing(frames: Frames) -> NDArray[np.bool_]:
-    """Which frames are no mere repetition of the one before: a key is struck or let go; bool [T]."""
+    """Return a mask bool [T] of the frames in which a key is struck or released."""
     before = np.vstack([np.zeros((1, KEYS), np.uint8), frames[:-1]])
     return np.asarray(((frames == ONSET) | ((frames == OFF) & (before != OFF))).any(axis=1))
 
 
 def top_keys(frames: Frames) -> NDArray[np.int64]:
-    """The highest key that is down in each frame, -1 where none is: int64 [T]."""
+    """Return the highest key that is down in each frame, or -1: int64 [T]."""
     down = (frames != OFF)[:, ::-1]
     return np.where(down.any(axis=1), KEYS - 1 - down.argmax(axis=1), -1)
 
@@ -143,7 +143,7 @@ def top_keys(frames: Frames) -> NDArray[np.int64]:
 
 
 def tally(engine: Engine, piece: Piece, naive: MarkovKeys | None = None, given: bool = False) -> Tally:
-    """All figures of one piece; with `given` also those of the keys below the top voice."""
+    """Return all figures of a piece; with `given`, also those of the keys below the top voice."""
     rows = [
         _frame_tally(engine, state, frame, int(top), given)
         for state, frame, top in zip(states_before(engine, piece), piece.frames, top_keys(piece.frames), strict=True)
@@ -181,10 +181,10 @@ def _frame_tally(engine: Engine, state: State, frame: Frames, top: int, given: b
 
 
 class MarkovKeys:
-    """Each key a Markov chain of its own over its three states: a model that knows no chord and no bar."""
+    """A baseline: each key is a Markov chain over its three states, without chords or bars."""
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
-        """Count transitions key by key, one more of each than there are: only HOLD after OFF is impossible."""
+        """Count transitions for each key, with 1 added to each count; only HOLD after OFF is impossible."""
         counts = np.ones((KEYS, STATES, STATES))
         counts[:, OFF, HOLD] = 0
         for piece in pieces:
@@ -193,7 +193,7 @@ class MarkovKeys:
             self.log_odds = np.log(counts / counts.sum(axis=2, keepdims=True))
 
     def nats(self, frames: Frames) -> Nats:
-        """What every key of every frame costs: float64 [T, 88]."""
+        """Return the cost of every key of every frame: float64 [T, 88]."""
         return np.asarray(-self.log_odds[_transitions(frames)])
 
 

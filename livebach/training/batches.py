@@ -1,4 +1,4 @@
-"""Pieces -> training crops: transposition, texture, given keys and gaps. Numpy only; every draw from one generator."""
+"""Draw training crops from pieces: transposition, texture, given keys and gaps. Uses numpy and one generator."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from livebach.network.spec import CONDITION_FEATURES
 
 UNKNOWN_TEXTURE = TEXTURE_LEVELS
 BEGINNINGS = 0.05
-"""Share of crops that begin with their piece, from silence, as playing does."""
+"""Share of crops that begin at the beginning of a piece, from silence, as playing does."""
 LONG_PAUSES = 0.2
-"""Share of the pauses between two pieces that are a bar longer than to the bar line."""
+"""Share of the pauses between two pieces that last one bar longer than to the bar line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +31,28 @@ class Batch:
     coming: Frames
     given: Frames
     played: NDArray[np.bool_]
-    """[B]: which crops are of music that networks played."""
+    """[B]: whether a crop is of music that networks played."""
 
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """How a crop is varied. Rates are shares of crops unless they say otherwise."""
+    """How a crop is varied. Rates are shares of crops."""
 
     transpose: int = 6
-    """At most this many semitones up or down."""
+    """The largest transposition, in semitones up or down."""
     given: float = 0.35
-    """Share of crops of which some keys are given."""
+    """Share of crops in which some keys of the coming frame are given."""
     gap: float = 0.05
-    """Share of crops with a stretch cut out, as after a wait."""
+    """Share of crops from which some frames are cut, as after a wait."""
     texture_dropout: float = 0.5
     texture_noise: float = 0.3
-    """Share of crops whose texture is one level off."""
+    """Share of crops whose texture is stated one level too high or too low."""
     onset_dropout: float = 0.0
-    """Share of crops of which only what lies above, or below, some key is left; their texture is unknown."""
+    """Share of crops that keep only the keys above, or below, some key; their texture is unknown."""
 
 
 def before(places: NDArray[np.int16]) -> NDArray[np.int16]:
-    """The place of the tick before each: int16 [T, 3]; the first one's is a tick earlier in its own bar."""
+    """Return the place of the tick before each tick: int16 [T, 3]; before the first, a tick earlier in its bar."""
     first = places[:1].copy()
     first[0, 0] = (first[0, 0] - 1) % max(1, first[0, 2])
     return np.concatenate([first, places[:-1]])
@@ -61,7 +61,7 @@ def before(places: NDArray[np.int16]) -> NDArray[np.int16]:
 def condition_rows(
     places: NDArray[np.int16], earlier: NDArray[np.int16], texture: NDArray[np.int8]
 ) -> NDArray[np.float32]:
-    """The condition of predicting each frame, [T, CONDITION_FEATURES]: metre before, metre of the frame, texture."""
+    """Return the condition of each frame, [T, CONDITION_FEATURES]: metre before, metre of the frame, texture."""
     t = len(places)
     shades = np.zeros((t, 2, TEXTURE_LEVELS + 1), np.float32)
     shades[np.arange(t)[:, None], [0, 1], texture] = 1
@@ -73,9 +73,9 @@ def condition_rows(
 
 
 class Sampler:
-    """Draws batches of crops from pieces, longer pieces more often.
+    """Draws batches of crops from pieces; the chance of a piece is proportional to its length.
 
-    A share of them from others, `played` by networks: what a crop goes on with where its piece ends is a score's.
+    A share of the crops comes from music `played` by networks. Where a piece ends within a crop, a score follows.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Sampler:
         self.odds = np.concatenate([self.score_odds * (1 - share), _by_length(played) * share])
 
     def draw(self, rng: Generator, share: slice = slice(None)) -> Batch:
-        """The next batch, or a share of its crops: each has a generator of its own, whoever draws it."""
+        """Return the next batch, or a share of its crops. Each crop has its own generator, in whichever process."""
         chosen = rng.choice(len(self.pieces), self.batch, p=self.odds)
         own = zip(chosen[share], rng.spawn(self.batch)[share], strict=True)
         crops = [self._crop(int(i), crop_rng) for i, crop_rng in own]
@@ -126,10 +126,10 @@ class Sampler:
     def _stretch(
         self, index: int, start: int, length: int, rng: Generator
     ) -> tuple[Frames, NDArray[np.int16], NDArray[np.int8]]:
-        """Frames, places and textures of so many ticks: where a piece ends another begins, after a bar line.
+        """Return frames, places and textures of so many ticks; where a piece ends, another begins after a bar line.
 
-        A piece's last bar is followed by nothing in its file, but by something in playing: a network that has never
-        seen music begin again after an ending falls silent for good at its first cadence.
+        In a file nothing follows the last bar; in playing something does. A network that never saw music begin again
+        after an ending falls silent for good at its first cadence.
         """
         parts, total = [], 0
         while total < length:
@@ -147,7 +147,7 @@ class Sampler:
     def _pause(
         self, last: NDArray[np.int16], coming: NDArray[np.int8], rng: Generator
     ) -> tuple[Frames, NDArray[np.int16], NDArray[np.int8]]:
-        """Rests from the tick after `last` to the end of its bar, now and then for one bar more."""
+        """Return rests from the tick after `last` to the end of its bar, and sometimes one bar more."""
         tick, beat, bar = (int(x) for x in last)
         rests = (bar - 1 - tick) % bar + bar * int(rng.random() < LONG_PAUSES)
         ticks = (tick + 1 + np.arange(rests)) % bar
@@ -167,18 +167,18 @@ class Sampler:
 
 
 def _by_length(pieces: Sequence[Piece]) -> NDArray[np.float64]:
-    """How often to draw each of some pieces, [pieces]."""
+    """Return the chance of each piece, [pieces]."""
     lengths = np.array([len(p.frames) for p in pieces], float)
     return lengths / lengths.sum() if len(lengths) else lengths
 
 
 def legalise_after(lead_in: Frames, frames: Frames) -> Frames:
-    """`frames` legal as what follows `lead_in` uint8 [1, 88]: a HOLD after OFF becomes an ONSET."""
+    """Return `frames` made legal after `lead_in` uint8 [1, 88]: a HOLD after OFF becomes an ONSET."""
     return legalise(np.concatenate([lead_in, frames]))[1:]
 
 
 def transposed(frames: Frames, rng: Generator, most: int) -> Frames:
-    """The roll a random number of semitones up or down, at most `most`, never off the keyboard."""
+    """Return the roll transposed by a random number of semitones, at most `most`, within the keyboard."""
     used = np.flatnonzero((frames != OFF).any(axis=0))
     low, high = (int(used[0]), int(used[-1])) if len(used) else (most, KEYS - 1 - most)
     by = int(rng.integers(-min(most, low), min(most, KEYS - 1 - high) + 1))
@@ -186,7 +186,7 @@ def transposed(frames: Frames, rng: Generator, most: int) -> Frames:
 
 
 def one_side(frames: Frames, rng: Generator) -> Frames:
-    """What lies above, or below, a key within a fifth of the middle of what is played; the rest never was."""
+    """Return only the keys above, or below, a key within a fifth of the middle of the music."""
     down = np.flatnonzero((frames != OFF).any(axis=0))
     if not len(down):
         return frames
@@ -200,7 +200,7 @@ def one_side(frames: Frames, rng: Generator) -> Frames:
 
 
 def given_plane(coming: Frames, rng: Generator) -> Frames:
-    """What is revealed of a crop: its top or bottom line, a range with its rests, or single keys; uint8 [T, 88]."""
+    """Return what is given of a crop: its top or bottom line, a range with its rests, or single keys; uint8 [T, 88]."""
     kind = rng.random()
     if kind < 0.55:
         mask = _outer_line(coming, rng)
@@ -216,7 +216,7 @@ def given_plane(coming: Frames, rng: Generator) -> Frames:
 
 
 def _outer_line(coming: Frames, rng: Generator) -> NDArray[np.bool_]:
-    """The highest or lowest key that is down, with or without the silence beyond it."""
+    """Return a mask of the highest or lowest key that is down, with or without the silence beyond it."""
     top = bool(rng.random() < 0.7)
     down = (coming != OFF)[:, ::-1] if top else coming != OFF
     first = np.where(down.any(axis=1), down.argmax(axis=1), KEYS)

@@ -1,8 +1,8 @@
-"""A network's odds set right on music that it was not trained on: a scale and an offset for each state's logit.
+"""Calibrate a network on validation pieces: a scale and an offset for the logit of each state.
 
-A network that has learnt pieces by heart is surer than it should be of those that it has not, and that costs it more
-than what it has wrong: Guo et al. 2017, "On Calibration of Modern Neural Networks". Six numbers are fitted to the
-validation pieces, so few that they can learn nothing else of them; they become part of the last layer's weights.
+A network that overfits is too confident on other pieces, and pays for that: Guo et al. 2017, "On Calibration of Modern
+Neural Networks". Six numbers are fitted to the validation pieces, too few to learn anything else about them. They
+become part of the weights of the last layer.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from livebach.training.distributed import Ranks
 from livebach.training.model import TwoAxisWaveNet
 
 MOST_FRAMES = 100_000
-"""Of all processes together; more would teach six numbers nothing, and fill the memory."""
+"""The most frames to fit to, of all processes together: more would only fill the memory."""
 PULL = 100.0
-"""Nats that it costs to be 1 off: dozens of frames cannot gain so much by it, and to thousands it is little."""
+"""The penalty, in nats, of a squared deviation of 1: large for dozens of frames, small for thousands."""
 _ITERATIONS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Added to a network's last layer: its logits times `scale` [3], plus `offset` [3]."""
+    """Logits of the last layer times `scale` [3], plus `offset` [3]."""
 
     scale: Tensor
     offset: Tensor
 
     @torch.no_grad()
     def apply(self, model: TwoAxisWaveNet) -> None:
-        """Fold it into the weights, which say what the calibrated logits are from here on."""
+        """Fold the calibration into the weights of the last layer."""
         model.to_logits.weight.mul_(self.scale[:, None])
         model.to_logits.bias.mul_(self.scale).add_(self.offset)
 
 
 class CalibrationData:
-    """Logits of a network, and what came: what a calibration is fitted to."""
+    """Logits of a network and the states that came: the data that a calibration is fitted to."""
 
     def __init__(self) -> None:
         self._logits: list[Tensor] = []
@@ -47,7 +47,7 @@ class CalibrationData:
         self.frames = 0
 
     def add(self, logits: Tensor, frames: Tensor, coming: Tensor) -> None:
-        """Of a piece: logits [1, T, 88, 3], states [1, T, 88] before and at each frame."""
+        """Add a piece: logits [1, T, 88, 3], states [1, T, 88] before and at each frame."""
         possible = logits.float().clone()
         possible[..., HOLD].masked_fill_(frames == OFF, -1e9)
         self._logits.append(possible.reshape(-1, STATES))
@@ -55,7 +55,7 @@ class CalibrationData:
         self.frames += logits.shape[1]
 
     def fit(self, ranks: Ranks, device: torch.device) -> Calibration:
-        """The least cost; all processes come to the same. Little evidence keeps it near the identity, none at it."""
+        """Return the calibration of least cost, equal in all processes. With little data it stays near the identity."""
         numbers = torch.stack([torch.ones(STATES), torch.zeros(STATES)]).to(device).requires_grad_()
         frames = float(ranks.total(torch.tensor(float(self.frames), device=device)))
         if not frames:
@@ -75,11 +75,11 @@ class CalibrationData:
 
     @staticmethod
     def _pull(numbers: Tensor) -> Tensor:
-        """What keeps the numbers where little is known: nats, of all processes together."""
+        """Return the penalty for leaving the identity, in nats, of all processes together."""
         return PULL * ((numbers[0] - 1).square() + numbers[1].square()).sum()
 
     def _cost(self, numbers: Tensor) -> Tensor:
-        """Nats of all that is known here."""
+        """Return the nats of the data of this process."""
         total = 0.0 * numbers.sum()
         for logits, coming in zip(self._logits, self._coming, strict=True):
             total = total + F.cross_entropy(logits * numbers[0] + numbers[1], coming, reduction="sum")

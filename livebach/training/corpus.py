@@ -1,6 +1,6 @@
-"""MIDI files -> pieces on the grid, and their split into training, validation and test.
+"""Read folders of MIDI files as pieces on the grid, and split them into training, validation and test.
 
-Knows files and music on paper; nothing of the network. A broken file is reported by name, never passed over in silence.
+A file that cannot be read is reported by name. Knows nothing of the network.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from livebach.training.near_duplicates import alike, fingerprint
 
 @dataclass(slots=True)
 class Corpus:
-    """Pieces by split, and what was left out with the reason."""
+    """Pieces by split, and the files that were left out with the reasons."""
 
     splits: dict[str, list[Piece]]
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
     def summary(self) -> str:
-        """A line for each split (pieces, frames, onsets) and one for each file left out."""
+        """Return a line for each split (pieces, frames, onsets) and for each file left out."""
         rows = [
             f"{name:5} {len(pieces):4} pieces {sum(len(p.frames) for p in pieces):8} frames "
             f"{sum(p.onsets for p in pieces):8} onsets"
@@ -47,14 +47,14 @@ class Corpus:
 
 
 SUFFIXES = (".mid", ".midi", ".kar", ".rmi", ".smf")
-"""How the names of MIDI files end, in either case."""
+"""The suffixes of MIDI files, in upper or lower case."""
 _PACKED = "is compressed: unpack it first"
 _NOTATION = "is a score in another format: export it as MIDI"
 NOT_READ = {
     **dict.fromkeys((".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz"), _PACKED),
     **dict.fromkeys((".mxl", ".musicxml", ".mscz", ".mscx", ".krn", ".ly", ".abc", ".mei", ".sib", ".musx"), _NOTATION),
 }
-"""Files of a folder that may hold music and are not read, by the end of their names, each with the reason."""
+"""Suffixes of files that may hold music and are not read, with the reasons."""
 
 
 def midi_files(folder: Path) -> list[Path]:
@@ -75,12 +75,12 @@ def _files(folder: Path, suffixes: Collection[str]) -> list[Path]:
 
 
 def split_of(name: str) -> str:
-    """The split that a piece belongs to by its name.
+    """Return the split of a piece by its name.
 
-    Of the Well-Tempered Clavier (files named like wtc1p06) numbers 6, 13 and 20 of both books validate and 3, 10 and 17
-    test. Of anything else a tenth each does, by the SHA-256 of the file's stem, except where a Well-Tempered Clavier is
-    in the same corpus: then the rest is for training (see `split_pieces`). Where that leaves training or validation
-    without any piece, the one whose hash is highest goes there.
+    Of the Well-Tempered Clavier (files named like wtc1p06), numbers 6, 13 and 20 of both books validate, and 3, 10 and
+    17 test. Of all other pieces a tenth validates and a tenth tests, by the SHA-256 of the stem. In a corpus with
+    the Well-Tempered Clavier all other pieces train (see `split_pieces`). If training or validation would have no
+    piece, the piece with the highest hash goes there.
     """
     number = _wtc_number(name)
     if number is not None:
@@ -98,7 +98,7 @@ def _wtc_number(name: str) -> int | None:
 
 
 DRAWING = 2
-"""Counts the ways that frames have been drawn: a cache of another one is not used."""
+"""The version of the way in which frames are drawn: a cache of another version is not used."""
 
 
 def load_corpus(
@@ -128,7 +128,7 @@ def load_corpus(
 def load_pieces(
     folder: Path, steps_per_quarter: int = 4, report: Callable[[str], None] = lambda _: None, cache: Path | None = None
 ) -> list[Piece]:
-    """Read a folder of pieces of which none is to be held out."""
+    """Read a folder of pieces of which none is held out."""
     pieces, left_out = _parted(folder, steps_per_quarter, cache)
     for name, why in left_out:
         report(f"left out {name}: {why}")
@@ -185,7 +185,7 @@ def _mapped(folder: Path, paths: Iterable[Path], steps: int, cache: Path) -> lis
 
 
 def _keep(cache: FrameCache, path: Path, steps: int) -> str:
-    """Have a file's frames in the cache; the key that they have there tells its contents and how it was drawn."""
+    """Put the frames of a file into the cache; return their key, which depends on contents, grid and version."""
     try:
         with path.open("rb") as handle:
             key = f"{DRAWING} {steps} {hashlib.file_digest(handle, 'sha256').hexdigest()}"
@@ -198,9 +198,9 @@ def _keep(cache: FrameCache, path: Path, steps: int) -> str:
 
 
 def split_pieces(pieces: Sequence[Piece], origins: Mapping[str, Origin] = MappingProxyType({})) -> Corpus:
-    """Split by work; near-duplicates of a held-out piece are left out, so that none is on two sides.
+    """Split by work; leave out near-duplicates of held-out pieces, so that no piece is on two sides.
 
-    Fingerprints are kept of the held-out pieces alone: there may be more music to train on than fits into memory.
+    Only held-out pieces have fingerprints in memory: the training music may be larger than the memory.
     """
     sides = _sides([p.name for p in pieces], origins)
     corpus = Corpus({name: [] for name in SPLITS})

@@ -1,4 +1,4 @@
-"""Learning from other networks: what several of them expect, on average, as the target of one (distillation).
+"""Distillation: the mean prediction of several networks is the target of a new one.
 
 The mean of some networks' probabilities is better than any of them, and one network can learn most of it: Hinton,
 Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network"; of equals, Furlanello et al. 2018, "Born-Again
@@ -45,7 +45,7 @@ def digest(teacher: Checkpoint) -> str:
 
 
 def wanted(said: Tensor, coming: Tensor, written: Tensor) -> Tensor:
-    """What is to be learnt, as probabilities [B, T, 88, 3]: of each crop a share `written` [B] of what is there.
+    """Return the target probabilities [B, T, 88, 3]; the score's states have the weight `written` [B] of each crop.
 
     The rest is what the teachers said, [B, T, 88, 3].
     """

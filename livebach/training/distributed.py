@@ -1,4 +1,4 @@
-"""One run in several processes, as `torchrun` starts them: who is who, sums over all, and who has been lost.
+"""One run in several processes started by `torchrun`: ranks, sums over all of them, and lost processes.
 
 A process on its own is the first of one, and nothing is asked of torch's distributed package.
 """

@@ -1,4 +1,4 @@
-"""Public collections of MIDI files, fetched by URL and believed by hash.
+"""Fetch public collections of MIDI files by URL, and check them by hash.
 
 A list in YAML names them:
 

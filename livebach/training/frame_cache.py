@@ -1,4 +1,4 @@
-"""Drawn pieces kept in files and read by memory mapping: a corpus need not fit into memory, nor be drawn twice.
+"""A cache of drawn pieces in memory-mapped files: a corpus may be larger than the memory, and is drawn once.
 
 A folder of shards. A shard is written once, under a name of its own, and never changed: a mark, the ticks of its pieces
 one after another, a JSON list of which are whose, and a digest of all that. A shard that is not as it was written is

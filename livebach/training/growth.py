@@ -1,4 +1,4 @@
-"""A wider or deeper network that begins by saying exactly what a smaller one says.
+"""Grow a network: a wider or deeper one that begins with exactly the predictions of a smaller one.
 
 After Chen, Goodfellow and Shlens 2016, "Net2Net: Accelerating Learning via Knowledge Transfer", but with fresh channels
 instead of copies: what writes to a new channel is random, what reads from it is zero, and a new layer adds nothing

@@ -1,4 +1,4 @@
-"""The training loop: updates, validation, an average of the weights, saving and exact resumption.
+"""The training loop: updates, validation, averaged weights, saving and exact resumption.
 
 Every draw of an update comes from the run's seed and the number of the update: there is no random state to save.
 Knows the network and the pieces; where they come from and how progress is shown is the caller's.
@@ -209,7 +209,7 @@ class Trainer:
         return self.sampler.draw(rng, self.ranks.share(self.config.batch))
 
     def validate(self) -> float:
-        """Nats per frame of the averaged weights over the validation pieces, pooled; keeps the best weights.
+        """Return nats per frame of the averaged weights on the validation pieces, pooled; keep the best weights.
 
         They are calibrated on these pieces first, as they are in the checkpoint.
         """
@@ -326,7 +326,7 @@ def run(
     stop: Callable[[], bool] = lambda: False,
     minutes: float | None = None,
 ) -> bool:
-    """Train until finished, `stop()` or the minutes are over; validates, logs and saves as it goes and at the end.
+    """Train until finished, until `stop()`, or for so many minutes; validate, log and save on the way and at the end.
 
     Whether `stop` has ended it. Of several processes all stop where one is asked to; where one is lost, what was done
     is saved and RankLost raised.

@@ -92,7 +92,7 @@ class GatedLayer(nn.Module):
 
 
 def summed_skips(layers: nn.ModuleList, x: Tensor, condition: Tensor | None, dropout: float) -> Tensor:
-    """What a stack of gated layers says, [B, T, 88, S], rectified."""
+    """Return the rectified sum of the skip outputs of a stack of gated layers, [B, T, 88, S]."""
     total: Tensor | float = 0.0
     for layer in layers:
         x, skip = layer(x, condition, dropout)
@@ -102,7 +102,7 @@ def summed_skips(layers: nn.ModuleList, x: Tensor, condition: Tensor | None, dro
 
 
 class GivenStack(nn.Module):
-    """What is known of the coming frame, seen from every key: non-causal over the keys."""
+    """Features of the given keys of the coming frame, non-causal over the keys."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
@@ -126,9 +126,9 @@ def one_hot(states: Tensor) -> Tensor:
 
 
 class FrameStack(nn.Module):
-    """The WaveNet over time that takes a frame as one vector of its keys, and knows each by its pitch.
+    """A WaveNet over time that takes each frame as one vector of its keys.
 
-    What the shared weights of the other stack cannot tell apart, this one can, and the other way round.
+    It distinguishes absolute pitches, which the shared weights of the other stack cannot.
     """
 
     def __init__(self, spec: NetworkSpec, keys: int) -> None:
@@ -147,13 +147,13 @@ class FrameStack(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What training adds against learning pieces by heart, as shares; nothing at rest."""
+    """Noise against overfitting, as shares; none outside training."""
 
     dropout: float = 0.0
     frame_dropout: float = 0.0
     """Dropout of the stack that takes frames as vectors."""
     input_dropout: float = 0.0
-    """Keys down in the past that are hidden from the network, in each frame anew."""
+    """Share of the pressed keys of the past that are hidden from the network, drawn anew in each frame."""
 
 
 QUIET = Noise()
@@ -193,7 +193,7 @@ class TwoAxisWaveNet(nn.Module):
         self.to_logits = nn.Linear(k, STATES)
 
     def context(self, frames: Tensor, condition: Tensor, noise: Noise = QUIET) -> Tensor:
-        """What the past says: uint8 [B, T, 88], float [B, T, F] -> [B, T, 88, S], frame t for predicting t+1."""
+        """Return the context of the past: uint8 [B, T, 88], float [B, T, F] -> [B, T, 88, S]; frame t predicts t+1."""
         b, t, _ = frames.shape
         reach = self.spec.reach
         heard = forget(frames, noise.input_dropout)
@@ -209,7 +209,7 @@ class TwoAxisWaveNet(nn.Module):
         return torch.cat([context, features], dim=-1)
 
     def logits(self, context: Tensor, coming: Tensor, given: Tensor, noise: Noise = QUIET) -> Tensor:
-        """Teacher-forced logits of the coming frames: [B, T, 88, 3]; key k sees the keys below it in `coming`."""
+        """Return teacher-forced logits of coming frames: [B, T, 88, 3]; key k sees the keys below it in `coming`."""
         y = self.from_context(context) + self.from_given(self.given(given))
         y = y + self.from_below(shift(one_hot(coming), 1, 2))
         logits: Tensor = self.to_logits(summed_skips(self.key_layers, y, None, noise.dropout))
@@ -224,9 +224,9 @@ class TwoAxisWaveNet(nn.Module):
         noise: Noise = QUIET,
         wanted: Tensor | None = None,
     ) -> Tensor:
-        """Negative log-likelihood in nats of each key that is not given: float [B, T, 88].
+        """Return the negative log-likelihood in nats of each key that is not given: float [B, T, 88].
 
-        With `wanted` [B, T, 88, 3] the cross-entropy to these probabilities, instead of to what is `coming`.
+        With `wanted` [B, T, 88, 3], return the cross-entropy to these probabilities instead.
         """
         noise = noise if self.training else QUIET
         logits = self.logits(self.context(frames, condition, noise), coming, given, noise)
@@ -236,14 +236,14 @@ class TwoAxisWaveNet(nn.Module):
 
 
 def log_odds(logits: Tensor, frames: Tensor) -> Tensor:
-    """Log-probabilities [B, T, 88, 3]; HOLD after OFF is impossible and takes no probability."""
+    """Return log probabilities [B, T, 88, 3]; HOLD after OFF is impossible and takes no probability."""
     impossible = torch.zeros_like(logits, dtype=torch.bool)
     impossible[..., HOLD] = frames == OFF
     return F.log_softmax(logits.float().masked_fill(impossible, -1e9), dim=-1)
 
 
 def nats(logits: Tensor, frames: Tensor, coming: Tensor, given: Tensor) -> Tensor:
-    """-log P of `coming` by key, zero where given."""
+    """Return -log P of `coming` for each key; 0 for given keys."""
     picked = log_odds(logits, frames).gather(-1, coming.long().unsqueeze(-1)).squeeze(-1)
     return -picked * (given == UNKNOWN)
 
@@ -253,9 +253,9 @@ PAIR_FRAMES = 24
 
 @torch.no_grad()
 def to_checkpoint(model: TwoAxisWaveNet, meta: dict[str, Any], quotes: Quotes = NOTHING) -> Checkpoint:
-    """The network as a checkpoint, with the stored pair: random frames and what the parallel forward says of them.
+    """Return the network as a checkpoint with a stored pair: random frames, and the logits of the parallel forward.
 
-    `quotes` are those of the music that it was trained on.
+    `quotes` are the hashes of the training music.
     """
     model = model.eval()
     rng = np.random.default_rng(0)
@@ -272,7 +272,7 @@ def to_checkpoint(model: TwoAxisWaveNet, meta: dict[str, Any], quotes: Quotes = 
 
 
 def from_checkpoint(checkpoint: Checkpoint) -> TwoAxisWaveNet:
-    """A torch network with the weights of a checkpoint, to train on from there or to compare with."""
+    """Return a torch network with the weights of a checkpoint."""
     model = TwoAxisWaveNet(checkpoint.spec)
     model.load_state_dict({k: torch.from_numpy(v) for k, v in checkpoint.weights.items()})
     return model

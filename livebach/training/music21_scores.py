@@ -1,4 +1,4 @@
-"""music21's own collection of scores as MIDI files: found where music21 is installed, without a network.
+"""Write music21's own collection of scores as MIDI files. It is part of music21: nothing is downloaded.
 
 Ties are joined, grace notes left out, repeats not written out. A piece that begins with an upbeat begins with rests
 before it, so that its first bar is whole: MIDI has no other sign for it. Knows scores; nothing of frames.
@@ -32,7 +32,7 @@ def _music21() -> Any:
 
 
 def works(composer: str) -> list[Path]:
-    """The files of a composer in music21's collection, one for each name; UserError where there are none."""
+    """Return the files of a composer in music21's collection, one for each name. Raises UserError if there are none."""
     corpus = _music21().corpus
     found = sorted(Path(path) for path in corpus.getComposer(composer) if Path(path).suffix in SUFFIXES)
     by_name = {path.stem: path for path in found}
@@ -43,7 +43,7 @@ def works(composer: str) -> list[Path]:
 
 
 def scores(path: Path) -> Iterator[tuple[str, bytes, Origin]]:
-    """Each score of a file: its name, the MIDI file, its licence. Raises CorpusError where music21 cannot read it."""
+    """Yield each score of a file: name, MIDI file, licence. Raises CorpusError if music21 cannot read the file."""
     music21 = _music21()
     try:
         parsed = music21.converter.parse(path)
@@ -61,7 +61,7 @@ def _licence(score: Any) -> str:
 
 
 def midi_of(score: Any) -> bytes:
-    """A music21 score as a MIDI file: a track of its metres, and one for each part."""
+    """Return a music21 score as a MIDI file: a track of metres, and a track for each part."""
     parts = list(score.parts) or [score]
     rests = _rests_before(parts[0])
     tracks = [_metres(parts[0], rests), *(_notes(part, rests) for part in parts)]
@@ -71,7 +71,7 @@ def midi_of(score: Any) -> bytes:
 
 
 def _rests_before(part: Any) -> float:
-    """The quarters that the first bar lacks."""
+    """Return the quarter notes that the first bar lacks."""
     first = part.getElementsByClass("Measure").first()
     metre = part.recurse().getElementsByClass("TimeSignature").first()
     if first is None or metre is None:

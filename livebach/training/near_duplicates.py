@@ -1,4 +1,4 @@
-"""Find editions of one piece among others: by the runs of melodic intervals that they share."""
+"""Find editions of the same piece by the runs of melodic intervals that they share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _GRAM = 12
 
 
 ALIKE = 0.05
-"""Share of common melodic runs above which two pieces are editions of one: other pairs of Bach stay below 0.04."""
+"""Two pieces with more common runs than this share are editions of one piece; other pairs by Bach stay below 0.04."""
 
 
 def fingerprint(frames: Frames) -> frozenset[int]:
-    """Hashes of every run of 12 steps of the upper line, as intervals: the same in every key and tempo."""
+    """Return hashes of all runs of 12 intervals in the upper and lower line: the same in every key and tempo."""
     lines = [_skyline(frames), _skyline(frames[:, ::-1])]
     grams = set()
     for line in lines:
@@ -32,5 +32,5 @@ def _skyline(frames: Frames) -> NDArray[np.int16]:
 
 
 def alike(a: frozenset[int], b: frozenset[int]) -> bool:
-    """Whether two fingerprints are those of one piece in two editions, or of a piece and a part of it."""
+    """Return whether two fingerprints belong to editions of one piece, or to a piece and a part of it."""
     return bool(a and b) and len(a & b) > ALIKE * min(len(a), len(b))

@@ -1,4 +1,4 @@
-"""The files of a training run: its settings, its state as it is saved, and the errors of reading it."""
+"""The files of a training run: settings, saved state, and the errors of reading them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ LIMITS = {
     **dict.fromkeys(("given", "gap", "texture_dropout", "texture_noise", "label_weight"), (0, 1)),
     "synthetic_share": (0, 0.99),
 }
-"""Of each number in `TrainConfig`."""
+"""The least and the greatest value of each number in `TrainConfig`."""
 
 
 class TrainingError(ValueError):
-    """A run that cannot start or go on, in one line."""
+    """A run that cannot start or continue: one line for the user."""
 
 
 RENAMED = {
@@ -58,22 +58,22 @@ RENAMED = {
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """Everything a run depends on besides the data; goes into the checkpoint."""
+    """All settings of a run besides the data. They are saved in the checkpoint."""
 
     updates: int = 3500
     batch: int = 8
-    """Crops of an update, of all processes together."""
+    """Crops of an update, in all processes together."""
     crop: int = 512
     """Frames of a crop."""
     learning_rate: float = 3e-3
-    """Learning rate after `warmup` updates, falling to nothing by a cosine."""
+    """Learning rate after `warmup` updates; from there it falls to 0 by a cosine."""
     warmup: int = 100
     weight_decay: float = 0.1
     dropout: float = 0.3
     frame_dropout: float = 0.5
-    """Dropout of the stack that takes frames as vectors, where there is one: it learns by heart sooner."""
+    """Dropout of the stack that takes frames as vectors, which overfits sooner."""
     input_dropout: float = 0.05
-    """Share of the keys down in the past that are hidden from the network, in each frame anew."""
+    """Share of the pressed keys of the past that are hidden from the network, drawn anew in each frame."""
     ema_decay: float = 0.998
     """Decay of the exponential average of the weights, per update."""
     validate_every: int = 100
@@ -85,9 +85,9 @@ class TrainConfig:
     texture_noise: float = 0.3
     onset_dropout: float = 0.0
     label_weight: float = 0.5
-    """Where there are teachers: how much what is written counts; the rest is their word."""
+    """With teachers: the weight of the score's states in the target; the teachers' predictions have the rest."""
     synthetic_share: float = 0.3
-    """Share of crops that are of music which networks played, where there is any."""
+    """Share of crops from music that networks played, if there is any."""
     device: str = "auto"
     """cpu, cuda, mps, or auto: the best there is."""
     bf16: bool = True
@@ -95,7 +95,7 @@ class TrainConfig:
 
     @property
     def augment(self) -> Augment:
-        """The part of it that varies crops."""
+        """The settings that vary crops."""
         texture = self.texture_dropout, self.texture_noise
         return Augment(self.transpose, self.given, self.gap, *texture, self.onset_dropout)
 
@@ -105,7 +105,7 @@ class TrainConfig:
                 raise ValueError(f"{name} must be {low:g}..{high:g}, got {getattr(self, name)}")
 
     def rate_at(self, update: int) -> float:
-        """The learning rate of an update, counted from 0."""
+        """Return the learning rate of an update; updates count from 0."""
         return self.learning_rate * rising_and_falling(update, self.warmup, self.updates)
 
 
@@ -118,11 +118,11 @@ FINE_TUNING: dict[str, Any] = {
     "ema_decay": 0.95,
     "validate_every": 25,
 }
-"""Defaults of a run that starts from a network of the same shape: little to learn, and little to forget."""
+"""Defaults of a run that starts from a network of the same shape."""
 
 
 def rising_and_falling(update: int, warmup: int, updates: int) -> float:
-    """The share of the learning rate for an update, counted from 0: a rise, then a cosine to nothing."""
+    """Return the share of the learning rate at an update, counted from 0: a linear rise, then a cosine to 0."""
     if update < warmup:
         return (update + 1) / warmup
     done = (update - warmup) / max(1, updates - warmup)
@@ -130,7 +130,7 @@ def rising_and_falling(update: int, warmup: int, updates: int) -> float:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a file whole or not at all."""
+    """Write a safetensors file, whole or not at all."""
     part = path.with_name(path.name + ".part")
     save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata)
     with part.open("rb") as handle:
@@ -139,12 +139,12 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 
 def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with a prefix, without it."""
+    """Return the tensors whose names begin with a prefix, by the rest of their names."""
     return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def read_state_header(path: Path) -> dict[str, Any]:
-    """What a saved run says of itself. Raises TrainingError."""
+    """Return the header of a saved run. Raises TrainingError if there is none, or if it is damaged."""
     try:
         with safe_open(path, "pt") as handle:
             header: dict[str, Any] = dict(json.loads((handle.metadata() or {})["state"]))

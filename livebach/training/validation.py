@@ -1,4 +1,4 @@
-"""What a network in torch makes of whole pieces: their likelihood, and evidence to calibrate it with."""
+"""Run a torch network over whole pieces: their likelihood, and the data for a calibration."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from livebach.training.model import TwoAxisWaveNet
 
 
 def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The arrays of a batch as tensors, in the order of the model's `forward`."""
+    """Return the arrays of a batch as tensors on a device, in the order of the model's `forward`."""
     arrays = (batch.frames, batch.condition, batch.coming, batch.given)
     tensors = [torch.from_numpy(np.array(a, order="C")).to(device, non_blocking=True) for a in arrays]
     return tensors[0], tensors[1], tensors[2], tensors[3]
 
 
 def whole_piece(piece: Piece) -> Batch:
-    """A piece from its first frame, nothing given, texture unknown: what every likelihood is stated on."""
+    """Return a batch of one whole piece, nothing given, texture unknown: every stated likelihood is of such a batch."""
     texture = np.full((len(piece.frames), 2), UNKNOWN_TEXTURE, np.int8)
     inputs = np.concatenate([np.zeros((1, KEYS), np.uint8), piece.frames[:-1]])
     condition = condition_rows(piece.places, before(piece.places), texture)
@@ -34,7 +34,7 @@ def whole_piece(piece: Piece) -> Batch:
 
 @torch.no_grad()
 def evidence(model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.device, ranks: Ranks) -> CalibrationData:
-    """What a network says of whole pieces, for its calibration; this process's share of at most `MOST_FRAMES`."""
+    """Return the logits of whole pieces for a calibration: this process's share of at most `MOST_FRAMES` frames."""
     model.eval()
     found = CalibrationData()
     for piece in pieces[ranks.rank :: ranks.size]:
@@ -49,7 +49,7 @@ def evidence(model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.devic
 def likelihood(
     model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.device, ranks: Ranks | None = None
 ) -> float:
-    """Nats per frame, pooled over whole pieces; texture dropped, nothing given; float32. Of no piece it is nan."""
+    """Return nats per frame, pooled over whole pieces; texture dropped, nothing given; nan if there is no piece."""
     model.eval()
     ranks = ranks or Ranks()
     found = torch.zeros(2, dtype=torch.float64, device=device)  # nats, frames
