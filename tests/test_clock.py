@@ -62,14 +62,14 @@ def test_what_was_granted_is_one_sentence(
     monkeypatch.setattr(sys, "setswitchinterval", lambda _: None)
     monkeypatch.setattr(realtime, "make_prompt", lambda: real_time)
     monkeypatch.setattr(realtime, "_lock_memory", lambda: memory)
-    assert make_timely() == sentence
+    assert str(make_timely()) == sentence
 
 
 def test_other_systems_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no such thing, that is said."""
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(sys, "setswitchinterval", lambda _: None)
-    assert "not asked for" in make_timely()
+    assert "not asked for" in str(make_timely())
 
 
 def test_memory_is_not_locked_below_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

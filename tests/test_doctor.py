@@ -8,10 +8,11 @@ from queue import SimpleQueue
 import pytest
 
 from livebach.commands import doctor
-from livebach.commands.doctor import Findings, diagnose
+from livebach.commands.doctor import Checked, Findings, diagnose
 from livebach.commands.timing import Summary
 from livebach.config import Config, MidiSettings, with_value
 from livebach.midi.loopback import FakePort
+from livebach.system.realtime import Permissions
 from livebach.web.examine import PageFindings, examine_page
 
 
@@ -21,7 +22,7 @@ def times(p50: float, p99: float, most: float) -> Summary:
 
 
 WELL = Findings(
-    permitted="The system grants real-time priority and locked memory.",
+    permissions=Permissions(real_time=True, locked_memory=True),
     wakes=times(0.002, 0.05, 0.2),
     draw=times(0.4, 0.6, 0.9),
     push=times(0.5, 0.7, 1.0),
@@ -44,11 +45,10 @@ def test_a_machine_that_is_well_needs_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        ({"permitted": "The system grants locked memory, but not real-time priority."}, "rtprio"),
-        (
-            {"permitted": "The system grants neither real-time priority nor locked memory: notes may be late."},
-            "audio.conf",
-        ),
+        ({"permissions": Permissions(real_time=False, locked_memory=True)}, "rtprio"),
+        ({"permissions": Permissions(real_time=True, locked_memory=False)}, "memlock"),
+        ({"permissions": Permissions(real_time=False, locked_memory=False)}, "audio.conf"),
+        ({"sound": Checked(trouble="there is no audio device here")}, "livebach web"),
         ({"load": 6.0}, "Close other programs"),
         ({"wakes": times(0.1, 12.0, 40.0)}, "12.0 ms late"),
         ({"wakes": times(0.1, 2.0, 40.0), "governor": "powersave"}, "cpupower"),
@@ -69,8 +69,26 @@ def test_each_trouble_has_its_advice(change: dict[str, object], part: str) -> No
 
 def test_systems_that_are_not_asked_get_no_advice_for_linux() -> None:
     """Where priority is not asked for, /etc is not spoken of."""
-    elsewhere = "Real-time priority and locked memory are not asked for on this system."
-    assert not diagnose(replace(WELL, permitted=elsewhere)).advice
+    assert not diagnose(replace(WELL, permissions=Permissions())).advice
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"sound": Checked("Headphones (ALSA)")}, "The built-in instruments sound on Headphones (ALSA)."),
+        ({"sound": Checked(trouble="no device")}, "No sound of its own: no device."),
+    ],
+)
+def test_what_is_said_of_the_sound(change: dict[str, object], line: str) -> None:
+    """There is a line, whether it works or not."""
+    assert line in diagnose(replace(WELL, **change)).lines  # type: ignore[arg-type]
+
+
+def test_the_sound_is_tried() -> None:
+    """On a device that plays nowhere it sounds; one that is not there is named."""
+    config = with_value(Config(), "sound.device", "silent")
+    assert doctor.check_sound(config).works_on.startswith("silent")
+    assert "no-such-device" in doctor.check_sound(with_value(config, "sound.device", "no-such-device")).trouble
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def stay_ordinary() -> str:
-    """Ask the system for nothing; a sentence, as `make_timely` gives one."""
+    """Ask the system for nothing, and say so."""
     return "Nothing was asked of the system: no real-time priority."
 
 
 def measure(
-    engines: dict[str, Engine], checkpoint: str, shorten: int, timely: Callable[[], str] | None
+    engines: dict[str, Engine], checkpoint: str, shorten: int, timely: Callable[[], object] | None
 ) -> dict[str, Any]:
     """Everything, in order: what hot caches give first, as real-time priority and full load do not go together.
 
@@ -95,7 +95,7 @@ def measure(
         report["networks"][name] = found
     report["process"] = in_a_process_of_its_own(checkpoint if len(engines) > 1 else None)
     if timely is not None:
-        report["timely"] = timely()
+        report["timely"] = str(timely())
         freeze()
         for name, engine in engines.items():
             report["networks"][name] |= time_paced(engine, FRAMES // shorten, TICK_FRAMES // shorten)
@@ -123,10 +123,13 @@ def time_paced(engine: Engine, frames: int, tick_frames: int) -> dict[str, Any]:
 def in_a_process_of_its_own(checkpoint: str | None) -> dict[str, float]:
     """Start-up, memory and processor time of a fresh process that plays; no ports, guard or display."""
     command = [sys.executable, "-m", "livebach.commands.bench_process", *([checkpoint] if checkpoint else [])]
-    folder = str(Path(__file__).parent.parent)
+    folder = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
     start_s = perf_counter()
-    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=120)
+    try:
+        done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        raise UserError("a process that plays did not end within 120 s") from None
     if done.returncode:
         raise UserError(f"a process that plays could not be started: {done.stderr.strip().splitlines()[-1:]}")
     found: dict[str, float] = json.loads(done.stdout)

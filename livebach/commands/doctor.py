@@ -1,6 +1,6 @@
-"""`livebach doctor`: measures this machine, the network on it and the user's own ports, and says what to change.
+"""`livebach doctor`: measures this machine, the network on it, its sound and the ports, and says what to change.
 
-It plays nothing that sounds: what it sends is a controller that has no meaning in MIDI.
+Nothing sounds: the ports get a controller that has no meaning in MIDI, and the built-in instrument gets no note.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Protocol
 from livebach.commands.flags import add_settings, settings
 from livebach.commands.timing import Summary, load_average, paced, summary, time_frames
 from livebach.config import Config
-from livebach.live.assembly import load_network
+from livebach.live.assembly import load_network, sound_settings
 from livebach.live.inbox import Inbox
 from livebach.midi.port_list import BackendReport, reports
 from livebach.midi.ports import InputPort, OutputPort
@@ -27,8 +27,9 @@ from livebach.music.events import ControlChange, Event, to_bytes
 from livebach.music.grid import Grid
 from livebach.network.engine import Engine
 from livebach.network.reference import Player
+from livebach.sound.loudspeakers import Loudspeakers, SoundError
 from livebach.system.clock import SPIN_S, Clock
-from livebach.system.realtime import freeze, make_timely
+from livebach.system.realtime import Permissions, freeze, make_timely
 from livebach.web.examine import PageFindings, examine_page
 
 FLAGS = ("--in", "--out", "--api", "--bpm", "--metre", "--checkpoint")
@@ -46,10 +47,21 @@ MOST_LEAD_MS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What was measured. Times in milliseconds, as `bench.summary` gives them."""
+class Checked:
+    """A part of livebach that was tried: the device that it works on, or why it does not work."""
 
-    permitted: str
+    works_on: str = ""
+    trouble: str = ""
+
+
+UNCHECKED = Checked()
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was measured. Times in milliseconds, as `timing.summary` gives them."""
+
+    permissions: Permissions
     wakes: Summary
     draw: Summary
     push: Summary
@@ -61,6 +73,7 @@ class Findings:
     ports: tuple[str, str] | None = None  # in and out, where both were named
     round_trip: Summary | None = None  # None where nothing came back
     lost: int = 0
+    sound: Checked = UNCHECKED
     page: PageFindings | None = None  # None where it was not tried
 
 
@@ -87,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         found = examine(config, network.engine)
         if output is not None and heard is not None:
             found = with_round_trip(found, (heard.name, output.name), round_trips(output, answers))
-    diagnosis = diagnose(replace(found, page=examine_page(config)))
+    diagnosis = diagnose(replace(found, sound=check_sound(config), page=examine_page(config)))
     print("\n".join([*diagnosis.lines, *backend_lines(reports(config.midi.api))]))
     print("\n".join(["", "What to change:", *(f"- {line}" for line in diagnosis.advice)]) if diagnosis.advice else "")
     return 0
@@ -113,13 +126,13 @@ def _open(config: Config, stack: ExitStack) -> tuple[OutputPort | None, InputPor
 
 def examine(config: Config, engine: Engine) -> Findings:
     """All but the round trip."""
-    permitted = make_timely()
+    permissions = make_timely()
     freeze()
     grid = Grid.of(config.time.bpm, config.time.metre, engine.spec.steps_per_quarter)
     player = Player(engine)
     frames = time_frames(player, FRAMES, paced(max(SHORTEST_S, min(grid.tick_s, 0.15)), cold=True))
     return Findings(
-        permitted=permitted,
+        permissions=permissions,
         wakes=summary(wake_ups(WAKES)),
         draw=frames["draw"],
         push=frames["push"],
@@ -142,6 +155,18 @@ def wake_ups(count: int, clock: Clock | None = None) -> list[float]:
         clock.sleep_until(due_s)
         late.append(clock.now() - due_s)
     return late
+
+
+def check_sound(config: Config) -> Checked:
+    """Start the built-in instrument for a moment, without a note."""
+    speakers = Loudspeakers(sound_settings(config))
+    try:
+        ready = speakers.ready()
+    except SoundError as error:
+        return Checked(trouble=str(error))
+    finally:
+        speakers.close()
+    return Checked(works_on=f"{ready['device']} ({ready['backend']})")
 
 
 class Sender(Protocol):
@@ -196,6 +221,10 @@ PRIORITY = (
     "Let livebach have real-time priority and locked memory. On Linux: /etc/security/limits.d/audio.conf with the lines"
     " «@audio - rtprio 95» and «@audio - memlock unlimited», then «sudo usermod -aG audio $USER», and log in again."
 )
+NO_SOUND = (
+    "To hear livebach here: connect loudspeakers or headphones (sound.device names one), name a synth (--out), or let"
+    " the browser sound (livebach web)."
+)
 SLOW_WAY = (
     "In JACK, a shorter period helps (jackd … -p 128); Bluetooth and network MIDI are slow by nature. If the synth"
     " itself sounds late, --latency-ms sends its notes earlier."
@@ -205,16 +234,23 @@ SLOW_WAY = (
 def diagnose(found: Findings) -> Diagnosis:
     """Put the findings into words."""
     lines = [
-        found.permitted,
+        str(found.permissions),
         f"Load {found.load:.1f} on {found.cores} cores.",
         f"Wake-ups: {_spread(found.wakes)} late.",
         f"Choosing a frame: {_spread(found.draw)}; it is asked {found.lead_ms:g} ms before the tick.",
         f"Remembering a frame: {_spread(found.push)}; there is half a tick for it, {found.tick_ms / 2:.0f} ms.",
         *_way_lines(found),
+        *_sound_lines(found.sound),
         *_page_lines(found.page),
     ]
-    advice = [*_priority_advice(found), *_load_advice(found), *_network_advice(found), *_way_advice(found)]
-    advice += _page_advice(found.page)
+    advice = [
+        *_priority_advice(found),
+        *_load_advice(found),
+        *_network_advice(found),
+        *_way_advice(found),
+        *_sound_advice(found),
+        *_page_advice(found.page),
+    ]
     if not advice:
         lines.append("Nothing needs to be changed.")
     return Diagnosis(lines, advice)
@@ -271,9 +307,14 @@ def _way_lines(found: Findings) -> list[str]:
     return [f"The way {there}: {_spread(found.round_trip)}{lost}."]
 
 
+def _sound_lines(sound: Checked) -> list[str]:
+    if sound.trouble:
+        return [f"No sound of its own: {sound.trouble}."]
+    return [f"The built-in instruments sound on {sound.works_on}."] if sound.works_on else []
+
+
 def _priority_advice(found: Findings) -> list[str]:
-    refused = "not" in found.permitted or "neither" in found.permitted
-    return [PRIORITY] if refused and found.permitted.startswith("The system grants") else []
+    return [PRIORITY] if found.permissions.refused else []
 
 
 def _load_advice(found: Findings) -> list[str]:
@@ -297,6 +338,10 @@ def _network_advice(found: Findings) -> list[str]:
     if found.lead_ms < needed_ms <= MOST_LEAD_MS:
         return [f"Ask the network earlier: --set engine.lead_ms={needed_ms}."]
     return []
+
+
+def _sound_advice(found: Findings) -> list[str]:
+    return [NO_SOUND] if found.sound.trouble else []
 
 
 def _way_advice(found: Findings) -> list[str]:

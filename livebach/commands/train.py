@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from livebach.commands.flags import INDEX_HELP, user_path
 from livebach.errors import UserError
@@ -299,13 +299,15 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _bar(trainer: Trainer) -> Iterator[Callable[[Any], None]]:
-    """A progress bar on a terminal; elsewhere a line whenever there is a new validation."""
-    if not sys.stdout.isatty() or not trainer.ranks.first:
+    """A progress bar on a terminal where rich is installed; elsewhere a line whenever there is a new validation."""
+    if not sys.stdout.isatty() or not trainer.ranks.first or find_spec("rich") is None:
         yield _line_printer(trainer)
         return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     count = TextColumn("{task.completed}/{task.total}")
     with Progress(TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn()) as progress:
-        task: TaskID = progress.add_task("starting", total=trainer.config.updates, completed=trainer.update)
+        task = progress.add_task("starting", total=trainer.config.updates, completed=trainer.update)
         yield lambda p: progress.update(task, completed=p.update, description=_words(p))
 
 

@@ -122,11 +122,14 @@ def sound_source(config: Config, instrument: str | None = None) -> Source:
         UserError: If a soundfont or FluidSynth is missing.
 
     """
+    return open_source(sound_settings(config, instrument), None if instrument else config.sound.soundfont)
+
+
+def sound_settings(config: Config, instrument: str | None = None) -> SoundSettings:
+    """Return how a built-in instrument, that of the settings or another one, is to sound."""
     sound = config.sound
-    settings = SoundSettings(
-        instrument or sound.instrument, sound.temperament, sound.pitch_hz, sound.latency_ms, sound.device
-    )
-    return open_source(settings, None if instrument else sound.soundfont)
+    chosen = instrument or sound.instrument
+    return SoundSettings(chosen, sound.temperament, sound.pitch_hz, sound.latency_ms, sound.device)
 
 
 READY_S = 0.1

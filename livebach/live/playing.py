@@ -163,7 +163,7 @@ def _opened(
     watcher = stack.enter_context(closing(PortWatcher(watched, daemon.tell)))
     for program in assembly.programs(config):
         output.send(program)
-    display.say(make_timely())
+    display.say(str(make_timely()))
     freeze()
     stage.daemon, stage.swapper = daemon, swapper
     display.say(_banner(config, heard, output))  # it says «play»: from here on nothing is missed

@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 _LOCK_CURRENT, _LOCK_FUTURE, _LOCK_ON_FAULT = 1, 2, 4
@@ -22,21 +23,47 @@ _PRIORITY = 20  # above everything ordinary, below JACK's and the sound card's o
 _SWITCH_S = 0.0005  # how long a thread that computes keeps Python from one that has a note to pass on
 
 
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What the operating system has granted; None where it cannot be asked. As text it is a sentence for people."""
+
+    real_time: bool | None = None
+    """Real-time priority."""
+    locked_memory: bool | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the system has refused something."""
+        return self.real_time is False or self.locked_memory is False
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        if self.real_time is None and self.locked_memory is None:
+            return "Real-time priority and locked memory are not asked for on this system."
+        named = {"real-time priority": self.real_time, "locked memory": self.locked_memory}
+        given = [name for name, granted in named.items() if granted]
+        refused = [name for name, granted in named.items() if granted is False]
+        if not refused:
+            return f"The system grants {' and '.join(given)}."
+        if not given:
+            return f"The system grants neither {' nor '.join(refused)}: notes may be late when it is busy."
+        return f"The system grants {given[0]}, but not {refused[0]}."
+
+
 def make_prompt() -> bool:
-    """Have the calling thread wake on time, and before others if that is permitted; whether it was."""
+    """Have the calling thread wake on time, and before others if that is permitted; return whether it was."""
     if not sys.platform.startswith("linux"):
         return False
     _fine_timers()
     return _real_time()
 
 
-def make_timely() -> str:
-    """Ask the system for all it permits, for the calling thread and this process; a sentence says what that was."""
+def make_timely() -> Permissions:
+    """Ask the system for all it permits, for the calling thread and this process; return what it granted."""
     sys.setswitchinterval(_SWITCH_S)
     if not sys.platform.startswith("linux"):
-        return "Real-time priority and locked memory are not asked for on this system."
-    granted = {"real-time priority": make_prompt(), "locked memory": _lock_memory()}
-    return _sentence([name for name, yes in granted.items() if yes], [name for name, yes in granted.items() if not yes])
+        return Permissions()
+    return Permissions(make_prompt(), _lock_memory())
 
 
 def lift_helpers() -> None:
@@ -51,14 +78,6 @@ def lift_helpers() -> None:
         with suppress(OSError):  # it has ended
             if _policy(int(task.name)) == os.SCHED_OTHER:
                 _set_real_time(int(task.name), _HELPERS_PRIORITY)
-
-
-def _sentence(given: list[str], refused: list[str]) -> str:
-    if not refused:
-        return f"The system grants {' and '.join(given)}."
-    if not given:
-        return f"The system grants neither {' nor '.join(refused)}: notes may be late when it is busy."
-    return f"The system grants {given[0]}, but not {refused[0]}."
 
 
 def _real_time() -> bool:
