@@ -4,7 +4,7 @@ import { isBlack, nameOf } from "./keys.js";
 
 const KEPT_S = 30;
 const REMEMBERED = 15;
-const PX_A_SECOND = 130;
+const PX_A_SECOND = 105;
 const LOWEST_SHOWN = 40, HIGHEST_SHOWN = 88; // widened where somebody plays beyond
 const LEFT_PX = 34, TOP_PX = 22;
 
