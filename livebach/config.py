@@ -132,7 +132,7 @@ class SamplingSettings(_Section):
 
 @dataclass(frozen=True, slots=True)
 class SoundSettings(_Section):
-    """Loudness of its own notes, and how the built-in instruments sound."""
+    """How its own notes are played, and how the built-in instruments sound."""
 
     instrument: str = _setting("piano", setting_rules.one_of(*INSTRUMENT_NAMES))
     temperament: str = _setting("equal", setting_rules.one_of(*TEMPERAMENT_NAMES))
@@ -141,9 +141,10 @@ class SoundSettings(_Section):
     device: str | None = _setting(None, setting_rules.optional(setting_rules.text()))
     soundfont: str | None = _setting(None, setting_rules.optional(setting_rules.text()))
 
-    velocity: str | int = _setting(
-        "follow", setting_rules.either(setting_rules.one_of("follow"), setting_rules.number(1, 127, int))
+    touch: str | int = _setting(
+        "learned", setting_rules.either(setting_rules.one_of("learned", "follow"), setting_rules.number(1, 127, int))
     )
+    pedal: str = _setting("follow", setting_rules.one_of("follow", "on", "off"))
     velocity_default: int = _setting(72, setting_rules.number(1, 127, int))
     articulation: float = _setting(1.0, setting_rules.number(0.55, 1))
     humanize_ms: float = _setting(0.0, setting_rules.number(0, 20))
@@ -249,6 +250,7 @@ RENAMED = {
     "turns.behind_ms": "turns.delay_ms",
     "turns.distance": "turns.register_margin",
     "sampling.quotes": "sampling.max_quote_notes",
+    "sound.velocity": "sound.touch",
     "sound.spread_ms": "sound.humanize_ms",
     "control.distance": "control.register_margin",
     "session": "take",

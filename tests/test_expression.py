@@ -31,7 +31,7 @@ def test_it_plays_as_loud_as_the_player_with_the_metres_accents() -> None:
     assert velocities() == [83, 77, 77, 77, 83, 77, 77, 77, 88]
     assert velocities("time.metre=2/4") == [88, 77, 77, 77, 83, 77, 77, 77, 88]
     assert velocities(touch=127)[-1] == 127
-    assert velocities("sound.velocity=50") == [50] * 9
+    assert velocities("sound.touch=50") == [50] * 9
 
 
 def ends(take: Take) -> list[tuple[float, int]]:

@@ -66,7 +66,7 @@ def test_velocity_stays_within_midi() -> None:
 
 def test_velocity_can_be_fixed() -> None:
     """Then it is that number."""
-    assert velocities(40, "sound.velocity=90") == [90, 90, 90]
+    assert velocities(40, "sound.touch=90") == [90, 90, 90]
 
 
 # --- texture ----------------------------------------------------------------------------------------------------------

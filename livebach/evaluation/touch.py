@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.music.touch import OFFSETS, PEDAL_MOVES, PEDALS, STEPS_PER_QUARTER, Pedal, Performance
-from livebach.musician.touch import Sounded, TouchPlayer
+from livebach.music.touch import OFFSETS, PEDAL_MOVES, PEDALS, STEPS_PER_QUARTER, Pedal, Performance, Sounded
+from livebach.musician.touch import TouchPlayer
 from livebach.network.touch import TouchNetwork
 from livebach.training import touch_rows
 from livebach.training.touch_rows import Score

@@ -32,6 +32,8 @@ class Grid:
     tick_s: float
     beat_ticks: int
     bar_ticks: int
+    closes: float = 0.5
+    """The part of a tick after which its frame is final: a key that is struck later is the next tick's."""
 
     @classmethod
     def of(cls, bpm: float, metre: Metre, steps_per_quarter: int, origin_s: float = 0.0) -> Grid:
@@ -44,8 +46,8 @@ class Grid:
         return self.origin_s + tick * self.tick_s
 
     def close_s(self, tick: int) -> float:
-        """Return the time at which the frame of a tick is final, half a tick later; what follows is the next tick's."""
-        return self.origin_s + (tick + 0.5) * self.tick_s
+        """Return the time at which the frame of a tick is final; what follows is the next tick's."""
+        return self.origin_s + (tick + self.closes) * self.tick_s
 
     def nearest(self, time_s: float) -> int:
         """Return the nearest tick to a time."""

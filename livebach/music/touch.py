@@ -6,7 +6,8 @@ last part before a tick belongs to that tick: a key struck there is early, not l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -63,6 +64,25 @@ def tick_and_offset(parts: int) -> tuple[int, int]:
 def played_offset(fraction: float) -> int:
     """The offset that a person meant who struck a key at this fraction of a tick, -1/6 up to 5/6."""
     return min(PLAYED_OFFSETS, key=lambda offset: abs(offset - fraction * PARTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Sounded:
+    """How a note is played: MIDI velocity, and 24ths of a quarter note after its tick."""
+
+    velocity: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TickTouch:
+    """How the keys (0..87) of a tick are to be played, and what the pedal does."""
+
+    notes: Mapping[int, Sounded] = field(default_factory=dict)
+    pedal: Pedal = Pedal.UP
+
+
+NO_TOUCH = TickTouch()
 
 
 @dataclass(frozen=True, slots=True)

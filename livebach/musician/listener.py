@@ -33,6 +33,14 @@ Bools = NDArray[np.bool_]  # [88]
 
 
 @dataclass(frozen=True, slots=True)
+class Strike:
+    """A key was struck: when, in absolute seconds, and how hard."""
+
+    time_s: float
+    velocity: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Change:
     """A key was struck, or came up; `down` is how it was left."""
 
@@ -40,6 +48,7 @@ class _Change:
     key: int  # 0..87
     struck: bool
     down: bool
+    velocity: int = 0
 
 
 class Listener:
@@ -54,6 +63,7 @@ class Listener:
         self._down: Bools = np.zeros(KEYS, np.bool_)  # as the last frame left them
         self._last: Frame = np.zeros(KEYS, np.uint8)
         self._heard = False
+        self._lifted = False
         self._touch = touch
 
     def receive(self, event: Event, now_s: float) -> bool:
@@ -81,7 +91,7 @@ class Listener:
         self._touch += (velocity - self._touch) * (TOUCH_WEIGHT if self._heard else 1.0)
         self._heard = True
         self._pressed.add((channel, key))
-        self._changes.append(_Change(now_s, key, struck=True, down=True))
+        self._changes.append(_Change(now_s, key, struck=True, down=True, velocity=velocity))
 
     def _release(self, channel: int, key: int, now_s: float) -> None:
         if (channel, key) in self._pressed:
@@ -92,6 +102,7 @@ class Listener:
         if control == SUSTAIN and value >= PEDAL_DOWN:
             self._pedals.add(channel)
         elif control in (SUSTAIN, RESET_CONTROLLERS):
+            self._lifted |= channel in self._pedals
             self._pedals.discard(channel)
         elif control == ALL_SOUND_OFF or ALL_NOTES_OFF <= control <= MAX_DATA:
             for _, key in sorted(pressed for pressed in self._pressed if pressed[0] == channel):
@@ -101,6 +112,7 @@ class Listener:
         """Hold every key and pedal for released: a note-off may have been lost."""
         for channel, key in sorted(self._pressed):
             self._release(channel, key, now_s)
+        self._lifted |= bool(self._pedals)
         self._pedals.clear()
 
     def frame(self, until_s: float) -> Frame:
@@ -110,6 +122,26 @@ class Listener:
             self._changes.popleft()
         self._down, self._last = down, frame
         return frame
+
+    def strikes(self, until_s: float) -> dict[int, Strike]:
+        """The keys (0..87) struck before a time that are in no frame yet; of a key struck twice the first time."""
+        found: dict[int, Strike] = {}
+        for change in self._changes:
+            if change.time_s >= until_s:
+                break
+            if change.struck:
+                found.setdefault(change.key, Strike(change.time_s, change.velocity))
+        return found
+
+    @property
+    def pedal_down(self) -> bool:
+        """Whether the sustain pedal is down now, on any channel."""
+        return bool(self._pedals)
+
+    def pedal_lifted(self) -> bool:
+        """Whether the pedal has come up since this was asked last."""
+        lifted, self._lifted = self._lifted, False
+        return lifted
 
     def peek(self, until_s: float) -> Frame:
         """What `frame` would say now; changes nothing."""

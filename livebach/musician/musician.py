@@ -7,7 +7,7 @@ opens no port; equal calls at equal times give equal events, which is what repla
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,11 +18,12 @@ from livebach.musician import actions
 from livebach.musician.clock_follower import ClockMessage
 from livebach.musician.clock_sender import ClockSender
 from livebach.musician.memory import History, HistoryView, Network
-from livebach.musician.outlet import Outlet
+from livebach.musician.outlet import Delayed, Outlet
 from livebach.musician.performance import Performance
 from livebach.musician.status import Status
 from livebach.musician.tap_tempo import Taps
 from livebach.musician.turns import Turn
+from livebach.network.touch import TouchNetwork
 
 Request = Command | ClockMessage
 """What may be asked for between two events of the player's."""
@@ -31,9 +32,14 @@ Request = Command | ClockMessage
 class Musician:
     """Takes in the player's events and what the person asks for; gives the events that are to be sent."""
 
-    def __init__(self, engine: Network, settings: Config, seed: int, start_s: float) -> None:
-        """Begin in silence; a count-in starts at `start_s` (absolute seconds). `seed` is that of all chance."""
-        self.performance = Performance(engine, settings, seed, start_s)
+    def __init__(
+        self, engine: Network, settings: Config, seed: int, start_s: float, touch: TouchNetwork | None = None
+    ) -> None:
+        """Begin in silence; a count-in starts at `start_s` (absolute seconds). `seed` is that of all chance.
+
+        `touch` says how notes are played where `sound.touch` is learned; without it they follow the player's loudness.
+        """
+        self.performance = Performance(engine, settings, seed, start_s, touch)
         self.taps = Taps()
         self._controls = Controls(asdict(settings.control))
         self._outlet = Outlet(settings, seed)
@@ -140,7 +146,7 @@ class Musician:
     def _closed(self) -> bool:
         return self.performance.turn is Turn.CLOSED
 
-    def _sent(self, events: list[Event], now_s: float) -> list[Event]:
+    def _sent(self, events: Sequence[Event | Delayed], now_s: float) -> list[Event]:
         """What goes out of these events now, and of the clock where the grid has changed."""
         time = self.performance.time
         out = self._outlet.send(events, now_s, time.grid.tick_s)

@@ -10,19 +10,27 @@ from livebach.music.events import Event
 from livebach.music.grid import Grid, Place
 from livebach.music.roll import LOW_KEY, OFF, Frame
 from livebach.music.texture import Texture
+from livebach.music.touch import STEPS_PER_QUARTER, TickTouch
 from livebach.musician.cadence import Cadence
 from livebach.musician.improviser import Improviser
 from livebach.musician.memory import Memory, Network
 from livebach.musician.modes import Mode, TurnContext
 from livebach.musician.open_tick import SILENCE
+from livebach.musician.outlet import Delayed
 from livebach.musician.own_notes import OwnNotes
+from livebach.musician.own_touch import OwnTouch
 from livebach.network.sampling import SamplingParams
+from livebach.network.touch import TouchNetwork
 
 
 class NetworkPart:
     """One network's memory, choices and notes."""
 
-    def __init__(self, engine: Network, settings: Config, seed: int, grid: Grid) -> None:
+    def __init__(
+        self, engine: Network, settings: Config, seed: int, grid: Grid, touch: TouchNetwork | None = None
+    ) -> None:
+        """Begin with nothing heard; `touch` says how notes are played, where that is to be learnt."""
+        self.touch = OwnTouch(touch if engine.spec.steps_per_quarter == STEPS_PER_QUARTER else None, settings, seed)
         self.notes = OwnNotes(settings.midi.output_channel - 1, shared=settings.midi.thru)
         self.memory = Memory(engine, settings.engine.adapt)
         quotes = settings.sampling.longest_quote
@@ -73,8 +81,18 @@ class NetworkPart:
         frame = self.improviser.draw(given, params, context.sounding, last_key, own)
         return cadence.completed(frame, tick, context.sounding)
 
-    def sound(self, drawn: Frame | None, players_keys: list[int], velocity: int) -> tuple[Frame, list[Event]]:
-        """Sound a frame without the keys (0..87) that the player holds; return what sounds, [88], and its events."""
+    def sound(
+        self, drawn: Frame | None, players_keys: list[int], touch: TickTouch, part_s: float
+    ) -> tuple[Frame, list[Event | Delayed]]:
+        """Sound a frame without the keys (0..87) that the player holds; return what sounds, [88], and its events.
+
+        `part_s` is what the offsets of `touch` are counted in.
+        """
         own = (SILENCE if drawn is None else drawn).copy()
         own[players_keys + self.notes.barred] = OFF
-        return own, self.notes.play(own, velocity)
+        velocities = {key: sounded.velocity for key, sounded in touch.notes.items()}
+        return own, self.touch.events(self.notes.play(own, velocities), touch, part_s)
+
+    def release(self) -> list[Event]:
+        """End all its notes and lift its pedal; return the events."""
+        return [*self.notes.release(), *self.touch.lift()]

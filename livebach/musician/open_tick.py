@@ -14,9 +14,14 @@ import numpy as np
 from livebach.config import Config
 from livebach.music.grid import Grid
 from livebach.music.roll import KEYS, OFF, ONSET, Frame
+from livebach.music.touch import BOUNDARY, NO_TOUCH, PARTS, TickTouch
 
 MAX_EARLY = 0.45
 """No tick is drawn or sent earlier than this part of a tick before it sounds: the tick before must be closed."""
+MIN_CLOSE = 1 - MAX_EARLY - 0.05
+"""No tick closes earlier than this part of a tick after it sounds."""
+READY = 0.05
+"""This part of a tick is left to remember a frame before the next one is chosen."""
 MAX_DELAY = 0.25
 """No tick of a duet is drawn or sent later than this part of a tick after its time."""
 
@@ -33,6 +38,8 @@ class OpenTick:
     """Counted from the first downbeat on; negative in a count-in."""
     drawn: Frame | None = None
     """The network's frame, [88]; None until it is chosen."""
+    touch: TickTouch = NO_TOUCH
+    """How it is to be played."""
     own: Frame = field(default_factory=lambda: SILENCE)
     """What sounds of it, [88]."""
     sounded: bool = False
@@ -64,14 +71,26 @@ class Moments:
 
     @classmethod
     def of(cls, grid: Grid, settings: Config) -> Moments:
-        """Return the moments of a grid's ticks; what is longer than a part of a tick is cut."""
+        """Return the moments of a grid's ticks; what is longer than a part of a tick is cut.
+
+        A tick takes in what the player does up to `BOUNDARY`, or less where the next frame has to be chosen sooner.
+        """
+        early_s = min(settings.midi.latency_ms / 1000, MAX_EARLY * grid.tick_s)
+        lead_s, gap_s = settings.engine.lead_ms / 1000, (1 - settings.sound.articulation) * grid.tick_s
+        ahead = (early_s + max(lead_s, gap_s)) / grid.tick_s
+        closes = max(MIN_CLOSE, min(BOUNDARY, 1 - READY - ahead))
         return cls(
-            grid,
-            early_s=min(settings.midi.latency_ms / 1000, MAX_EARLY * grid.tick_s),
-            lead_s=settings.engine.lead_ms / 1000,
-            gap_s=(1 - settings.sound.articulation) * grid.tick_s,
+            replace(grid, closes=closes),
+            early_s=early_s,
+            lead_s=lead_s,
+            gap_s=gap_s,
             delay_s=min(settings.turns.delay_ms / 1000, MAX_DELAY * grid.tick_s),
         )
+
+    @property
+    def part_s(self) -> float:
+        """A 24th of a quarter note, where a tick is a 16th: what offsets are counted in."""
+        return self.grid.tick_s / PARTS
 
     def click_s(self, tick: int) -> float:
         """Return when a click on this tick leaves."""
@@ -87,7 +106,7 @@ class Moments:
         A takeover may need several draws, and the player is silent anyway: it takes all the time there is.
         """
         ahead = math.inf if takes_over else self.early_s + max(self.lead_s, self.gap_s)
-        early_s = min(ahead, MAX_EARLY * self.grid.tick_s)
+        early_s = min(ahead, (1 - self.grid.closes) * self.grid.tick_s)
         return self.grid.time_s(tick) - early_s + (self.delay_s if delayed else 0.0)
 
     def close_s(self, tick: int) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 
 from livebach.config import Config
-from livebach.music.events import Event, NoteOff, NoteOn
+from livebach.music.events import ControlChange, Event, NoteOff, NoteOn
 from livebach.musician.expression import VoiceChannels
 
 MAX_SPREAD = 0.4
@@ -19,14 +19,17 @@ MAX_SPREAD = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Delayed:
-    """A note that is to start so much later than it is handed over."""
+    """A note-on or controller that is to leave so much later than it is handed over."""
 
-    note: NoteOn
+    event: NoteOn | ControlChange
     delay_s: float
 
 
 class Outlet:
-    """Sends events at once, or holds note-ons back until they are due; a note that is to end first never starts."""
+    """Sends events at once, or holds them back until they are due.
+
+    A note that is to end first never starts. A controller that is sent at once replaces those that wait.
+    """
 
     def __init__(self, settings: Config, seed: int) -> None:
         first, sound = settings.midi.output_channel - 1, settings.sound
@@ -34,7 +37,7 @@ class Outlet:
         self._voices = None if sound.voices is None else VoiceChannels(first, sound.voices)
         self._spread_s = sound.humanize_ms / 1000
         self._random = Random(f"{seed} spread")  # nosec B311: chance for music
-        self._waiting: list[tuple[float, NoteOn]] = []
+        self._waiting: list[tuple[float, NoteOn | ControlChange]] = []
 
     def send(self, events: Sequence[Event | Delayed], now_s: float, tick_s: float) -> list[Event]:
         """Return what is to be sent now: of these events those that do not wait, and what has waited long enough.
@@ -45,8 +48,14 @@ class Outlet:
             tick_s: How long a tick is; notes are spread by chance over a part of it at most.
 
         """
-        plain = [event.note if isinstance(event, Delayed) else event for event in events]
-        delays = {event.note.key: event.delay_s for event in events if isinstance(event, Delayed)}
+        for event in events:
+            if isinstance(event, Delayed) and isinstance(event.event, ControlChange):
+                self._waiting.append((now_s + event.delay_s, event.event))
+        notes = [
+            event for event in events if not (isinstance(event, Delayed) and isinstance(event.event, ControlChange))
+        ]
+        plain = [event.event if isinstance(event, Delayed) else event for event in notes]
+        delays = {e.event.key: e.delay_s for e in notes if isinstance(e, Delayed) and isinstance(e.event, NoteOn)}
         if self._voices is not None:
             plain = self._voices.sent(plain)
         spread_s = min(self._spread_s, MAX_SPREAD * tick_s)
@@ -58,6 +67,8 @@ class Outlet:
                 delay_s = delays.get(event.key, 0.0) + (self._random.random() * spread_s if spread_s else 0.0)
                 self._waiting.append((now_s + delay_s, event))
             elif not (isinstance(event, NoteOff) and self._cancel(event)):
+                if isinstance(event, ControlChange):
+                    self._replace(event)
                 out.append(event)
         return [*out, *self._due(now_s)]
 
@@ -67,12 +78,22 @@ class Outlet:
 
     def _cancel(self, ending: NoteOff) -> bool:
         for item in self._waiting:
-            if (item[1].channel, item[1].key) == (ending.channel, ending.key):
+            note = item[1]
+            if isinstance(note, NoteOn) and (note.channel, note.key) == (ending.channel, ending.key):
                 self._waiting.remove(item)
                 return True
         return False
 
-    def _due(self, now_s: float) -> list[NoteOn]:
+    def _replace(self, moved: ControlChange) -> None:
+        """Drop what waits of the same controller."""
+        self._waiting = [
+            item
+            for item in self._waiting
+            if not isinstance(item[1], ControlChange)
+            or (item[1].control, item[1].channel) != (moved.control, moved.channel)
+        ]
+
+    def _due(self, now_s: float) -> list[NoteOn | ControlChange]:
         due = [item for item in sorted(self._waiting, key=lambda item: item[0]) if item[0] <= now_s]
         self._waiting = [item for item in self._waiting if item[0] > now_s]
         return [note for _, note in due]

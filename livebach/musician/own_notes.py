@@ -5,6 +5,8 @@ Knows frames and one MIDI channel; neither time nor the network.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from livebach.music.events import (
@@ -34,12 +36,15 @@ class OwnNotes:
         self._taken: set[int] = set()  # keys that the player holds on this channel
         self._owed: set[int] = set()
 
-    def play(self, frame: Frame, velocity: int) -> list[Event]:
-        """Sound a frame: what it does not hold ends, what it strikes starts; a key that sounds can be struck again."""
+    def play(self, frame: Frame, velocity: Mapping[int, int]) -> list[Event]:
+        """Sound a frame: what it does not hold ends, what it strikes starts; a key that sounds can be struck again.
+
+        `velocity` (1..127) is that of each key (0..87) that is struck.
+        """
         ending = [key for key in sorted(self._sounding) if frame[key] != HOLD]
         struck = [key for key in np.flatnonzero(frame == ONSET).tolist() if key not in self._taken]
         self._sounding = self._sounding.difference(ending).union(struck)
-        return [*map(self._off, ending), *(NoteOn(key + LOW_KEY, velocity, self._channel) for key in struck)]
+        return [*map(self._off, ending), *(NoteOn(key + LOW_KEY, velocity[key], self._channel) for key in struck)]
 
     def release(self, key: int | None = None) -> list[Event]:
         """End one key (0..87), or all."""

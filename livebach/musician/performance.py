@@ -18,30 +18,34 @@ import numpy as np
 from livebach.config import Config, ConfigError, with_value
 from livebach.music.events import Event, NoteOn
 from livebach.music.key import KeyHearing
-from livebach.music.roll import LOW_KEY, OFF, Frame
+from livebach.music.roll import HOLD, LOW_KEY, OFF, Frame
+from livebach.music.touch import TickTouch
 from livebach.musician.cadence import Cadence
 from livebach.musician.clock_follower import ClockKind, ClockMessage
-from livebach.musician.expression import velocity
 from livebach.musician.memory import Network
 from livebach.musician.metronome import Click
 from livebach.musician.modes import TurnContext, mode_of
 from livebach.musician.network_part import NetworkPart
+from livebach.musician.outlet import Delayed
 from livebach.musician.player_part import PlayerPart
 from livebach.musician.status import State
 from livebach.musician.timekeeper import Timekeeper
 from livebach.musician.turns import Change, Ending, Switches, Turn, after
 from livebach.network.sampling import SamplingParams
+from livebach.network.touch import TouchNetwork
 
 
 class Performance:
     """Listens to a player, and plays when it is the network's turn."""
 
-    def __init__(self, engine: Network, settings: Config, seed: int, start_s: float) -> None:
+    def __init__(
+        self, engine: Network, settings: Config, seed: int, start_s: float, touch: TouchNetwork | None = None
+    ) -> None:
         """Wait for the player, or count in from `start_s` on (absolute seconds)."""
         self.time = Timekeeper(settings, engine.spec.steps_per_quarter, start_s)
         grid = self.time.grid
         self.player = PlayerPart(settings, grid.bar_ticks)
-        self.own = NetworkPart(engine, settings, seed, grid)
+        self.own = NetworkPart(engine, settings, seed, grid, touch)
         self._settings = settings
         self._mode = mode_of(settings)
         self._click = Click(settings.time.click_channel - 1, grid, always=settings.time.click)
@@ -111,13 +115,13 @@ class Performance:
         self.apply(settings, now_s)
         self.set_tempo()
 
-    def advance(self, now_s: float) -> list[Event]:
+    def advance(self, now_s: float) -> list[Event | Delayed]:
         """Do what is due; return what is to be sent now.
 
         Choosing a frame ends the call, as it takes time: whether the frame comes too late is for the next call to say.
         """
         time = self.time
-        out = self._halt(now_s) if time.source.lost(now_s) else []
+        out: list[Event | Delayed] = [*self._halt(now_s)] if time.source.lost(now_s) else []
         self._skip_to(now_s)
         while self.next_s() <= now_s:
             if self._click_waits and time.moments.click_s(time.tick) <= self._due_s:
@@ -139,7 +143,7 @@ class Performance:
     def close(self) -> list[Event]:
         """End everything that sounds. What comes after is ignored."""
         self._change(Change.CLOSE)
-        return [*self._click.end(), *self.own.notes.close()]
+        return [*self._click.end(), *self.own.notes.close(), *self.own.touch.lift()]
 
     # --- what the person asks for ------------------------------------------------------------------------------------
 
@@ -151,6 +155,7 @@ class Performance:
         """
         before, self._settings = self._settings.turns.mode, settings
         self.player.set(settings)
+        self.own.touch.set(settings)
         self._mode = mode_of(settings)
         if settings.turns.mode == before:
             return []
@@ -186,11 +191,12 @@ class Performance:
             self._catch_up(now_s)
         self._change(Change.LET_GO)
         self._note(drawn=None)
-        return self.own.notes.release()
+        return self.own.release()
 
     def forget(self) -> None:
         """Forget all that was played."""
         self.own.memory.forget()
+        self.own.touch.forget()
         self._hearing.forget()
         self.player.forget()
 
@@ -255,18 +261,25 @@ class Performance:
             params = SamplingParams(temperature=sampling.temperature, min_p=sampling.min_p, key_bias=bias)
             last_key, cadence = self.player.last_key, self._ending.cadence
             drawn = self.own.choose(context, self._mode, params, last_key, self.time.tick, cadence)
-        self._note(drawn=drawn)
+        self._note(drawn=drawn, touch=self._touch_of(drawn, context))
         return self.own.notes.release_all_but(drawn) if self.time.moments.gap_s else []
 
-    def _sound(self, now_s: float) -> list[Event]:
+    def _touch_of(self, drawn: Frame, context: TurnContext) -> TickTouch:
+        """Choose how the open tick's frame is played."""
+        grid, tick = self.time.grid, self.time.tick
+        held = np.flatnonzero((drawn == HOLD) | (context.player == HOLD)).tolist()
+        return self.own.touch.choose(
+            drawn, self.player.struck(grid, tick), held, grid, tick, self.player.listener.touch
+        )
+
+    def _sound(self, now_s: float) -> list[Event | Delayed]:
         """Sound the open tick. Too late for it, what sounds goes on, and nothing new is struck."""
         if self.time.too_late(now_s):
             self.missed += 1
             self._note(sounded=True, own=self.own.notes.held_frame)
             return []
-        listener, tick = self.player.listener, self.time.open_tick
-        loudness = velocity(self._settings.sound.velocity, listener.touch, self.time.grid, tick.number)
-        own, events = self.own.sound(tick.drawn, listener.held, loudness)
+        tick, part_s = self.time.open_tick, self.time.moments.part_s
+        own, events = self.own.sound(tick.drawn, self.player.listener.held, tick.touch, part_s)
         self._note(sounded=True, own=own)
         return events
 
@@ -288,13 +301,17 @@ class Performance:
         tick = self.time.open_tick
         own = tick.own if tick.sounded else self.own.notes.held_frame
         self.time.set_mark()
+        struck = self.player.struck(self.time.grid, tick.number)
         # In a duet the frames are both players': their texture is not the goal.
         player = self.player.close_tick(until_s, follow=self._mode.yields and not self._playing)
         frame: Frame = np.where(player == OFF, own, player)
         self._hearing.hear(frame)
         if self._playing:
             self.own.improviser.played(own, own if self._mode.yields else frame)
-        self.own.memory.note(frame, self.time.grid.place(tick.number), players=not self._playing)
+        place = self.time.grid.place(tick.number)
+        if self._playing or self.player.silent_ticks <= self.time.grid.bar_ticks:  # longer rests tell nothing
+            self.own.touch.observe(own, tick.touch, player, struck, place, self.player.pedal, self._playing)
+        self.own.memory.note(frame, place, players=not self._playing)
 
     def _decide(self) -> None:
         """Decide whether the network plays on the open tick; if so, all that came before goes into its memory now."""

@@ -11,7 +11,9 @@ import numpy as np
 
 from livebach.config import Config
 from livebach.music.events import Event
+from livebach.music.grid import Grid
 from livebach.music.roll import LOW_KEY, Frame
+from livebach.music.touch import Pedal, Sounded, played_offset
 from livebach.musician.listener import Listener
 from livebach.musician.texture_follower import KeyLock, TextureFollower
 
@@ -30,6 +32,8 @@ class PlayerPart:
         """The frames of the last bar, each [88]."""
         self.last_key: int | None = None
         """The highest key (0..87) of the last frame that had any."""
+        self.pedal = Pedal.UP
+        """What the sustain pedal did on the last tick."""
         self.silent_ticks = 0
         """For how many whole ticks the player has been at rest."""
 
@@ -39,6 +43,7 @@ class PlayerPart:
         Each call is one tick further.
         """
         frame = self.listener.frame(until_s)
+        self.pedal = Pedal.of(self.pedal.down, self.listener.pedal_lifted(), self.listener.pedal_down)
         self.key_lock.observe(frame)
         self.recent.append(frame)
         if frame.any():
@@ -47,6 +52,14 @@ class PlayerPart:
         if follow:
             self.follower.observe(frame)
         return frame
+
+    def struck(self, grid: Grid, tick: int) -> dict[int, Sounded]:
+        """Return how the player struck the keys (0..87) of the open tick, as far as that is known."""
+        start_s, strikes = grid.time_s(tick), self.listener.strikes(grid.close_s(tick))
+        return {
+            key: Sounded(strike.velocity, played_offset((strike.time_s - start_s) / grid.tick_s))
+            for key, strike in strikes.items()
+        }
 
     def strikes(self, event: Event, now_s: float) -> bool:
         """Take in an event; True where it is a key of the 88 being struck."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 
 import numpy as np
 
 from livebach.music.events import MAX_DATA
 from livebach.music.grid import Place
-from livebach.music.touch import OFFSETS, PEDAL_MOVES, Pedal
+from livebach.music.touch import OFFSETS, PEDAL_MOVES, Pedal, Sounded
 from livebach.network.touch import TouchNetwork
 from livebach.network.touch_memory import VELOCITY_CENTRE, VELOCITY_UNIT, Array, TouchMemory, known_offsets
 from livebach.network.velocity_memory import HEARD, VelocityMemory
@@ -33,14 +32,6 @@ SHARPER = 2.0
 PEDALS_AT = 0.02
 """Where the pedal follows the player, the share of ticks on which the player's moved at least."""
 _PEDAL_TICKS = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Sounded:
-    """How a note is played: MIDI velocity, and 24ths of a quarter note after its tick."""
-
-    velocity: int
-    offset: int = 0
 
 
 class TouchPlayer:

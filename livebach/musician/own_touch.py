@@ -1,0 +1,137 @@
+"""How the network's notes are played, as the settings say: velocity, time after the tick, and the sustain pedal.
+
+Told of every tick what was played, and what is to be struck next. Knows no time but ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from livebach.config import Config
+from livebach.music.events import MAX_DATA, SUSTAIN, ControlChange, Event, NoteOn
+from livebach.music.grid import Grid, Place
+from livebach.music.roll import HOLD, LOW_KEY, OFF, ONSET, Frame
+from livebach.music.touch import Pedal, Sounded, TickTouch
+from livebach.musician.expression import velocity
+from livebach.musician.outlet import Delayed
+from livebach.musician.touch import TouchPlayer
+from livebach.network.touch import TouchNetwork
+
+UNTOUCHED = ("harpsichord", "organ")
+"""Instruments without dynamics and without a sustain pedal."""
+LIFT, PRESS = 0.5, 4.0
+"""Parts of a tick after which the pedal comes up and goes down: medians of 110,000 moves at piano-midi.de, where the
+pedal comes up just after the notes and goes down .16 of a quarter note after them."""
+
+
+class OwnTouch:
+    """Plays keys by the touch network, by the player's loudness, or all alike."""
+
+    def __init__(self, network: TouchNetwork | None, settings: Config, seed: int) -> None:
+        """Without a network, `learned` is as `follow`."""
+        self._settings = settings
+        first = settings.midi.output_channel - 1
+        self._channels = range(first, first + (settings.sound.voices or 1))
+        self._network = None if network is None else TouchPlayer(network, seed, settings.sound.velocity_default)
+        self._down = False
+
+    def set(self, settings: Config) -> None:
+        """Play by other settings from here on."""
+        self._settings = settings
+
+    def forget(self) -> None:
+        """Forget how was played."""
+        if self._network is not None:
+            self._network.forget()
+
+    @property
+    def _learned(self) -> TouchPlayer | None:
+        sound = self._settings.sound
+        return self._network if sound.touch == "learned" and sound.instrument not in UNTOUCHED else None
+
+    def choose(
+        self, drawn: Frame, player: Mapping[int, Sounded], held: Sequence[int], grid: Grid, tick: int, loudness: float
+    ) -> TickTouch:
+        """Choose how a frame is played that was drawn for a tick.
+
+        `player` are the keys that the player has struck on it, `held` those that were down before, and `loudness` is
+        the player's mean velocity of late.
+        """
+        struck, sound = np.flatnonzero(drawn == ONSET).tolist(), self._settings.sound
+        place, learned = grid.place(tick), self._learned
+        if sound.instrument in UNTOUCHED:
+            notes = dict.fromkeys(struck, Sounded(sound.velocity_default))
+        elif learned is None:
+            setting = sound.touch if isinstance(sound.touch, int) else "follow"
+            notes = dict.fromkeys(struck, Sounded(velocity(setting, loudness, grid, tick)))
+        else:
+            notes = learned.play(struck, player, held, place)
+        return TickTouch(notes, self._choose_pedal([*struck, *player], held, place))
+
+    def _choose_pedal(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Pedal:
+        sound, network = self._settings.sound, self._network
+        if network is None or sound.instrument in UNTOUCHED or sound.pedal == "off":
+            return Pedal.UP
+        if sound.pedal == "follow" and not network.pedals:
+            return Pedal.UP
+        return network.pedal(sorted({*struck}, reverse=True), held, place)
+
+    def events(self, notes: Sequence[Event], touch: TickTouch, part_s: float) -> list[Event | Delayed]:
+        """Return the events of a tick, each note as late as its offset says, and the pedal's."""
+        out: list[Event | Delayed] = []
+        for event in notes:
+            sounded = touch.notes.get(event.key - LOW_KEY) if isinstance(event, NoteOn) else None
+            if sounded is not None and sounded.offset and isinstance(event, NoteOn):
+                out.append(Delayed(event, sounded.offset * part_s))
+            else:
+                out.append(event)
+        return out + self._pedal_events(touch.pedal, part_s)
+
+    def _pedal_events(self, pedal: Pedal, part_s: float) -> list[Event | Delayed]:
+        out: list[Event | Delayed] = []
+        if self._down and (pedal is Pedal.CHANGED or not pedal.down):
+            out += [Delayed(self._pedal_event(channel, down=False), LIFT * part_s) for channel in self._channels]
+        if pedal.down and (pedal is Pedal.CHANGED or not self._down):
+            out += [Delayed(self._pedal_event(channel, down=True), PRESS * part_s) for channel in self._channels]
+        self._down = pedal.down
+        return out
+
+    def lift(self) -> list[Event]:
+        """Return what lifts the pedal at once."""
+        if not self._down:
+            return []
+        self._down = False
+        return [self._pedal_event(channel, down=False) for channel in self._channels]
+
+    @staticmethod
+    def _pedal_event(channel: int, down: bool) -> ControlChange:
+        return ControlChange(SUSTAIN, MAX_DATA if down else 0, channel)
+
+    def observe(
+        self,
+        own: Frame,
+        touch: TickTouch,
+        player: Frame,
+        struck: Mapping[int, Sounded],
+        place: Place,
+        players_pedal: Pedal,
+        playing: bool,
+    ) -> None:
+        """Take a tick that is over: both frames, how they were played, and the pedals.
+
+        `playing` says whether the network played on it: then the pedal that counts is its own.
+        """
+        if self._network is None:
+            return
+        mine = {key: touch.notes.get(key, _PLAIN) for key in np.flatnonzero(own == ONSET).tolist() if key not in struck}
+        keys = [
+            key for key in np.flatnonzero((own == HOLD) | (player == HOLD)).tolist() if key not in {**mine, **struck}
+        ]
+        pedal = touch.pedal if playing else players_pedal
+        heard = players_pedal if (player != OFF).any() or players_pedal is not Pedal.UP else None
+        self._network.hear(struck, mine, keys, place, pedal, heard)
+
+
+_PLAIN = Sounded(64)
