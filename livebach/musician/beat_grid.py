@@ -58,10 +58,10 @@ class BeatGrid:
         now_s, beat = grid.close_s(tick - 1), self._follower.beat
         if beat is None or self._last_s is None or now_s - self._last_s > RESTING * beat.length_s:
             return grid
-        half = self._ticks / 2
-        ahead = (beat.place_at(now_s) * self._ticks - tick + 0.5 + half) % self._ticks - half  # in ticks
+        half, to_go = self._ticks / 2, 1 - grid.closes  # in ticks: from now to this one
+        ahead = (beat.place_at(now_s) * self._ticks - tick + to_go + half) % self._ticks - half  # in ticks
         tick_s = beat.length_s / self._ticks
-        return replace(grid, tick_s=tick_s).moved(tick, now_s + (0.5 - max(-STEP, min(ahead, STEP))) * tick_s)
+        return replace(grid, tick_s=tick_s).moved(tick, now_s + (to_go - max(-STEP, min(ahead, STEP))) * tick_s)
 
     def _take(self, event: Event, time_s: float, grid: Grid) -> None:
         if isinstance(event, NoteOn):

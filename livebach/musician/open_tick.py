@@ -18,8 +18,8 @@ from livebach.music.touch import BOUNDARY, NO_TOUCH, PARTS, TickTouch
 
 MAX_EARLY = 0.45
 """No tick is drawn or sent earlier than this part of a tick before it sounds: the tick before must be closed."""
-MIN_CLOSE = 1 - MAX_EARLY - 0.05
-"""No tick closes earlier than this part of a tick after it sounds."""
+CLOSE = 0.5
+"""A tick closes this part of a tick after it sounds, or later."""
 READY = 0.05
 """This part of a tick is left to remember a frame before the next one is chosen."""
 MAX_DELAY = 0.25
@@ -70,15 +70,16 @@ class Moments:
     """
 
     @classmethod
-    def of(cls, grid: Grid, settings: Config) -> Moments:
+    def of(cls, grid: Grid, settings: Config, between: bool = False) -> Moments:
         """Return the moments of a grid's ticks; what is longer than a part of a tick is cut.
 
-        A tick takes in what the player does up to `BOUNDARY`, or less where the next frame has to be chosen sooner.
+        A tick closes half way to the next. Where the player plays `between` the ticks it takes in what is struck up to
+        `BOUNDARY`, or less where the next frame has to be chosen sooner.
         """
         early_s = min(settings.midi.latency_ms / 1000, MAX_EARLY * grid.tick_s)
         lead_s, gap_s = settings.engine.lead_ms / 1000, (1 - settings.sound.articulation) * grid.tick_s
         ahead = (early_s + max(lead_s, gap_s)) / grid.tick_s
-        closes = max(MIN_CLOSE, min(BOUNDARY, 1 - READY - ahead))
+        closes = max(CLOSE, min(BOUNDARY, 1 - READY - ahead)) if between else CLOSE
         return cls(
             replace(grid, closes=closes),
             early_s=early_s,
@@ -106,7 +107,7 @@ class Moments:
         A takeover may need several draws, and the player is silent anyway: it takes all the time there is.
         """
         ahead = math.inf if takes_over else self.early_s + max(self.lead_s, self.gap_s)
-        early_s = min(ahead, (1 - self.grid.closes) * self.grid.tick_s)
+        early_s = min(ahead, MAX_EARLY * self.grid.tick_s, (1 - self.grid.closes) * self.grid.tick_s)
         return self.grid.time_s(tick) - early_s + (self.delay_s if delayed else 0.0)
 
     def close_s(self, tick: int) -> float:

@@ -302,6 +302,7 @@ class Performance:
         own = tick.own if tick.sounded else self.own.notes.held_frame
         self.time.set_mark()
         struck = self.player.struck(self.time.grid, tick.number)
+        self.player.judge_timing(self.time.grid, tick.number)
         # In a duet the frames are both players': their texture is not the goal.
         player = self.player.close_tick(until_s, follow=self._mode.yields and not self._playing)
         frame: Frame = np.where(player == OFF, own, player)
@@ -315,6 +316,7 @@ class Performance:
 
     def _decide(self) -> None:
         """Decide whether the network plays on the open tick; if so, all that came before goes into its memory now."""
+        self.time.set_between(self.player.between)
         self.time.follow_source()
         self._look_ahead()
         may = self.time.tick >= 0 and not self.switches.mute and self._turn is not Turn.ENDED
@@ -374,6 +376,8 @@ class Performance:
         self._ending = Ending()
         self.player.silent_ticks = 0
         time = self.time
+        if not time.fixed and time.grid.nearest(now_s) > time.tick:
+            self._pass_over(now_s)
         if time.fixed or time.grid.on_beat(time.tick):
             time.open_tick = time.open_tick.with_onsets_only()
         else:

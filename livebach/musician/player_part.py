@@ -17,6 +17,13 @@ from livebach.music.touch import Pedal, Sounded, played_offset
 from livebach.musician.listener import Listener
 from livebach.musician.texture_follower import KeyLock, TextureFollower
 
+TIMED = 16
+"""So many of the keys struck last tell whether the player plays between the ticks."""
+OFF_TICK = 0.25
+"""A key that is struck so far from the nearest tick, in ticks, is between two."""
+BEGINS, STAYS = 4 / TIMED, 2 / TIMED
+"""From which share of such keys on it is taken for meant, and down to which it stays so."""
+
 
 class PlayerPart:
     """One player's keys and pedal, frame by frame."""
@@ -32,6 +39,9 @@ class PlayerPart:
         """The frames of the last bar, each [88]."""
         self.last_key: int | None = None
         """The highest key (0..87) of the last frame that had any."""
+        self.between = False
+        """Whether the player plays between the ticks, as in triplets or with swing, rather than early or late."""
+        self._off_tick: deque[bool] = deque(maxlen=TIMED)
         self.pedal = Pedal.UP
         """What the sustain pedal did on the last tick."""
         self.silent_ticks = 0
@@ -57,9 +67,17 @@ class PlayerPart:
         """Return how the player struck the keys (0..87) of the open tick, as far as that is known."""
         start_s, strikes = grid.time_s(tick), self.listener.strikes(grid.close_s(tick))
         return {
-            key: Sounded(strike.velocity, played_offset((strike.time_s - start_s) / grid.tick_s))
+            key: Sounded(strike.velocity, played_offset((strike.time_s - start_s) / grid.tick_s) if self.between else 0)
             for key, strike in strikes.items()
         }
+
+    def judge_timing(self, grid: Grid, tick: int) -> None:
+        """Judge by the keys that were struck on this tick, too, whether the player plays between the ticks."""
+        for strike in self.listener.strikes(grid.close_s(tick)).values():
+            place = (strike.time_s - grid.origin_s) / grid.tick_s
+            self._off_tick.append(abs(place - round(place)) > OFF_TICK)
+        share = sum(self._off_tick) / TIMED
+        self.between = share >= (STAYS if self.between else BEGINS)
 
     def strikes(self, event: Event, now_s: float) -> bool:
         """Take in an event; True where it is a key of the 88 being struck."""

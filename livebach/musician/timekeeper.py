@@ -23,6 +23,7 @@ class Timekeeper:
         first = -time.count_in_bars * grid.bar_ticks
         early_s = Moments.of(grid, settings).early_s
         self._settings = settings
+        self._between = False
         self._steps = steps_per_quarter
         self.source = tempo_source(time, grid, steps_per_quarter)
         self.moments = Moments.of(grid.moved(first, start_s + early_s), settings)
@@ -60,7 +61,13 @@ class Timekeeper:
 
     def lay(self, grid: Grid) -> None:
         """Go on by this grid, and with all that is a part of a tick."""
-        self.moments = Moments.of(grid, self._settings)
+        self.moments = Moments.of(grid, self._settings, self._between)
+
+    def set_between(self, between: bool) -> None:
+        """Close ticks late enough for a player who plays between them, or half way."""
+        if between != self._between:
+            self._between = between
+            self.lay(self.grid)
 
     def set_bpm(self, bpm: float) -> None:
         """Go at this tempo from the open tick on."""
