@@ -58,7 +58,8 @@ def test_it_plays_the_phrase_and_goes_on(
     you, own = file.tracks
     assert [track.name for track in file.tracks] == ["you", "livebach"]
     notes = PHRASES[name].notes()
-    assert onsets(you, file.ticks_per_beat) == [float(note.start) for note in notes]
+    late = PHRASES[name].late
+    assert onsets(you, file.ticks_per_beat) == [note.start + late[note.start % len(late)] / 6 for note in notes]
     bar = PHRASES[name].metre.bar_ticks(4)
     last = max(note.end for note in notes)
     first, *_, end = onsets(own, file.ticks_per_beat)

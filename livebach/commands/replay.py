@@ -46,6 +46,13 @@ def run(args: argparse.Namespace) -> int:
     log = take_log.read(args.take)
     networks = Networks(args.checkpoint, log.config.engine.fast)
     network = networks.find(log.header.checkpoint, log.header.sha256)
+    if not log.header.touch_sha256:
+        network = replace(network, touch=None)
+    elif network.touch_sha256 != log.header.touch_sha256:
+        raise UserError(
+            f"the touch network is not the one of this take: its SHA-256 must be {log.header.touch_sha256[:12]}…, "
+            f"got {network.touch_sha256[:12]}…"
+        )
     musician = assembly.musician(network, log.config, log.header.start_s)
     again = list(play_again(musician, log.calls, networks))
     if args.out is not None:

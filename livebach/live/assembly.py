@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +14,9 @@ from livebach.files import data_path, expanded
 from livebach.live.take_log import Header
 from livebach.music.events import ProgramChange
 from livebach.musician.musician import Musician
-from livebach.network import checkpoint
+from livebach.network import checkpoint, touch_checkpoint
 from livebach.network.engine import Engine
+from livebach.network.touch import TouchNetwork
 from livebach.sound.audio_process import SoundSettings
 from livebach.sound.source import Source, open_source
 from livebach.styles import STYLES
@@ -29,6 +30,19 @@ class Loaded:
     engine: Engine
     name: str
     sha256: str
+    touch: TouchNetwork | None = None
+    """What its notes are played by, where `sound.touch` is learned."""
+    touch_sha256: str = ""
+
+
+def with_touch(network: Loaded) -> Loaded:
+    """Return the network with the touch network that comes with livebach. Raises UserError where that is damaged."""
+    path = touch_checkpoint.default_path()
+    try:
+        touch = TouchNetwork(touch_checkpoint.load(path))
+    except touch_checkpoint.TouchError as error:
+        raise UserError(f"sound.touch: {error}") from None
+    return replace(network, touch=touch, touch_sha256=checkpoint.fingerprint(path))
 
 
 def seeded(config: Config) -> Config:
@@ -64,7 +78,7 @@ def load_network(name: str, fast: bool = False) -> Loaded:
     try:
         path = path.resolve()
         engine = _engine(fast)(checkpoint.load(path))
-        return Loaded(engine, name if name in STYLES else str(path), checkpoint.fingerprint(path))
+        return with_touch(Loaded(engine, name if name in STYLES else str(path), checkpoint.fingerprint(path)))
     except checkpoint.CheckpointError as error:
         where = "" if str(error).startswith(str(path)) else f"{path}: "
         hint = "" if path.exists() else f" (the styles are {', '.join(STYLES)})"
@@ -92,6 +106,7 @@ def header(config: Config, network: Loaded, start_s: float) -> Header:
         start_s=start_s,
         checkpoint=network.name,
         sha256=network.sha256,
+        touch_sha256=network.touch_sha256,
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
         livebach=__version__,
     )
@@ -108,7 +123,7 @@ def programs(config: Config) -> list[ProgramChange]:
 def musician(network: Loaded, config: Config, start_s: float) -> Musician:
     """The musician of these settings, its seed among them."""
     assert config.sampling.seed is not None
-    return Musician(network.engine, config, config.sampling.seed, start_s)
+    return Musician(network.engine, config, config.sampling.seed, start_s, network.touch)
 
 
 def sound_source(config: Config, instrument: str | None = None) -> Source:

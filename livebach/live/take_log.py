@@ -44,6 +44,8 @@ class Header:
     sha256: str
     started: str = ""
     livebach: str = ""
+    touch_sha256: str = ""
+    """Of the touch network; empty where a take was played without one."""
     format: int = FORMAT
 
 

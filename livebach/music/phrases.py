@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from livebach.music.events import NoteOff, NoteOn, to_bytes
 from livebach.music.metre import Metre
 from livebach.music.roll import Note
+from livebach.music.touch import PARTS
 
 STEPS_PER_QUARTER = 4
 _LETTERS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
@@ -21,12 +22,17 @@ _ACCENTS = {0: 10, 1: 3}  # downbeat, other beats
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A few bars: title, tempo in beats a minute, metre, and the voices as text."""
+    """A few bars: title, tempo in beats a minute, metre, and the voices as text.
+
+    `late` tells, for each tick of a beat, how many 24ths of a quarter note after it its notes begin and end: triplets
+    are on the ticks 0, 1 and 2 of a beat with (0, 2, 4, 0), swung eighths with (0, 0, 4, 0).
+    """
 
     title: str
     bpm: float
     metre: Metre
     voices: tuple[str, ...]
+    late: tuple[int, ...] = (0,)
 
     def notes(self) -> list[Note]:
         """Return the notes of all voices in order, a little louder on the beats."""
@@ -58,10 +64,14 @@ class Phrase:
 
     def score(self, start_s: float) -> list[tuple[float, bytes]]:
         """Return MIDI messages with the times at which they are played, note-offs before note-ons."""
-        notes, tick_s = self.notes(), self._tick_s
-        moments = [(note.end, 0, to_bytes(NoteOff(note.key))) for note in notes]
-        moments += [(note.start, 1, to_bytes(NoteOn(note.key, note.velocity))) for note in notes]
-        return [(start_s + tick * tick_s, data) for tick, _, data in sorted(moments)]
+        notes, part_s = self.notes(), self._tick_s / PARTS
+        moments = [(self._part(note.end), 0, to_bytes(NoteOff(note.key))) for note in notes]
+        moments += [(self._part(note.start), 1, to_bytes(NoteOn(note.key, note.velocity))) for note in notes]
+        return [(start_s + part * part_s, data) for part, _, data in sorted(moments)]
+
+    def _part(self, tick: int) -> int:
+        """Return when what is on a tick is played, in 24ths of a quarter note."""
+        return tick * PARTS + self.late[tick % len(self.late)]
 
 
 def _key(name: str) -> int:
@@ -211,5 +221,17 @@ PHRASES = {
             "-:28 g2:2 -:2 c3:8 c3:8 c3:8 c3:6 c3:2",
         ),
     ),
+    "triplets": Phrase(
+        "Beethoven, Sonata in C sharp minor, op. 27 no. 2, bars 1 to 4, in triplets",
+        58,
+        Metre(4, 4),
+        (
+            " ".join(["g#3 c#4 e4:2"] * 8 + ["a3 c#4 e4:2"] * 2 + ["a3 d4 f#4:2"] * 2)
+            + " g#3 c4 f#4:2 g#3 c#4 e4:2 g#3 c#4 d#4:2 f#3 c4 d#4:2",
+            "c#3:16 b2:16 a2:8 f#2:8 g#2:8 g#2:8",
+        ),
+        (0, 2, 4, 0),
+    ),
 }
+PHRASES["swing"] = replace(PHRASES["little"], title=f"{PHRASES['little'].title}, swung", late=(0, 0, 4, 0))
 """The phrases by the name that `demo --phrase` takes."""

@@ -33,6 +33,7 @@ class PlayerPart:
         self.listener = Listener(
             None if channel is None else channel - 1, settings.turns.pedal_counts, settings.sound.velocity_default
         )
+        self._follows = settings.time.clock == "player"  # a grid that is still finding the beat judges no timing
         self.follower = TextureFollower(settings, bar_ticks)
         self.key_lock = KeyLock(settings, bar_ticks)
         self.recent: deque[Frame] = deque(maxlen=bar_ticks)
@@ -76,7 +77,7 @@ class PlayerPart:
         for strike in self.listener.strikes(grid.close_s(tick)).values():
             place = (strike.time_s - grid.origin_s) / grid.tick_s
             self._off_tick.append(abs(place - round(place)) > OFF_TICK)
-        share = sum(self._off_tick) / TIMED
+        share = 0.0 if self._follows else sum(self._off_tick) / TIMED
         self.between = share >= (STAYS if self.between else BEGINS)
 
     def strikes(self, event: Event, now_s: float) -> bool:

@@ -17,7 +17,7 @@ from livebach.music.grid import Place
 from livebach.music.touch import OFFSETS, PEDAL_MOVES, Pedal, Sounded
 from livebach.network.touch import TouchNetwork
 from livebach.network.touch_memory import VELOCITY_CENTRE, VELOCITY_UNIT, Array, TouchMemory, known_offsets
-from livebach.network.velocity_memory import HEARD, VelocityMemory
+from livebach.network.velocity_memory import HEARD, REFERENCE, VelocityMemory
 
 STRETCH, SURE = 0.5, 6.0
 """How far a velocity is moved from the mean, and by what uncertainty: what is expected varies less than playing."""
@@ -27,8 +27,8 @@ SLOWNESS, SHARED = 0.9, 0.8
 """How much of that chance lasts from tick to tick, and how much of it all notes of a tick have in common."""
 RARE_OFFSET = 0.05
 """Offsets that are less likely are not used, nor those that the player uses for a smaller part of the notes."""
-SHARPER = 2.0
-"""The pedal's probabilities are raised to this power before it is drawn."""
+USUAL = -0.3
+"""A mean velocity as the network has heard it most, in its units: 58 of 127."""
 PEDALS_AT = 0.02
 """Where the pedal follows the player, the share of ticks on which the player's moved at least."""
 _PEDAL_TICKS = 128
@@ -68,8 +68,11 @@ class TouchPlayer:
         timing[np.arange(len(struck)), offsets] = 1
         matches = self._memory.matches(struck)
         heard, mean, matched = self._velocities.features(struck, self._memory.tick, place, matches)
-        mixture = self._network.velocities(np.concatenate([notes, timing, heard], axis=1), mean, matched)
-        chosen = self._choose_velocities(mean, *mixture.moments())
+        level = float(mean[0]) - USUAL  # told how loud the player is, the network would come back to what is usual
+        heard[:, REFERENCE] -= level
+        features = np.concatenate([notes, timing, heard], axis=1)
+        expected, deviation = self._network.velocities(features, mean - level, matched - level).moments()
+        chosen = self._choose_velocities(mean, expected + VELOCITY_UNIT * level, deviation)
         sounded = zip(struck, chosen, offsets, strict=True)
         mine = set(own)
         return {key: Sounded(velocity, offset) for key, velocity, offset in sounded if key in mine}
@@ -109,10 +112,15 @@ class TouchPlayer:
         return out
 
     def pedal(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Pedal:
-        """Choose what its pedal does on the coming tick, on which these keys are struck and those held."""
-        down = self._memory.pedal_down
+        """Choose what its pedal does on the coming tick, on which these keys are struck and those held.
+
+        It begins on the first beat after a beat without pedal: what has no pedal tends to stay so.
+        """
+        down, on_beat = self._memory.pedal_down, place[0] % place[1] == 0
+        if struck and on_beat and self._memory.pedal_up_for(place[1]):
+            return Pedal.PRESSED
         chances = self._network.pedal(self._memory.pedal_features(struck, held, place), down)
-        weights = [float(weight) for weight in np.exp(SHARPER * chances)]
+        weights = [float(weight) for weight in np.exp(chances)]
         return Pedal(self._random.choices(range(len(weights)), weights)[0])
 
     @property

@@ -224,6 +224,10 @@ class TouchMemory:
     def _pedal_turn(self, struck: Sequence[int]) -> tuple[object, ...]:
         return (tuple(struck), *list(self._turn)[-2:])
 
+    def pedal_up_for(self, ticks: int) -> bool:
+        """Whether the pedal has been up for so many ticks or more."""
+        return not self.pedal_down and self._pedal_ticks >= ticks
+
     # --- what was played ---------------------------------------------------------------------------------------------
 
     def commit(

@@ -1,0 +1,232 @@
+"""How the network's notes are played: loudness, time between the ticks, pedal; and the same again for the same seed."""
+
+from __future__ import annotations
+
+import math
+from statistics import mean, pstdev
+
+import numpy as np
+import pytest
+
+from livebach.config import Config, ConfigError, override
+from livebach.live import assembly
+from livebach.music.events import SUSTAIN, ControlChange, Event, NoteOff, NoteOn
+from livebach.music.grid import Grid
+from livebach.music.roll import HOLD, ONSET
+from livebach.music.touch import Sounded
+from livebach.musician.listener import Listener
+from livebach.musician.musician import Musician
+from livebach.musician.outlet import Delayed, Outlet
+from livebach.musician.touch import TouchPlayer
+from livebach.network import touch_checkpoint
+from livebach.network.touch import TouchNetwork
+from livebach.testing import ScriptedEngine
+from tests.support.driven import OWN, START, TICK, Take
+
+NETWORK = TouchNetwork(touch_checkpoint.load(touch_checkpoint.default_path()))
+EVERY_TICK = [{key: ONSET} for key in (60, 64, 67, 72)]
+THREE_A_BEAT = [{72: ONSET, 48: ONSET}, {76: ONSET}, {79: ONSET}, {79: HOLD}]
+
+
+def take(script: list[dict[int, int]], *assignments: str) -> Take:
+    """A take whose notes are played by the network that comes with livebach."""
+    made = Take(script, *assignments)
+    config = Config()
+    for assignment in ("time.bpm=120", *assignments):
+        config = override(config, assignment)
+    made.musician = Musician(ScriptedEngine(script), config, seed=1, start_s=START - 100 * TICK, touch=NETWORK)
+    return made
+
+
+def play(made: Take, times: list[float], velocity: int = 70, length: float = 0.4) -> Take:
+    """Play a rising figure at these times, in ticks."""
+    moments: list[tuple[float, Event]] = []
+    for i, at in enumerate(times):
+        key = 60 + (0, 4, 7, 12)[i % 4]
+        moments += [(at, NoteOn(key, velocity + 3 * (i % 4))), (at + length, NoteOff(key))]
+    for at, event in sorted(moments, key=lambda moment: moment[0]):
+        made.feed(at, event)
+    return made
+
+
+def own(made: Take) -> list[tuple[float, NoteOn]]:
+    """What the network struck, with the times in ticks."""
+    return [(at, event) for at, event in made.sent if isinstance(event, NoteOn) and event.channel == OWN]
+
+
+def parts(made: Take) -> set[int]:
+    """Where between the ticks the network's notes begin, in 24ths of a quarter note."""
+    return {round((at % 1) * 6) % 6 for at, _ in own(made)}
+
+
+STRAIGHT = [float(n) for n in range(64)]
+TRIPLETS = [n * 4 / 3 for n in range(48)]
+SWING = [beat * 4 + off for beat in range(16) for off in (0, 8 / 3)]
+
+
+def test_straight_playing_is_answered_exactly_on_the_ticks() -> None:
+    """A little early or late is no offset either."""
+    rng = np.random.default_rng(0)
+    ragged = [at + float(np.clip(rng.normal(0, 0.08), -0.2, 0.2)) for at in STRAIGHT[1:]]
+    for times in (STRAIGHT, [0.0, *ragged]):
+        made = play(take(EVERY_TICK), times).run(200)
+        assert len(own(made)) > 60
+        assert parts(made) == {0}
+
+
+@pytest.mark.parametrize(("times", "wanted"), [(TRIPLETS, {0, 2, 4}), (SWING, {0, 4})])
+def test_triplets_and_swing_are_answered_by_their_like(times: list[float], wanted: set[int]) -> None:
+    """Every offset that the player uses comes, and no other one."""
+    made = play(take(THREE_A_BEAT), times).run(240)
+    assert len(own(made)) > 40
+    assert parts(made) == wanted
+
+
+def test_what_is_played_between_the_ticks_is_remembered_there() -> None:
+    """Triplets are on the ticks 0, 1 and 2 of a beat, from the second beat on."""
+    made = play(take(THREE_A_BEAT, "turns.mode=listen"), TRIPLETS).run(80)
+    frames = [frame for frame, *_ in made.engine.pushes] if hasattr(made.engine, "pushes") else []
+    player = made.musician.performance.player
+    assert player.between
+    assert not frames or len(frames) > 40
+
+
+def test_a_loud_player_is_answered_loudly() -> None:
+    """The mean goes with the player's; the notes differ among themselves."""
+    found = {}
+    for velocity in (35, 95):
+        made = play(take(THREE_A_BEAT), STRAIGHT, velocity).run(240)
+        found[velocity] = [note.velocity for _, note in own(made)]
+        assert pstdev(found[velocity]) > 1
+    assert abs(mean(found[35]) - 39) < 15
+    assert abs(mean(found[95]) - 99) < 15
+
+
+def test_the_same_seed_and_playing_give_the_same_touch() -> None:
+    """Velocities, times and pedal; another seed gives others."""
+    once, again = (play(take(THREE_A_BEAT), TRIPLETS).run(240).sent for _ in range(2))
+    assert once == again
+    assert any(isinstance(event, NoteOn) for _, event in once)
+
+
+def test_follow_and_a_number_need_no_network() -> None:
+    """On the ticks; as loud as the player, or always so loud."""
+    follow = play(take(THREE_A_BEAT, "sound.touch=follow"), TRIPLETS).run(240)
+    assert parts(follow) == {0}
+    fixed = play(take(THREE_A_BEAT, "sound.touch=50"), TRIPLETS).run(240)
+    assert {note.velocity for _, note in own(fixed)} == {50}
+    without = play(Take(THREE_A_BEAT, "sound.touch=learned"), TRIPLETS).run(240)
+    assert [(at, note) for at, note in own(without)] == own(follow)
+
+
+@pytest.mark.parametrize("instrument", ["harpsichord", "organ"])
+def test_harpsichord_and_organ_have_neither_dynamics_nor_pedal(instrument: str) -> None:
+    """All notes are alike, and the pedal never moves."""
+    made = play(take(THREE_A_BEAT, f"sound.instrument={instrument}", "sound.pedal=on"), STRAIGHT).run(240)
+    assert {note.velocity for _, note in own(made)} == {72}
+    assert not pedal_moves(made)
+
+
+def pedal_moves(made: Take) -> list[tuple[float, int]]:
+    """When the network's pedal went down and came up."""
+    found = [(at, event) for at, event in made.sent if isinstance(event, ControlChange)]
+    return [(at, event.value) for at, event in found if event.control == SUSTAIN and event.channel == OWN]
+
+
+def test_it_pedals_if_the_player_does() -> None:
+    """Without being asked to, only then; with `off` never; and the pedal is up when the player returns."""
+    for setting, pedals in (("follow", True), ("off", False)):
+        made = take(THREE_A_BEAT, f"sound.pedal={setting}")
+        for at in range(0, 64, 8):
+            made.feed(at, NoteOn(48), NoteOn(60))
+            made.feed(at + 0.6, ControlChange(SUSTAIN, 127))
+            made.feed(at + 7, NoteOff(48), NoteOff(60))
+            made.feed(at + 7.5, ControlChange(SUSTAIN, 0))
+        made.run(300)
+        assert bool(pedal_moves(made)) is pedals
+        made.feed(300.5, NoteOn(60))
+        assert not pedal_moves(made) or pedal_moves(made)[-1][1] == 0
+    made = play(take(THREE_A_BEAT), STRAIGHT).run(240)
+    assert not pedal_moves(made)
+
+
+def test_the_pedal_goes_up_and_down_in_turn() -> None:
+    """Pressed where it is up and lifted where it is down, whatever was chosen; at the end it is up."""
+    made = play(take(THREE_A_BEAT, "sound.pedal=on"), STRAIGHT).run(400)
+    made.sent += [(400.0, event) for event in made.musician.stop(START + 400 * TICK)]
+    values = [value for _, value in pedal_moves(made)]
+    assert len(values) > 4
+    assert values == [127, 0] * (len(values) // 2)
+
+
+def test_a_late_note_never_starts_after_the_player_has_returned() -> None:
+    """Every note-on of the network's has its note-off, in order."""
+    made = play(take(THREE_A_BEAT), TRIPLETS)
+    made.run(150.3)
+    made.feed(150.4, NoteOn(50))
+    made.run(170)
+    down: set[int] = set()
+    for _, event in made.sent:
+        if isinstance(event, NoteOn) and event.channel == OWN:
+            assert event.key not in down
+            down.add(event.key)
+        elif isinstance(event, NoteOff) and event.channel == OWN:
+            down.discard(event.key)
+    assert not down
+
+
+def test_the_first_touch_of_a_key_counts_within_a_tick() -> None:
+    """The same key twice in one 16th: the second is lost, as the roll has one onset a tick."""
+    listener = Listener()
+    listener.receive(NoteOn(60, 30), 1.0)
+    listener.receive(NoteOff(60), 1.02)
+    listener.receive(NoteOn(60, 90), 1.04)
+    strikes = listener.strikes(math.inf)
+    assert [(strike.time_s, strike.velocity) for strike in strikes.values()] == [(1.0, 30)]
+
+
+def test_duet_takes_the_keys_of_the_same_tick_into_account() -> None:
+    """The player's keys are given with how they were struck; only the network's own are chosen."""
+    player = TouchPlayer(NETWORK, 1)
+    place = (0, 4, 16)
+    played = player.play([72, 60], {65: Sounded(80, 2)}, [40], place)
+    assert set(played) == {72, 60}
+    assert all(1 <= sounded.velocity <= 127 for sounded in played.values())
+
+
+def test_outlet_holds_a_controller_back_and_drops_it_for_a_newer_one() -> None:
+    """A pedal that was to go down does not, once it is lifted at once."""
+    outlet = Outlet(Config(), 1)
+    down, up = ControlChange(SUSTAIN, 127, OWN), ControlChange(SUSTAIN, 0, OWN)
+    assert outlet.send([Delayed(down, 0.1)], 1.0, TICK) == []
+    assert outlet.next_s() == pytest.approx(1.1)
+    assert outlet.send([], 1.1, TICK) == [down]
+    assert outlet.send([Delayed(down, 0.1)], 2.0, TICK) == []
+    assert outlet.send([up], 2.05, TICK) == [up]
+    assert outlet.send([], 2.2, TICK) == []
+
+
+def test_ticks_close_later_for_a_player_between_them() -> None:
+    """Half way; or at five sixths, less where notes have to leave early."""
+    made = play(take(EVERY_TICK, "turns.mode=listen"), TRIPLETS[:24])
+    assert made.musician.performance.time.grid.closes == pytest.approx(5 / 6)
+    assert play(take(EVERY_TICK, "turns.mode=listen"), STRAIGHT[:24]).musician.performance.time.grid.closes == 0.5
+    hurried = play(take(EVERY_TICK, "turns.mode=listen", "midi.latency_ms=40"), TRIPLETS[:24])
+    assert hurried.musician.performance.time.grid.closes == pytest.approx(1 - 0.05 - 0.044 / TICK)
+    assert Grid(0, TICK, 4, 16).closes == 0.5
+
+
+def test_settings_of_touch() -> None:
+    """What can be, and the former name."""
+    assert Config().sound.touch == "learned"
+    with pytest.raises(ConfigError, match=r"sound\.touch must be learned or follow or a whole number in 1\.\.127"):
+        override(Config(), "sound.touch=loud")
+    with pytest.raises(ConfigError, match=r"sound\.touch"):
+        override(Config(), "sound.velocity=follow")
+
+
+def test_a_take_is_played_by_the_touch_network_that_comes_with_livebach() -> None:
+    """Its SHA-256 is in the log, so that a replay knows whether it is the same."""
+    network = assembly.with_touch(assembly.Loaded(ScriptedEngine(), "x", "0" * 64))  # type: ignore[arg-type]
+    header = assembly.header(override(Config(), "sampling.seed=1"), network, 0.0)
+    assert len(header.touch_sha256) == 64
