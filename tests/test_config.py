@@ -40,7 +40,8 @@ def configs(draw: st.DrawFn) -> cfg.Config:
     sampling = cfg.SamplingSettings(
         min_p=draw(st.floats(0, 0.5)), density=draw(TEXTURE), seed=draw(maybe | st.integers(0, 99))
     )
-    sound = cfg.SoundSettings(velocity=draw(st.just("follow") | st.integers(1, 127)))
+    touch = draw(st.sampled_from(["learned", "follow"]) | st.integers(1, 127))
+    sound = cfg.SoundSettings(touch=touch, pedal=draw(st.sampled_from(["follow", "on", "off"])))
     return cfg.Config(midi=midi, time=time, sampling=sampling, sound=sound)
 
 
