@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
@@ -22,9 +23,12 @@ from livebach.system.realtime import make_prompt
 SILENT_DEVICE = "silent"
 """The name of a device that plays nowhere, at the pace of a real one."""
 _PERIOD_MS, _PERIODS = 5, 3
+_SYSTEMS: dict[str, tuple[str | None, ...]] = {"linux": ("PULSEAUDIO", "ALSA", "JACK")}
+"""Where to look for a device, by operating system, as miniaudio names them; None: as miniaudio chooses."""
 _SWITCH_S = 0.0005
 _SAME_CLOCK_S = 0.5  # two processes' clocks that differ by less are one clock, read at two times
 _FAREWELL_S = 0.2
+_STOPPED_S = 2.0  # a device that asks for nothing for so long is gone
 _TAIL_S = 0.8  # after a goodbye: the last notes die away
 
 
@@ -101,6 +105,7 @@ def _play(settings: SoundSettings, report: Any) -> None:
         gc.collect()
         gc.freeze()
         device.start(callback)
+        threading.Thread(target=_watch, args=(speaker, report), daemon=True).start()
         report(device=name, backend=device.backend, settings=asdict(settings))
         if _Player(settings.instrument, keeper, speaker, report).run():
             _wait(lambda: speaker.quiet, _TAIL_S)
@@ -111,6 +116,16 @@ def _play(settings: SoundSettings, report: Any) -> None:
         keeper.close()
 
 
+def _watch(speaker: Any, report: Any) -> None:
+    """End the process when the device has stopped asking for sound: it was unplugged, or its server has ended."""
+    before = -1
+    while speaker.given != before:
+        before = speaker.given
+        time.sleep(_STOPPED_S)
+    report(error="the sound device has stopped")
+    os._exit(1)
+
+
 def _wait(done: Callable[[], bool], most_s: float) -> None:
     until_s = time.perf_counter() + most_s
     while not done() and time.perf_counter() < until_s:
@@ -118,25 +133,41 @@ def _wait(done: Callable[[], bool], most_s: float) -> None:
 
 
 def _opened(wanted: str | None) -> tuple[Any, str]:
-    """Open the default device or the one of that name; return it and what it is called."""
+    """Open the default device or the one of that name; return it and what it is called.
+
+    The sound systems are tried one after another: one that is installed need not have a device, when the next one does.
+    """
     import miniaudio
 
-    backends: list[Any] = [miniaudio.Backend.NULL] if wanted == SILENT_DEVICE else []
-    try:
-        chosen = None if wanted in (None, SILENT_DEVICE) else _device(miniaudio.Devices().get_playbacks(), str(wanted))
-        device = miniaudio.PlaybackDevice(
-            output_format=miniaudio.SampleFormat.FLOAT32,
-            nchannels=2,
-            sample_rate=48_000,
-            buffersize_msec=_PERIOD_MS,
-            callback_periods=_PERIODS,
-            device_id=chosen["id"] if chosen else None,
-            backends=backends,
-            app_name="livebach",
-        )
-    except miniaudio.MiniaudioError as error:
-        raise _NoSound(f"there is no audio device here ({error.args[0] if error.args else error})") from None
-    if device.backend == "Null" and not backends:
+    systems = [wanted] if wanted == SILENT_DEVICE else _SYSTEMS.get(sys.platform, (None,))
+    troubles: dict[str, None] = {}
+    for system in systems:
+        backends = [] if system is None else [miniaudio.Backend["NULL" if system == SILENT_DEVICE else system]]
+        try:
+            return _device_of(miniaudio, backends, wanted)
+        except miniaudio.MiniaudioError as error:
+            troubles[f"there is no audio device here ({error.args[0] if error.args else error})"] = None
+        except _NoSound as trouble:
+            troubles[str(trouble)] = None
+    raise _NoSound(next(reversed(troubles)))
+
+
+def _device_of(miniaudio: Any, backends: list[Any], wanted: str | None) -> tuple[Any, str]:
+    """Open a device of one sound system."""
+    chosen = None
+    if wanted not in (None, SILENT_DEVICE):
+        chosen = _device(miniaudio.Devices(backends).get_playbacks(), str(wanted))
+    device = miniaudio.PlaybackDevice(
+        output_format=miniaudio.SampleFormat.FLOAT32,
+        nchannels=2,
+        sample_rate=48_000,
+        buffersize_msec=_PERIOD_MS,
+        callback_periods=_PERIODS,
+        device_id=chosen["id"] if chosen else None,
+        backends=backends,
+        app_name="livebach",
+    )
+    if device.backend == "Null" and wanted != SILENT_DEVICE:
         device.close()
         raise _NoSound("there is no audio device here")
     return device, chosen["name"] if chosen else wanted or "the default device"

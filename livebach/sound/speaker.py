@@ -41,14 +41,15 @@ class Speaker:
         self._peak = 0.0
         self._out = np.zeros((_MOST_FRAMES, 2), np.float32)
         self._rest = np.zeros((0, 2), np.float32)
-        self._given = 0  # samples that the device has taken
+        self.given = 0
+        """How many samples the device has taken."""
         self._watched: deque[tuple[int, float]] = deque()  # notes to come: the sample, and the due time
 
     def play(self, due_s: float, event: Event) -> None:
         """Have an event sound at its due time plus the latency."""
         sample = self.clock.sample_at(due_s + self.latency_s)
         if isinstance(event, NoteOn):
-            if sample < self._given - _STALE:
+            if sample < self.given - _STALE:
                 return
             self._watched.append((sample, due_s))
         self.mixer.schedule(sample, event)
@@ -65,7 +66,7 @@ class Speaker:
     def frames(self, time_s: float, count: int) -> NDArray[np.float32]:
         """Return the next frames, [count, 2], for a device that asks for them at a time."""
         count = min(count, _MOST_FRAMES)
-        self.clock.called(time_s, self._given)
+        self.clock.called(time_s, self.given)
         self._keep_latency(count)
         out = self._out[:count]
         done = 0
@@ -78,7 +79,7 @@ class Speaker:
             self._rest = self._rest[len(part) :]
             done += len(part)
         self._measure(time_s, count)
-        self._given += count
+        self.given += count
         return self._faded(out) if self._ending else out
 
     def _keep_latency(self, count: int) -> None:
@@ -88,8 +89,8 @@ class Speaker:
     def _measure(self, time_s: float, count: int) -> None:
         for _ in range(len(self._watched)):
             sample, due_s = self._watched.popleft()
-            if sample < self._given + count:
-                self.starts_s.append(time_s + (max(sample, self._given) - self._given) / RATE - due_s)
+            if sample < self.given + count:
+                self.starts_s.append(time_s + (max(sample, self.given) - self.given) / RATE - due_s)
             else:
                 self._watched.append((sample, due_s))
 

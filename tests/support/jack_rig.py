@@ -156,6 +156,18 @@ class Jack:
         """Pull a cable."""
         self._tool("jack_disconnect", source, target)
 
+    @contextlib.contextmanager
+    def recorded(self, seconds: int, *audio: str) -> Iterator[Path]:
+        """Record audio ports, meanwhile; on leaving, the file is whole."""
+        path = self.folder / f"sound-{time.monotonic_ns()}.wav"
+        command = ["jack_rec", "-f", str(path), "-d", str(seconds), "-b", "16", *audio]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            until(lambda: "jackrec" in self._tool("jack_lsp"), "a recorder")
+            yield path
+        finally:
+            process.wait(seconds + 20)
+
     def player(self, name: str = "keyboard") -> Player:
         """Start a player: a process with an output port."""
         return Player(self._helper("send", name), f"{name}:out")
@@ -276,18 +288,10 @@ class Synth:
         self._process = process
         self.port = port
 
-    @contextlib.contextmanager
-    def recorded(self, seconds: int) -> Iterator[Path]:
+    def recorded(self, seconds: int) -> contextlib.AbstractContextManager[Path]:
         """Record what it sounds like, meanwhile; on leaving, the file is whole."""
-        path = self._jack.folder / f"sound-{time.monotonic_ns()}.wav"
-        audio = [f"{self.port.split(':')[0]}:{side}" for side in ("left", "right")]
-        command = ["jack_rec", "-f", str(path), "-d", str(seconds), "-b", "16", *audio]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            until(lambda: "jackrec" in self._jack._tool("jack_lsp"), "a recorder")
-            yield path
-        finally:
-            process.wait(seconds + 20)
+        client = self.port.split(":")[0]
+        return self._jack.recorded(seconds, f"{client}:left", f"{client}:right")
 
     def close(self) -> None:
         """Switch it off."""
