@@ -83,12 +83,22 @@ def test_triplets_and_swing_are_answered_by_their_like(times: list[float], wante
 
 
 def test_what_is_played_between_the_ticks_is_remembered_there() -> None:
-    """Triplets are on the ticks 0, 1 and 2 of a beat, from the second beat on."""
-    made = play(take(THREE_A_BEAT, "turns.mode=listen"), TRIPLETS).run(80)
-    frames = [frame for frame, *_ in made.engine.pushes] if hasattr(made.engine, "pushes") else []
-    player = made.musician.performance.player
-    assert player.between
-    assert not frames or len(frames) > 40
+    """Triplets are on the ticks 0, 1 and 2 of a beat, with their offsets."""
+    made = take(THREE_A_BEAT, "turns.mode=listen")
+    heard: list[tuple[int, int]] = []
+    touch = made.musician.performance.own.touch
+    observe = touch.observe
+
+    def noted(
+        own: object, touch: object, player: object, struck: dict[int, Sounded], place: tuple[int, ...], *rest: object
+    ) -> None:
+        heard.extend((place[0] % 4, sounded.offset) for sounded in struck.values())
+        observe(own, touch, player, struck, place, *rest)  # type: ignore[arg-type]
+
+    touch.observe = noted  # type: ignore[method-assign]
+    play(made, TRIPLETS).run(80)
+    assert len(heard) == len(TRIPLETS)
+    assert heard[12:] == [(0, 0), (1, 2), (2, 4)] * 12
 
 
 def test_a_loud_player_is_answered_loudly() -> None:
@@ -157,6 +167,23 @@ def test_the_pedal_goes_up_and_down_in_turn() -> None:
     values = [value for _, value in pedal_moves(made)]
     assert len(values) > 4
     assert values == [127, 0] * (len(values) // 2)
+
+
+def test_the_pedal_is_up_once_the_network_has_ended() -> None:
+    """Also where no note of its own sounds any more."""
+    made = play(take(THREE_A_BEAT, "sound.pedal=on", "turns.bars=2", "turns.ending=cut"), STRAIGHT[:16]).run(150)
+    assert pedal_moves(made)
+    assert pedal_moves(made)[-1][1] == 0
+
+
+def test_the_pedal_of_a_shared_channel_is_the_players() -> None:
+    """Who pedals on the network's channel is not lifted by it."""
+    made = take(THREE_A_BEAT, "sound.pedal=on")
+    made.feed(0, NoteOn(60, 70, OWN), ControlChange(SUSTAIN, 127, OWN))
+    made.feed(4, NoteOff(60, 0, OWN), ControlChange(SUSTAIN, 0, OWN))
+    made.run(150)
+    assert own(made)
+    assert not pedal_moves(made)
 
 
 def test_a_late_note_never_starts_after_the_player_has_returned() -> None:

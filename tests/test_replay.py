@@ -82,7 +82,7 @@ def test_another_network_is_refused(
         (lambda text: text.replace('"do":"feed"', '"do":"sing"'), "no such call"),
         (lambda text: text.replace('"in":"90', '"in":"f0'), "not a MIDI message"),
         (lambda text: text.replace('"bpm"', '"bmp"'), "time.bpm"),
-        (lambda text: text.replace('"format": 2', '"format": 9'), "another version"),
+        (lambda text: text.replace('"format": 2', '"format": 9'), "the take has format 9"),
         (lambda text: text.replace('"t":', '"tt":'), "'t' is missing"),
     ],
 )

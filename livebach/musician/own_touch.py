@@ -36,6 +36,18 @@ class OwnTouch:
         self._channels = range(first, first + (settings.sound.voices or 1))
         self._network = None if network is None else TouchPlayer(network, seed, settings.sound.velocity_default)
         self._down = False
+        self._shared = settings.midi.thru
+        self._lent = False  # whether the player pedals on one of these channels
+
+    @property
+    def pedal_down(self) -> bool:
+        """Whether the network's pedal is down."""
+        return self._down
+
+    def make_way(self, event: Event) -> None:
+        """Leave the pedal of a channel to the player who uses it there: a thru sends it to the same synth."""
+        if self._shared and isinstance(event, ControlChange) and event.control == SUSTAIN:
+            self._lent |= event.channel in self._channels
 
     def set(self, settings: Config) -> None:
         """Play by other settings from here on."""
@@ -72,7 +84,7 @@ class OwnTouch:
 
     def _choose_pedal(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Pedal:
         sound, network = self._settings.sound, self._network
-        if network is None or sound.instrument in UNTOUCHED or sound.pedal == "off":
+        if network is None or sound.instrument in UNTOUCHED or sound.pedal == "off" or self._lent:
             return Pedal.UP
         if sound.pedal == "follow" and not network.pedals:
             return Pedal.UP
@@ -91,6 +103,8 @@ class OwnTouch:
 
     def _pedal_events(self, pedal: Pedal, part_s: float) -> list[Event | Delayed]:
         out: list[Event | Delayed] = []
+        if self._lent:
+            return out
         if self._down and (pedal is Pedal.CHANGED or not pedal.down):
             out += [Delayed(self._pedal_event(channel, down=False), LIFT * part_s) for channel in self._channels]
         if pedal.down and (pedal is Pedal.CHANGED or not self._down):
@@ -100,7 +114,7 @@ class OwnTouch:
 
     def lift(self) -> list[Event]:
         """Return what lifts the pedal at once."""
-        if not self._down:
+        if not self._down or self._lent:
             return []
         self._down = False
         return [self._pedal_event(channel, down=False) for channel in self._channels]

@@ -80,6 +80,7 @@ class Performance:
         if self._turn is Turn.CLOSED:
             return []
         out = self.own.notes.make_way(event)
+        self.own.touch.make_way(event)
         if self.player.strikes(event, now_s):
             assert isinstance(event, NoteOn)
             if self._begins_phrase:
@@ -216,7 +217,8 @@ class Performance:
     @property
     def _audible(self) -> bool:
         """Whether anything may have to be sent on the open tick."""
-        return self._playing or bool(self.own.notes.sounding) or self._click.falls_on(self.time.tick)
+        own = bool(self.own.notes.sounding) or self.own.touch.pedal_down
+        return self._playing or own or self._click.falls_on(self.time.tick)
 
     @property
     def _delayed(self) -> bool:
