@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from livebach.commands.timing import load_average, machine
 from livebach.config import Config, override
+from livebach.controls import MODES, ModeRow
 from livebach.live import assembly
 from livebach.live.daemon import Daemon
 from livebach.live.simulated_run import Score, rehearse
@@ -52,7 +53,7 @@ from livebach.music.roll import (
 )
 from livebach.music.score_reader import piece_of, read_score
 from livebach.music.texture import Texture
-from livebach.musician.modes import MODES, Duet, TurnContext
+from livebach.musician.modes import Duet, TurnContext
 from livebach.network.sampling import SamplingParams
 from livebach.styles import DEFAULT
 from livebach.system.clock import ManualClock
@@ -271,7 +272,7 @@ def measure(parts: list[Part], network: assembly.Loaded, config: Config, takes: 
     for part in parts:
         for way, several in played.items():
             mode = Duet if way == "duet" else Blind
-            with patch.dict(MODES, duet=mode):
+            with patch.dict(MODES, duet=ModeRow(mode, way)):
                 several.append(
                     [perform(part, _heard(network, part, way), config, noise_s, seed) for seed in range(takes)]
                 )

@@ -6,15 +6,16 @@ class and one row of the table `MODES`.
 
 from livebach import (
     MODES,
-    Config,
     Engine,
     Mode,
+    ModeRow,
     Musician,
     NoteOff,
     NoteOn,
     TurnContext,
     default_checkpoint,
     load_checkpoint,
+    load_config,
 )
 
 ECHO_TICKS = 8
@@ -33,8 +34,9 @@ class Echo(Mode):
 
 def main() -> None:
     """Register the mode, play one note, and print how many notes answer it."""
-    MODES["echo"] = Echo
-    musician = Musician(Engine(load_checkpoint(default_checkpoint())), Config(), seed=3, start_s=0.0)
+    MODES["echo"] = ModeRow(Echo, "livebach echoes, for two beats")
+    settings = load_config(assignments=["turns.mode=echo"])
+    musician = Musician(Engine(load_checkpoint(default_checkpoint())), settings, seed=3, start_s=0.0)
     print(len(answer(musician)), "notes answered")
 
 

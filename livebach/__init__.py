@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
     from livebach.config import Config
     from livebach.config import load as load_config
+    from livebach.controls import CONTROLS, MODES, Control, ModeRow
     from livebach.evaluation.likelihood import key_nats
     from livebach.music.events import ControlChange, NoteOff, NoteOn
     from livebach.music.midi_writer import score_to_midi
     from livebach.music.score_reader import piece_of, read_score
-    from livebach.musician.modes import MODES, Mode, TurnContext
+    from livebach.musician.modes import Mode, TurnContext
     from livebach.musician.musician import Musician
     from livebach.musician.rollout import music as generate
     from livebach.musician.rollout import tracks
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
     from livebach.network.engine import Engine
 
 __all__ = [
+    "CONTROLS",
     "MODES",
     "Config",
+    "Control",
     "ControlChange",
     "Engine",
     "Mode",
+    "ModeRow",
     "Musician",
     "NoteOff",
     "NoteOn",
@@ -64,7 +68,10 @@ _HOMES = {
     "ControlChange": ("livebach.music.events", "ControlChange"),
     # Modes of playing.
     "Mode": ("livebach.musician.modes", "Mode"),
-    "MODES": ("livebach.musician.modes", "MODES"),
+    "MODES": ("livebach.controls", "MODES"),
+    "ModeRow": ("livebach.controls", "ModeRow"),
+    "CONTROLS": ("livebach.controls", "CONTROLS"),
+    "Control": ("livebach.controls", "Control"),
     "TurnContext": ("livebach.musician.modes", "TurnContext"),
     # Music without real time: read a file, continue it, write it, and compute its likelihood.
     "read_score": ("livebach.music.score_reader", "read_score"),

@@ -10,12 +10,12 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
 from livebach import setting_rules
-from livebach.controls import DIALS, FORM, MODES, parse_bindings, takes
+from livebach.controls import CONTROLS, FORM, MODES, Dial, parse_bindings
 from livebach.errors import UserError
 from livebach.files import data_path, open_regular
 from livebach.midi.backends import backend_names
@@ -35,8 +35,16 @@ class ConfigError(UserError):
     """A setting is unknown or has a value that it cannot have; the message is one line for the user."""
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A row of the table of settings."""
+
+    default: Any
+    rule: Rule
+
+
 def _setting(default: Any, rule: Rule) -> Any:
-    return field(default=default, metadata={"rule": rule})
+    return field(default=default, metadata={"setting": Setting(default, rule)})
 
 
 # --- the settings ----------------------------------------------------------------------------------------------------
@@ -53,12 +61,30 @@ class _Section:
     def __post_init__(self) -> None:
         name = next(name for name, kind in _SECTIONS.items() if kind is type(self))
         for item in fields(self):
-            rule: Rule = item.metadata["rule"]
-            value = getattr(self, item.name)
-            try:
-                object.__setattr__(self, item.name, rule.read(value))
-            except ValueError:
-                raise ConfigError(f"{name}.{item.name} must be {rule.allowed}, got {_shown(value)}") from None
+            object.__setattr__(self, item.name, _checked(name, item.name, getattr(self, item.name)))
+
+    @classmethod
+    def table(cls) -> dict[str, Setting]:
+        """Return the section's settings by name."""
+        return {item.name: item.metadata["setting"] for item in fields(cls)}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Return the section with these values; what is not named keeps its default."""
+        return cls(**values)
+
+    def values(self) -> dict[str, Any]:
+        """Return the values by name."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+def _checked(section: str, name: str, value: Any) -> Any:
+    """Return a value as its rule reads it; ConfigError where it is not allowed."""
+    rule = _SECTIONS[section].table()[name].rule
+    try:
+        return rule.read(value)
+    except ValueError:
+        raise ConfigError(f"{section}.{name} must be {rule.allowed}, got {_shown(value)}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +122,7 @@ class TurnSettings(_Section):
 
     silence_ticks: int = _setting(4, setting_rules.number(1, 256, int))
     pedal_counts: bool = _setting(True, setting_rules.switch())
-    mode: str = _setting("continue", setting_rules.one_of(*MODES))
+    mode: str = _setting("continue", setting_rules.name_of(lambda: tuple(MODES)))
     register_margin: int = _setting(3, setting_rules.number(0, 24, int))
     delay_ms: float = _setting(30.0, setting_rules.number(0, 40))
     takeover: str = _setting("silence", setting_rules.one_of("silence", "control"))
@@ -151,46 +177,50 @@ class SoundSettings(_Section):
     voices: int | None = _setting(None, setting_rules.optional(setting_rules.number(2, 8, int)))
 
 
-def _bound(name: str) -> Any:
-    """A setting that holds what a dial, switch or act is bound to; the values in it are checked too."""
+def _binding_rule(name: str) -> Rule:
+    """Return the rule of what a control is bound to; the values in it are checked too."""
 
     def read(value: Any) -> str | None:
         for binding in parse_bindings(value if isinstance(value, str) else "") if value is not None else ():
-            if binding.value and not _can_be(name, binding.value):
-                raise ValueError
+            if binding.value:
+                _check_asked(name, binding.value)
         return None if value is None else str(value)
 
-    return _setting(None, Rule(f"{FORM}, or null", read))
+    return Rule(f"{FORM}, or null", read)
 
 
-def _can_be(name: str, value: str) -> bool:
-    if name not in DIALS:
-        return takes(name, value)
-    return value in ("up", "down") or _rule(*DIALS[name].setting.split(".")).takes(_parse_or_text(value))
+def _check_asked(name: str, value: str) -> None:
+    """ValueError where a control cannot be asked this."""
+    kind = CONTROLS[name].kind
+    argument = kind.parse(value)
+    if isinstance(kind, Dial) and isinstance(argument, str):
+        _setting_of(kind.setting).rule.read(_parse_or_text(argument))
 
 
 @dataclass(frozen=True, slots=True)
-class ControlSettings(_Section):
-    """What is bound to what is done while playing."""
+class ControlSettings:
+    """What each control is bound to: a section with a setting for each row of the table of controls."""
 
-    tempo: str | None = _bound("tempo")
-    tap: str | None = _bound("tap")
-    temperature: str | None = _bound("temperature")
-    density: str | None = _bound("density")
-    polyphony: str | None = _bound("polyphony")
-    register: str | None = _bound("register")
-    register_margin: str | None = _bound("register_margin")
-    key: str | None = _bound("key")
-    mode: str | None = _bound("mode")
-    mute: str | None = _bound("mute")
-    hold: str | None = _bound("hold")
-    takeover: str | None = _bound("takeover")
-    finish: str | None = _bound("finish")
-    back: str | None = _bound("back")
-    reset: str | None = _bound("reset")
-    panic: str | None = _bound("panic")
-    swap: str | None = _bound("swap")
-    style: str | None = _bound("style")
+    bindings: Mapping[str, str | None] = field(default_factory=dict)
+    """By the control's name; None where it is bound to nothing."""
+
+    def __post_init__(self) -> None:
+        bound = {name: _checked("control", name, self.bindings.get(name)) for name in CONTROLS}
+        object.__setattr__(self, "bindings", bound)
+
+    @classmethod
+    def table(cls) -> dict[str, Setting]:
+        """Return the section's settings by name."""
+        return {name: Setting(None, _binding_rule(name)) for name in CONTROLS}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Return the section with these values."""
+        return cls(dict(values))
+
+    def values(self) -> dict[str, Any]:
+        """Return the values by name."""
+        return dict(self.bindings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,18 +314,18 @@ def _unknown(key: str, value: Any, known: Iterable[str]) -> ConfigError:
     if key in RENAMED:
         return ConfigError(f"{key!r} is now called {RENAMED[key]!r}")
     near = max(known, key=lambda name: difflib.SequenceMatcher(None, key, name).ratio())
-    section, _, name = near.partition(".")
-    allowed = f", which is {_rule(section, name).allowed}" if name else ""
+    allowed = f", which is {_setting_of(near).rule.allowed}" if "." in near else ""
     return ConfigError(f"unknown setting {key!r} (given {_shown(value)}): the nearest is {near!r}{allowed}")
 
 
-def _rule(section: str, name: str) -> Rule:
-    rule: Rule = next(item for item in fields(_SECTIONS[section]) if item.name == name).metadata["rule"]
-    return rule
+def _setting_of(key: str) -> Setting:
+    section, _, name = key.partition(".")
+    setting: Setting = _SECTIONS[section].table()[name]
+    return setting
 
 
 def _all_keys() -> list[str]:
-    return [f"{name}.{item.name}" for name, kind in _SECTIONS.items() for item in fields(kind)]
+    return [f"{section}.{name}" for section, kind in _SECTIONS.items() for name in kind.table()]
 
 
 def _check_known(data: Any) -> dict[str, dict[str, Any]]:
@@ -309,7 +339,7 @@ def _check_known(data: Any) -> dict[str, dict[str, Any]]:
         if body is not None and not isinstance(body, Mapping):
             raise ConfigError(f"{section} must be a section of keys, got {_shown(body)}")
         out[section] = dict(body or {})
-        known = [item.name for item in fields(_SECTIONS[section])]
+        known = _SECTIONS[section].table()
         for key in out[section]:
             if key not in known:
                 raise _unknown(f"{section}.{key}", out[section][key], [f"{section}.{name}" for name in known])
@@ -319,14 +349,14 @@ def _check_known(data: Any) -> dict[str, dict[str, Any]]:
 def from_dict(data: Any) -> Config:
     """Settings from nested dicts, as YAML has them; what is not named keeps its default."""
     known = _check_known(data)
-    return Config(**{section: _SECTIONS[section](**body) for section, body in known.items()})
+    return Config(**{section: _SECTIONS[section].of(body) for section, body in known.items()})
 
 
 def to_dict(config: Config) -> dict[str, dict[str, Any]]:
     """Settings as nested dicts of plain values, which YAML and JSON can hold; inverse of `from_dict`."""
     out: dict[str, dict[str, Any]] = {}
-    for section, kind in _SECTIONS.items():
-        values = {item.name: getattr(getattr(config, section), item.name) for item in fields(kind)}
+    for section in _SECTIONS:
+        values = getattr(config, section).values()
         out[section] = {key: str(value) if isinstance(value, Metre) else value for key, value in values.items()}
     return out
 
@@ -401,7 +431,7 @@ def override(config: Config, assignment: str) -> Config:
     if not equals:
         raise ConfigError(f"a setting is written section.key=value, got {assignment!r}")
     name, text = name.strip(), text.strip()
-    if name in _all_keys() and not _rule(*name.split(".")).takes(_parse_or_text(text)):
+    if name in _all_keys() and not _setting_of(name).rule.takes(_parse_or_text(text)):
         return with_value(config, name, text)  # a name may look like YAML: «HD: 1», or a folder «2026»
     return with_value(config, name, _parse_or_text(text))
 
@@ -418,7 +448,14 @@ def with_value(config: Config, name: str, value: Any) -> Config:
     if name not in (known := _all_keys()):
         raise _unknown(name, value, known)
     section, _, key = name.partition(".")
-    return replace(config, **{section: replace(getattr(config, section), **{key: value})})
+    changed = _SECTIONS[section].of({**getattr(config, section).values(), key: value})
+    return replace(config, **{section: changed})
+
+
+def value_of(config: Config, name: str) -> Any:
+    """Return the value of «section.key»."""
+    section, _, key = name.partition(".")
+    return getattr(config, section).values()[key]
 
 
 def load(path: Path | None = None, assignments: Iterable[str] = ()) -> Config:

@@ -1,19 +1,23 @@
-"""What can be done while playing, and the controllers, keys and programs that do it.
+"""What can be done while playing: one table of controls, one of modes, and the messages that ask for a control.
 
-A dial moves a setting, a switch is on or off, an act is done once. Pure tables and their reading; knows nothing of how
-any of it is carried out.
+A dial moves a setting, a switch is on or off, an act is done once. The settings, the help, the hotkeys and the
+documentation read these tables. A row has the class or function that carries it out, or names it as «module:name»: the
+tables stand below the musician, who imports it when it is used.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cache
+from pkgutil import resolve_name
+from typing import Any, Protocol
 
 from livebach.music.events import CHANNELS, MAX_DATA, ControlChange, Event, NoteOff, NoteOn, ProgramChange
 from livebach.styles import STYLES
 
-MODES = ("continue", "duet", "accompany", "listen")
 PRESSED = 64
 """A controller at this value or above is pressed."""
 MOST_BACK = 8
@@ -21,56 +25,415 @@ MOST_BACK = 8
 FORM = "like 'cc 21', 'note 36 channel 10' or 'program 5 = VALUE', several with commas between"
 
 
+# --- what is asked for -----------------------------------------------------------------------------------------------
+
+
+class Step(Enum):
+    """Where a dial is turned to, where it is not a value."""
+
+    UP = "up"
+    DOWN = "down"
+    NEXT = ""
+    """The next position; after the last one the first."""
+
+
+Argument = Step | bool | int | str | None
+"""What a control is asked: a step or a value of a dial, whether a switch is on (None: change over), an act's number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A control by its name, and what is asked of it."""
+
+    name: str
+    argument: Argument = None
+
+    @property
+    def value(self) -> str:
+        """The argument in words, as bindings and the log of a take have it."""
+        if isinstance(self.argument, Step):
+            return str(self.argument.value)
+        if isinstance(self.argument, bool):
+            return "on" if self.argument else "off"
+        return "" if self.argument is None else str(self.argument)
+
+
+def parse_command(name: str, value: str = "") -> Command:
+    """Read a command in words; ValueError where there is no such control, or where the control cannot be told this."""
+    if name not in CONTROLS:
+        raise ValueError(f"there is no control {name!r}: it must be one of {', '.join(CONTROLS)}")
+    return Command(name, CONTROLS[name].kind.parse(value))
+
+
+class Kind(Protocol):
+    """How a control is asked, and how a MIDI controller moves it."""
+
+    def parse(self, text: str) -> Argument:
+        """Read an argument in words; ValueError where it is none."""
+
+    def moved(self, value: int, was_pressed: bool) -> tuple[Argument] | None:
+        """Return what a controller's new value (0..127) asks for; None where it asks for nothing."""
+
+
+def _along(positions: Sequence[str], value: int) -> str:
+    """Return the position of a controller's value (0..127) that moves through all of them."""
+    return positions[value * len(positions) // (MAX_DATA + 1)]
+
+
+_STEPS = {step.value for step in Step}
+
+
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """A setting that can be turned, and its positions, written as in the settings."""
+    """A setting that can be turned, and its positions, written as in the settings.
+
+    Numbers rise. A word before them, as «follow», is reached by its name or as the next position; a word among them, as
+    «off», stands between its neighbours.
+    """
 
     setting: str
-    positions: tuple[str, ...]
+    names: Iterable[str]
 
-    def turned(self, now: str, value: str) -> str:
-        """What to set when it stands at `now`: the value, or one position «up» or «down», or the next around («»)."""
-        if value not in ("", "up", "down"):
-            return value
-        at = self._nearest(now) + (-1 if value == "down" else 1)
-        return self.positions[at % len(self.positions) if not value else max(0, min(at, len(self.positions) - 1))]
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """The positions from the lowest to the highest."""
+        return tuple(self.names)
 
-    def _nearest(self, now: str) -> int:
-        if now in self.positions or not _is_number(now):
-            return self.positions.index(now) if now in self.positions else 0
-        far = [abs(float(text) - float(now)) if _is_number(text) else float("inf") for text in self.positions]
-        return far.index(min(far))
+    def parse(self, text: str) -> Argument:
+        """Read a step, or a value that the setting's own rule will judge."""
+        return Step(text) if text in _STEPS else text
+
+    def moved(self, value: int, was_pressed: bool) -> tuple[Argument] | None:
+        """Follow the controller all its way."""
+        return (_along(self.positions, value),)
+
+    def turned(self, now: str, to: Argument, followed: str | None = None) -> str:
+        """Return what to set.
+
+        Args:
+            now: What is set.
+            to: A value, or a step: up is always higher than now, and down is lower. Where there is nothing, it stays.
+            followed: What a word stands for at present, as the level that is followed; None where that is not known.
+
+        """
+        if not isinstance(to, Step):
+            return str(to)
+        positions = self.positions
+        if to is Step.NEXT and now in positions:
+            return positions[(positions.index(now) + 1) % len(positions)]
+        if not any(map(_is_number, positions)):
+            return self._step_in_words(now if followed is None else followed, to)
+        return self._step_in_numbers(now, to is not Step.DOWN, followed)
+
+    def _step_in_words(self, now: str, to: Step) -> str:
+        positions = self.positions
+        at = (positions.index(now) if now in positions else 0) + (-1 if to is Step.DOWN else 1)
+        return positions[max(0, min(at, len(positions) - 1))]
+
+    def _step_in_numbers(self, now: str, up: bool, followed: str | None) -> str:
+        positions = self.positions
+        if _is_number(now) and now in positions:
+            beside = positions.index(now) + (1 if up else -1)
+            if 0 < beside < len(positions) - 1 and not _is_number(positions[beside]):
+                return positions[beside]
+        at = now if _is_number(now) else followed
+        level = self._middle(now) if at is None else float(at)
+        levels = [text for text in positions if _is_number(text)]
+        if up:
+            return next((text for text in levels if float(text) > level), now)
+        return next((text for text in reversed(levels) if float(text) < level), now)
+
+    def _middle(self, word: str) -> float:
+        """The number that a word stands for while nothing is known: that of its place, or the middle."""
+        positions = self.positions
+        at = positions.index(word) if word in positions[1:-1] else len(positions) // 2
+        near = [float(text) for text in positions[max(0, at - 1) : at + 2] if _is_number(text)]
+        return (near[0] + near[-1]) / 2
 
 
 def _is_number(text: str) -> bool:
     return bool(re.fullmatch(r"\d+(\.\d+)?", text))
 
 
-_TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")  # as `music.key` writes them
-KEYS = ("null", "auto", *(f"{tonic} {mode}" for mode in ("major", "minor") for tonic in _TONICS))
-"""Keys that may be set: none, the one that the player plays in, or one of the 24."""
-DIALS = {
-    "tempo": Dial("time.bpm", tuple(map(str, range(40, 242, 2)))),
-    "temperature": Dial("sampling.temperature", tuple(f"{n / 20:g}" for n in range(10, 31))),
-    "density": Dial("sampling.density", ("follow", *"01234567")),
-    "polyphony": Dial("sampling.polyphony", ("follow", *"01234567")),
-    "register": Dial("sampling.register", (*map(str, range(40, 61, 4)), "off", *map(str, range(64, 85, 4)))),
-    "register_margin": Dial("turns.register_margin", tuple(map(str, range(25)))),
-    "key": Dial("sampling.key", KEYS),
-    "mode": Dial("turns.mode", MODES),
-}
-POSITIONS = {**{name: dial.positions for name, dial in DIALS.items()}, "style": tuple(STYLES)}
-"""What a controller moves through from end to end."""
-SWITCHES = ("mute", "hold")
-ACTS = ("takeover", "finish", "tap", "back", "reset", "panic", "swap", "style")
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several names; it is no setting."""
+
+    names: Iterable[str]
+
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """The names in order."""
+        return tuple(self.names)
+
+    def parse(self, text: str) -> Argument:
+        """Read a step or a name."""
+        if text not in _STEPS and text not in self.positions:
+            raise ValueError(f"the name must be {' or '.join(self.positions)}, got {text!r}")
+        return Step(text) if text in _STEPS else text
+
+    def moved(self, value: int, was_pressed: bool) -> tuple[Argument] | None:
+        """Follow the controller all its way."""
+        return (_along(self.positions, value),)
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """Something to do; `value` is what to set, «up», «down», «on», «off», how many bars, or nothing."""
+class Switch:
+    """Something that is on or off."""
+
+    def parse(self, text: str) -> Argument:
+        """Read «on», «off», or nothing: change over."""
+        if text not in ("", "on", "off"):
+            raise ValueError(f"a switch must be on or off, got {text!r}")
+        return None if not text else text == "on"
+
+    def moved(self, value: int, was_pressed: bool) -> tuple[Argument] | None:
+        """Be on while the controller is pressed."""
+        pressed = value >= PRESSED
+        return (pressed,) if pressed != was_pressed else None
+
+
+def _nothing(text: str) -> Argument:
+    if text:
+        raise ValueError(f"nothing can be set here, got {text!r}")
+    return None
+
+
+def _bars(text: str) -> Argument:
+    if text and not (text.isdecimal() and 1 <= int(text) <= MOST_BACK):
+        raise ValueError(f"a number of bars must be in 1..{MOST_BACK}, got {text!r}")
+    return int(text) if text else None
+
+
+def _file(text: str) -> Argument:
+    return text or None
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that is done once."""
+
+    parse: Callable[[str], Argument] = _nothing
+
+    def moved(self, value: int, was_pressed: bool) -> tuple[Argument] | None:
+        """Be done when the controller is pressed."""
+        return (None,) if value >= PRESSED and not was_pressed else None
+
+
+# --- the tables ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ModeRow:
+    """A mode of playing: the class that decides (see `musician.modes.Mode`), and what it does for the player."""
+
+    mode: str | Callable[[Any], Any]
+    """«module:class», or the class itself."""
+    summary: str
+
+
+MODES: dict[str, ModeRow] = {
+    "continue": ModeRow("livebach.musician.modes:Continue", "you play, and when you stop, livebach goes on"),
+    "duet": ModeRow("livebach.musician.modes:Duet", "livebach plays with you all the time, around your keys"),
+    "accompany": ModeRow("livebach.musician.modes:Accompany", "livebach plays with you, and stops when you do"),
+    "listen": ModeRow("livebach.musician.modes:Listen", "livebach only learns what you play"),
+}
+"""The modes by the value of `turns.mode`. A new one is a class and a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Something that can be done while playing.
+
+    `do` names the function that does it, with the musician, the argument and the time; a dial without one turns its
+    setting. `keys` are the terminal's keys, each with what it asks in words; `label` is what the line of keys says.
+    """
 
     name: str
-    value: str = ""
+    kind: Kind
+    summary: str
+    keys: Mapping[str, str] = field(default_factory=dict)
+    label: str = ""
+    do: str | Callable[..., list[Event]] | None = None
+
+
+_TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")  # as `music.key` writes them
+KEYS = ("null", "auto", *(f"{tonic} {mode}" for mode in ("major", "minor") for tonic in _TONICS))
+"""Keys that may be set: none, the one that the player plays in, or one of the 24."""
+_LEVELS = ("follow", *"01234567")
+_REGISTERS = (*map(str, range(40, 61, 4)), "off", *map(str, range(64, 85, 4)))
+
+CONTROLS: dict[str, Control] = {
+    control.name: control
+    for control in (
+        Control(
+            "takeover",
+            Act(),
+            "livebach plays from the next beat on, whatever you do. A pedal: cc 64",
+            {" ": ""},
+            "livebach plays",
+            "livebach.musician.actions:take_over",
+        ),
+        Control(
+            "finish",
+            Act(),
+            "livebach ends with a cadence, within four bars, and waits for you",
+            {"f": ""},
+            "finish",
+            "livebach.musician.actions:finish",
+        ),
+        Control(
+            "mute",
+            Switch(),
+            "livebach is silent and goes on listening; a controller: while it is pressed",
+            {"m": ""},
+            "mute",
+            "livebach.musician.actions:mute",
+        ),
+        Control(
+            "hold",
+            Switch(),
+            "livebach's notes go on sounding, and nothing new is struck, until hold is off again",
+            {"h": ""},
+            "hold",
+            "livebach.musician.actions:hold",
+        ),
+        Control(
+            "back",
+            Act(_bars),
+            f"livebach forgets the last bar and goes on from what was before. «= 2» to «= {MOST_BACK}»: so many bars",
+            {"b": ""},
+            "back a bar",
+            "livebach.musician.actions:take_back",
+        ),
+        Control(
+            "reset",
+            Act(),
+            "livebach forgets all that was played",
+            {"r": ""},
+            "forget all",
+            "livebach.musician.actions:forget",
+        ),
+        Control(
+            "panic",
+            Act(),
+            "everything is silenced at once, and livebach waits for you",
+            {"p": ""},
+            "panic",
+            "livebach.musician.actions:panic",
+        ),
+        Control("mode", Dial("turns.mode", MODES.keys()), "the mode of playing", {"n": ""}, "next mode"),
+        Control(
+            "tap",
+            Act(),
+            "the tempo of your taps, one a beat, from the third on",
+            {"t": ""},
+            "tap",
+            "livebach.musician.actions:tap",
+        ),
+        Control(
+            "swap",
+            Act(_file),  # carried out by live/network_swap.py: it loads a file
+            "livebach plays on with another network, «= FILE»; without a name, with the checkpoint's file as it is now",
+            {"c": ""},
+            "load the checkpoint again",
+        ),
+        Control(
+            "style",
+            Choice(STYLES.keys()),  # carried out by live/network_swap.py, likewise
+            "livebach plays on in another style that it was trained in: the next one, or «= NAME»",
+            {"s": "up", "S": "down"},
+            "style",
+        ),
+        Control(
+            "tempo",
+            Dial("time.bpm", [str(bpm) for bpm in range(40, 242, 2)]),
+            "40 to 240 beats a minute",
+            {"<": "down", ">": "up"},
+            "tempo",
+            "livebach.musician.actions:turn_tempo",
+        ),
+        Control(
+            "temperature",
+            Dial("sampling.temperature", [f"{n / 20:g}" for n in range(10, 31)]),
+            "0.5 to 1.5",
+            {"-": "down", "+": "up"},
+            "temperature",
+        ),
+        Control(
+            "density",
+            Dial("sampling.density", _LEVELS),
+            "follow, and 0 to 7",
+            {"d": "down", "D": "up", "a": "follow"},
+            "density (a: as you play)",
+        ),
+        Control(
+            "polyphony",
+            Dial("sampling.polyphony", _LEVELS),
+            "follow, and 0 to 7",
+            {"v": "down", "V": "up", "A": "follow"},
+            "voices (A: as you play)",
+        ),
+        Control(
+            "register",
+            Dial("sampling.register", _REGISTERS),
+            "40 to 60, off, 64 to 84",
+            {"u": "down", "U": "up"},
+            "register",
+        ),
+        Control(
+            "register_margin",
+            Dial("turns.register_margin", [str(semitones) for semitones in range(25)]),
+            "0 to 24",
+            {"x": "down", "X": "up"},
+            "distance",
+        ),
+        Control("key", Dial("sampling.key", KEYS), "null, auto, and the 24 keys from C major on"),
+    )
+}
+"""The controls by name. A new one is a row and a function."""
+
+
+def dials() -> dict[str, Dial]:
+    """Return the dials by the name of their control."""
+    return {name: control.kind for name, control in CONTROLS.items() if isinstance(control.kind, Dial)}
+
+
+def positions() -> dict[str, tuple[str, ...]]:
+    """Return what a controller moves through from end to end, by the name of the control."""
+    return {
+        name: control.kind.positions for name, control in CONTROLS.items() if isinstance(control.kind, Dial | Choice)
+    }
+
+
+def hotkeys() -> dict[str, Command]:
+    """Return what each key of the terminal asks for."""
+    return {
+        key: parse_command(control.name, value) for control in CONTROLS.values() for key, value in control.keys.items()
+    }
+
+
+def hotkey_help() -> list[str]:
+    """Return the terminal's keys and what they do, as «</> tempo», in the table's order."""
+    return [
+        f"{'/'.join('space' if key == ' ' else key for key in control.keys)} {control.label}"
+        for control in CONTROLS.values()
+        if control.keys
+    ]
+
+
+def resolve(named: str | Callable[..., Any]) -> Callable[..., Any]:
+    """Return the class or function of a row; one that is named as «module:name» is imported."""
+    return _imported(named) if isinstance(named, str) else named
+
+
+@cache
+def _imported(name: str) -> Callable[..., Any]:
+    found: Callable[..., Any] = resolve_name(name)
+    return found
+
+
+# --- how controls are bound ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +450,7 @@ _BINDING = re.compile(r"(cc|note|program) +(\d+)(?: +channel +(\d+))?(?: *= *(\S
 
 
 def parse_bindings(text: str) -> tuple[Binding, ...]:
-    """Read what something is bound to; channels and programs count from 1. ValueError where it cannot be read."""
+    """Read what a control is bound to; channels and programs count from 1. ValueError where it cannot be read."""
     return tuple(_parse(part.strip()) for part in text.split(","))
 
 
@@ -102,19 +465,11 @@ def _parse(text: str) -> Binding:
     return Binding(kind, place, int(channel) - 1 if channel else None, (value or "").strip())
 
 
-def takes(name: str, value: str) -> bool:
-    """Whether a switch or an act can be told this."""
-    if name in SWITCHES:
-        return value in ("", "on", "off")
-    if name == "style":
-        return value in ("", "up", "down", *STYLES)
-    return not value or name == "swap" or (name == "back" and value.isdecimal() and 1 <= int(value) <= MOST_BACK)
-
-
 class Controls:
     """Reads the player's events for what is bound to them; remembers which controllers are pressed."""
 
     def __init__(self, bound: Mapping[str, str | None]) -> None:
+        """Take the bindings of each control by its name."""
         self._bound: dict[tuple[str, int], list[tuple[str, Binding]]] = {}
         for name, text in bound.items():
             for binding in parse_bindings(text) if text else ():
@@ -122,19 +477,20 @@ class Controls:
         self._pressed: set[tuple[int, int]] = set()  # channel, controller
 
     def claims(self, event: Event) -> bool:
-        """Whether an event is a control, and so no music. Safe to ask from any thread."""
+        """Whether an event is a control, and so no music. Safe to call from any thread."""
         return bool(self._found(event))
 
     def read(self, event: Event) -> list[Command]:
-        """What an event asks for."""
+        """Return what an event asks for."""
         found = self._found(event)
-        if isinstance(event, ControlChange):
-            place = event.channel, event.control
-            before = place in self._pressed
-            (self._pressed.add if event.value >= PRESSED else self._pressed.discard)(place)
-            commands = [_moved(name, binding, event.value, before) for name, binding in found]
-            return [command for command in commands if command is not None]
-        return [] if isinstance(event, NoteOff) else [Command(name, binding.value) for name, binding in found]
+        if isinstance(event, NoteOff):
+            return []
+        if not isinstance(event, ControlChange):
+            return [parse_command(name, binding.value) for name, binding in found]
+        place = event.channel, event.control
+        was_pressed = place in self._pressed
+        (self._pressed.add if event.value >= PRESSED else self._pressed.discard)(place)
+        return [command for name, binding in found for command in _moved(name, binding, event.value, was_pressed)]
 
     def _found(self, event: Event) -> list[tuple[str, Binding]]:
         match event:
@@ -150,11 +506,12 @@ class Controls:
         return [(name, binding) for name, binding in bound if binding.channel in (None, event.channel)]
 
 
-def _moved(name: str, binding: Binding, value: int, was_pressed: bool) -> Command | None:
-    """A dial follows the controller all its way, a switch while it is pressed; anything else is done when it is."""
-    if not binding.value and name in POSITIONS:
-        positions = POSITIONS[name]
-        return Command(name, positions[value * len(positions) // (MAX_DATA + 1)])
-    if not binding.value and name in SWITCHES:
-        return Command(name, "on" if value >= PRESSED else "off") if (value >= PRESSED) != was_pressed else None
-    return Command(name, binding.value) if value >= PRESSED and not was_pressed else None
+def _moved(name: str, binding: Binding, value: int, was_pressed: bool) -> Iterator[Command]:
+    """What a controller asks for: where a value is bound, that value when the controller is pressed."""
+    if binding.value:
+        if value >= PRESSED and not was_pressed:
+            yield parse_command(name, binding.value)
+        return
+    moved = CONTROLS[name].kind.moved(value, was_pressed)
+    if moved is not None:
+        yield Command(name, *moved)

@@ -20,8 +20,14 @@ SHORTEST_QUOTE = 13
 class Rule:
     """What a setting may be, in words, and how it is read: `read` returns the value or raises ValueError."""
 
-    allowed: str
+    words: str | Callable[[], str]
+    """What is allowed; a function where that may change while the program runs."""
     read: Callable[[Any], Any]
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, in words."""
+        return self.words if isinstance(self.words, str) else self.words()
 
     def takes(self, value: Any) -> bool:
         """Whether a value is allowed."""
@@ -80,7 +86,7 @@ def name_of(names: Callable[[], Sequence[str]]) -> Rule:
     def read(value: Any) -> Any:
         return value if value in names() else _refuse()
 
-    return Rule(" or ".join(names()), read)
+    return Rule(lambda: " or ".join(names()), read)
 
 
 def either(*rules: Rule) -> Rule:

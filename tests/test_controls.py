@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livebach.config import Config, ConfigError, override
-from livebach.controls import ACTS, DIALS, MOST_BACK, SWITCHES, Binding, Command, Controls, parse_bindings
+from livebach.controls import (
+    CONTROLS,
+    MODES,
+    MOST_BACK,
+    Binding,
+    Command,
+    Control,
+    Controls,
+    Dial,
+    ModeRow,
+    Step,
+    Switch,
+    dials,
+    hotkey_help,
+    hotkeys,
+    parse_bindings,
+    parse_command,
+    resolve,
+)
+from livebach.live.network_swap import COMMANDS as NETWORK_COMMANDS
 from livebach.music.events import ControlChange, Event, NoteOff, NoteOn, ProgramChange
 from livebach.music.key import Key
 from livebach.music.roll import HOLD, ONSET
+from livebach.musician.modes import Mode, TurnContext, mode_of
+from livebach.musician.musician import Musician
 from livebach.musician.texture_follower import OUTSIDE
-from tests.support.driven import ONE_NOTE, START, TICK, Take, taken_over
+from tests.support.driven import ONE_NOTE, OWN, START, TICK, Take, taken_over
 from tests.support.random_play import EVENT, MODE, WAIT, chance
 
-NAMES = (*DIALS, *SWITCHES, *ACTS)
+NAMES = tuple(CONTROLS)
 UP_AND_DOWN = [{60 + n % 12: ONSET} for n in range(100)]
 
 # --- bound ------------------------------------------------------------------------------------------------------------
@@ -55,7 +78,7 @@ def test_what_cannot_be_bound_is_told(assignment: str, part: str) -> None:
 def test_each_can_be_bound(name: str) -> None:
     """To a controller, a key or a program."""
     config = override(Config(), f"control.{name}=cc 21, note 36, program 5")
-    assert getattr(config.control, name) == "cc 21, note 36, program 5"
+    assert config.control.bindings[name] == "cc 21, note 36, program 5"
 
 
 # --- read -------------------------------------------------------------------------------------------------------------
@@ -96,7 +119,8 @@ def test_a_key_and_a_program_act_on_their_channel_only() -> None:
 )
 def test_a_dial_takes_steps(now: str, value: str, then: str) -> None:
     """To the next around, one up, one down, or to a value; from wherever it stands."""
-    assert DIALS["temperature"].turned(now, value) == then
+    dial = dials()["temperature"]
+    assert dial.turned(now, dial.parse(value)) == then
 
 
 # --- done -------------------------------------------------------------------------------------------------------------
@@ -144,7 +168,9 @@ def test_a_value_that_cannot_be_is_left() -> None:
     """As is a name that there is not."""
     take = taken_over().run(9)
     assert take.command(9.2, "temperature", "99") == []
-    assert take.command(9.2, "warp") == []
+    assert take.musician.command(Command("warp"), START + 9.2 * TICK) == []
+    with pytest.raises(ValueError, match="no control 'warp'"):
+        take.command(9.2, "warp")
     assert take.run(10).engine.draws[-1][2].temperature == Config().sampling.temperature
 
 
@@ -273,7 +299,21 @@ def test_it_plays_so_many_bars_and_is_silent(bars: int) -> None:
 
 # --- for any playing whatever -----------------------------------------------------------------------------------------
 
-COMMAND = st.builds(Command, st.sampled_from(NAMES), st.sampled_from(["", "up", "on", "off", "2", "duet"]))
+WORDS = ("", "up", "on", "off", "2", "duet")
+
+
+def asked(name: str) -> st.SearchStrategy[Command]:
+    """A control, asked in those of the words that it takes."""
+
+    def takes(value: str) -> bool:
+        with suppress(ValueError):
+            return parse_command(name, value).name == name
+        return False
+
+    return st.sampled_from([parse_command(name, value) for value in WORDS if takes(value)])
+
+
+COMMAND = st.sampled_from(NAMES).flatmap(asked)
 STEP = st.tuples(WAIT, st.one_of(EVENT, COMMAND, COMMAND, st.just("run")))
 Steps = list[tuple[float, Event | Command | str]]
 BARS = st.sampled_from(["turns.bars=2", "turns.bars=null"])
@@ -314,6 +354,109 @@ def test_whatever_is_done_every_note_ends_and_equal_calls_are_equal(steps: Steps
 
 def test_a_register_is_left_alone_in_the_middle_of_its_dial() -> None:
     """From there one step up is a little higher, one down a little lower."""
-    dial = DIALS["register"]
-    assert (dial.turned("off", "up"), dial.turned("off", "down")) == ("64", "60")
-    assert (dial.turned("84", "up"), dial.turned("38", "down")) == ("84", "40")
+    dial = dials()["register"]
+    assert (dial.turned("off", Step.UP), dial.turned("off", Step.DOWN)) == ("64", "60")
+    assert (dial.turned("60", Step.UP), dial.turned("64", Step.DOWN)) == ("off", "off")
+
+
+def level(text: str, followed: str | None) -> float | None:
+    """The number that a position stands for; None where a word stands for nothing that is known."""
+    for number in (text, followed):
+        if number is not None and number.replace(".", "", 1).isdecimal():
+            return float(number)
+    return None
+
+
+@given(st.data())
+def test_up_is_higher_and_down_is_lower_on_every_dial(data: st.DataObject) -> None:
+    """From a position, a word that stands for something, or any number, also beyond the dial's end; or it stays."""
+    dial = dials()[data.draw(st.sampled_from(["tempo", "temperature", "density", "polyphony", "register"]))]
+    words = [text for text in dial.positions if not text.replace(".", "", 1).isdecimal()]
+    now = data.draw(st.one_of(st.sampled_from(dial.positions), st.integers(0, 4000).map(lambda n: f"{n / 10:g}")))
+    followed = data.draw(st.integers(0, 9000).map(lambda n: f"{n / 100:g}")) if now in words else None
+    before = level(now, followed)
+    assert before is not None
+    for step, sign in ((Step.UP, 1), (Step.DOWN, -1)):
+        turned = dial.turned(now, step, followed)
+        after = level(turned, None)
+        assert turned == now or after is None or (after - before) * sign > 0
+
+
+@pytest.mark.parametrize(("key", "sign"), [("D", 1), ("d", -1), ("V", 1), ("v", -1)])
+def test_turning_goes_on_from_what_is_followed(key: str, sign: int) -> None:
+    """One step up or down from the texture that the player has, not from nothing."""
+    take, chord = Take(ONE_NOTE, "turns.takeover=control"), (48, 60, 67)
+    for tick in range(0, 80, 2):
+        take.feed(tick, *map(NoteOn, chord))
+        take.feed(tick + 1.9, *map(NoteOff, chord))
+    play, asked = take.musician.performance, hotkeys()[key]
+    before = play.texture
+    take._ask(80.2, asked)
+    was, now = (getattr(texture, asked.name) for texture in (before, play.texture))
+    assert was > 2
+    assert now == was + sign
+    take._ask(80.3, hotkeys()["a" if asked.name == "density" else "A"])
+    assert play.texture == before
+
+
+# --- the tables -------------------------------------------------------------------------------------------------------
+
+
+class Twin(Mode):
+    """A mode from outside: livebach plays whenever a key is down."""
+
+    def plays(self, context: TurnContext) -> bool:
+        """Return whether a key of the player's is down."""
+        return bool(context.player.any())
+
+
+def louder(musician: Musician, on: bool | None, now_s: float) -> list[Event]:
+    """Do a control from outside: send a controller."""
+    return [ControlChange(11, 127 if on else 0, OWN)]
+
+
+def test_a_mode_is_a_class_and_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings, the dial, and the bindings have it at once; and it plays."""
+    monkeypatch.setitem(MODES, "twin", ModeRow(Twin, "livebach plays while you hold a key"))
+    assert dials()["mode"].positions[-1] == "twin"
+    with pytest.raises(ConfigError, match="listen or twin"):
+        override(Config(), "turns.mode=solo")
+    take = Take(ONE_NOTE, "turns.mode=listen", "turns.delay_ms=0", "control.mode=program 3 = twin")
+    take.feed(0, NoteOn(60))
+    assert take.run(6).onsets == []
+    take.feed(6, ProgramChange(2))
+    assert take.run(8).onsets == [(7, 72)]
+    assert take.musician.status().mode == "twin"
+
+
+def test_a_control_is_a_row_and_a_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings, the terminal's keys and their help have it at once; and it is done."""
+    row = Control("louder", Switch(), "livebach plays louder", {"l": "on"}, "louder", louder)
+    monkeypatch.setitem(CONTROLS, "louder", row)
+    assert hotkeys()["l"] == Command("louder", argument=True)
+    assert "l louder" in hotkey_help()
+    with pytest.raises(ConfigError, match="louder"):
+        override(Config(), "control.louder=cc 5 = very")
+    take = Take(ONE_NOTE, "control.louder=cc 5")
+    assert take.feed(0, ControlChange(5, 127)) == [ControlChange(11, 127, OWN)]
+    assert take.command(1, "louder", "off") == [ControlChange(11, 0, OWN)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_row_can_be_carried_out(name: str) -> None:
+    """By the function that it names, by its setting, or by the thread that loads networks."""
+    control = CONTROLS[name]
+    if control.do is not None:
+        assert callable(resolve(control.do))
+    elif isinstance(control.kind, Dial):
+        assert all(override(Config(), f"{control.kind.setting}={text}") for text in control.kind.positions)
+    else:
+        assert name in NETWORK_COMMANDS
+
+
+def test_each_mode_can_be_had() -> None:
+    """By the class that its row names."""
+    for name, row in MODES.items():
+        mode = mode_of(override(Config(), f"turns.mode={name}"))
+        assert isinstance(mode, Mode)
+        assert type(mode) is resolve(row.mode)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livebach.config import Config, MidiSettings, TurnSettings
-from livebach.controls import ACTS, DIALS, MODES, SWITCHES, Command
+from livebach.controls import CONTROLS, MODES, Act, Argument, Command, Step, Switch
 from livebach.live.simulated_run import rehearse
 from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
 from livebach.musician.musician import Musician
@@ -23,10 +23,21 @@ from tests.support.ended_process import ended
 
 # --- any playing and asking ------------------------------------------------------------------------------------------
 
-VALUES = ("on", "off", "up", "down", "0", "1", "3", "0.9", "120", "nonsense", "")
+
+def arguments(name: str) -> st.SearchStrategy[Argument]:
+    """What a control may be asked, sense and nonsense."""
+    kind = CONTROLS[name].kind
+    if isinstance(kind, Switch):
+        return st.sampled_from([None, True, False])
+    if isinstance(kind, Act):
+        return st.sampled_from([None, 1, 3] if name == "back" else [None])
+    return st.sampled_from([*Step, "0", "0.9", "120", "nonsense"])
+
+
+ARGUMENTS = st.sampled_from(sorted(CONTROLS)).flatmap(lambda name: st.tuples(st.just(name), arguments(name)))
 ASKED: st.SearchStrategy[Command] = st.one_of(
-    st.builds(Command, st.just("mode"), st.sampled_from(MODES)),
-    st.builds(Command, st.sampled_from([*DIALS, *SWITCHES, *ACTS, "nothing"]), st.sampled_from(VALUES)),
+    st.builds(Command, st.just("mode"), st.sampled_from(list(MODES))),
+    ARGUMENTS.map(lambda asked: Command(*asked)),
 )
 STEPS = st.lists(st.tuples(st.floats(0, 0.8), st.one_of(PLAYED, PLAYED, ASKED)), max_size=16)
 
@@ -57,7 +68,7 @@ def perform(rig: Rig, steps: Sequence[tuple[float, Event | Command]]) -> None:
 
 
 @settings(max_examples=120)
-@given(STEPS, st.sampled_from(MODES), st.integers(1, 3), st.booleans())
+@given(STEPS, st.sampled_from(list(MODES)), st.integers(1, 3), st.booleans())
 def test_each_note_on_has_just_one_note_off(
     steps: Sequence[tuple[float, Event | Command]], mode: str, channel: int, thru: bool
 ) -> None:

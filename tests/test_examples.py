@@ -12,7 +12,7 @@ import mido
 import pytest
 
 import livebach
-from livebach.musician.modes import MODES
+from livebach.controls import MODES
 from tests.support.midi_files import write_midi
 from tests.support.pieces import OPENINGS
 

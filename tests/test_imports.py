@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"config", "network", "musician", "midi", "sound", "live", "web", "training", "evaluation", "version"},
     "cli": {"errors", "system", "version"},
     "__main__": {"cli"},
-    "__init__": {"version", "config", "music", "network", "musician", "evaluation"},
+    "__init__": {"controls", "version", "config", "music", "network", "musician", "evaluation"},
     "version": set(),
 }
 PURE = ("music", "network", "musician")

@@ -10,7 +10,7 @@ import pytest
 from livebach.cli import main
 from livebach.commands.flags import add_settings, settings
 from livebach.config import Config, ConfigError
-from livebach.controls import takes
+from livebach.controls import parse_command
 from livebach.files import data_path
 from livebach.live import assembly
 from livebach.music.phrases import PHRASES
@@ -50,8 +50,9 @@ def test_stepping_through_the_styles() -> None:
     assert next_style(names[-1]) == names[0]
     assert next_style(names[0], -1) == names[-1]
     assert next_style("/home/me/mine.safetensors") == names[0]
-    assert all(takes("style", value) for value in ("", "up", "down", *names))
-    assert not takes("style", "mozart")
+    assert all(parse_command("style", value).value == value for value in ("", "up", "down", *names))
+    with pytest.raises(ValueError, match="mozart"):
+        parse_command("style", "mozart")
 
 
 def config_of(*words: str) -> Config:

@@ -14,7 +14,7 @@ import pytest
 
 from livebach.cli import main
 from livebach.config import Config, override
-from livebach.controls import POSITIONS, Command
+from livebach.controls import Command, parse_command
 from livebach.live import assembly, take_log
 from livebach.live import signals as live_signals
 from livebach.live.daemon import CALM_S, Daemon
@@ -212,7 +212,6 @@ def small_styles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         monkeypatch.setitem(STYLES, name, Style(name, name.title(), "noise", str(path), "prelude"))
     for other in [name for name in STYLES if name not in names]:
         monkeypatch.delitem(STYLES, other)
-    monkeypatch.setitem(POSITIONS, "style", tuple(names))
     return names
 
 
@@ -223,7 +222,7 @@ def test_styles_change_while_it_plays(stage: Callable[..., Stage], small_styles:
     for command, plays in ((last, last), ("up", first), ("down", last), ("", first)):
         made.said.clear()
         made.play(4.5)
-        made.swapper.command(Command("style", command), pytest.fail)
+        made.swapper.command(parse_command("style", command), pytest.fail)
         made.until(f"From here on {plays} plays")
     for event, plays in ((ProgramChange(4), small_styles[1]), (ControlChange(21, 127), last)):
         made.said.clear()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from livebach.commands.replay import play_again
 from livebach.config import override, to_dict
-from livebach.controls import Command
+from livebach.controls import parse_command
 from livebach.live import take_log, take_midi
 from livebach.live.daemon import Daemon
 from livebach.live.recorder import NoRecorder
@@ -118,7 +118,7 @@ def taken(
     for at, command in sorted((asked or {}).items()):
         rehearse(daemon, clock, [message for message in messages if message[0] <= at * TICK], at * TICK)
         messages = [message for message in messages if message[0] > at * TICK]
-        daemon.command(Command(*command.split()))
+        daemon.command(parse_command(*command.split()))
         daemon.turn()
     rehearse(daemon, clock, messages, until * TICK)
     daemon.finish()

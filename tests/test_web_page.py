@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from livebach.config import Config, MidiSettings, SamplingSettings, TimeSettings, override
-from livebach.controls import DIALS, Command
+from livebach.controls import Command, Step, dials
 from livebach.live.daemon import Daemon
 from livebach.live.display import DisplayUpdate
 from livebach.live.recorder import open_recorder
@@ -129,7 +129,7 @@ def test_the_greeting_tells_what_the_page_is_for() -> None:
     config = Config(midi=MidiSettings(input=NAME, output="synth", output_channel=3))
     greeting = hello(override(config, "sound.voices=2"))
     assert (greeting["keyboard"], greeting["sounds"], greeting["channels"]) == (True, False, [2, 3])
-    assert set(greeting["dials"]) == {*DIALS, "metre", "style"}
+    assert set(greeting["dials"]) == {*dials(), "metre", "style"}
 
 
 def test_dials_show_what_is_set() -> None:
@@ -141,7 +141,7 @@ def test_dials_show_what_is_set() -> None:
     assert values["density"] == "follow"
     assert values.pop("metre") == "4/4"
     for name, value in values.items():
-        assert override(config, f"{DIALS[name].setting}={value}") == config
+        assert override(config, f"{dials()[name].setting}={value}") == config
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_music_pauses_with_the_page_only_where_it_is_a_port(link: FakeLink, midi
     Page(Config(midi=midi)).obey(asked.append, lambda: None)
     link.receive(type="command", name="tempo", value="up")
     link.receive(type="pause")
-    assert asked == [Command("tempo", "up"), *[Command("panic")] * pauses]
+    assert asked == [Command("tempo", Step.UP), *[Command("panic")] * pauses]
 
 
 def test_another_metre_begins_another_take(link: FakeLink) -> None:

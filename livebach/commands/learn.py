@@ -13,13 +13,13 @@ from time import monotonic
 
 from livebach.commands.flags import add_settings, number, settings, user_path
 from livebach.config import Config, ConfigError, from_text, read_file, with_value
-from livebach.controls import ACTS, DIALS, SWITCHES
+from livebach.controls import CONTROLS
 from livebach.errors import UserError
 from livebach.files import check_replaceable, data_path, read_bytes, replace_file
 from livebach.midi.ports import InputPort
 from livebach.music.events import ControlChange, Event, NoteOn, ProgramChange, from_bytes
 
-NAMES = (*DIALS, *SWITCHES, *ACTS)
+NAMES = tuple(CONTROLS)
 MOST_S = 3600
 GESTURE_S = 0.05
 """The messages of one gesture, such as a bank and a program, come within this time of the first one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from livebach.commands.flags import number, user_path
 from livebach.controls import Controls
@@ -98,7 +98,7 @@ def _pedalled(log: Log, own: bool) -> Iterator[pictures.Pedalled]:
 
 def _events(log: Log, own: bool) -> Iterator[tuple[float, NoteOn | NoteOff | ControlChange]]:
     """What one of them played: of its own without the clicks, of the player's without what is bound."""
-    midi, voices, controls = log.config.midi, log.config.sound.voices or 1, Controls(asdict(log.config.control))
+    midi, voices, controls = log.config.midi, log.config.sound.voices or 1, Controls(log.config.control.bindings)
     channels = range(midi.output_channel - 1, midi.output_channel - 1 + voices)
     for call in log.calls:
         for event in call.out if own else (call.event,):

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import TextIO
 
-from livebach.controls import Command
+from livebach.controls import Command, hotkey_help, hotkeys
 
 try:
     import termios
@@ -18,38 +18,8 @@ try:
 except ImportError:  # Windows
     pass
 
-KEYS = {
-    " ": Command("takeover"),
-    "f": Command("finish"),
-    "m": Command("mute"),
-    "h": Command("hold"),
-    "b": Command("back"),
-    "r": Command("reset"),
-    "p": Command("panic"),
-    "n": Command("mode"),
-    "c": Command("swap"),
-    "s": Command("style", "up"),
-    "S": Command("style", "down"),
-    "t": Command("tap"),
-    "<": Command("tempo", "down"),
-    ">": Command("tempo", "up"),
-    "-": Command("temperature", "down"),
-    "+": Command("temperature", "up"),
-    "d": Command("density", "down"),
-    "D": Command("density", "up"),
-    "v": Command("polyphony", "down"),
-    "V": Command("polyphony", "up"),
-    "u": Command("register", "down"),
-    "U": Command("register", "up"),
-    "x": Command("register_margin", "down"),
-    "X": Command("register_margin", "up"),
-}
-HELP = (
-    "Keys: space it plays, f finish, m mute, h hold, b back a bar, r forget all, p panic, n next mode, t tap,"
-    " s/S style, c the checkpoint anew,"
-    " </> tempo, -/+ temperature, d/D density, v/V voices,"
-    " u/U register, x/X distance"
-)
+KEYS = hotkeys()
+HELP = "Keys: " + ", ".join(hotkey_help())
 POLL_S = 0.2
 
 

@@ -67,7 +67,7 @@ class Swapper:
         self._plays = network.name, network.sha256
         self._fast, self._per_quarter = config.engine.fast, network.engine.spec.steps_per_quarter
         self._watches = config.engine.reload_on_change
-        self._controls = Controls({name: getattr(config.control, name) for name in COMMANDS})
+        self._controls = Controls({name: config.control.bindings[name] for name in COMMANDS})
         self._style = network.name
         self._wanted: SimpleQueue[str | None] = SimpleQueue()
         self._closed = Flag()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict
 from threading import Thread
 from time import perf_counter
 from typing import Protocol
@@ -148,7 +147,7 @@ def _opened(
         clock,
         output,
         thru=thru,
-        claims=Controls(asdict(config.control)).claims,
+        claims=Controls(config.control.bindings).claims,
         follow_clock=config.time.clock == "external",
         recorder=recorder,
         watch=watching(display.show if page is None else _both(display.show, page.watch), swapper),

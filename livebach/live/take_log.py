@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from livebach.config import Config, from_dict
-from livebach.controls import Command
+from livebach.controls import Command, parse_command
 from livebach.errors import UserError
 from livebach.files import read_bytes
 from livebach.music.events import Event, from_bytes, realtime, to_bytes
@@ -123,7 +123,7 @@ def _words(request: Command | ClockMessage) -> tuple[str, str]:
 
 def _request(name: str, value: str) -> Command | ClockMessage:
     """Read what was asked for; ValueError where it is no message of a clock."""
-    return ClockMessage.parse(value) if name == CLOCK else Command(name, value)
+    return ClockMessage.parse(value) if name == CLOCK else parse_command(name, value)
 
 
 def remark_line(text: str, t: float) -> str:

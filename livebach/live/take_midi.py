@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -38,7 +37,7 @@ class Score:
         self._quarter_s = Ruler(config.time.bpm, config.time.metre).quarter_us / 1e6
         self._start_s = header.start_s
         self._counted = config.time.count_in_bars > 0 or config.time.click
-        self._controls = Controls(asdict(config.control))
+        self._controls = Controls(config.control.bindings)
         self._you, self._own = Track(you, "you"), Track(own, "livebach")
         self._map: TempoMap | None = None
         self._waiting: list[Call] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
+from livebach.controls import Argument
 from livebach.music.events import ALL_NOTES_OFF, ALL_SOUND_OFF, CHANNELS, SUSTAIN, ControlChange, Event
 from livebach.musician.performance import Performance
 from livebach.musician.tap_tempo import Taps
@@ -19,7 +20,7 @@ class Musician(Protocol):
     performance: Performance
     taps: Taps
 
-    def set_tempo(self, bpm: float, now_s: float) -> list[Event]:
+    def set_tempo(self, to: Argument, now_s: float) -> list[Event]:
         """Go at this tempo; return what must be sent at once."""
 
 
@@ -63,7 +64,12 @@ def take_back(musician: Musician, bars: int | None, _now_s: float) -> list[Event
 def tap(musician: Musician, _argument: None, now_s: float) -> list[Event]:
     """Take the tempo of the last beats that were tapped, from the third on."""
     bpm = musician.taps.tap(now_s)
-    return [] if bpm is None else musician.set_tempo(bpm, now_s)
+    return [] if bpm is None else musician.set_tempo(f"{bpm:.4g}", now_s)
+
+
+def turn_tempo(musician: Musician, to: Argument, now_s: float) -> list[Event]:
+    """Go at another tempo, or a step from the present one."""
+    return musician.set_tempo(to, now_s)
 
 
 def forget(musician: Musician, _argument: None, _now_s: float) -> list[Event]:

@@ -1,6 +1,6 @@
 """Who plays when, and what the network is told of the player's part: a small class for each mode of playing.
 
-A mode only decides; time, notes and memory are the musician's.
+A mode only decides; time, notes and memory are the musician's. The table of modes is `controls.MODES`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from livebach.controls import MODES, resolve
 from livebach.music.roll import KEYS, OFF, ONSET, UNKNOWN, Frame
 from livebach.music.texture import Texture
 from livebach.network.sampling import SamplingParams
@@ -157,12 +158,7 @@ class Listen(Mode):
     """It only learns what the player plays."""
 
 
-MODES: dict[str, type[Mode]] = {"continue": Continue, "duet": Duet, "accompany": Accompany, "listen": Listen}
-
-
 def mode_of(settings: Config) -> Mode:
-    """The mode that the settings name."""
-    name = settings.turns.mode
-    if name not in MODES:
-        raise ValueError(f"turns.mode must be {' or '.join(MODES)}, got {name!r}")
-    return MODES[name](settings)
+    """Return the mode that the settings name."""
+    mode: Mode = resolve(MODES[settings.turns.mode].mode)(settings)
+    return mode

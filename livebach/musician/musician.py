@@ -7,16 +7,14 @@ opens no port; equal calls at equal times give equal events, which is what repla
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
 
-from livebach.config import Config, ConfigError, override
-from livebach.controls import DIALS, SWITCHES, Command, Controls, takes
+from livebach.config import Config, ConfigError, override, value_of
+from livebach.controls import CONTROLS, Argument, Command, Controls, Dial, resolve
 from livebach.music.events import Event
-from livebach.musician import actions
 from livebach.musician.clock_follower import ClockMessage
 from livebach.musician.clock_sender import ClockSender
+from livebach.musician.followed import followed, written
 from livebach.musician.memory import History, HistoryView, Network
 from livebach.musician.outlet import Delayed, Outlet
 from livebach.musician.performance import Performance
@@ -41,7 +39,7 @@ class Musician:
         """
         self.performance = Performance(engine, settings, seed, start_s, touch)
         self.taps = Taps()
-        self._controls = Controls(asdict(settings.control))
+        self._controls = Controls(settings.control.bindings)
         self._outlet = Outlet(settings, seed)
         self._sender = ClockSender(engine.spec.steps_per_quarter, start_s) if settings.time.send_clock else None
 
@@ -115,30 +113,36 @@ class Musician:
     def _do(self, request: Request, now_s: float) -> list[Event]:
         if isinstance(request, ClockMessage):
             return self.performance.receive_clock(request, now_s)
-        if request.name in DIALS:
-            return self.turn(request.name, request.value, now_s)
-        do = ACTIONS.get(request.name)
-        return do(self, _argument(request), now_s) if do and takes(request.name, request.value) else []
+        control = CONTROLS.get(request.name)
+        if control is not None and control.do is not None:
+            out: list[Event] = resolve(control.do)(self, request.argument, now_s)
+            return out
+        if control is not None and isinstance(control.kind, Dial):
+            return self.turn(control.kind, request.argument, now_s)
+        return []
 
-    def turn(self, name: str, value: str, now_s: float) -> list[Event]:
+    def turn(self, dial: Dial, to: Argument, now_s: float) -> list[Event]:
         """Turn a dial to a value, or by a step; a value that its setting cannot have is left."""
-        dial = DIALS[name]
-        section, _, key = dial.setting.partition(".")
-        settings, tempo = self.performance.settings, dial.setting == "time.bpm"
-        before = self.performance.time.bpm if tempo else getattr(getattr(settings, section), key)
+        play = self.performance
+        now = written(value_of(play.settings, dial.setting))
         try:
-            turned = dial.turned(_written(before), value)
-            settings = override(settings, f"{dial.setting}={turned}")
+            settings = override(play.settings, f"{dial.setting}={dial.turned(now, to, followed(dial.setting, play))}")
         except ConfigError:
             return []
-        out = self.performance.apply(settings, now_s)
-        if tempo:
-            self.performance.set_tempo()
-        return out
+        return play.apply(settings, now_s)
 
-    def set_tempo(self, bpm: float, now_s: float) -> list[Event]:
-        """Go at this tempo, in beats a minute, to four digits."""
-        return self.turn("tempo", f"{bpm:.4g}", now_s)
+    def set_tempo(self, to: Argument, now_s: float) -> list[Event]:
+        """Go at this tempo, in beats a minute, or a step from the tempo of the grid."""
+        play = self.performance
+        try:
+            dial = CONTROLS["tempo"].kind
+            assert isinstance(dial, Dial)
+            settings = override(play.settings, f"{dial.setting}={dial.turned(f'{play.time.bpm:g}', to)}")
+        except ConfigError:
+            return []
+        out = play.apply(settings, now_s)
+        play.set_tempo()
+        return out
 
     # --- how it leaves -----------------------------------------------------------------------------------------------
 
@@ -153,26 +157,3 @@ class Musician:
         if self._sender is None:
             return out
         return [*out, *self._sender.changed(time.grid, time.tick, time.running, now_s)]
-
-
-ACTIONS: dict[str, Callable[[Musician, Any, float], list[Event]]] = {
-    "mute": actions.mute,
-    "hold": actions.hold,
-    "takeover": actions.take_over,
-    "finish": actions.finish,
-    "back": actions.take_back,
-    "tap": actions.tap,
-    "reset": actions.forget,
-    "panic": actions.panic,
-}
-
-
-def _written(value: object) -> str:
-    """Return a setting's value as a dial's positions are written."""
-    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _argument(command: Command) -> Any:
-    if command.name in SWITCHES:
-        return None if not command.value else command.value == "on"
-    return int(command.value) if command.value else None

@@ -19,6 +19,7 @@ from livebach.config import Config, ConfigError, with_value
 from livebach.music.events import Event, NoteOn
 from livebach.music.key import KeyHearing
 from livebach.music.roll import HOLD, LOW_KEY, OFF, Frame
+from livebach.music.texture import Texture
 from livebach.music.touch import TickTouch
 from livebach.musician.cadence import Cadence
 from livebach.musician.clock_follower import ClockKind, ClockMessage
@@ -72,6 +73,11 @@ class Performance:
         if not self.time.running:
             return State.IDLE
         return State.PLAYING if self._playing else State.LISTENING
+
+    @property
+    def texture(self) -> Texture:
+        """How busy and how full the network is asked to be."""
+        return self._mode.texture(self.player.follower.texture)
 
     # --- what comes in -----------------------------------------------------------------------------------------------
 
@@ -329,8 +335,7 @@ class Performance:
             return
         if not self._playing:
             self._take_up()
-        texture = self._mode.texture(self.player.follower.texture)
-        self.own.make_ready(self._settings, self.time.grid.place(self.time.tick), texture)
+        self.own.make_ready(self._settings, self.time.grid.place(self.time.tick), self.texture)
 
     def _look_ahead(self) -> None:
         """Make an end where it is time to, and plan one where it is near."""

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from livebach.controls import ACTS, DIALS, SWITCHES
+from livebach.controls import CONTROLS
 
 LONGEST = 512
 """Bytes of the longest message that a page may send."""
 LONGEST_VALUE = 24
 METRE = "metre"
 """Not a control of the musician's: another metre begins another take."""
-COMMANDS = frozenset({*DIALS, *SWITCHES, *ACTS, METRE} - {"swap"})
+COMMANDS = frozenset({*CONTROLS, METRE} - {"swap"})
 """Commands that a page may give. `swap` reads a file of any name: no page may ask for that."""
 
 _LENGTHS = {0x80: 3, 0x90: 3, 0xB0: 3}  # note-off, note-on, control change

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from time import perf_counter
 from typing import Any, Self
 
 from livebach.config import Config, to_dict, with_value
-from livebach.controls import DIALS, POSITIONS, Command
+from livebach.controls import Command, dials, parse_command, positions
 from livebach.errors import UserError
 from livebach.live.display import DisplayUpdate
 from livebach.midi.backends import Backend
@@ -83,7 +84,8 @@ class Page:
             if name == METRE:
                 self._change_metre(value, end)
             else:
-                command(Command(name, value))
+                with suppress(ValueError):  # the page's list is older than the table: nothing is asked
+                    command(parse_command(name, value))
 
         def pause(_message: Message) -> None:
             if self._keyboard or self._sounds:
@@ -150,7 +152,7 @@ def hello(config: Config) -> Message:
         "sounds": config.midi.output == NAME,
         "delay_ms": config.web.delay_ms,
         "channels": list(range(first, first + (config.sound.voices or 1))),
-        "dials": {METRE: METRES, **POSITIONS},
+        "dials": {METRE: METRES, **positions()},
         "instrument": config.sound.instrument,
         "temperament": config.sound.temperament,
         "pitch": round(config.sound.pitch_hz, 1),
@@ -188,7 +190,7 @@ def dial_values(config: Config) -> dict[str, str]:
     """Return where each dial stands, as its positions are written."""
     values: dict[str, dict[str, Any]] = to_dict(config)
     out = {METRE: str(config.time.metre)}
-    for name, dial in DIALS.items():
+    for name, dial in dials().items():
         section, _, key = dial.setting.partition(".")
         value = values[section][key]
         out[name] = "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livebach.config import Config, override
-from livebach.controls import Command
+from livebach.controls import parse_command
 from livebach.music.events import Event, NoteOff, NoteOn
 from livebach.music.roll import HOLD, LOW_KEY, ONSET, Frame
 from livebach.music.texture import Texture
@@ -56,7 +56,7 @@ class Take:
     def command(self, at: float, name: str, value: str = "") -> list[Event]:
         """Ask for something; what was due before is done on time."""
         self.run(at)
-        return self._ask(at, Command(name, value))
+        return self._ask(at, parse_command(name, value))
 
     def clock(self, at: float, text: str) -> list[Event]:
         """Receive a message of a MIDI clock, in words; what was due before is done on time."""
