@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="training needs torch")
 TENSORS = """
 import resource
 import torch
-from livebach.efficiency import reuse_freed_memory
+from livebach.training.devices import reuse_freed_memory
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
