@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -105,3 +106,26 @@ def test_the_prime_is_there_note_for_note(tmp_path: Path) -> None:
     assert [t.name for t in file.tracks] == ["prime", "livebach"]
     struck = [m.note for m in file.tracks[0] if m.type == "note_on"]
     assert struck == [n.key for n in SCALE if n.start < 64]
+
+
+@pytest.mark.usefixtures("sound_cache")
+def test_the_music_as_sound(tmp_path: Path) -> None:
+    """With --wav the music is also a sound file, as long as the music and a little longer, and not silent."""
+    out, wav = tmp_path / "out.mid", tmp_path / "out.wav"
+    args = ["--bars", "2", "--bpm", "120", "--seed", "1", "--instrument", "organ", "--wav", str(wav), "-o", str(out)]
+    assert main(["generate", *args]) == 0
+    with wave.open(str(wav)) as file:
+        seconds = file.getnframes() / file.getframerate()
+        samples = memoryview(file.readframes(file.getnframes())).cast("h")
+    assert 1 < seconds < 8
+    assert max(samples) > 500
+
+
+def test_a_sound_file_that_is_there_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A sound file is never overwritten, and that is said before anything is written."""
+    out, wav = tmp_path / "out.mid", tmp_path / "out.wav"
+    wav.write_bytes(b"mine")
+    assert main(["generate", "--bars", "1", "--wav", str(wav), "-o", str(out)]) == 2
+    assert "out.wav" in capsys.readouterr().err
+    assert wav.read_bytes() == b"mine"
+    assert not out.exists()

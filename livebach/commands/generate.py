@@ -8,7 +8,7 @@ from dataclasses import replace
 from livebach.commands.flags import add_settings, is_set, settings, user_path, whole
 from livebach.config import Config
 from livebach.files import check_new, write_new
-from livebach.live.assembly import load_network
+from livebach.live.assembly import load_network, sound_source
 from livebach.music.metre import Metre
 from livebach.music.midi_writer import Ruler, score_to_midi
 from livebach.music.prime import Prime, prime_of
@@ -19,7 +19,10 @@ ERRORS = (CorpusError,)
 MAX_BARS = 100_000
 UNSTATED_QUARTER_US = 500_000
 """The tempo of a MIDI file that states none: 120 quarter notes a minute."""
-_SETTINGS = ("--bpm", "--metre", "--checkpoint", "--temperature", "--min-p", "--seed")
+_SETTINGS = (
+    *("--bpm", "--metre", "--checkpoint", "--temperature", "--min-p", "--seed"),
+    *("--instrument", "--temperament", "--pitch-hz", "--soundfont"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prime-bars", type=whole(1, MAX_BARS), default=PRIME_BARS, metavar="N", help="how much of it: full bars"
     )
     parser.add_argument("-o", "--out", type=user_path, required=True, metavar="OUT.mid")
+    parser.add_argument("--wav", type=user_path, metavar="FILE.wav", help="write the music as sound too")
     add_settings(parser, _SETTINGS)
 
 
@@ -41,6 +45,10 @@ def run(args: argparse.Namespace) -> int:
     """Write the file; a line with its name."""
     check_new(args.out)
     config = settings(args)
+    source = None
+    if args.wav is not None:
+        check_new(args.wav)
+        source = sound_source(config)
     engine = load_network(config.engine.checkpoint).engine
     steps = engine.spec.steps_per_quarter
     prime = _prime(args, config, steps) if args.prime else None
@@ -48,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
     metres, tempos = _conducted(args, config, prime)
     write_new(args.out, score_to_midi(tracks(frames, primed), metres, tempos, steps))
     print(f"wrote {args.out}: {args.bars} bars of {metres[-1][1]}")
+    if source is not None:
+        print(f"wrote {source.render(args.out, args.wav)}: {source.title}")
     return 0
 
 

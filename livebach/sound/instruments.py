@@ -74,7 +74,7 @@ def pan(instrument: Instrument, key: int) -> tuple[float, float]:
 
 def _piano_gains(velocity: int) -> dict[str, float]:
     force = velocity / 127
-    return {BODY: force**1.7, BRIGHT: force**3.0}
+    return {BODY: force**1.4, BRIGHT: force**2.7}
 
 
 def _harpsichord_gains(velocity: int) -> dict[str, float]:
@@ -94,7 +94,7 @@ _TABLE = (
         gains=_piano_gains,
         release_s=lambda key: 0.55 - 0.3 * (key - LOWEST) / 87,
         undamped=90,
-        loudness_db=-29.0,
+        loudness_db=-28.5,
         room=0.22,
         spread=0.45,
         programs=range(6),
