@@ -126,7 +126,10 @@ class TurnSettings(_Section):
     register_margin: int = _setting(3, setting_rules.number(0, 24, int))
     delay_ms: float = _setting(30.0, setting_rules.number(0, 40))
     takeover: str = _setting("silence", setting_rules.one_of("silence", "control"))
-    bars: int | None = _setting(None, setting_rules.optional(setting_rules.number(1, 64, int)))
+    bars: int | str | None = _setting(
+        None,
+        setting_rules.either(setting_rules.optional(setting_rules.number(1, 64, int)), setting_rules.one_of("phrase")),
+    )
     ending: str = _setting("cadence", setting_rules.one_of("cadence", "cut"))
 
 

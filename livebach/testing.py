@@ -110,6 +110,9 @@ class ScriptedEngine:
             frame[params.forbidden & (frame == ONSET)] = OFF
         return np.where(given == UNKNOWN, frame, given).astype(np.uint8)
 
+    def onset_chance(self, state: ScriptedState, given: Frame, params: SamplingParams) -> None:
+        """Leave the rhythm to the script."""
+
     def _line(self, number: int, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
         if callable(self._script):
             return self._script(number, uniforms, params).copy()

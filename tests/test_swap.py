@@ -166,7 +166,7 @@ def test_its_own_music_must_not_be_quoted_from_then_on(stage: Callable[..., Stag
     here.swapper.ask(str(two))
     here.until("From here on")
     improviser = here.daemon._musician.performance.own.improviser
-    (watch,) = [w for w in improviser._watches if isinstance(w, QuoteWatch)]
+    (watch,) = [w for w in improviser.guides.watches if isinstance(w, QuoteWatch)]
     assert watch._notes._known is improviser._memory.quotes.notes
     assert watch._notes._known.tolist() == [3, 8]
 

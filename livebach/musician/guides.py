@@ -8,7 +8,7 @@ no time but ticks.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -29,9 +29,13 @@ from livebach.network.sampling import SamplingParams
 LOWEST, HIGHEST = 36 - LOW_KEY, 84 - LOW_KEY
 """C2 and C6, 0..87: outside them nothing is struck unless the player was there, or asks for it."""
 MOST_TRIES = 6
-"""Draws of a tick on which something is to be struck."""
+"""Draws of a tick on which something is to be struck; fewer where watches have objected to them."""
+MOST_DRAWS = 10
+"""Draws of a tick after which no further try is made."""
 FAITHFUL_TRIES = 2
 """Draws before onsets are made likelier."""
+DRIVE = 2.5
+"""Times the governor's correction of density, where it acts on whether a tick is struck."""
 RECALL = 3.5
 """How far the theme memory is trusted: figures of roll-outs, not likelihood, decide it."""
 THINNER = 0.4
@@ -43,43 +47,52 @@ SUSTAIN = (3.0, 8.0)
 
 Draw = Callable[[SamplingParams, NDArray[np.float64]], Frame]
 """A frame [88], drawn with these parameters and 88 uniform numbers."""
-Chance = Callable[[SamplingParams], float]
-"""How likely the network is to strike any key."""
+Chance = Callable[[SamplingParams], float | None]
+"""How likely the network is to strike any key; None where it cannot tell."""
 
 
 class Guides:
-    """All guides of one network that plays; all chance is from one generator."""
+    """All guides of one network that plays."""
 
-    def __init__(self, beat_ticks: int, bar_ticks: int, random: Random, longest_quote: int | None) -> None:
+    def __init__(
+        self, beat_ticks: int, bar_ticks: int, random: Random, decisions: Random, longest_quote: int | None
+    ) -> None:
+        """Take two generators: one for the numbers that frames are drawn with, one for plans and decisions."""
         self.governor = Governor(bar_ticks)
         self.plan: KeyPlan | None = None
         self._beat_ticks, self._bar_ticks, self._random = beat_ticks, bar_ticks, random
-        self._longest_quote = longest_quote
+        self._decisions, self._longest_quote = decisions, longest_quote
         self._votes = RhythmVotes(beat_ticks, bar_ticks)
         self._compass = LOWEST, HIGHEST
-        self._watches: tuple[Watch, ...] = ()
+        self.watches: tuple[Watch, ...] = ()
+        self._counterpoint: tuple[Watch, ...] = ()
         self._heard: deque[Frame] = deque(maxlen=HEARD_BARS * bar_ticks)
+
+    @property
+    def home(self) -> Key | None:
+        """The key that the music comes back to, where there is one."""
+        return None if self.plan is None else self.plan.home
+
+    def go_home(self) -> None:
+        """Be at home from now on: an ending is near."""
+        if self.plan is not None:
+            self.plan.go_home()
 
     def restart(self, quotes: Quotes, home: Key | None = None) -> None:
         """Begin a turn: what the network played before does not count. Keep to this key; None keeps to no key."""
         self.governor.restart()
-        self._watches = (
-            QuoteWatch(quotes, self._longest_quote),
-            RepeatWatch(self._bar_ticks),
-            ParallelWatch(),
-            OveruseWatch(self._bar_ticks),
-            ClashWatch(self._random),
-        )
+        self.watches = QuoteWatch(quotes, self._longest_quote), RepeatWatch(self._bar_ticks)
+        self._counterpoint = ParallelWatch(), OveruseWatch(self._bar_ticks), ClashWatch(self._decisions)
         if home is None:
             self.plan = None
         elif self.plan is None or self.plan.home != home:
-            self.plan = KeyPlan(home, self._bar_ticks, self._random)
+            self.plan = KeyPlan(home, self._bar_ticks, self._decisions)
             for frame in self._heard:
                 self.plan.hear(frame)
 
     def know(self, quotes: Quotes) -> None:
         """Another network plays on."""
-        for watch in self._watches:
+        for watch in self.watches:
             if isinstance(watch, QuoteWatch):
                 watch.know(quotes)
 
@@ -96,7 +109,7 @@ class Guides:
     def played(self, heard: Frame, part: Frame) -> None:
         """Take in a tick on which the network played: what is to be as busy as asked for, and the network's part."""
         self.governor.hear(heard, part)
-        for watch in self._watches:
+        for watch in (*self.watches, *self._counterpoint):
             watch.hear(part)
         if self.plan is not None:
             self.plan.advance()
@@ -111,13 +124,14 @@ class Guides:
     ) -> Frame:
         """Draw a frame. With `chance` the network is alone, and whether anything is struck is decided first."""
         steered = self._steered(params, texture, register)
-        if chance is None:
-            return self._drawn(once, steered)
         # Alone, it becomes busier by striking on more ticks, not by striking more keys at once.
-        busier, steered = steered.onset_bias - params.onset_bias, replace(steered, onset_bias=params.onset_bias)
-        if not self._sounding or self._random.random() < self._votes.chance(chance(steered), busier):
-            return self._struck(once, steered)
-        return self._sustained(once, steered)
+        busier, free = DRIVE * (steered.onset_bias - params.onset_bias), replace(steered, onset_bias=params.onset_bias)
+        likely = None if chance is None else chance(free)
+        if likely is None:
+            return self._drawn(once, steered, self.watches)
+        if not self._sounding or self._decisions.random() < self._votes.chance(likely, busier):
+            return self._struck(once, free)
+        return self._sustained(once, free)
 
     @property
     def _sounding(self) -> int:
@@ -135,19 +149,28 @@ class Guides:
             params = replace(params, forbidden=outside if params.forbidden is None else params.forbidden | outside)
         return params
 
-    def _drawn(self, once: Draw, params: SamplingParams) -> Frame:
+    def _drawn(self, once: Draw, params: SamplingParams, watches: Sequence[Watch] | None = None) -> Frame:
+        """Return a frame that no watch objects to; by default those of counterpoint are asked as well."""
+        watches = (*self.watches, *self._counterpoint) if watches is None else watches
         uniforms = np.array([self._random.random() for _ in range(KEYS)])
-        return playable(lambda steered: once(steered, uniforms), params, self._watches)
+        return playable(lambda steered: once(steered, uniforms), params, watches)
 
     def _struck(self, once: Draw, params: SamplingParams) -> Frame:
         """Return a frame in which something is struck; after some draws one in which nothing is."""
         params = replace(params, onset_bias=params.onset_bias - THINNER)
-        frame = self._drawn(once, params)
+        drawn = 0
+
+        def counted(tried: SamplingParams, uniforms: NDArray[np.float64]) -> Frame:
+            nonlocal drawn
+            drawn += 1
+            return once(tried, uniforms)
+
+        frame = self._drawn(counted, params)
         for i in range(1, MOST_TRIES):
-            if (frame == ONSET).any():
+            if drawn >= MOST_DRAWS or (frame == ONSET).any():
                 break
             eager = EAGERNESS * max(0, i + 1 - FAITHFUL_TRIES)
-            frame = self._drawn(once, replace(params, onset_bias=params.onset_bias + eager))
+            frame = self._drawn(counted, replace(params, onset_bias=params.onset_bias + eager))
         return frame
 
     def _sustained(self, once: Draw, params: SamplingParams) -> Frame:

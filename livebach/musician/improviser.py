@@ -1,8 +1,8 @@
-"""What the network plays on a tick: draws, and the urge to begin and to go on.
+"""What the network plays on a tick: draws, the urge to begin, and the guides once it has begun.
 
 After a rest of the player's the network is likely to rest too, as in Bach. So from the takeover on OFF is made rarer,
-more from tick to tick, and on the beat's last tick until something is struck. Later the governor keeps it, or both
-players together, as busy as they should be. Knows no time but ticks.
+more from tick to tick, and on the beat's last tick until something is struck. From then on the guides keep the music in
+order. Knows no time but ticks.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
+from livebach.music.key import Key
 from livebach.music.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame
 from livebach.music.texture import Texture
-from livebach.musician.governor import Governor
+from livebach.musician.guides import Draw, Guides
 from livebach.musician.memory import Memory
-from livebach.musician.vetoes import QuoteWatch, RepeatWatch, Watch, playable
+from livebach.musician.vetoes import playable
 from livebach.network.sampling import SamplingParams
 
 MIDDLE_C = 39  # 0..87
@@ -33,18 +34,19 @@ MOST_TRIES = 7
 
 
 class Improviser:
-    """Draws the network's frames; all chance is from one seeded generator, 88 uniforms a tick."""
+    """Draws the network's frames. All chance is from one seeded generator."""
 
     def __init__(
         self, memory: Memory, seed: int, beat_ticks: int, bar_ticks: int, longest_quote: int | None = None
     ) -> None:
+        """`longest_quote` is how many notes on end may stand in the training music; None is any number."""
         self._memory = memory
-        self._longest_quote = longest_quote  # of its training music, in notes
         self._random = Random(seed)  # nosec B311: chance for music; numpy's would load 7 MB more
         self._beat_ticks = beat_ticks
-        self._bar_ticks = bar_ticks
-        self._governor = Governor(bar_ticks)
-        self._watches = self._new_watches()
+        decisions = Random(f"decisions {seed}")  # nosec B311: as above
+        self.guides = Guides(beat_ticks, bar_ticks, self._random, decisions, longest_quote)
+        self.guides.restart(memory.quotes)
+        self._alone = False
         self._still_ticks = 0  # since the takeover, or since it struck a key
         self.begun = True
         self.texture = Texture()
@@ -52,52 +54,64 @@ class Improviser:
         self.register: int | None = None
         """The MIDI key that it is to play around."""
 
-    def begin(self) -> None:
-        """From here on it must strike something within a beat."""
-        self.begun = False
-        self._still_ticks = 0
-        self._restart()
+    def begin(self, home: Key | None = None) -> None:
+        """Play alone from here on: something must be struck within a beat. `home` is the key to come back to."""
+        self.begun, self._alone, self._still_ticks = False, True, 0
+        self.guides.restart(self._memory.quotes, home)
 
     def join(self) -> None:
-        """From here on it plays beside the player, and need not strike anything."""
-        self._restart()
+        """Play beside the player from here on; nothing need be struck."""
+        self._alone, self._still_ticks = False, 0
+        self.guides.restart(self._memory.quotes)
 
     def exchanged(self) -> None:
         """Another network plays on."""
-        for watch in self._watches:
-            if isinstance(watch, QuoteWatch):
-                watch.know(self._memory.quotes)
-
-    def _restart(self) -> None:
-        self._governor.restart()
-        self._watches = self._new_watches()
-
-    def _new_watches(self) -> tuple[Watch, ...]:
-        return QuoteWatch(self._memory.quotes, self._longest_quote), RepeatWatch(self._bar_ticks)
+        self.guides.know(self._memory.quotes)
 
     def draw(
         self, given: Frame, params: SamplingParams, sounding: Frame, fallback: int | None, own: Frame = FREE
     ) -> Frame:
-        """The network's own part of the coming frame. `sounding` is non-zero where its notes sound.
+        """Return the network's own part of the coming frame, [88].
 
-        `given` is what is known of the player's part, `own` what is decided of its own; the player's keys go first.
-        `fallback` is the key (0..87) that it strikes if, although it must begin, every draw is empty.
+        Args:
+            given: [88] what is known of the player's part; the player's keys go first.
+            params: How to sample.
+            sounding: [88] non-zero where its own notes sound.
+            fallback: Key (0..87) to strike if the network must begin and every draw is empty.
+            own: [88] what is decided of its own part, UNKNOWN where it is free.
         """
+        own = np.where((given == ONSET) | (given == HOLD), UNKNOWN, own).astype(np.uint8)
+        draw = partial(self._draw_once, given, own, sounding)
+        if not self.begun:
+            return self._first_strokes(draw, params, fallback)
+        free = self._alone and bool((given == UNKNOWN).all() and (own == UNKNOWN).all())
+        chance = partial(self._memory.onset_chance, given) if free else None
+        return self.guides.draw(draw, params, self.texture, self.register, chance)
+
+    def _first_strokes(self, draw: Draw, params: SamplingParams, fallback: int | None) -> Frame:
+        """Return a frame of the first beat: drawn again and again where something must be struck on this tick."""
         uniforms = np.array([self._random.random() for _ in range(KEYS)])
-        own = np.where((given == ONSET) | (given == HOLD), UNKNOWN, own)
+        must = self._still_ticks >= self._beat_ticks - 1
         frame = np.zeros(KEYS, np.uint8)
-        draw = partial(self._draw_once, given, own, uniforms, sounding)
-        for urged in self._urged(params):
-            frame = playable(draw, urged, self._watches)
+        for urged in self._urged(params, must):
+            frame = playable(lambda tried: draw(tried, uniforms), urged, self.guides.watches)
             if (frame == ONSET).any():
-                break
-        else:
-            if self._must_begin:
-                frame[MIDDLE_C if fallback is None else fallback] = ONSET
+                return frame
+        if must:
+            frame[MIDDLE_C if fallback is None else fallback] = ONSET
         return frame
 
+    def _urged(self, params: SamplingParams, must: bool) -> Iterator[SamplingParams]:
+        """Yield how to draw, try after try."""
+        if must:
+            for i in range(MOST_TRIES):
+                yield replace(params, off_bias=params.off_bias - LAST_URGE - URGE_STEP * i)
+        else:
+            urge = FIRST_URGE + (LAST_URGE - FIRST_URGE) * self._still_ticks / self._beat_ticks
+            yield replace(params, off_bias=params.off_bias - urge)
+
     def _draw_once(
-        self, players: Frame, own: Frame, uniforms: NDArray[np.float64], sounding: Frame, params: SamplingParams
+        self, players: Frame, own: Frame, sounding: Frame, params: SamplingParams, uniforms: NDArray[np.float64]
     ) -> Frame:
         given = np.where(own == UNKNOWN, players, own).astype(np.uint8)
         frame = self._memory.draw(given, uniforms, params)
@@ -111,26 +125,13 @@ class Improviser:
         frame[players != UNKNOWN] = OFF
         return np.where(own == UNKNOWN, frame, own).astype(np.uint8)
 
-    def _urged(self, params: SamplingParams) -> Iterator[SamplingParams]:
-        """How to draw, try after try."""
-        if self._must_begin:
-            for i in range(MOST_TRIES):
-                yield replace(params, off_bias=params.off_bias - LAST_URGE - URGE_STEP * i)
-        elif not self.begun:
-            urge = FIRST_URGE + (LAST_URGE - FIRST_URGE) * self._still_ticks / self._beat_ticks
-            yield replace(params, off_bias=params.off_bias - urge)
-        else:
-            yield self._governor.steer(params, self.texture, self.register)
-
-    @property
-    def _must_begin(self) -> bool:
-        return not self.begun and self._still_ticks >= self._beat_ticks - 1
+    def listen(self, frame: Frame) -> None:
+        """Take in what sounded on a tick, by both players."""
+        self.guides.listen(frame)
 
     def played(self, part: Frame, heard: Frame) -> None:
-        """Take note of what sounded on a tick: its own part, and what it is to keep as busy as it is asked."""
+        """Take in a tick on which the network played: its own part, and what is to be as busy as asked for."""
+        self.guides.played(heard, part)
         struck = bool((part == ONSET).any())
-        self._governor.hear(heard, part)
-        for watch in self._watches:
-            watch.hear(part)
         self.begun |= struck
         self._still_ticks = 0 if struck else self._still_ticks + 1

@@ -18,14 +18,16 @@ from livebach.music.key import PITCH_CLASSES, Key
 from livebach.music.roll import ONSET, Frame
 
 STAY_BARS = (2, 7)
-"""Shortest and longest stay in a key."""
+"""Shortest and longest stay at home."""
+AWAY_BARS = (2, 4)
+"""Shortest and longest stay in another key."""
 HEARD_BARS = 2
 """Bars whose pitch classes are compared with the profile."""
 FEWEST_NOTES = 4
-LEAST_GAIN = 0.4
+LEAST_GAIN = 0.6
 ERROR_GAIN = 3.5
 """Times the distance from the profile, 0..1; added to LEAST_GAIN."""
-MOST_LOG_RATIO = 1.0
+MOST_LOG_RATIO = 1.5
 FLOOR = 0.02
 """Added to shares before their ratio is taken: one note more or less of a rare pitch class means little."""
 _MAJOR = (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081)
@@ -57,7 +59,8 @@ class KeyPlan:
         self._left = self._stay()
 
     def _stay(self) -> int:
-        return self._random.randint(*STAY_BARS) * self._bar_ticks
+        bars = STAY_BARS if self.key == self.home else AWAY_BARS
+        return self._random.randint(*bars) * self._bar_ticks
 
     def hear(self, frame: Frame) -> None:
         """Take in what sounded on a tick, by both players."""

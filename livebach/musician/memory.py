@@ -57,6 +57,9 @@ class Network(Protocol):
     def draw(self, state: Any, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
         """Sample the coming frame; changes nothing that is remembered."""
 
+    def onset_chance(self, state: Any, given: Frame, params: SamplingParams) -> float | None:
+        """Return how likely any key is to be struck in the coming frame; None where that cannot be told."""
+
 
 @dataclass(frozen=True, slots=True)
 class HistoryView:
@@ -138,6 +141,10 @@ class History:
         """A sample of the coming frame, the caller's to change."""
         return self._network.draw(self._state, given, uniforms, params).copy()
 
+    def onset_chance(self, given: Frame, params: SamplingParams) -> float | None:
+        """Return how likely any key is to be struck in the coming frame, where that can be told."""
+        return self._network.onset_chance(self._state, given, params)
+
 
 class Memory:
     """A network's past, and the frames on their way into it."""
@@ -216,3 +223,7 @@ class Memory:
     def draw(self, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
         """A sample of the coming frame, the caller's to change."""
         return self._past.draw(given, uniforms, params)
+
+    def onset_chance(self, given: Frame, params: SamplingParams) -> float | None:
+        """Return how likely any key is to be struck in the coming frame, where that can be told."""
+        return self._past.onset_chance(given, params)

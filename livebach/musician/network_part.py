@@ -8,6 +8,7 @@ from __future__ import annotations
 from livebach.config import Config
 from livebach.music.events import Event
 from livebach.music.grid import Grid, Place
+from livebach.music.key import Key
 from livebach.music.roll import LOW_KEY, OFF, Frame
 from livebach.music.texture import Texture
 from livebach.music.touch import STEPS_PER_QUARTER, TickTouch
@@ -46,10 +47,10 @@ class NetworkPart:
         """The MIDI keys that sound."""
         return tuple(key + LOW_KEY for key in self.notes.sounding)
 
-    def take_up(self, alone: bool) -> None:
-        """Begin to play: `alone` it has to strike something within a beat, beside the player it need not."""
+    def take_up(self, alone: bool, home: Key | None = None) -> None:
+        """Begin to play: alone, in this key and near ones, with a stroke within a beat; or beside the player."""
         if alone:
-            self.improviser.begin()
+            self.improviser.begin(home)
         else:
             self.improviser.join()
 

@@ -16,6 +16,8 @@ from livebach.music.grid import Grid
 from livebach.music.roll import KEYS, OFF, ONSET, Frame
 from livebach.music.touch import BOUNDARY, NO_TOUCH, PARTS, TickTouch
 
+ALONE_LEADS = 4
+"""Leads before a tick that its frame is chosen where the network plays alone."""
 MAX_EARLY = 0.45
 """No tick is drawn or sent earlier than this part of a tick before it sounds: the tick before must be closed."""
 CLOSE = 0.5
@@ -101,12 +103,14 @@ class Moments:
         """Return when the notes of this tick leave; `delayed` in a duet."""
         return self.grid.time_s(tick) - self.early_s + (self.delay_s if delayed else 0.0)
 
-    def draw_s(self, tick: int, delayed: bool, takes_over: bool) -> float:
+    def draw_s(self, tick: int, delayed: bool, takes_over: bool, alone: bool = False) -> float:
         """Return when the frame of this tick is chosen.
 
-        A takeover may need several draws, and the player is silent anyway: it takes all the time there is.
+        A takeover may need several draws, and the player is silent anyway: it takes all the time there is. Where the
+        network plays alone, some draws are refused and repeated, and there is nobody to wait for.
         """
-        ahead = math.inf if takes_over else self.early_s + max(self.lead_s, self.gap_s)
+        lead_s = ALONE_LEADS * self.lead_s if alone else self.lead_s
+        ahead = math.inf if takes_over else self.early_s + max(lead_s, self.gap_s)
         early_s = min(ahead, MAX_EARLY * self.grid.tick_s, (1 - self.grid.closes) * self.grid.tick_s)
         return self.grid.time_s(tick) - early_s + (self.delay_s if delayed else 0.0)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from livebach.config import Config, ConfigError, with_value
 from livebach.music.events import Event, NoteOn
-from livebach.music.key import KeyHearing
+from livebach.music.key import Key, KeyHearing
 from livebach.music.roll import HOLD, LOW_KEY, OFF, Frame
 from livebach.music.texture import Texture
 from livebach.music.touch import TickTouch
@@ -34,6 +34,9 @@ from livebach.musician.timekeeper import Timekeeper
 from livebach.musician.turns import Change, Ending, Switches, Turn, after
 from livebach.network.sampling import SamplingParams
 from livebach.network.touch import TouchNetwork
+
+BARS_AT_HOME = 4
+"""Bars before an ending from which on the network is in its home key."""
 
 
 class Performance:
@@ -53,6 +56,7 @@ class Performance:
         self._hearing = KeyHearing(grid.bar_ticks)  # the key of both players' music
         self._turn = Turn.LISTENING
         self._ending = Ending()
+        self._phrase: tuple[int, int] | None = None  # first and last tick on which the player sounded in this turn
         self.switches = Switches()
         self.missed = 0
         """How many ticks came too late to be sounded."""
@@ -238,7 +242,7 @@ class Performance:
         if tick.sounded or not self._audible:
             return moments.close_s(tick.number)
         if self._playing and tick.drawn is None:
-            return moments.draw_s(tick.number, self._delayed, takes_over=not self.own.begun)
+            return moments.draw_s(tick.number, self._delayed, takes_over=not self.own.begun, alone=self._mode.yields)
         return moments.sound_s(tick.number, self._delayed)
 
     @property
@@ -315,12 +319,21 @@ class Performance:
         player = self.player.close_tick(until_s, follow=self._mode.yields and not self._playing)
         frame: Frame = np.where(player == OFF, own, player)
         self._hearing.hear(frame)
+        self.own.improviser.listen(frame)
         if self._playing:
             self.own.improviser.played(own, own if self._mode.yields else frame)
         place = self.time.grid.place(tick.number)
         if self._playing or self.player.silent_ticks <= self.time.grid.bar_ticks:  # longer rests tell nothing
             self.own.touch.observe(own, tick.touch, player, struck, place, self.player.pedal, self._playing)
+        self._follow_phrase(tick.number, player)
         self.own.memory.note(frame, place, players=not self._playing)
+
+    def _follow_phrase(self, tick: int, player: Frame) -> None:
+        """Follow from which tick to which the player has played since the network did."""
+        if self._playing:
+            self._phrase = None
+        elif player.any():
+            self._phrase = (tick if self._phrase is None else self._phrase[0]), tick
 
     def _decide(self) -> None:
         """Decide whether the network plays on the open tick; if so, all that came before goes into its memory now."""
@@ -340,23 +353,33 @@ class Performance:
     def _look_ahead(self) -> None:
         """Make an end where it is time to, and plan one where it is near."""
         ending = self._ending
+        if ending.leave is not None and self.time.tick >= ending.leave - BARS_AT_HOME * self.time.grid.bar_ticks:
+            self.own.improviser.guides.go_home()
         if ending.tick is not None and self.time.tick >= ending.tick:
             self.end()
         elif ending.leave is not None and ending.cadence is None and self._settings.turns.ending == "cadence":
-            self._plan_cadence(ending.leave - self.time.grid.bar_ticks)
+            self._plan_cadence(ending.leave - self.time.grid.bar_ticks, self.own.improviser.guides.home)
 
     def _take_up(self) -> None:
         """Begin to play."""
         self._change(Change.TAKE_UP)
-        self.own.take_up(alone=self._mode.yields)
+        self.own.take_up(alone=self._mode.yields, home=self.player.key_lock.home)
         if self._mode.yields:
-            grid, bars = self.time.grid, self._settings.turns.bars
+            grid, bars = self.time.grid, self._answer_bars()
             leave = None if bars is None else grid.next_downbeat(self.time.tick) + bars * grid.bar_ticks
             self._ending = replace(self._ending, leave=leave)
 
-    def _plan_cadence(self, due: int) -> None:
-        """End with a chord on this tick, a downbeat, if that is near, and it is known in which key."""
-        key, grid = self.player.key_lock.key or self._hearing.key(), self.time.grid
+    def _answer_bars(self) -> int | None:
+        """Return how many bars the network is to play: as set, or as many as the player's phrase; None is no limit."""
+        bars = self._settings.turns.bars
+        if not isinstance(bars, str):
+            return bars
+        first, last = self._phrase or (self.time.tick, self.time.tick)
+        return max(1, round((last + 1 - first) / self.time.grid.bar_ticks))
+
+    def _plan_cadence(self, due: int, home: Key | None = None) -> None:
+        """End with a chord on this tick, a downbeat, if that is near and a key is known: `home`, or as heard."""
+        key, grid = self.player.key_lock.key or home or self._hearing.key(), self.time.grid
         if key is not None and 0 <= due - self.time.tick <= 2 * grid.bar_ticks:
             self._ending = replace(self._ending, cadence=Cadence(key, due, due + grid.bar_ticks, grid.beat_ticks))
 

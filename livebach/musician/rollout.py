@@ -48,7 +48,8 @@ class RollOut:
 
     def __post_init__(self) -> None:
         _, beat, bar = self._place(0)
-        self.guides = Guides(beat, bar, Random(int(self.rng.integers(2**63))), self.quotes)  # nosec B311: chance for music
+        numbers, decisions = (Random(int(self.rng.integers(2**63))) for _ in range(2))  # nosec B311
+        self.guides = Guides(beat, bar, numbers, decisions, self.quotes)
         self.state = self.engine.new_state(self._place(self.tick), self.texture)
 
     def _place(self, tick: int) -> Place:

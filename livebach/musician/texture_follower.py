@@ -112,6 +112,12 @@ class KeyLock:
         return None if self._setting is None else Key.parse(self._setting)
 
     @property
+    def home(self) -> Key | None:
+        """The key that is set, or the one that the player's last bars are in, where one can be told."""
+        set_key = None if self._setting in (None, "auto") else Key.parse(str(self._setting))
+        return set_key or self._hearing.key()
+
+    @property
     def bias(self) -> NDArray[np.float32] | None:
         """For `SamplingParams.key_bias`: float32[88]."""
         key = self.key

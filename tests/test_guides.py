@@ -1,0 +1,201 @@
+"""What guides a network that plays: key, rhythm, compass, counterpoint, entries of voices, length of an answer."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from livebach.music.key import PITCH_CLASSES, Key
+from livebach.music.roll import HOLD, KEYS, LOW_KEY, ONSET, Frame
+from livebach.music.texture import Texture
+from livebach.musician.guides import MOST_DRAWS, Guides
+from livebach.musician.key_plan import KeyPlan, near_keys, profile
+from livebach.musician.rhythm import RhythmVotes
+from livebach.musician.vetoes import MOST_REDRAWS
+from livebach.musician.voice_vetoes import OveruseWatch, ParallelWatch
+from livebach.musician.voices_enter import FULL, grown
+from livebach.network.quotes import NOTHING
+from livebach.network.sampling import SamplingParams
+from tests.support.driven import ONE_NOTE, Take
+
+D_MINOR = Key.parse("d minor")
+SILENCE = np.zeros(KEYS, np.uint8)
+
+
+def struck(*midi_keys: int) -> Frame:
+    """A frame in which these are struck."""
+    frame = SILENCE.copy()
+    frame[np.array(midi_keys, int) - LOW_KEY] = ONSET
+    return frame
+
+
+# -- key --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_plan_leaves_home_for_near_keys_and_comes_back() -> None:
+    """It is at home more than half of the time, and every other stay is at home."""
+    plan, keys = KeyPlan(D_MINOR, 16, Random(1)), []
+    for _ in range(16 * 400):
+        keys.append(plan.key)
+        plan.advance()
+    stays = [key for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
+    assert set(stays[::2]) == {D_MINOR}
+    assert set(stays[1::2]) == set(near_keys(D_MINOR))
+    assert 0.5 < keys.count(D_MINOR) / len(keys) < 0.7
+
+
+def test_the_plan_raises_what_the_key_lacks_and_lowers_what_is_too_frequent() -> None:
+    """After bars of C# major in d minor: D and A are raised, C# and G# lowered; the same in all octaves."""
+    plan = KeyPlan(D_MINOR, 16, Random(1))
+    for _ in range(10):
+        plan.hear(struck(61, 65, 68))
+    bias = plan.bias()
+    assert bias[62 - LOW_KEY] > 1
+    assert bias[69 - LOW_KEY] > 1
+    assert bias[68 - LOW_KEY] < -1
+    assert (bias[PITCH_CLASSES == 2] == bias[62 - LOW_KEY]).all()
+
+
+def test_music_in_the_key_is_left_alone() -> None:
+    """What has the key's profile is hardly corrected."""
+    plan, rng = KeyPlan(D_MINOR, 200, Random(1)), np.random.default_rng(0)
+    for pitch in rng.choice(12, 400, p=profile(D_MINOR) / profile(D_MINOR).sum()):
+        plan.hear(struck(60 + int(pitch)))
+    assert np.abs(plan.bias()).max() < 0.6
+
+
+# -- rhythm -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_rhythm_that_has_come_again_votes_for_itself() -> None:
+    """After four bars of one rhythm the next tick is likely where that has a stroke, and unlikely elsewhere."""
+    rhythm = [True, False, True, True] * 4
+    votes = RhythmVotes(4, 16)
+    for one in rhythm * 4:
+        votes.hear(struck(60) if one else SILENCE)
+    for one in rhythm:
+        assert (votes.chance(0.5) > 0.8) if one else (votes.chance(0.5) < 0.2)
+        votes.hear(struck(60) if one else SILENCE)
+
+
+def test_before_anything_was_heard_the_network_decides() -> None:
+    """The chance is the network's own at even odds, and is raised by what makes the music busier."""
+    votes = RhythmVotes(4, 16)
+    assert votes.chance(0.5) == pytest.approx(0.5)
+    assert votes.chance(0.5, busier=1.0) > 0.7
+    assert 0 < votes.chance(0.0) < votes.chance(1.0) < 1
+
+
+# -- counterpoint -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "refused"),
+    [
+        ((60, 67), (62, 69), 69),
+        ((60, 72), (65, 77), 77),
+        ((60, 67), (62, 71), None),
+        ((60, 64), (62, 69), None),
+        ((60, 67), (60, 67), None),
+        ((48, 60, 67), (48, 62, 69), 69),
+    ],
+    ids=["fifths", "octaves", "fifth to sixth", "third to fifth", "repeated", "above a held bass"],
+)
+def test_parallels_are_refused(before: tuple[int, ...], now: tuple[int, ...], refused: int | None) -> None:
+    """The upper key of two voices that move in fifths or octaves."""
+    watch = ParallelWatch()
+    watch.hear(struck(*before))
+    frame = struck(*now)
+    for key in set(before) & set(now):
+        frame[key - LOW_KEY] = ONSET if before == now else HOLD
+    found = watch.against(frame)
+    assert (None if found is None else found + LOW_KEY) == refused
+
+
+def test_a_key_that_is_struck_too_often_is_refused() -> None:
+    """Until eight bars have passed without it."""
+    watch = OveruseWatch(4)
+    for i in range(32):
+        watch.hear(struck(60, 61 + i % 16))
+    assert watch.against(struck(60)) == 60 - LOW_KEY
+    assert watch.against(struck(85)) is None
+    for i in range(32):
+        watch.hear(struck(61 + i % 16))
+    assert watch.against(struck(60)) is None
+
+
+# -- all of them ------------------------------------------------------------------------------------------------------
+
+
+def guides() -> Guides:
+    """Guides in the middle of a turn in d minor."""
+    found = Guides(4, 16, Random(1), Random(2), None)
+    found.restart(NOTHING, D_MINOR)
+    found.listen(struck(62, 69))
+    return found
+
+
+def test_nothing_is_struck_outside_the_compass() -> None:
+    """C2 to C6, or as far as the player went; a register that is asked for has no such bounds."""
+    seen: list[SamplingParams] = []
+
+    def once(params: SamplingParams, _uniforms: NDArray[np.float64]) -> Frame:
+        seen.append(params)
+        return struck(62)
+
+    one = guides()
+    one.draw(once, SamplingParams(), Texture())
+    one.listen(struck(90))
+    one.draw(once, SamplingParams(), Texture())
+    one.draw(once, SamplingParams(), Texture(), register=100)
+    allowed = [None if p.forbidden is None else np.flatnonzero(~p.forbidden)[[0, -1]] + LOW_KEY for p in seen]
+    assert [None if a is None else a.tolist() for a in allowed] == [[36, 84], [36, 90], None]
+
+
+def test_alone_it_decides_first_whether_anything_is_struck() -> None:
+    """A network that is sure to strike is asked for a stroke; one that is sure to rest may strike no key."""
+    seen: list[SamplingParams] = []
+
+    def once(params: SamplingParams, _uniforms: NDArray[np.float64]) -> Frame:
+        seen.append(params)
+        return SILENCE if params.forbidden is not None and params.forbidden.all() else struck(62)
+
+    one = guides()
+    assert (one.draw(once, SamplingParams(), Texture(), chance=lambda _: 1.0) == ONSET).any()
+    assert not (one.draw(once, SamplingParams(), Texture(), chance=lambda _: 0.0) == ONSET).any()
+
+
+def test_the_draws_of_a_tick_are_bounded() -> None:
+    """However often the network rests where it should strike."""
+    count = 0
+
+    def once(_params: SamplingParams, _uniforms: NDArray[np.float64]) -> Frame:
+        nonlocal count
+        count += 1
+        return SILENCE
+
+    guides().draw(once, SamplingParams(), Texture(), chance=lambda _: 1.0)
+    assert 1 < count <= MOST_DRAWS + MOST_REDRAWS
+
+
+def test_voices_enter_after_a_single_line() -> None:
+    """After a line alone the texture is fuller; after chords, or where none is asked for, as it was."""
+    line = np.stack([struck(60 + i % 5) for i in range(32)])
+    chords = np.stack([struck(60, 64, 67)] * 32)
+    assert grown(Texture(2, 2), line, 16) == Texture(5, FULL.polyphony)
+    assert grown(Texture(2, 2), chords, 16) == Texture(2, 2)
+    assert grown(Texture(), line, 16) == Texture()
+
+
+@pytest.mark.parametrize("bars", [1, 2, 3])
+def test_an_answer_may_be_as_long_as_the_phrase(bars: int) -> None:
+    """Rounded to bars, from the next downbeat on."""
+    take = Take(ONE_NOTE, "turns.bars=phrase", "turns.ending=cut").play([60 + i % 12 for i in range(16 * bars - 2)])
+    take.run(400)
+    own = [at for at, _ in take.onsets]
+    begun = own[0]
+    last_downbeat = -(-begun // 16) * 16 + 16 * bars
+    assert last_downbeat - 4 <= own[-1] < last_downbeat
