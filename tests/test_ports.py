@@ -6,8 +6,10 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -24,6 +26,7 @@ from livebach.midi.port_list import listing, reports
 from livebach.midi.port_names import PortError, find_port, others, unnumbered
 from livebach.midi.port_watcher import PortWatcher
 from livebach.midi.ports import InputPort, OutputPort, Thru, list_inputs
+from livebach.midi.rtmidi2_backend import RtMidi2Backend
 from livebach.music.events import ControlChange, NoteOff, NoteOn
 from livebach.system.clock import ManualClock
 from livebach.testing import FakeBackend
@@ -98,10 +101,16 @@ def test_the_client_number_is_no_part_of_the_name() -> None:
     assert unnumbered("system:midi_1") == "system:midi_1"
 
 
+@pytest.mark.parametrize(("name", "wanted"), [("Clavie\u0301", "clavi\u00e9"), ("Clavi\u00e9", "Clavie\u0301")])
+def test_names_compare_in_one_spelling_of_unicode(name: str, wanted: str) -> None:
+    """An accent of its own and a letter with its accent are the same; a letter without it is another."""
+    assert find_port([name, "Clavie"], wanted) == name
+
+
 def test_our_own_ends_are_not_listed() -> None:
     """Ends of our connections are left out, our virtual ports are not."""
-    names = ["livebach:link", "livebach-01:link", "livebach:link 129:0", "livebach:livebach in", "livebacher:link"]
-    assert others(names) == names[3:]
+    names = ["livebach:link", "livebach-01:link", "livebach:link 129:0", "livebach:RtMidi 128:0"]
+    assert others([*names, "livebach:livebach in", "livebacher:link"]) == ["livebach:livebach in", "livebacher:link"]
 
 
 @given(st.lists(st.text(max_size=12), max_size=6), st.text(max_size=12))
@@ -199,15 +208,61 @@ def test_the_first_installed_alternative_is_used(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("livebach.midi.backends.BACKENDS", rows)
     assert [row.title for row in rows_here("paper")] == ["two"]
     monkeypatch.setattr("livebach.midi.backends.BACKENDS", rows[:1])
-    with pytest.raises(PortError, match="real MIDI ports need 'pip install it'"):
+    with pytest.raises(PortError, match="one needs 'pip install it'"):
         list_inputs()
 
 
-def test_without_the_library_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where python-rtmidi cannot be loaded, the cure is told."""
-    monkeypatch.setitem(sys.modules, "rtmidi", None)
-    with pytest.raises(PortError, match="pip install python-rtmidi"):
+@pytest.mark.parametrize("library", ["rtmidi", "rtmidi2"])
+def test_a_library_that_cannot_be_loaded_is_one_line(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the installed library cannot be loaded, the cure is told."""
+    rows = [replace(row, platforms=()) for row in BACKENDS if row.requires == library]
+    monkeypatch.setattr("livebach.midi.backends.BACKENDS", rows)
+    monkeypatch.setattr("livebach.midi.backends.find_spec", lambda _name: object())
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(PortError, match=r"real MIDI ports need 'pip install .*rtmidi"):
         list_inputs("alsa")
+
+
+def test_jack_is_never_opened_through_rtmidi2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own copy of libjack ends the process: no row has it, and without python-rtmidi the message has the cure."""
+    assert not [row for row in BACKENDS if row.name == "jack" and row.requires != "rtmidi"]
+    monkeypatch.setattr("livebach.midi.backends.find_spec", lambda name: None if name == "rtmidi" else object())
+    monkeypatch.setattr("livebach.midi.backends.BACKENDS", [replace(row, platforms=()) for row in BACKENDS])
+    assert rows_here("alsa")[0].requires == "rtmidi2"
+    with pytest.raises(PortError, match=r"JACK or PipeWire needs '.*rtmidi"):
+        list_inputs("jack")
+
+
+def test_rtmidi2_has_what_is_used_of_python_rtmidi(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its classes stand behind the same calls: names, callback, virtual ports, messages, and the chosen system."""
+    made: list[SimpleNamespace] = []
+
+    def make(name: str, *arguments: int) -> SimpleNamespace:
+        made.append(SimpleNamespace(name=name, arguments=arguments, ports=["Piano"], callback=None, sent=[], opened=[]))
+        port = made[-1]
+        port.ignore_types = lambda **kinds: port.opened.append(kinds)
+        port.open_port = port.opened.append
+        port.close_port = lambda: port.opened.append("closed")
+        port.send_message = port.sent.append
+        return port
+
+    apis = {"API_LINUX_ALSA": 1, "API_UNIX_JACK": 2, "API_MACOSX_CORE": 3, "API_WINDOWS_MM": 4}
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setitem(sys.modules, "rtmidi2", SimpleNamespace(MidiIn=make, MidiOut=make, **apis))  # type: ignore[arg-type]
+    backend, heard = RtMidi2Backend("coremidi"), []
+    assert backend.input_names() == backend.output_names() == ["Piano"]
+    connection = backend.open_input("Piano", lambda data, *_: heard.append(data))
+    made[-1].callback([0x90, 60, 64], 0.0)
+    output = backend.open_output("Piano")
+    output.send(b"\x90\x3c\x40")
+    assert made[-1].sent == [(0x90, 60, 64)]
+    output.close()
+    connection.close()
+    assert heard == [b"\x90\x3c\x40"]
+    assert made[2].opened == [{"midi_sysex": True, "midi_time": False, "midi_sense": True}, 0, "closed"]
+    assert {port.arguments[-1] for port in made} == {3}
+    with pytest.raises(PortError, match="built without jack"):
+        RtMidi2Backend("jack")
 
 
 def test_where_no_backend_runs_each_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,13 +139,24 @@ class BackendRow:
             return True
 
 
-_RTMIDI = "livebach.midi.rtmidi_backend:RtMidiBackend"
+_RTMIDI = "livebach.midi.rtmidi_backend:RtMidiBackend", "rtmidi"
+_RTMIDI2 = "livebach.midi.rtmidi2_backend:RtMidi2Backend", "rtmidi2"
+_WHEELS = sys.version_info < (3, 13)  # what python-rtmidi has wheels for
+_ADVICE = "pip install python-rtmidi" if _WHEELS else "pip install rtmidi2"
+_JACK_ADVICE = (
+    "pip install python-rtmidi"
+    if _WHEELS
+    else "apt install python3-rtmidi, and python3 -m venv --system-site-packages .venv"
+)
 
 BACKENDS: list[BackendRow] = [
-    BackendRow("alsa", "ALSA's sequencer", _RTMIDI, ("linux",), "rtmidi", "pip install python-rtmidi"),
-    BackendRow("jack", "JACK or PipeWire", _RTMIDI, ("linux", "darwin"), "rtmidi", "pip install python-rtmidi"),
-    BackendRow("coremidi", "macOS", _RTMIDI, ("darwin",), "rtmidi", "pip install python-rtmidi"),
-    BackendRow("winmm", "Windows", _RTMIDI, ("win32",), "rtmidi", "pip install python-rtmidi"),
+    BackendRow("alsa", "ALSA's sequencer", _RTMIDI[0], ("linux",), _RTMIDI[1], _ADVICE),
+    BackendRow("alsa", "ALSA's sequencer", _RTMIDI2[0], ("linux",), _RTMIDI2[1], _ADVICE),
+    BackendRow("jack", "JACK or PipeWire", _RTMIDI[0], ("linux", "darwin"), _RTMIDI[1], _JACK_ADVICE),
+    BackendRow("coremidi", "macOS", _RTMIDI[0], ("darwin",), _RTMIDI[1], _ADVICE),
+    BackendRow("coremidi", "macOS", _RTMIDI2[0], ("darwin",), _RTMIDI2[1], _ADVICE),
+    BackendRow("winmm", "Windows", _RTMIDI[0], ("win32",), _RTMIDI[1], _ADVICE),
+    BackendRow("winmm", "Windows", _RTMIDI2[0], ("win32",), _RTMIDI2[1], _ADVICE),
 ]
 """The back-ends, the preferred ones first."""
 
@@ -198,7 +209,7 @@ def open_backends(name: str | None = None) -> list[Backend]:
 def open_backend(row: BackendRow) -> Backend:
     """Return the back-end of a row; PortError where its library is missing. Opened once, and kept."""
     if not row.installed:
-        raise PortError(f"real MIDI ports need {row.advice!r}")
+        raise PortError(f"{row.title} needs {row.advice!r}")
     return _opened(row)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from unicodedata import normalize
 
 from livebach.errors import UserError
 
@@ -15,7 +16,7 @@ CLIENT = "livebach"
 LINK = "link"  # the name of our own end of a connection, which nobody wants to see in a list
 
 _ALSA = re.compile(r"^(?P<client>.*?):(?P<port>.*) (?P<number>\d+):(?P<index>\d+)$")
-_OWN = re.compile(rf"^{CLIENT}(-\d+)?:{LINK}\b")
+_OWN = re.compile(rf"^{CLIENT}(-\d+)?:({LINK}|RtMidi)\b")  # rtmidi2 calls its own ends RtMidi
 
 
 class PortError(UserError):
@@ -23,8 +24,8 @@ class PortError(UserError):
 
 
 def plain(name: str) -> str:
-    """Return a name without case, spaces and punctuation."""
-    return "".join(c for c in name.casefold() if c.isalnum())
+    """Return a name without case, spaces and punctuation; macOS spells é in two characters, a keyboard in one."""
+    return "".join(c for c in normalize("NFC", normalize("NFC", name).casefold()) if c.isalnum())
 
 
 def unnumbered(name: str) -> str:
@@ -59,8 +60,8 @@ def one_per_client(names: Sequence[str]) -> list[str]:
 
 def matches(names: Sequence[str], wanted: str) -> list[str]:
     """Return the ports that `wanted` may mean: those named exactly so if any, else those that contain it."""
-    target = plain(wanted)
-    literal = [name for name in names if wanted in _forms(name)[0]]
+    target, wanted = plain(wanted), normalize("NFC", wanted)
+    literal = [name for name in names if wanted in _forms(normalize("NFC", name))[0]]
     same = [name for name in names if target in _forms(name)[1]] if target else []
     part = [name for name in names if target in plain(name)] if target else []
     return one_per_client(literal or same or part)

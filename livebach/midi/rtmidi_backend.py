@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from livebach.midi.backends import Backend, Connection, OutputConnection, Receive
@@ -28,32 +27,34 @@ _DELIVERY_PERIODS = 4  # on JACK for some periods
 _QUEUE = 16384  # messages that rtmidi keeps for us
 
 
-def _rtmidi() -> ModuleType:
-    """Import rtmidi; PortError where the sound library that it is linked to is missing."""
-    try:
-        import rtmidi
-    except ImportError as error:
-        library = "libasound" in str(error)
-        cure = "apt install libasound2" if library else "pip install python-rtmidi"
-        raise PortError(f"real MIDI ports need {cure!r} ({error})") from None
-    module: ModuleType = rtmidi
-    return module
-
-
 class RtMidiBackend(Backend):
     """One of the MIDI systems that python-rtmidi was built with."""
 
     def __init__(self, name: str) -> None:
-        self._rt = _rtmidi()
+        self._rt = self._library()
         self._id = getattr(self._rt, _CONSTANTS[name])
         if self._id not in self._rt.get_compiled_api():
-            raise PortError(f"python-rtmidi was built without {name}")
+            raise PortError(f"the installed MIDI library was built without {name}")
         self.name = name
         self.virtual_ports = name != "winmm"
         self._jack = JackServer() if name == "jack" else None
         self._listers: dict[bool, Any] = {}
         self._shared: dict[str, RtMidiOutput] = {}
         self._activity = Activity()
+
+    @staticmethod
+    def _library() -> Any:
+        """Import python-rtmidi; PortError where the sound library that it is linked to is missing."""
+        try:
+            import rtmidi
+        except ImportError as error:
+            cure = "apt install libasound2" if "libasound" in str(error) else "pip install python-rtmidi"
+            raise PortError(f"real MIDI ports need {cure!r} ({error})") from None
+        return rtmidi
+
+    @staticmethod
+    def _set_callback(port: Any, receive: Receive) -> None:
+        set_callback(port, receive)
 
     def input_names(self) -> list[str]:
         """Return the ports that can be heard, without the ends of our own connections."""
@@ -128,7 +129,7 @@ class RtMidiBackend(Backend):
         """Open an input; on JACK it is polled, elsewhere it calls back."""
         polled = self._jack is not None
         if not polled:
-            set_callback(port, receive)
+            self._set_callback(port, receive)
         self._try(port, open_it, name)
         liveness = self._liveness()
         return PolledInput(port, liveness, receive, self._activity) if polled else CallbackInput(port, liveness)

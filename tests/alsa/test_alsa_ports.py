@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from livebach.midi.active_notes import is_channel_message
+from livebach.midi.backends import BACKENDS
 from livebach.midi.port_list import listing
 from livebach.midi.ports import InputPort, OutputPort, PortError, Thru, list_inputs, list_outputs
 from livebach.music.events import NoteOn
@@ -21,6 +22,15 @@ from tests.support.waiting import Heard
 
 MESSAGES = [b"\x93\x3c\x40", b"\x93\x3e\x41", b"\x93\x3c\x00", b"\xb3\x40\x7f"]
 NUMBERED = re.compile(r" \d+:\d+$")
+
+
+@pytest.fixture(params=["rtmidi", "rtmidi2"], autouse=True)
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each of the two MIDI libraries in turn, where it is installed."""
+    pytest.importorskip(request.param)
+    rows = [row for row in BACKENDS if row.requires in ("", request.param)]
+    monkeypatch.setattr("livebach.midi.backends.BACKENDS", rows)
+    return str(request.param)
 
 
 def test_the_ports_are_listed() -> None:

@@ -19,12 +19,17 @@ from tests.support import waiting
 CARD = Path("/sys/bus/platform/drivers/snd_virmidi")
 SOUNDFONTS = [Path("/usr/share/sounds/sf2") / name for name in ("TimGM6mb.sf2", "default-GM.sf2", "FluidR3_GM.sf2")]
 KEYBOARD = """
-import sys, rtmidi
-port = rtmidi.MidiOut(rtmidi.API_LINUX_ALSA, name=sys.argv[1])
+import sys
+try:
+    import rtmidi
+    port = rtmidi.MidiOut(rtmidi.API_LINUX_ALSA, name=sys.argv[1])
+except ImportError:  # Python 3.13 and newer
+    import rtmidi2
+    port = rtmidi2.MidiOut(sys.argv[1], rtmidi2.API_LINUX_ALSA)
 port.open_virtual_port("MIDI 1")
 print("ready", flush=True)
 for line in sys.stdin:
-    port.send_message(bytes.fromhex(line))
+    port.send_message(list(bytes.fromhex(line)))
 """
 
 
