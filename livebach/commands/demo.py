@@ -47,6 +47,8 @@ FIRST_S = 0.5
 PAUSE_BARS = 2
 """Between two times that somebody plays who is accompanied: then it should be silent too."""
 MOST_BARS = 1000
+STOPPED_S = 0.5
+"""A phrase that is so late has been stopped by Ctrl-Z."""
 PATIENCE_BARS = 8
 """If it has not begun so long after the phrase, the demo ends."""
 
@@ -159,6 +161,7 @@ class Show:
         watcher = stack.enter_context(closing(PortWatcher([swapper], daemon.tell)))
         watcher.start()
         hotkeys = stack.enter_context(closing(open_hotkeys(lambda command: swapper.command(command, daemon.command))))
+        stage.on_terminal += [hotkeys, self.display]
         if isinstance(hotkeys, Hotkeys):
             self.display.say(HELP)
 
@@ -214,10 +217,13 @@ def _in_real_time(daemon: Daemon, clock: Clock, keyboard: FakePort, score: Seque
     """Play the phrase on a thread of its own, as somebody else's hands would, while the loop runs."""
 
     def hands() -> None:
+        late_s = 0.0  # what was missed while the process was stopped, which is not caught up
         for time_s, data in score:
-            clock.sleep_until(time_s)
+            clock.sleep_until(time_s + late_s)
             if daemon.ending:
                 return
+            if clock.now() - time_s - late_s > STOPPED_S:
+                late_s = clock.now() - time_s
             keyboard.send_bytes(data)
 
     thread = threading.Thread(target=hands, name="hands", daemon=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from livebach.controls import Command
 from livebach.live.inbox import Heard, Inbox, Task
 from livebach.live.recorder import NoRecorder, Recorder
 from livebach.live.take_log import Call, Swap
@@ -148,6 +149,11 @@ class Daemon:
     def release_player(self) -> None:
         """Let go of every key and pedal that the player seems to hold; safe to call from any thread."""
         self._inbox.ask(self._release_player)
+
+    def silence(self) -> None:
+        """End all that sounds, its own and the player's, and play on. Only the loop may call this: see `ask`."""
+        self._release_player()
+        self._command(Command("panic"), self._clock.now())
 
     def ask(self, task: Task) -> None:
         """Have something done by the loop, between two calls of the musician."""

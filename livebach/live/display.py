@@ -11,11 +11,12 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from queue import SimpleQueue
 from typing import Protocol, TextIO
 
+from livebach.live.hotkeys import in_foreground
 from livebach.music.events import Event, NoteOn
 from livebach.musician.status import Status
 from livebach.system import subprocesses
@@ -23,6 +24,7 @@ from livebach.system import subprocesses
 MAX_WAITING = 500
 NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 CLOSE_S = 1.0
+SUSPEND_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,12 @@ class Sink(Protocol):
     def show(self, seen: DisplayUpdate) -> None:
         """Show one."""
 
+    def suspend(self) -> None:
+        """Leave the terminal to others for a while."""
+
+    def resume(self) -> None:
+        """Go on."""
+
     def close(self) -> None:
         """Show what is left."""
 
@@ -122,7 +130,17 @@ class Lines:
 _TURNS = {"idle": "· waiting for you", "listening": "· listening", "playing": "· livebach goes on"}
 
 
-class PlainSink:
+class Unmoved:
+    """What a sink does about being suspended that only adds lines: nothing."""
+
+    def suspend(self) -> None:
+        """There is nothing to give back."""
+
+    def resume(self) -> None:
+        """There is nothing to take."""
+
+
+class PlainSink(Unmoved):
     """Writes lines."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -143,7 +161,7 @@ class PlainSink:
         self._stream.flush()
 
 
-class TextSink:
+class TextSink(Unmoved):
     """Writes texts alone: for a terminal beside a page that shows the music."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -170,6 +188,16 @@ class Both:
         for sink in self._sinks:
             sink.show(seen)
 
+    def suspend(self) -> None:
+        """Leave the terminal to others for a while."""
+        for sink in self._sinks:
+            sink.suspend()
+
+    def resume(self) -> None:
+        """Go on."""
+        for sink in self._sinks:
+            sink.resume()
+
     def close(self) -> None:
         """Show what is left."""
         for sink in self._sinks:
@@ -189,8 +217,19 @@ class ChildSink:
 
     def show(self, seen: DisplayUpdate) -> None:
         """Hand on one."""
+        self._write(asdict(seen))
+
+    def suspend(self) -> None:
+        """Have it draw no more, and show the cursor."""
+        self._write({"suspended": True})
+
+    def resume(self) -> None:
+        """Have it draw again, below what has been written meanwhile."""
+        self._write({"suspended": False})
+
+    def _write(self, message: dict[str, object]) -> None:
         assert self._child.stdin is not None
-        self._child.stdin.write(json.dumps(asdict(seen)) + "\n")
+        self._child.stdin.write(json.dumps(message) + "\n")
         self._child.stdin.flush()
 
     def close(self) -> None:
@@ -213,8 +252,9 @@ class Display:
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._queue: SimpleQueue[DisplayUpdate | None] = SimpleQueue()
+        self._queue: SimpleQueue[DisplayUpdate | Callable[[], None] | None] = SimpleQueue()
         self._closed = False
+        self._suspended = False
         self._thread = threading.Thread(target=self._work, name="livebach-display", daemon=True)
         self._thread.start()
 
@@ -235,6 +275,20 @@ class Display:
         """Show which ports there are, and whether they are connected."""
         self._queue.put(DisplayUpdate(ports=ports))
 
+    def suspend(self) -> None:
+        """Leave the terminal to others for a while; returns when that is done. Again does nothing."""
+        if not self._suspended:
+            self._suspended, done = True, threading.Event()
+            self._queue.put(self._sink.suspend)
+            self._queue.put(done.set)
+            done.wait(SUSPEND_S)
+
+    def resume(self) -> None:
+        """Go on, unless this process is in the terminal's background. Again does nothing."""
+        if self._suspended and (not sys.stdout.isatty() or in_foreground(sys.stdout.fileno())):
+            self._suspended = False
+            self._queue.put(self._sink.resume)
+
     def close(self) -> None:
         """Show what is left, as long as that takes no time; again does nothing."""
         if not self._closed:
@@ -246,7 +300,10 @@ class Display:
         """Show what comes. A terminal that has gone away ends the showing, not the music."""
         with contextlib.suppress(OSError, ValueError):
             while (seen := self._queue.get()) is not None:
-                self._sink.show(seen)
+                if isinstance(seen, DisplayUpdate):
+                    self._sink.show(seen)
+                else:
+                    seen()
         with contextlib.suppress(OSError, ValueError):
             self._sink.close()
 

@@ -30,15 +30,19 @@ class Hotkeys:
         self._fd = fd
         self._command = command
         self._closed = threading.Event()
+        self._taken = threading.Event()  # while the terminal is ours
         self._before = termios.tcgetattr(fd)
         tty.setcbreak(fd, termios.TCSADRAIN)
+        self._taken.set()
         self._thread = threading.Thread(target=self._work, name="livebach-keys", daemon=True)
         self._thread.start()
 
     def _work(self) -> None:
         with contextlib.suppress(OSError):  # a terminal that has gone away has no keys
             while not self._closed.is_set():
-                if select.select([self._fd], [], [], POLL_S)[0]:
+                if not self._taken.wait(POLL_S):  # a read in the background would stop the process
+                    continue
+                if select.select([self._fd], [], [], POLL_S)[0] and self._taken.is_set():
                     data = os.read(self._fd, 64)
                     if not data:
                         return
@@ -50,17 +54,37 @@ class Hotkeys:
                 if key in KEYS:
                     self._command(KEYS[key])
 
+    def suspend(self) -> None:
+        """Give the terminal back for a while: it is as it was, and no key is read. Again does nothing."""
+        if self._taken.is_set():
+            self._taken.clear()
+            with contextlib.suppress(termios.error):  # a terminal that has gone away
+                termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
+
+    def resume(self) -> None:
+        """Take the terminal again, unless this process is in its background. Again does nothing."""
+        if not self._taken.is_set() and not self._closed.is_set() and in_foreground(self._fd):
+            with contextlib.suppress(termios.error):
+                self._before = termios.tcgetattr(self._fd)
+                tty.setcbreak(self._fd, termios.TCSANOW)
+                self._taken.set()
+
     def close(self) -> None:
-        """Give the terminal back; again does nothing."""
+        """Give the terminal back for good; again does nothing."""
         if not self._closed.is_set():
             self._closed.set()
             self._thread.join()
-            with contextlib.suppress(termios.error):
-                termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+            self.suspend()
 
 
 class NoHotkeys:
     """No terminal."""
+
+    def suspend(self) -> None:
+        """Nothing to give back."""
+
+    def resume(self) -> None:
+        """Nothing to take."""
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -71,8 +95,16 @@ def open_hotkeys(command: Callable[[Command], None], stream: TextIO | None = Non
     stream = sys.stdin if stream is None else stream
     try:
         fd = stream.fileno()
-        if "termios" in globals() and os.isatty(fd) and os.tcgetpgrp(fd) == os.getpgrp():
+        if "termios" in globals() and os.isatty(fd) and in_foreground(fd):
             return Hotkeys(fd, command)
     except (OSError, ValueError, AttributeError):
         pass
     return NoHotkeys()
+
+
+def in_foreground(fd: int) -> bool:
+    """Return whether this process may read the terminal; one in the background is stopped if it tries."""
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:
+        return False

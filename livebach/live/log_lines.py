@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TextIO
 
-from livebach.live.display import DisplayUpdate, Lines
+from livebach.live.display import DisplayUpdate, Lines, Unmoved
 
 LEVELS = ("debug", "info", "warning")
 """Debug: what is played, beat by beat. Info: what was opened and saved. Warning: what somebody may have to mend."""
@@ -30,7 +30,7 @@ def as_json(level: str, text: str) -> str:
 FORMS: dict[str, Callable[[str, str], str]] = {"plain": plain, "json": as_json}
 
 
-class LogSink:
+class LogSink(Unmoved):
     """Writes sights as lines of that form, from that level on."""
 
     def __init__(self, stream: TextIO, form: str = "plain", level: str = "info") -> None:

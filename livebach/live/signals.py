@@ -1,11 +1,13 @@
-"""Signals: Ctrl-C and the like end the loop, SIGUSR1 reloads the network."""
+"""Signals: Ctrl-C and the like end the loop, Ctrl-Z suspends it in silence, SIGUSR1 reloads the network."""
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from time import sleep
+from typing import Any, Protocol
 
 from livebach.live.daemon import Daemon
 from livebach.live.network_swap import Swapper
@@ -18,6 +20,21 @@ SWAP = "SIGUSR1"
 """Has the checkpoint's file taken up anew."""
 
 
+_SUSPEND, _CONTINUE = "SIGTSTP", "SIGCONT"
+_DELIVERY_S = 0.06  # what was sent is on its way so long: JACK and the sound of our own need us for it
+_STALE_S = 0.05  # what came in while the process was stopped comes all at once, and is not played
+
+
+class OnTerminal(Protocol):
+    """Something that has changed the terminal, or draws on it."""
+
+    def suspend(self) -> None:
+        """Leave the terminal as it was found. Again does nothing."""
+
+    def resume(self) -> None:
+        """Take it again, unless this process is in its background. Again does nothing."""
+
+
 class Stage:
     """Where the input's callback and the signals find the daemon, once there is one."""
 
@@ -27,12 +44,14 @@ class Stage:
         self.feedback = FeedbackFilter()
         self.send_probe: Callable[[bytes], None] = lambda data: None
         """Sends a message of the feedback filter's to the output."""
+        self.on_terminal: list[OnTerminal] = []
+        self._suspended = False
         self.ended = False
         """Whether a signal has asked for the end."""
 
     def hear(self, data: bytes, time_s: float) -> None:
         """Hand on a message that is the player's; before there is a daemon, nobody listens."""
-        if self.daemon is None:
+        if self.daemon is None or self._suspended:
             return
         verdict = self.feedback.judge(data, time_s)
         if verdict is Verdict.PLAYER:
@@ -48,21 +67,45 @@ class Stage:
 
     @contextmanager
     def heeding_signals(self) -> Iterator[None]:
-        """While this lasts, Ctrl-C and the like end the loop, also twice; afterwards they do what they did before."""
-        numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
-        before = [signal.signal(number, self._end) for number in numbers]
-        if hasattr(signal, SWAP):
-            numbers.append(getattr(signal, SWAP))
-            before.append(signal.signal(numbers[-1], self._swap))
+        """While this lasts, signals do what is said above; afterwards they do what they did before."""
+        handlers: dict[str, Callable[[int, Any], None]] = dict.fromkeys(SIGNALS, self._end)
+        handlers |= {SWAP: self._swap, _SUSPEND: self._suspend, _CONTINUE: self._continue}
+        here = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}
+        before = {number: signal.signal(number, handler) for number, handler in here.items()}
         try:
             yield
         finally:
-            for number, handler in zip(numbers, before, strict=True):
+            for number, handler in before.items():
                 signal.signal(number, handler)
 
     def _swap(self, _number: int, _frame: Any) -> None:
         if self.swapper is not None:
             self.swapper.ask()
+
+    def _suspend(self, _number: int, _frame: Any) -> None:
+        self._suspended = True
+        if self.daemon is None:
+            self._stop()
+        else:
+            self.daemon.ask(self._stop)
+
+    def _stop(self) -> None:
+        """Be stopped: silent, the terminal as it was. Returns when the process has been continued."""
+        if self.daemon is not None:
+            self.daemon.silence()
+        for part in self.on_terminal:
+            part.suspend()
+        sleep(_DELIVERY_S)
+        os.kill(os.getpid(), signal.SIGSTOP)  # SIGTSTP would not stop a process without a shell
+        sleep(_STALE_S)
+        self._suspended = False
+        self._continue()
+
+    def _continue(self, *_: Any) -> None:
+        """Take the terminal again; after `bg` not yet, but after `fg`, which sends this signal too."""
+        if not self._suspended:
+            for part in self.on_terminal:
+                part.resume()
 
     def _end(self, _number: int, _frame: Any) -> None:
         self.ended = True

@@ -238,6 +238,11 @@ class Screen:
             self._stream.write("\x1b[?25h")
         self._stream.flush()
 
+    def leave(self) -> None:
+        """Leave the terminal as it was found; what is drawn next begins below."""
+        self._drawn = 0
+        self.__exit__()
+
     def draw(self, roll: Roll, last: bool) -> None:
         """Draw over what was drawn before; on a terminal that changed its size, from the top."""
         if not (self._live or last):
@@ -281,11 +286,18 @@ def _understands_escapes() -> bool:
 def run(stream: TextIO, screen: Screen) -> None:
     """Show what comes on the stream until it ends."""
     roll, changed, ended, lock = Roll(), threading.Event(), threading.Event(), threading.Lock()
+    suspended = False
 
     def read() -> None:
+        nonlocal suspended
         for line in stream:
+            message = json.loads(line)
             with lock:
-                roll.take(json.loads(line))
+                if "suspended" not in message:
+                    roll.take(message)
+                elif message["suspended"] != suspended:
+                    suspended = message["suspended"]
+                    screen.leave() if suspended else screen.__enter__()
             changed.set()
         ended.set()
         changed.set()
@@ -298,13 +310,14 @@ def run(stream: TextIO, screen: Screen) -> None:
             changed.clear()
             last = ended.is_set()
             with lock:
-                screen.draw(roll, last)
+                if not suspended:
+                    screen.draw(roll, last)
             ended.wait(1 / FRAMES_A_SECOND)
 
 
 def main() -> None:
-    """Draw on the terminal. Ctrl-C is the daemon's affair: when that ends, so does our input."""
-    for name in ("SIGINT", "SIGHUP"):
+    """Draw on the terminal. Ctrl-C and Ctrl-Z are left to the player, who ends this process or suspends its drawing."""
+    for name in ("SIGINT", "SIGHUP", "SIGTSTP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(os, "nice"):

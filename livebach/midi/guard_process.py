@@ -82,8 +82,9 @@ def _silence(name: str, wanted: str, apis: list[str], endings: list[bytes]) -> s
 
 def main(name: str, wanted: str, *apis: str) -> int | str:
     """Guard one output until its player ends; return the exit status, or the message for `sys.exit`."""
-    for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
-        signal.signal(number, signal.SIG_IGN)
+    for ignored in ("SIGINT", "SIGTERM", "SIGHUP", "SIGTSTP"):
+        if hasattr(signal, ignored):
+            signal.signal(getattr(signal, ignored), signal.SIG_IGN)
     endings = _watch(sys.stdin.fileno())
     trouble = _silence(name, wanted, list(apis), endings) if endings else ""
     return f"livebach: {trouble}" if trouble else 0

@@ -16,7 +16,7 @@ from typing import Any, Self
 from livebach.config import Config, to_dict, with_value
 from livebach.controls import Command, dials, parse_command, positions
 from livebach.errors import UserError
-from livebach.live.display import DisplayUpdate
+from livebach.live.display import DisplayUpdate, Unmoved
 from livebach.midi.backends import Backend
 from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
 from livebach.musician.status import Status
@@ -30,7 +30,7 @@ METRES = ("2/4", "3/4", "4/4", "3/8", "6/8", "9/8", "12/8", "2/2", "3/2")
 """Those that the page offers; others may be set when livebach is started."""
 
 
-class Page:
+class Page(Unmoved):
     """Serves a page from its making on, until it is closed."""
 
     def __init__(self, config: Config) -> None:
