@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from threading import Thread
@@ -66,8 +67,10 @@ def resident_mb() -> float:
     if status.exists():
         line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmRSS"))
         return int(line.split()[1]) / 1024
-    import resource
-
+    try:
+        import resource
+    except ImportError:  # Windows does not say
+        return math.nan
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 

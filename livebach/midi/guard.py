@@ -71,7 +71,7 @@ class Guard:
         """Start the process, in a session of its own: Ctrl-C and a closed terminal are the player's affair."""
         port = self._ports[0]
         reading, writing = os.pipe()
-        os.set_blocking(writing, False)
+        subprocesses.set_nonblocking(writing)
         try:
             names = port.name, port.wanted, *port.guarded_backends
             process = subprocesses.start("livebach.midi.guard_process", *names, stdin=reading, start_new_session=True)

@@ -95,10 +95,7 @@ class RtMidiBackend(Backend):
     def _all(self, inputs: bool) -> list[str]:
         self._check_here()
         if self._jack is not None and self._jack.usable:
-            names = self._jack.names(inputs)
-            if names is None:
-                raise PortError("no JACK server is running")
-            return names
+            return self._jack.names(inputs) or []
         if inputs not in self._listers:
             self._listers[inputs] = self._new(self._rt.MidiIn if inputs else self._rt.MidiOut)
         return list(self._listers[inputs].get_ports())
@@ -108,13 +105,15 @@ class RtMidiBackend(Backend):
             raise PortError(f"ALSA's sequencer is not on this machine (no {_SEQUENCER}; modprobe snd-seq?)")
         if self.name == "alsa" and not os.access(_SEQUENCER, os.R_OK | os.W_OK):
             raise PortError(f"ALSA's sequencer is closed to this user ({_SEQUENCER}; join the group audio?)")
+        if self._jack is not None and self._jack.usable and self._jack.names(inputs=True) is None:
+            raise PortError("no JACK server is running")
 
     def _check_virtual(self) -> None:
         if not self.virtual_ports:
             raise PortError("Windows has no virtual MIDI ports; a program like loopMIDI makes them")
 
     def _new(self, kind: Any, **more: Any) -> Any:
-        self._all(True) if self._jack is not None else self._check_here()  # the clear errors, before rtmidi's own
+        self._check_here()  # the clear errors, before rtmidi's own
         try:
             return kind(self._id, name=CLIENT, **more)
         except (self._rt.RtMidiError, RuntimeError) as error:

@@ -16,7 +16,7 @@ from typing import Any
 from livebach.errors import UserError
 from livebach.sound.audio_process import SoundSettings
 from livebach.sound.wire_format import GOODBYE, HELLO, REPORT, command, message
-from livebach.system.subprocesses import start
+from livebach.system.subprocesses import set_nonblocking, start
 
 __all__ = ["Loudspeakers", "SoundError", "SoundSettings"]
 _READY_S = 60.0  # a bank is rendered in seconds, but on a slow and busy machine it may take long
@@ -41,7 +41,7 @@ class Loudspeakers:
         self._process = _started(settings)
         assert self._process.stdin is not None
         self._input = self._process.stdin.fileno()
-        os.set_blocking(self._input, False)
+        set_nonblocking(self._input)
         threading.Thread(target=self._listen, name="livebach-sound", daemon=True).start()
 
     @property

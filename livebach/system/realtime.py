@@ -6,9 +6,11 @@ import ctypes
 import gc
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 _LOCK_CURRENT, _LOCK_FUTURE, _LOCK_ON_FAULT = 1, 2, 4
 _CAP_IPC_LOCK = 14
@@ -101,8 +103,8 @@ def _lock_memory() -> bool:
     """Keep in memory what is once used, if there is no limit to that: at a limit, allocation itself would fail."""
     if not _may_lock_all():
         return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    return int(libc.mlockall(_LOCK_CURRENT | _LOCK_FUTURE | _LOCK_ON_FAULT)) == 0
+    lock_all = c_function("mlockall")
+    return lock_all is not None and int(lock_all(_LOCK_CURRENT | _LOCK_FUTURE | _LOCK_ON_FAULT)) == 0
 
 
 def _may_lock_all() -> bool:
@@ -117,7 +119,20 @@ def _may_lock_all() -> bool:
 
 def _fine_timers() -> None:
     """Have sleeps end on time, rather than within the usual 50 µs."""
-    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(1), 0, 0, 0)
+    set_option = c_function("prctl")
+    if set_option is not None:
+        set_option(_PR_SET_TIMERSLACK, ctypes.c_ulong(1), 0, 0, 0)
+
+
+def c_function(name: str) -> Callable[..., Any] | None:
+    """Return a function of the C library that this process runs on; None where there is none of that name.
+
+    Windows has no such library (TypeError), macOS and musl lack some functions.
+    """
+    try:
+        return cast("Callable[..., Any]", getattr(ctypes.CDLL(None), name))
+    except (TypeError, OSError, AttributeError):
+        return None
 
 
 RESERVE = 2 << 20
@@ -158,5 +173,6 @@ def _reserve() -> None:
 
 def _keep_what_is_freed() -> None:
     """Have glibc keep its reserve too; arrays from 128 KB on stay mappings, which the system has back when they go."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, 2 * RESERVE)
+    set_option = c_function("mallopt")
+    if set_option is not None:
+        set_option(_M_TRIM_THRESHOLD, 2 * RESERVE)

@@ -12,6 +12,12 @@ from pathlib import Path
 from typing import Any
 
 
+def set_nonblocking(pipe: int) -> None:
+    """Have writes to a pipe never wait: what does not fit is an OSError. Windows can do that from Python 3.12 on."""
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(pipe, False)
+
+
 def start(module: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
     """Run a module of this package as a process; the options are those of `subprocess.Popen`. Raises OSError."""
     paths = dict.fromkeys([*filter(None, sys.path), str(Path(__file__).parent.parent)])

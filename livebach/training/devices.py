@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import sysconfig
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +13,7 @@ import torch
 
 from livebach.network.reference import multiply_adds
 from livebach.network.spec import NetworkSpec
+from livebach.system.realtime import c_function
 from livebach.training.run_files import TrainingError
 
 SIDES = {"cpu": 1024, "mps": 2048, "cuda": 8192}
@@ -30,8 +29,8 @@ def reuse_freed_memory() -> None:
 
     On the processor the system's clearing of those pages took a fifth of the time of an update.
     """
-    with suppress(OSError, AttributeError):  # another library than glibc
-        set_option = ctypes.CDLL(None).mallopt
+    set_option = c_function("mallopt")
+    if set_option is not None:
         set_option(_M_MMAP_MAX, 0)
         set_option(_M_TRIM_THRESHOLD, _KEPT)
         set_option(_M_TOP_PAD, _TAKEN)
