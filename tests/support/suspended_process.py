@@ -68,7 +68,8 @@ class SuspendedProcess:
             preexec_fn=take_terminal,  # noqa: PLW1509 - nothing else runs in this process yet
         )
         self.line = line
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         with suppress(OSError):
@@ -103,5 +104,6 @@ class SuspendedProcess:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
         self.process.wait()
+        os.close(self.line)  # the reader ends by it, before the number of its file is another file's
+        self._reader.join()
         os.close(self.terminal)
-        os.close(self.line)
