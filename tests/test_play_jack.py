@@ -19,6 +19,7 @@ import pytest
 
 from livebach.music.phrases import PHRASES
 from tests.support.jack_rig import Jack, Listener, Player, Synth, levels
+from tests.support.page_client import cookie_of, open_page, received
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.jack
@@ -265,5 +266,38 @@ def test_headless_it_waits_for_a_keyboard_and_a_synth(jack: Jack, tmp_path: Path
         program.end(signal.SIGTERM)
         assert program.process.returncode == 0
         assert synth.sounding() == set()
+    finally:
+        program.close()
+
+
+def test_a_page_beside_real_ports_shows_and_steers_and_stops_nothing(
+    jack: Jack, synth: Synth, keyboard: Player, tmp_path: Path
+) -> None:
+    """With `--web` a page sees both players of a session on real ports, steers it, and may go without stopping it."""
+    settings = ["--bpm", str(BPM), "--folder", "takes", "--web", "--browser", "off"]
+    program = Livebach("--in", "USB Keyboard", "--out", "FluidSynth", "--api", "jack", *settings, cwd=tmp_path)
+    try:
+        program.wait_for("Play, and pause")
+        address = next(line for line in program.printed if line.startswith("The page: ")).split()[-1]
+        cookie, port = cookie_of(address), int(address.split(":")[2].partition("/")[0])
+        until(lambda: jack.connections(keyboard.port), "a keyboard that is listened to")
+        page = open_page(port, cookie)
+        greeting = received(page, "hello")
+        assert (greeting["keyboard"], greeting["sounds"]) == (False, False)
+        keyboard.play(melody())
+        heard, sent = [], []
+        while not sent:
+            turn = received(page, "turn")
+            heard += [event for event in turn["heard"] if event[0] == 0x90]
+            sent += [event for event in turn["sent"] if event[0] == 0x90 | OWN_CHANNEL]
+        assert [key for _, key, _ in heard] == [76, 74, 72, 79, 77, 76, 74, 72]
+        page.send('{"type":"command","name":"temperature","value":"0.7"}')
+        while received(page, "settings")["values"]["temperature"] != "0.7":
+            pass
+        page.close()
+        again = open_page(port, cookie)
+        assert received(again, "turn")["state"] == "playing"
+        assert all(received(again, "turn")["state"] == "playing" for _ in range(20))
+        again.close()
     finally:
         program.close()

@@ -267,6 +267,51 @@ def test_every_key_has_the_pitch_of_its_temperament(session: Session) -> None:
             assert found == pytest.approx(wanted, rel=5e-6)
 
 
+def test_the_page_finds_the_servers_clock(session: Session) -> None:
+    """Of many answers the quickest is believed; what made the others slow, on one way or the other, moves nothing."""
+    page = session.open()
+    found = page.evaluate(
+        """async () => {
+          const { ServerClock } = await import("/clock.js");
+          const clock = new ServerClock(), ahead = 5000; // the server's clock is 5 s behind this page's
+          const before = clock.known;
+          for (const [out, back] of [[30, 2], [1, 40], [1, 1], [2, 80], [90, 3]]) {
+            clock.add(0, out + back, (out - ahead) / 1000);
+          }
+          return [before, clock.toPage(1), clock.uncertaintyMs];
+        }"""
+    )
+    assert found == [False, pytest.approx(6000), 1]
+    wait_for(page, "livebach.clock.known")
+    assert page.evaluate("livebach.clock.uncertaintyMs") < 50
+
+
+def test_own_notes_sound_a_constant_time_after_they_are_due(session: Session) -> None:
+    """What livebach plays is begun the set delay after its due time, by the audio clock, and all notes alike."""
+    page = session.open()
+    session.begin(page)
+    delays = page.evaluate(
+        """async () => {
+          const { synth } = livebach, begun = [];
+          const usual = AudioBufferSourceNode.prototype.start;
+          AudioBufferSourceNode.prototype.start = function (when) {
+            begun.push(when - synth.context.currentTime);
+            return usual.call(this, when);
+          };
+          for (let n = 0; n < 20; n++) {
+            const now = performance.now();
+            synth.play([0x91, 60 + n, 80], "own", now + 100);
+            synth.play([0x81, 60 + n, 0], "own", now + 110);
+            await new Promise((done) => setTimeout(done, 7));
+          }
+          AudioBufferSourceNode.prototype.start = usual;
+          return begun;
+        }"""
+    )
+    assert len(delays) == 40  # body and bright
+    assert all(0.08 < delay < 0.115 for delay in delays)
+
+
 @pytest.mark.parametrize("instrument", ["harpsichord", "organ"])
 def test_other_instruments_are_heard(session: Session, instrument: str) -> None:
     """Another instrument is fetched when it is chosen, and heard as long as the key is down."""

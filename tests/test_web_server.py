@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -17,14 +16,13 @@ import pytest
 pytest.importorskip("websockets", reason="the page's server needs websockets (pip install websockets)")
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from livebach.web.link import MOST_WAITING, Link
 from livebach.web.messages import LONGEST
 from livebach.web.server import MOST_CONNECTIONS, REQUEST_S
+from tests.support.page_client import LIMIT_S, cookie_of, open_page, received
 from tests.support.waiting import until
-
-LIMIT_S = 10.0
 
 
 class Served:
@@ -37,8 +35,7 @@ class Served:
         assert self.link.wait_ready() is None
         self.port = int(self.link.address.split(":")[2].partition("/")[0])
         self.origin = f"http://127.0.0.1:{self.port}"
-        _, headers, _ = self.get(self.link.address.removeprefix(self.origin))
-        self.cookie = headers["Set-Cookie"].partition(";")[0]
+        self.cookie = cookie_of(self.link.address)
 
     def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
         """Ask for a path."""
@@ -50,10 +47,8 @@ class Served:
 
     def page(self, **more: Any) -> ClientConnection:
         """Open the WebSocket as the page does."""
-        headers = {"Cookie": self.cookie, **more.pop("headers", {})}
-        address = f"ws://127.0.0.1:{self.port}/live"
-        more = {"origin": self.origin, "ping_interval": None, "close_timeout": 1.0, "proxy": None, **more}
-        return connect(address, additional_headers=headers, **more).__enter__()
+        page: ClientConnection = open_page(self.port, self.cookie, **more)
+        return page
 
     def serves(self) -> bool:
         """Whether the page is served."""
@@ -78,14 +73,6 @@ def served() -> Iterator[Served]:
     server = Served()
     yield server
     server.link.close()
-
-
-def received(page: ClientConnection, kind: str) -> dict[str, Any]:
-    """Return the next message of a type."""
-    while True:
-        message: dict[str, Any] = json.loads(page.recv(LIMIT_S))
-        if message["type"] == kind:
-            return message
 
 
 def closing_code(page: ClientConnection) -> int | None:
