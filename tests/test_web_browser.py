@@ -138,7 +138,7 @@ def test_all_of_it_works_by_keyboard_alone(session: Session) -> None:
             page.evaluate("(e => e.id || e.dataset.act || e.dataset.switch || e.dataset.dial)(document.activeElement)")
         )
     acts = {"takeover", "finish", "back", "reset", "mute", "hold", "panic", "tap"}
-    dials = {"mode", "tempo", "metre", "key", "temperature", "density", "polyphony", "register", "distance"}
+    dials = {"mode", "tempo", "metre", "key", "temperature", "density", "polyphony", "register", "register_margin"}
     assert acts | dials | {"instrument", "temperament", "pitch", "volume", "take", "pedal", "typing"} <= reached
 
 
@@ -192,7 +192,7 @@ def test_controls_act_and_show_what_is_set(session: Session) -> None:
     page.select_option("[data-dial=density]", "5")
     page.select_option("[data-dial=polyphony]", "2")
     page.select_option("[data-dial=register]", "48")
-    page.fill("[data-dial=distance]", "7")
+    page.fill("[data-dial=register_margin]", "7")
     page.select_option("[data-dial=key]", "D minor")
     page.click("[data-switch=mute]")
     shown = "d => document.querySelector(`[data-dial=${d}]`).value"
@@ -203,7 +203,7 @@ def test_controls_act_and_show_what_is_set(session: Session) -> None:
         "density": "5",
         "polyphony": "2",
         "register": "48",
-        "distance": "7",
+        "register_margin": "7",
         "key": "D minor",
     }.items():
         for window in (page, other):
@@ -257,7 +257,7 @@ def test_every_key_has_the_pitch_of_its_temperament(session: Session) -> None:
             page.select_option("#pitch", str(pitch))
             found = page.evaluate(
                 """() => Array.from({length: 88}, (_, n) => {
-                  const { synth, notes } = livebach;
+                  const { synth, notes } = livebach.sound;
                   const cents = synth.temperament[(n + 21) % 12];
                   const { key, rate } = notes.find(synth.instrument, n + 21, synth.pitch, cents);
                   return 440 * 2 ** ((key - 69) / 12) * rate;
@@ -292,7 +292,7 @@ def test_own_notes_sound_a_constant_time_after_they_are_due(session: Session) ->
     session.begin(page)
     delays = page.evaluate(
         """async () => {
-          const { synth } = livebach, begun = [];
+          const { synth } = livebach.sound, begun = [];
           const usual = AudioBufferSourceNode.prototype.start;
           AudioBufferSourceNode.prototype.start = function (when) {
             begun.push(when - synth.context.currentTime);
@@ -318,12 +318,14 @@ def test_other_instruments_are_heard(session: Session, instrument: str) -> None:
     page = session.open()
     page.click("#begin")
     page.select_option("#instrument", instrument)
-    wait_for(page, "livebach.notes?.complete(livebach.synth.instrument)", 120_000)
+    wait_for(page, "livebach.sound.notes?.complete(livebach.sound.synth.instrument)", 120_000)
     page.keyboard.down("KeyA")
     assert listen(page, 600)[0] > HEARD_DB
     page.keyboard.up("KeyA")
     page.wait_for_timeout(2500)
-    assert page.evaluate("livebach.synth.sounding") == 0 or page.get_attribute("#state", "data-state") == "playing"
+    assert (
+        page.evaluate("livebach.sound.synth.sounding") == 0 or page.get_attribute("#state", "data-state") == "playing"
+    )
 
 
 def test_the_take_is_downloaded_as_a_midi_file(session: Session) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from livebach.controls import CONTROLS
+from livebach.controls import CONTROLS, parse_command
 
 LONGEST = 512
 """Bytes of the longest message that a page may send."""
@@ -85,7 +85,17 @@ def read(text: str | bytes) -> dict[str, Any]:
     for name, field in schema.items():
         if not field.fits(message[name]):
             raise MessageError(f"{kind}.{name} must be {field.allowed}, got {_shown(message[name])}")
+    if kind == "command" and not _can_be(message["name"], message["value"]):
+        raise MessageError(f"command.value must be a value of {message['name']}, got {_shown(message['value'])}")
     return message
+
+
+def _can_be(name: str, value: str) -> bool:
+    """Whether a command can have this value; those of settings are checked where they are set."""
+    try:
+        return name == METRE or parse_command(name, value) is not None
+    except ValueError:
+        return False
 
 
 def _shown(value: Any) -> str:

@@ -99,7 +99,7 @@ class Session:
     def begin(self, page: Any) -> None:
         """Turn a page's sound on, and wait until it has all its notes."""
         page.click("#begin")
-        wait_for(page, "livebach.notes?.complete(livebach.synth.instrument)", 4 * WAIT_MS)
+        wait_for(page, "livebach.sound.notes?.complete(livebach.sound.synth.instrument)", 4 * WAIT_MS)
 
     def server_pid(self) -> int:
         """Return the number of the process that serves the page."""
@@ -155,7 +155,7 @@ def wait_for(page: Any, expression: str, limit_ms: int = WAIT_MS) -> None:
 
 LISTEN = """
 async (ms) => {
-  const { synth } = livebach;
+  const { synth } = livebach.sound;
   const meter = synth.context.createAnalyser();
   meter.fftSize = 8192;
   synth.output.connect(meter);

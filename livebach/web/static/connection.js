@@ -8,11 +8,17 @@ export class Connection {
   #pauseMs = FIRST_PAUSE_MS;
   #receivers;
   #changed;
+  #received;
 
-  // receivers: {type: message => …}. changed: called with true when the connection is there, and with false when not.
-  constructor(receivers, changed) {
+  // receivers: {type: message => …}. changed(there): the connection is there, or is not any more. received(): called after
+  // each message and each change.
+  constructor(receivers, { changed, received }) {
     this.#receivers = receivers;
-    this.#changed = changed;
+    this.#changed = (there) => {
+      changed(there);
+      received();
+    };
+    this.#received = received;
     addEventListener("online", () => this.#retryNow());
     document.addEventListener("visibilitychange", () => document.hidden || this.#retryNow());
     // A page that is left, perhaps into the browser's cache of pages, holds nothing.
@@ -44,6 +50,7 @@ export class Connection {
     socket.onmessage = (event) => {
       const message = JSON.parse(event.data);
       this.#receivers[message.type]?.(message);
+      this.#received();
     };
     socket.onclose = () => {
       if (this.#socket !== socket) return;
