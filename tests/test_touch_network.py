@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livebach.music.score_reader import CorpusError
-from livebach.music.touch import OFFSETS, PARTS, Pedal, Performance, played_offset, tick_and_offset
+from livebach.music.touch import OFFSETS, PARTS, Pedal, played_offset, tick_and_offset
 from livebach.network import touch_checkpoint
 from livebach.network.touch import TouchNetwork, with_matches
 from livebach.network.touch_checkpoint import TouchError
@@ -21,6 +21,7 @@ from livebach.network.touch_shape import INPUTS, VELOCITY_INPUTS, TouchShape
 from livebach.network.velocity_memory import VelocityMemory
 from livebach.training import touch_rows
 from livebach.training.performances import load_performances, read_performance, split_works, work_of
+from tests.support.performances import performance
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
@@ -29,32 +30,6 @@ from livebach.training.touch_loop import TouchConfig, TouchTrainer, run
 from livebach.training.touch_model import TouchModel, from_checkpoint, to_checkpoint
 
 SMALL = TouchShape(8, 8, 8)
-
-
-def performance(notes: int = 120, seed: int = 0, name: str = "composer/piece.mid") -> Performance:
-    """A piece of chance, with chords, repeats, offsets and pedal."""
-    rng = np.random.default_rng(seed)
-    cells = sorted(
-        {(int(t), -int(k)) for t, k in zip(rng.integers(0, 96, notes), rng.integers(20, 60, notes), strict=True)}
-    )
-    cells += [(t + 96, k) for t, k in cells]  # everything is played twice
-    tick, key = np.array([t for t, _ in cells]), np.array([-k for _, k in cells])
-    ticks, down, pedal = 200, False, []
-    for _ in range(ticks):
-        lifted, after = bool(rng.random() < 0.3), bool(rng.random() < 0.6)
-        pedal.append(Pedal.of(down, lifted or not after, after))
-        down = after
-    place = np.stack([np.arange(ticks) % 16, np.full(ticks, 4), np.full(ticks, 16)], axis=1)
-    return Performance(
-        name,
-        tick.astype(np.int32),
-        key.astype(np.int16),
-        (tick + rng.integers(1, 6, len(tick))).astype(np.int32),
-        rng.integers(1, 128, len(tick)).astype(np.int16),
-        rng.integers(0, OFFSETS, len(tick)).astype(np.int16),
-        np.array(pedal, np.int16),
-        place.astype(np.int16),
-    )
 
 
 def small_checkpoint() -> touch_checkpoint.TouchCheckpoint:
@@ -290,7 +265,7 @@ def test_a_shape_is_refused_that_no_network_has(value: object) -> None:
 def trainer(folder: Path, epochs: int = 1) -> TouchTrainer:
     """A tiny run."""
     folder.mkdir(exist_ok=True)
-    config = TouchConfig(epochs=epochs, batch=64, warmup=2, rate=0.02, dropout=0.0, average=0.9)
+    config = TouchConfig(epochs=epochs, batch=64, warmup=2, learning_rate=0.02, dropout=0.0, ema_decay=0.9)
     parts = {"train": [performance(seed=n) for n in (1, 2)], "valid": [performance(seed=3)]}
     return TouchTrainer(SMALL, config, parts, folder)
 
