@@ -286,6 +286,22 @@ def test_the_room_is_a_convolution_with_its_impulse_response() -> None:
     assert not impulse_response()[:, : round(PREDELAY_S * RATE)].any()
 
 
+def test_a_silent_room_costs_nothing_and_answers_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a long silence the room computes nothing; what is sent then is answered as by a new room."""
+    burst = np.random.default_rng(5).standard_normal((3, BLOCK)).astype(np.float32)
+    silence = np.zeros(BLOCK, np.float32)
+    used, new = Room(BLOCK), Room(BLOCK)
+    for block in burst:
+        used.answer(block)
+    heard = [used.answer(silence) for _ in range(300)]
+    assert np.abs(heard[0]).max() > 0.1
+    with monkeypatch.context() as patch:
+        patch.setattr(np.fft, "rfft", None)
+        assert not used.answer(silence).any()
+    for block in [*burst, silence, silence]:
+        np.testing.assert_allclose(used.answer(block), new.answer(block), atol=1e-6)
+
+
 def test_rows_are_given_back() -> None:
     """After many notes have come and gone every row is free again, and silence is exact."""
     mixer = sines()

@@ -140,6 +140,7 @@ class Bank:
 
     def rest(self, key: int) -> None:
         """Let the system take back the memory of a key's samples; they are read again when the key is next used."""
+        self._checked.pop(key, None)
         if not hasattr(mmap, "MADV_DONTNEED"):
             return
         for place in self._places[key].values():

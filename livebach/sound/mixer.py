@@ -64,6 +64,7 @@ class Note:
     key: int
     number: int
     velocity: int
+    layers: Mapping[str, Stored]
     voices: list[Voice] = field(default_factory=list)
     down: bool = True
     """Whether the key is down."""
@@ -183,7 +184,7 @@ class Mixer:
         for note in self._of(event.channel, event.key):
             self._end(note, decay(_AGAIN_S), at)
         self._make_place(at)
-        note = Note(instrument, event.channel, event.key, next(self._order), event.velocity)
+        note = Note(instrument, event.channel, event.key, next(self._order), event.velocity, layers)
         for name, gain in instrument.gains(event.velocity).items():
             if name != RELEASE and (name != BRIGHT or gain > 1e-3):
                 self._add(note, layers[name], gain, at)
@@ -236,10 +237,8 @@ class Mixer:
             return
         self._fade(note, decay(note.instrument.release_s(note.key)), at)
         gain = note.instrument.gains(note.velocity).get(RELEASE)
-        keys = self._bank(note.instrument.name) if gain else None
-        layers = keys.key(note.key) if keys is not None else None
-        if gain and layers is not None:
-            self._add(note, layers[RELEASE], gain, at)
+        if gain:
+            self._add(note, note.layers[RELEASE], gain, at)
 
     def _control(self, channel: int, control: int, value: int, at: int) -> None:
         if control == SUSTAIN:

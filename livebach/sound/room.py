@@ -59,9 +59,13 @@ class Room:
         self._answer = np.zeros((block + 1, 2, 1), np.complex64)
         self._input = np.zeros(2 * block, np.float32)
         self._newest = 0
+        self._silent = self._parts  # for how many blocks nothing has been sent
 
     def answer(self, sent: Block) -> Block:
         """Return what the room answers, [2, block], at the end of a block [block] that is sent into it."""
+        self._silent = 0 if sent.any() else self._silent + 1
+        if self._silent > self._parts + 1:  # all that was sent has died away, and everything kept here is zero
+            return np.zeros((2, self._block), np.float32)
         self._input[: self._block] = self._input[self._block :]
         self._input[self._block :] = sent
         self._newest = (self._newest - 1) % self._parts
