@@ -9,7 +9,7 @@ import pytest
 from livebach.cli import main
 from livebach.commands.plot import notes_of, pedals_of
 from livebach.config import Config, override, to_dict
-from livebach.evaluation import pictures
+from livebach.evaluation import pictures, theme_marks
 from livebach.evaluation.pictures import Pedalled, Sounding
 from livebach.live.take_log import Call, Header, Log
 from livebach.music.events import ControlChange, Event, NoteOff, NoteOn
@@ -130,3 +130,42 @@ def test_a_take_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[
     """Is told by its name."""
     assert main(["plot", str(tmp_path / "none"), "-o", str(tmp_path / "no.png")]) == 2
     assert "none: cannot be read" in capsys.readouterr().err
+
+
+SUBJECT = (60, 62, 63, 67, 65, 63, 68)
+
+
+def stated(keys: tuple[int, ...], start_s: float, own: bool, step_s: float = 0.25) -> list[Sounding]:
+    """Notes one after another."""
+    return [Sounding(key, start_s + step_s * i, start_s + step_s * (i + 1), own) for i, key in enumerate(keys)]
+
+
+def test_statements_of_the_players_theme_are_found() -> None:
+    """In another key, a semitone beside, a little late; not in another rhythm, nor among the player's own notes."""
+    up = tuple(key + 7 for key in SUBJECT)
+    tonal = (up[0] - 1, *up[1:])
+    notes = stated(SUBJECT, 0, False) + stated(up, 3, True) + stated(tonal, 6.02, True)
+    theme = theme_marks.theme_of(notes)
+    assert [note.key for note in theme] == list(SUBJECT)
+    found = theme_marks.statements([*notes, *stated(SUBJECT, 12, False)], theme, 0.09)
+    assert [[note.key for note in one] for one in found] == [list(up), list(tonal)]
+    assert theme_marks.statements(stated(up, 3, True, 0.5), theme, 0.09) == []
+    assert theme_marks.theme_of(stated(SUBJECT[:5], 0, False)) == []
+
+
+def test_a_picture_marks_the_theme(tmp_path: Path) -> None:
+    """A line through the notes of each statement, and a word in the legend."""
+    pytest.importorskip("matplotlib", reason="needs the extra plot")
+    notes = stated(SUBJECT, 0, False) + stated(SUBJECT, 3, True)
+    theme = theme_marks.theme_of(notes)
+    figure = pictures.take_figure(notes, 0, 6, (), [theme, *theme_marks.statements(notes, theme, 0.1)])
+    assert len(figure.axes[0].lines) == 2
+    assert "the theme" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_plot_themes_says_how_many(played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command draws a take with its themes and counts livebach's statements."""
+    pytest.importorskip("matplotlib", reason="needs the extra plot")
+    assert main(["plot", str(played), "--themes", "-o", str(tmp_path / "themes.png")]) == 0
+    assert "statements of the theme by livebach" in capsys.readouterr().out
+    assert (tmp_path / "themes.png").read_bytes().startswith(PNG)

@@ -10,13 +10,15 @@ from dataclasses import replace
 from livebach.commands.flags import number, user_path
 from livebach.controls import Controls
 from livebach.errors import UserError
-from livebach.evaluation import pictures
+from livebach.evaluation import pictures, theme_marks
 from livebach.files import check_new, write_new
 from livebach.live import take_log
 from livebach.live.take_log import Log
 from livebach.music.events import PEDAL_DOWN, SUSTAIN, ControlChange, NoteOff, NoteOn
 
 MOST_S = 3600
+STEPS_PER_BEAT = 4
+"""Of the grid that the tolerance of statements goes by: 16ths where a beat is a quarter."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--to", dest="end_s", type=number(0, MOST_S), default=MOST_S, metavar="S", help="up to there (its end)"
+    )
+    parser.add_argument(
+        "--themes", action="store_true", help="mark where livebach states the theme that you began with"
     )
 
 
@@ -42,10 +47,20 @@ def run(args: argparse.Namespace) -> int:
     if not notes:
         raise UserError(f"{args.take}: no note sounds between {args.start_s:g} and {args.end_s:g} seconds")
     end_s = min(args.end_s, max(note.end_s for note in notes))
-    figure = pictures.take_figure(notes, args.start_s, end_s, pedals_of(log))
+    marked = themes_of(log) if args.themes else []
+    figure = pictures.take_figure(notes, args.start_s, end_s, pedals_of(log), marked)
     write_new(args.out, lambda out: pictures.save(figure, out))
-    sys.stdout.write(f"wrote {args.out}: {len(notes)} notes\n")
+    stated = f", {max(0, len(marked) - 1)} statements of the theme by livebach" if args.themes else ""
+    sys.stdout.write(f"wrote {args.out}: {len(notes)} notes{stated}\n")
     return 0
+
+
+def themes_of(log: Log) -> list[list[pictures.Sounding]]:
+    """Return the player's theme and livebach's statements of it, as the notes of each; nothing without a theme."""
+    notes = notes_of(log)
+    theme = theme_marks.theme_of(notes)
+    tick_s = 60 / log.config.time.bpm / STEPS_PER_BEAT
+    return [theme, *theme_marks.statements(notes, theme, 0.75 * tick_s)] if theme else []
 
 
 def notes_of(log: Log) -> list[pictures.Sounding]:

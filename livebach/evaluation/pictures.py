@@ -16,6 +16,7 @@ from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, Frames
 NEEDS_MATPLOTLIB = "pictures need matplotlib: pip install 'livebach[plot]'"
 GIVEN_COLOUR = "#8a8f98"
 OWN_COLOUR = "#b5432a"
+THEME_COLOUR = "#2a9d4a"
 REAL_COLOUR = "#3f6d8e"
 _BLACK = (1, 3, 6, 8, 10)
 _MOST_TICKS_A_ROW = 512
@@ -135,10 +136,17 @@ class Pedalled:
     own: bool
 
 
-def take_figure(notes: Sequence[Sounding], start_s: float, end_s: float, pedals: Sequence[Pedalled] = ()) -> Any:
-    """A figure of a take between two times: the player's notes blue, livebach's red; long takes go on below.
+def take_figure(
+    notes: Sequence[Sounding],
+    start_s: float,
+    end_s: float,
+    pedals: Sequence[Pedalled] = (),
+    themes: Sequence[Sequence[Sounding]] = (),
+) -> Any:
+    """Return a figure of a take between two times: the player's notes blue, livebach's red; long takes go on below.
 
-    The harder a key was struck, the darker the note. The bands at the bottom are the pedals.
+    The harder a key was struck, the darker the note. The bands at the bottom are the pedals. The notes of each of the
+    `themes` are joined by a line.
     """
     low = min(note.key for note in notes) // 12 * 12
     high = max(note.key for note in notes) // 12 * 12 + 12
@@ -154,19 +162,24 @@ def take_figure(notes: Sequence[Sounding], start_s: float, end_s: float, pedals:
             _boxes(axes, spans, [_shade(colour, note.velocity) for note in played], 2)
             band = low - (3 if own else 2)
             _boxes(axes, [(p.start_s, p.end_s, band, 0.6) for p in pedals if p.own == own], colour, 2)
+        for statement in themes:
+            places = [n.start_s for n in statement], [n.key for n in statement]
+            axes.plot(*places, color=THEME_COLOUR, linewidth=2, alpha=0.7, marker="o", markersize=3, zorder=3)
         axes.set(xlim=(first_s, first_s + length_s), ylim=(low - (4 if pedals else 0.5), high + 0.5))
     figure.axes[-1].set_xlabel("seconds", fontsize=8)
-    _legend(figure, bool(pedals))
+    _legend(figure, bool(pedals), bool(themes))
     return figure
 
 
-def _legend(figure: Any, pedals: bool) -> None:
+def _legend(figure: Any, pedals: bool, themes: bool) -> None:
     from matplotlib.patches import Patch
 
     boxes = [Patch(color=REAL_COLOUR, label="you"), Patch(color=OWN_COLOUR, label="livebach")]
     boxes += [Patch(color=_shade(OWN_COLOUR, velocity), label=label) for velocity, label in _SHADES.items()]
+    if themes:
+        boxes.append(Patch(color=THEME_COLOUR, label="the theme"))
     note = "  bands below: pedal" if pedals else None
-    figure.legend(handles=boxes, loc="outside upper left", ncols=4, frameon=False, title=note, title_fontsize=8)
+    figure.legend(handles=boxes, loc="outside upper left", ncols=5, frameon=False, title=note, title_fontsize=8)
 
 
 _SHADES = {20: "soft", 110: "loud"}
