@@ -5,7 +5,7 @@
 Windows of 8 bars of both are described by figures of themselves: onset rate, intervals, rhythms, pitch classes, note
 lengths, voices. A random forest learns to tell them apart, in five folds that keep all windows of a piece together. As
 many windows of each kind are taken of every piece. Prints one JSON object: the area under the ROC curve, .5 where they
-cannot be told apart, for each seed, and the features that give the roll-outs away. Needs scikit-learn.
+cannot be told apart, for each seed, and the features that give the roll-outs away. Needs the extra bench.
 """
 
 from __future__ import annotations
