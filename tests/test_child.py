@@ -36,3 +36,11 @@ def test_they_are_told_of_the_player_what_it_was_told() -> None:
     process = subprocesses.start("json.tool", "--no-indent", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.communicate('{"a":\n1}', timeout=60)[0].strip() == '{"a": 1}'
     assert process.args[0] == sys.executable
+
+
+def test_they_find_the_package_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the import path lacks it, as with an import hook; none of its modules is found without the package."""
+    root = str(Path(subprocesses.__file__).parents[2])
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path and Path(path).resolve() != Path(root)])
+    assert subprocesses.start("livebach.system.clock").wait(60) == 0
+    assert subprocesses.start("setting_rules", stderr=subprocess.DEVNULL).wait(60) != 0

@@ -1,9 +1,9 @@
-"""A small process that silences what a dead player left sounding.
+"""Starts and feeds the guard, a small process that ends the notes of a process that was killed.
 
-The player feeds it what it sends, through a pipe. When the pipe closes without a goodbye, the player was killed: then
-the guard opens a connection of its own to the same output, ends each note, and turns all notes off. It connects only
-then: until then it costs no processor time, and a port that was plugged in again is found under its new number.
-This is the player's side; the process is `guard_process`. Knows nothing of music.
+The playing process writes each message that it sends to a pipe. When the pipe closes without a goodbye, the playing
+process was killed: the guard then opens its own connection to the same output, ends each note, and sends all-notes-off.
+It connects only then: until then it costs no processor time, and a port that was plugged in again has its new number.
+This module is the playing process's side; `guard_process` is the guard's. Knows nothing of music.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FAREWELL_S = 0.5
 
 
 class Guard:
-    """The player's side: starts the process, and is told what the ports send."""
+    """Starts the guard's process, and passes on to it what the ports send."""
 
     def __init__(self, *ports: OutputPort) -> None:
         self._ports = ports
@@ -31,17 +31,17 @@ class Guard:
 
     @property
     def pid(self) -> int:
-        """The number of its process."""
+        """The process id of the guard."""
         return self._process.pid
 
     def feed(self, data: bytes) -> None:
-        """Tell the guard of one message; from any thread, and never waiting."""
+        """Pass one message on to the guard; callable from any thread, never waits."""
         if len(data) == RECORD and (data[0] < 0xA0 or data[0] & 0xF0 == 0xB0):
-            with suppress(OSError):  # it has died, or is stopped: `check` sees to it, the music goes on
+            with suppress(OSError):  # it has died or is stopped: `check` handles that, the music goes on
                 os.write(self._pipe, data)
 
     def check(self) -> str | None:
-        """Start another one if it has died; a sentence when that was so."""
+        """Start another guard if the guard has died; return a sentence that says so, else None."""
         if self._closed or self._process.poll() is None:
             return None
         self._process, pipe = self._started()
@@ -53,7 +53,7 @@ class Guard:
         return "The guard had died, and was started again"
 
     def close(self) -> None:
-        """Say goodbye, once the ports are silent. Again does nothing."""
+        """Send the goodbye, when the ports are silent; again does nothing."""
         if self._closed:
             return
         self._closed = True
@@ -68,7 +68,7 @@ class Guard:
             self._process.wait()
 
     def _started(self) -> tuple[subprocess.Popen[bytes], int]:
-        """Start the process, in a session of its own: Ctrl-C and a closed terminal are the player's affair."""
+        """Start the process in a session of its own, so that Ctrl-C and a closed terminal do not reach it."""
         port = self._ports[0]
         reading, writing = os.pipe()
         subprocesses.set_nonblocking(writing)

@@ -1,7 +1,7 @@
-"""A look at the JACK server beside rtmidi: which ports there are, who is connected, and whether it still lives.
+"""A client of the JACK server beside rtmidi's: it lists the ports, and notices when the server ends.
 
-rtmidi does not say when the server has gone, and then goes on listing ports out of dead memory. This client is never
-activated: it costs the server no time. Knows the one libjack that rtmidi has loaded, and no other.
+rtmidi does not report the end of the server, and goes on listing ports from freed memory. This client is never
+activated: it costs the server no time. It uses the libjack that rtmidi has loaded, and no other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Message = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 
 
 def _path() -> str | None:
-    """Return the file of the libjack in this process: another copy of it would have its own idea of the server."""
+    """Return the path of the libjack in this process: another copy would have another state of the server."""
     if not sys.platform.startswith("linux"):
         return None
     lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -32,7 +32,7 @@ def _path() -> str | None:
 
 
 def load() -> Any:
-    """Return libjack, told not to write to our terminal; None where it is not to be found."""
+    """Return libjack, told not to write to the terminal; None if it is not loaded."""
     path = _path()
     if path is None:
         return None
@@ -60,7 +60,7 @@ _SILENT = _Message(_ignore)
 
 
 def _just_started() -> bool:
-    """Whether the server's socket is new: who connects while it starts may leave every client of it without events."""
+    """Return whether the server has just started: connecting then may leave all its clients without events."""
     name = os.environ.get("JACK_DEFAULT_SERVER", "default")
     try:
         socket = Path(f"/dev/shm/jack_{name}_{os.getuid()}_0")  # noqa: S108 - JACK's place, not ours # nosec B108
@@ -71,7 +71,7 @@ def _just_started() -> bool:
 
 
 class JackServer:
-    """The JACK server as seen from beside; `names` connects when it has to."""
+    """The JACK server, seen by a client that only looks; `names` connects to it when needed."""
 
     def __init__(self) -> None:
         self._lib = load()
@@ -82,23 +82,23 @@ class JackServer:
 
     @property
     def usable(self) -> bool:
-        """Whether there is a libjack to ask."""
+        """Whether libjack is loaded."""
         return self._lib is not None
 
     @property
     def alive(self) -> bool:
-        """Whether the server that was seen last is still there; costs nothing to ask."""
+        """Whether the server that was connected to last still runs; cheap to ask."""
         return self._client is not None and self._ended < self.generation
 
     @property
     def period_s(self) -> float:
-        """How often the server carries events from client to client."""
+        """The server's period in seconds: the time between two deliveries of events from client to client."""
         if not self.alive:
             return 0.0
         return float(self._lib.jack_get_buffer_size(self._client) / self._lib.jack_get_sample_rate(self._client))
 
     def names(self, inputs: bool) -> list[str] | None:
-        """Return the names of the ports we can hear (or send to); None when no server runs."""
+        """Return the names of the ports that can be heard (or sent to); None when no server runs."""
         if not self.alive:
             self._connect()
         if not self.alive:
@@ -113,7 +113,7 @@ class JackServer:
         return names
 
     def close(self) -> None:
-        """Leave the server; `names` would connect again."""
+        """Disconnect from the server; `names` connects again."""
         if self._client is not None:
             self._lib.jack_client_close(self._client)
             self._client = None
@@ -128,5 +128,5 @@ class JackServer:
             self._lib.jack_on_shutdown(self._client, self._on_shutdown, self.generation)
 
     def _gone(self, generation: int | None) -> None:
-        """Hear of a server's end, perhaps when the next one is already there."""
+        """Take note of a server's end; the next server may already run."""
         self._ended = max(self._ended, generation or 0)

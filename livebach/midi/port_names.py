@@ -1,6 +1,6 @@
-"""The names of MIDI ports, and which of them the player means.
+"""The names of MIDI ports, and finding the port that a name given by the user means.
 
-Pure: knows how names look on ALSA, JACK and elsewhere; never asks a system for them.
+Pure: knows the form of names on ALSA, JACK and other systems, and is given the names that exist.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from livebach.errors import UserError
 
 VIRTUAL = "virtual"
 CLIENT = "livebach"
-LINK = "link"  # the name of our own end of a connection, which nobody wants to see in a list
+LINK = "link"  # the name of our own end of a connection, which is left out of lists
 
 _ALSA = re.compile(r"^(?P<client>.*?):(?P<port>.*) (?P<number>\d+):(?P<index>\d+)$")
 _OWN = re.compile(rf"^{CLIENT}(-\d+)?:({LINK}|RtMidi)\b")  # rtmidi2 calls its own ends RtMidi
 
 
 class PortError(UserError):
-    """A port cannot be had; the message says which and what there is."""
+    """A port or back-end cannot be used; the message says which, why, and what there is instead."""
 
 
 def plain(name: str) -> str:

@@ -1,6 +1,6 @@
-"""Watches the names of the ports, since no MIDI system reports what is unplugged.
+"""Checks the ports regularly, because no MIDI system reports unplugged devices.
 
-Knows no system: it asks each port to look after itself, on a thread of its own, and passes on what they say.
+A thread calls `check` of each port, and passes the sentences on that they return. Knows no MIDI system.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ PERIOD_S = 0.5
 
 
 class Watched(Protocol):
-    """Something that can look after its own connection."""
+    """Something with a regular check, such as a port with its connection."""
 
     def check(self) -> str | None:
-        """Connect or disconnect as need be; a sentence when something has changed."""
+        """Do what is needed, such as connecting again; return a sentence if something has changed."""
 
 
 class PortWatcher:
-    """Has ports look after themselves, twice a second; `say` gets the sentences, on this watcher's thread."""
+    """Checks ports twice a second; `say` gets the sentences, on the watcher's thread."""
 
     def __init__(self, ports: Iterable[Watched], say: Callable[[str], None], period_s: float = PERIOD_S) -> None:
         self._ports = list(dict.fromkeys(ports))
@@ -30,16 +30,16 @@ class PortWatcher:
         self._thread = Thread(target=self._run, name="livebach-watcher", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the thread."""
         self._thread.start()
 
     def check(self) -> None:
-        """Look once; what two connections of one port say alike is said once."""
+        """Check each port once; a sentence that two connections of one port return is passed on once."""
         for sentence in dict.fromkeys(sentence for port in self._ports if (sentence := port.check())):
             self._say(sentence)
 
     def close(self) -> None:
-        """End it; again does nothing. Closing comes before the ports are closed."""
+        """End the thread, before the ports are closed; again does nothing."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(timeout=self._period_s)

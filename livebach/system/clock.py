@@ -1,4 +1,4 @@
-"""Now, and waking at a given time; what the operating system permits so that it is met.
+"""The clock: the time now, and sleeping until a given time.
 
 Knows nothing of music: times are seconds of one monotonic clock.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from time import perf_counter, sleep
 
-SPIN_S = 0.0005  # the sleep's own lateness: the last of the wait is spent awake
+SPIN_S = 0.0005  # a sleep may end this late: the rest of the wait is spent awake
 
 
 class Clock:
@@ -18,7 +18,7 @@ class Clock:
         return perf_counter()
 
     def sleep_until(self, deadline_s: float) -> None:
-        """Sleep until shortly before, then spin; a time that is past returns at once."""
+        """Sleep until shortly before a time, then spin; return at once when the time is past."""
         rest_s = deadline_s - perf_counter() - SPIN_S
         if rest_s > 0:
             sleep(rest_s)
@@ -27,19 +27,19 @@ class Clock:
 
 
 class ManualClock:
-    """A clock that moves only when it is told to, or slept on."""
+    """A clock that moves only when a test advances it, or when somebody sleeps on it."""
 
     def __init__(self, start_s: float = 0.0) -> None:
         self.time_s = start_s
 
     def now(self) -> float:
-        """The time in seconds."""
+        """Return the time in seconds."""
         return self.time_s
 
     def sleep_until(self, deadline_s: float) -> None:
-        """Be there at once; a time that is past changes nothing."""
+        """Move to a time without waiting; a time that is past changes nothing."""
         self.time_s = max(self.time_s, deadline_s)
 
     def advance(self, by_s: float) -> None:
-        """Move on."""
+        """Move forward by some seconds."""
         self.time_s += by_s

@@ -22,7 +22,7 @@ _HELPERS_PRIORITY = 5
 _PRIORITY = 20  # above everything ordinary, below JACK's and the sound card's own threads
 
 
-_SWITCH_S = 0.0005  # how long a thread that computes keeps Python from one that has a note to pass on
+_SWITCH_S = 0.0005  # how long a computing thread may keep Python's lock from a thread that passes a note on
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,10 @@ def make_timely() -> Permissions:
 
 
 def lift_helpers() -> None:
-    """Where the caller has real-time priority, give its process's other threads some too, below the caller's.
+    """Give the other threads of this process real-time priority too, below the caller's, if the caller has it.
 
-    They do little; but each holds Python's lock as it does it, and one that a busy program pushed aside just then
-    would keep the caller waiting. Threads that start later stay ordinary.
+    These threads do little, but they hold Python's lock while they do it: if a busy program preempted one of them at
+    that moment, the caller would have to wait. Threads that start later keep ordinary priority.
     """
     if not sys.platform.startswith("linux") or _policy(0) != os.SCHED_FIFO:
         return
@@ -83,7 +83,7 @@ def lift_helpers() -> None:
 
 
 def _real_time() -> bool:
-    """Ask for SCHED_FIFO for this thread alone: helpers and threads that it starts stay ordinary."""
+    """Ask for SCHED_FIFO for this thread alone: child processes and new threads keep ordinary priority."""
     try:
         _set_real_time(0, _PRIORITY)
     except OSError:
@@ -100,7 +100,7 @@ def _policy(thread: int) -> int:
 
 
 def _lock_memory() -> bool:
-    """Keep in memory what is once used, if there is no limit to that: at a limit, allocation itself would fail."""
+    """Lock all memory that is used, unless there is a limit: at the limit, allocation itself would fail."""
     if not _may_lock_all():
         return False
     lock_all = c_function("mlockall")
@@ -118,7 +118,7 @@ def _may_lock_all() -> bool:
 
 
 def _fine_timers() -> None:
-    """Have sleeps end on time, rather than within the usual 50 µs."""
+    """Let sleeps end on time instead of up to 50 µs late (timer slack)."""
     set_option = c_function("prctl")
     if set_option is not None:
         set_option(_PR_SET_TIMERSLACK, ctypes.c_ulong(1), 0, 0, 0)
@@ -136,10 +136,10 @@ def c_function(name: str) -> Callable[..., Any] | None:
 
 
 RESERVE = 2 << 20
-"""Bytes for small Python objects, and a quarter of that for larger blocks: an hour of playing is at home in them."""
+"""Bytes reserved for small Python objects; a quarter of it for larger blocks. An hour of playing fits into them."""
 
 
-_ARENA = 1 << 20  # what Python asks the system for; given back once nothing in it is in use
+_ARENA = 1 << 20  # the unit in which Python asks the system for memory; returned when nothing in it is used
 
 
 _SMALL = 512  # the largest block that comes from an arena
@@ -155,7 +155,7 @@ _pins: list[bytes] = []
 
 
 def freeze() -> None:
-    """Tidy up once, take the reserve, and have the garbage collector leave alone all that is there now."""
+    """Collect garbage, reserve memory, and exempt all present objects from garbage collection."""
     gc.collect()
     _keep_what_is_freed()
     _reserve()
@@ -163,7 +163,7 @@ def freeze() -> None:
 
 
 def _reserve() -> None:
-    """Touch and let go; one object in each arena holds it."""
+    """Allocate and free the reserve; one object that stays in each arena keeps the arena."""
     blocks = [b"\1" * _BLOCK for _ in range(RESERVE // 4 // _BLOCK)]
     small = [b"\1" * (_SMALL - sys.getsizeof(b"")) for _ in range(RESERVE // _SMALL)]
     if not _pins:
@@ -172,7 +172,7 @@ def _reserve() -> None:
 
 
 def _keep_what_is_freed() -> None:
-    """Have glibc keep its reserve too; arrays from 128 KB on stay mappings, which the system has back when they go."""
+    """Have glibc keep freed memory too; arrays of 128 KB and more stay mappings, which are returned to the system."""
     set_option = c_function("mallopt")
     if set_option is not None:
         set_option(_M_TRIM_THRESHOLD, 2 * RESERVE)

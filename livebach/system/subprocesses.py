@@ -1,6 +1,6 @@
-"""Starts the player's helpers: processes that are there all the time, and so should be small.
+"""Start helper processes, which run all the time and so should be small.
 
-They run without Python's `site`, which takes a MB and a half of each: what this process can import they are told.
+They run without Python's `site` module, which takes 1.5 MB in each of them; they are given this process's import path.
 """
 
 from __future__ import annotations
@@ -19,8 +19,17 @@ def set_nonblocking(pipe: int) -> None:
 
 
 def start(module: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
-    """Run a module of this package as a process; the options are those of `subprocess.Popen`. Raises OSError."""
-    paths = dict.fromkeys([*filter(None, sys.path), str(Path(__file__).parent.parent)])
+    """Run a module of this package as a process.
+
+    Args:
+        module: The full name of the module.
+        arguments: Its command line.
+        options: Those of `subprocess.Popen`.
+
+    Raises:
+        OSError: The process cannot be started.
+    """
+    paths = dict.fromkeys([*filter(None, sys.path), str(Path(__file__).parents[2])])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    # -P: nothing of the folder that it happens to be started in
+    # -P: do not import from the current folder
     return subprocess.Popen([sys.executable, "-S", "-P", "-m", module, *arguments], env=environment, **options)

@@ -1,6 +1,6 @@
-"""Tells systemd, or whatever else has set NOTIFY_SOCKET, that playing has begun, goes on, and ends.
+"""Notify systemd, or another supervisor that sets NOTIFY_SOCKET, that playing begins, goes on, and ends.
 
-A datagram to a socket of this machine, never waited for. The only module that knows sockets; nothing here listens.
+The protocol is that of sd_notify(3): datagrams to a local socket, sent without waiting. Nothing here listens.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from socket import socket
 
 PERIOD_S = 1.0
-"""How often it is said, at most, that the loop turns."""
+"""The shortest time between two watchdog messages, in seconds."""
 
 
 class Notifier:
-    """One who is told; nobody where there is no address."""
+    """Sends the notifications; without an address it does nothing."""
 
     def __init__(self, address: str | None, now: Callable[[], float] = monotonic) -> None:
         self._address = f"\0{address[1:]}" if address and address[0] == "@" else address
@@ -28,17 +28,17 @@ class Notifier:
         self._socket = _socket() if address else None
 
     def ready(self) -> None:
-        """Playing has begun."""
+        """Notify that playing has begun."""
         self._tell("READY=1")
 
     def alive(self) -> None:
-        """The loop has turned. May be called as often as it does."""
+        """Notify that the loop still runs; call this on every turn of the loop."""
         if self._socket is not None and self._now() - self._told_s >= PERIOD_S:
             self._told_s = self._now()
             self._tell("WATCHDOG=1")
 
     def close(self) -> None:
-        """It ends; again does nothing."""
+        """Notify that playing ends, and close the socket; again does nothing."""
         self._tell("STOPPING=1")
         sender, self._socket = self._socket, None
         if sender is not None:
@@ -46,12 +46,12 @@ class Notifier:
 
     def _tell(self, text: str) -> None:
         if self._socket is not None and self._address:
-            with suppress(OSError):  # whoever listened is gone, or does not keep up: the music goes on
+            with suppress(OSError):  # the supervisor is gone, or does not keep up: the music goes on
                 self._socket.sendto(text.encode(), self._address)
 
 
 def _socket() -> socket | None:
-    """Where to tell from; loaded only where somebody wants to be told."""
+    """Return a socket to send from; the module is loaded only when there is a supervisor."""
     from socket import SOCK_DGRAM, socket
 
     try:
@@ -64,5 +64,5 @@ def _socket() -> socket | None:
 
 
 def open_notifier() -> Notifier:
-    """Whoever the environment names; the processes that we start are not to speak for us."""
+    """Return a notifier for the socket in the environment, and hide that socket from child processes."""
     return Notifier(os.environ.pop("NOTIFY_SOCKET", None))
