@@ -57,6 +57,11 @@ def expanded(path: str | Path) -> Path:
         raise UserError(f"{path}: there is no home folder of {Path(path).parts[0]!r}") from None
 
 
+def displayable(name: str) -> str:
+    """Return a file's name for people: where it is not text, replacement characters stand for its bytes."""
+    return os.fsencode(name).decode(errors="replace")
+
+
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 

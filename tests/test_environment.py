@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from livebach.cli import COMMANDS, main
+from livebach.music.score_reader import Note
+from tests.support.midi_files import write_midi
+from tests.support.stand_in import no_network
 
 NEW_FILE = {
     "generate": ["generate", "-o", "{out}", "--checkpoint", "{none}"],
@@ -146,3 +151,21 @@ def test_a_number_that_cannot_be(argv: list[str], capsys: pytest.CaptureFixture[
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert argv[-2].lstrip("-") in told
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are text there")
+def test_names_of_files_that_are_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A byte that is no UTF-8 in the name of a score, a picture, a folder of takes: all is done, and shown."""
+    pytest.importorskip("matplotlib", reason="draws")
+    no_network(monkeypatch)
+    name = os.fsdecode(b"b\xffch")
+    score, arrays, picture, takes = (tmp_path / f"{name}{end}" for end in (".mid", ".npz", ".png", " takes"))
+    write_midi(score, [Note(60, 0, 4)])
+    assert main(["frames", str(score), "-o", str(arrays), "--png", str(picture)]) == 0
+    assert main(["demo", "--fast", "--bars", "1", "--folder", str(takes)]) == 0
+    assert main(["replay", str(next(takes.iterdir()))]) == 0
+    assert main(["plot", str(next(takes.iterdir())), "-o", str(tmp_path / f"{name} take.png")]) == 0
+    assert len(list(tmp_path.iterdir())) == 5
+    capsys.readouterr()

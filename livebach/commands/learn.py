@@ -15,7 +15,7 @@ from livebach.commands.flags import add_settings, number, settings, user_path
 from livebach.config import Config, ConfigError, from_text, read_file, with_value
 from livebach.controls import CONTROLS
 from livebach.errors import UserError
-from livebach.files import check_replaceable, data_path, read_bytes, replace_file
+from livebach.files import check_replaceable, data_path, displayable, read_bytes, replace_file
 from livebach.midi.ports import InputPort
 from livebach.music.events import ControlChange, Event, NoteOn, ProgramChange, from_bytes
 
@@ -139,7 +139,13 @@ def write(path: Path, name: str, bound: str) -> None:
     text = with_binding(before.replace("\r\n", "\n"), name, bound)
     if not _states(text, wanted):
         raise UserError(f"{path}: no single line of it can be changed; write {name}: {bound} under control:")
-    replace_file(path, text.replace("\n", line_end).encode())
+    try:
+        data = text.replace("\n", line_end).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{path}: a settings file is text in UTF-8, and this value is not: {displayable(bound)}"
+        ) from None
+    replace_file(path, data)
 
 
 def _states(text: str, wanted: Config) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from livebach.errors import UserError
+from livebach.files import displayable
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, Frames
 
 NEEDS_MATPLOTLIB = "pictures need matplotlib: pip install 'livebach[plot]'"
@@ -63,7 +64,7 @@ def roll_figure(frames: Frames, bars: Sequence[int], primed: int = 0, title: str
         axes.set_xlim(row.start, row.start + min(_MOST_TICKS_A_ROW, len(frames)) or 1)
         axes.set_ylim(low - 0.5, high + 0.5)
     if title:
-        figure.suptitle(title)
+        figure.suptitle(displayable(title))
     return figure
 
 
@@ -232,9 +233,10 @@ def _plot(name: str, report: dict[str, Any], values: Any) -> Any:
 
 def _over_time(figure: Any, title: str, lines: Sequence[Sequence[float]], real: Any) -> None:
     over, beside = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
-    low, high = np.percentile(real, [1, 99])
-    over.axhspan(low, high, color=REAL_COLOUR, alpha=0.15, linewidth=0, label="real, 1st to 99th percentile")
-    over.axhline(real.mean(), color=REAL_COLOUR, linewidth=1)
+    if len(real):  # a small collection may have no window of that length
+        low, high = np.percentile(real, [1, 99])
+        over.axhspan(low, high, color=REAL_COLOUR, alpha=0.15, linewidth=0, label="real, 1st to 99th percentile")
+        over.axhline(real.mean(), color=REAL_COLOUR, linewidth=1)
     for line in lines:
         over.plot(range(1, len(line) + 1), line, color=OWN_COLOUR, alpha=0.35, linewidth=0.9)
     over.plot(
@@ -244,7 +246,8 @@ def _over_time(figure: Any, title: str, lines: Sequence[Sequence[float]], real: 
     over.legend(frameon=False, fontsize=8)
     bins = np.histogram_bin_edges(np.concatenate([real, np.ravel(lines)]), 24)
     for values, colour, label in ((real, REAL_COLOUR, "real"), (np.ravel(lines), OWN_COLOUR, "roll-outs")):
-        beside.hist(values, bins, density=True, orientation="horizontal", color=colour, alpha=0.5, label=label)
+        if len(values):
+            beside.hist(values, bins, density=True, orientation="horizontal", color=colour, alpha=0.5, label=label)
     beside.set(xticks=[], title="all windows")
     beside.legend(frameon=False, fontsize=8)
 
@@ -253,8 +256,10 @@ def _as_histogram(figure: Any, title: str, ours: Sequence[int], real: Sequence[i
     axes = figure.subplots()
     bins = np.arange(0, max([*ours, *real, 1]) + 2) - 0.5
     for values, colour, label in ((real, REAL_COLOUR, "held-out pieces"), (ours, OWN_COLOUR, "roll-outs")):
-        axes.hist(values, bins, density=True, color=colour, alpha=0.5, label=f"{label}, a window")
-    axes.axvline(np.percentile(real, 95), color=REAL_COLOUR, linewidth=1, label="held-out pieces, 95th percentile")
+        if len(values):
+            axes.hist(values, bins, density=True, color=colour, alpha=0.5, label=f"{label}, a window")
+    if len(real):
+        axes.axvline(np.percentile(real, 95), color=REAL_COLOUR, linewidth=1, label="held-out pieces, 95th percentile")
     axes.set(title=f"{title}: longest run that is in the training set", xlabel="notes")
     axes.legend(frameon=False, fontsize=8)
 

@@ -315,7 +315,7 @@ def _digest_of(pieces: Sequence[Piece]) -> str:
     """Return a hash of the names and frames of some pieces."""
     found = hashlib.blake2b(digest_size=16)
     for piece in pieces:
-        found.update(f"{piece.name} {len(piece.frames)} ".encode())
+        found.update(f"{piece.name} {len(piece.frames)} ".encode("utf-8", "surrogateescape"))
         found.update(piece.frames.tobytes())
     return found.hexdigest()
 

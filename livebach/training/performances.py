@@ -158,7 +158,9 @@ def split_works(notes: Mapping[str, int]) -> dict[str, str]:
 def _dealt(size: Mapping[str, int]) -> dict[str, str]:
     """The sides of one composer's works, of so many notes."""
     total = sum(size.values())
-    sides = dict.fromkeys(sorted(size, key=lambda work: hashlib.sha256(work.encode()).digest()), "train")
+    sides = dict.fromkeys(
+        sorted(size, key=lambda work: hashlib.sha256(work.encode("utf-8", "surrogateescape")).digest()), "train"
+    )
     for side, share in (("test", TEST_SHARE), ("valid", VALID_SHARE)):
         taken = 0
         for work in [work for work, where in sides.items() if where == "train"]:
