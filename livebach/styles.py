@@ -31,6 +31,15 @@ STYLES = {
     style.name: style
     for style in (
         Style(DEFAULT, "Johann Sebastian Bach", "223 keyboard works", "checkpoints/default.safetensors", "prelude"),
+        *(
+            Style(name, composer, about, f"checkpoints/{name}.safetensors", name, f"checkpoints/{name}.csv")
+            for name, composer, about in (
+                ("scarlatti", "Domenico Scarlatti", "51 sonatas"),
+                ("beethoven", "Ludwig van Beethoven", "34 movements and pieces of 16 works"),
+                ("chopin", "Frédéric Chopin", "75 pieces of 52 works"),
+                ("joplin", "Scott Joplin", "8 rags"),
+            )
+        ),
     )
 }
 """By name, in the order in which they are listed and stepped through."""
