@@ -129,10 +129,12 @@ def test_follow_and_a_number_need_no_network() -> None:
     assert [(at, note) for at, note in own(without)] == own(follow)
 
 
-@pytest.mark.parametrize("instrument", ["harpsichord", "organ"])
-def test_harpsichord_and_organ_have_neither_dynamics_nor_pedal(instrument: str) -> None:
-    """All notes are alike, and the pedal never moves."""
-    made = play(take(THREE_A_BEAT, f"sound.instrument={instrument}", "sound.pedal=on"), STRAIGHT).run(240)
+@pytest.mark.parametrize(
+    "setting", ["sound.instrument=harpsichord", "sound.instrument=organ", "midi.program=7", "midi.program=20"]
+)
+def test_harpsichord_and_organ_have_neither_dynamics_nor_pedal(setting: str) -> None:
+    """All notes are alike, and the pedal never moves, on built-in instruments and on a synth's programs."""
+    made = play(take(THREE_A_BEAT, setting, "sound.pedal=on"), STRAIGHT).run(240)
     assert {note.velocity for _, note in own(made)} == {72}
     assert not pedal_moves(made)
 

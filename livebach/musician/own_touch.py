@@ -21,6 +21,8 @@ from livebach.network.touch import TouchNetwork
 
 UNTOUCHED = ("harpsichord", "organ")
 """Instruments without dynamics and without a sustain pedal."""
+UNTOUCHED_PROGRAMS = (7, *range(17, 22))
+"""The same by their General MIDI programs, counted from 1."""
 LIFT, PRESS = 0.5, 4.0
 """Parts of a tick after which the pedal comes up and goes down: medians of 110,000 moves at piano-midi.de, where the
 pedal comes up just after the notes and goes down .16 of a quarter note after them."""
@@ -60,8 +62,13 @@ class OwnTouch:
 
     @property
     def _learned(self) -> TouchPlayer | None:
-        sound = self._settings.sound
-        return self._network if sound.touch == "learned" and sound.instrument not in UNTOUCHED else None
+        learned = self._settings.sound.touch == "learned" and not self._untouched
+        return self._network if learned else None
+
+    @property
+    def _untouched(self) -> bool:
+        sound, program = self._settings.sound, self._settings.midi.program
+        return sound.instrument in UNTOUCHED or program in UNTOUCHED_PROGRAMS
 
     def choose(
         self, drawn: Frame, player: Mapping[int, Sounded], held: Sequence[int], grid: Grid, tick: int, loudness: float
@@ -73,7 +80,7 @@ class OwnTouch:
         """
         struck, sound = np.flatnonzero(drawn == ONSET).tolist(), self._settings.sound
         place, learned = grid.place(tick), self._learned
-        if sound.instrument in UNTOUCHED:
+        if self._untouched:
             notes = dict.fromkeys(struck, Sounded(sound.velocity_default))
         elif learned is None:
             setting = sound.touch if isinstance(sound.touch, int) else "follow"
@@ -84,7 +91,7 @@ class OwnTouch:
 
     def _choose_pedal(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Pedal:
         sound, network = self._settings.sound, self._network
-        if network is None or sound.instrument in UNTOUCHED or sound.pedal == "off" or self._lent:
+        if network is None or self._untouched or sound.pedal == "off" or self._lent:
             return Pedal.UP
         if sound.pedal == "follow" and not network.pedals:
             return Pedal.UP
