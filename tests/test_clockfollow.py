@@ -195,3 +195,31 @@ def test_a_take_with_a_clock_replays() -> None:
         daemon.finish()
         assert any(call.do == "command" for call in kept.calls) == follow
         assert list(play_again(Musician(ScriptedEngine(EACH), config, 1, 0.0), kept.calls)) == kept.calls
+
+
+@pytest.mark.parametrize("end", ["stop", "lost"])
+def test_a_clock_that_ran_before_silences_too(end: str) -> None:
+    """Whether or not a Start was seen: after Stop, or two beats after the last pulse, nothing follows."""
+    take = Take(EACH, "time.clock=external")
+    pulses(take, -PULSES - FEWEST, 6)
+    take.play([60, 62, 64], at=1.02)
+    pulses(take, 24, 96)
+    assert take.state == "playing"
+    if end == "stop":
+        take.clock(16.02, "stop")
+        assert take.musician.status().own_keys == ()
+    sent = len(take.onsets)
+    take.run(80)
+    assert take.state == "idle"
+    assert len(take.onsets) - sent <= (0 if end == "stop" else 8)
+    assert take.musician.status().own_keys == ()
+    assert take.musician.deadline_s() == float("inf")
+
+
+def test_after_the_clock_is_lost_the_player_can_begin_anew() -> None:
+    """The loss silences once, not again with each tick."""
+    take = Take(EACH, "time.clock=external")
+    pulses(take, -PULSES - FEWEST, 6)
+    take.run(60)
+    take.play([60, 62, 64], at=60)
+    assert take.run(90).onsets[-1][0] > 80

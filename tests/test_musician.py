@@ -8,9 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from livebach.config import Config, override
+from livebach.controls import Command
 from livebach.music.events import ControlChange, NoteOff, NoteOn
+from livebach.music.grid import Place
 from livebach.music.roll import HOLD, ONSET
+from livebach.music.texture import Texture
 from livebach.musician.modes import mode_of
+from livebach.musician.musician import Musician
+from livebach.testing import ScriptedEngine, ScriptedState
 from tests.support.driven import ONE_NOTE, OWN, START, TICK, Take, taken_over
 from tests.support.random_play import MODE, STEP, Steps, carry_out, chance
 
@@ -277,3 +283,44 @@ def test_what_is_remembered_is_legal(steps: Steps, chosen: tuple[str, ...]) -> N
     carry_out(take, steps)
     for before, after in zip(take.pushed, take.pushed[1:], strict=False):
         assert not {key for key, state in after.items() if state == HOLD} - set(before)
+
+
+# --- what the network is told first -----------------------------------------------------------------------------------
+
+
+class FirstTold(ScriptedEngine):
+    """An engine that writes down where its states begin."""
+
+    def __init__(self) -> None:
+        super().__init__(ONE_NOTE)
+        self.first: list[Place] = []
+
+    def new_state(self, first: Place = (0, 4, 16), texture: Texture | None = None) -> ScriptedState:
+        """Write down the place of the first frame."""
+        self.first.append(first)
+        return super().new_state(first, texture)
+
+
+@pytest.mark.parametrize(
+    ("metre", "count_in", "first"),
+    [
+        ("3/4", 0, [(0, 4, 12)]),
+        ("6/8", 0, [(0, 6, 12)]),
+        ("4/4", 0, [(0, 4, 16)]),
+        ("3/4", 1, [(0, 4, 12), (11, 4, 12)]),
+    ],
+)
+def test_the_network_begins_in_the_metre(metre: str, count_in: int, first: list[Place]) -> None:
+    """The empty frame before the first one stands where that begins, be it an upbeat; as after a reset."""
+    config, engine = Config(), FirstTold()
+    for assignment in ("time.bpm=120", f"time.metre={metre}", f"time.count_in_bars={count_in}"):
+        config = override(config, assignment)
+    musician = Musician(engine, config, 1, START - 12 * TICK * count_in)
+    for at, key in enumerate((60, 62, 64), start=-1 if count_in else 0):
+        while musician.deadline_s() <= START + at * TICK:
+            musician.advance(musician.deadline_s())
+        musician.feed(NoteOn(key), START + at * TICK)
+    musician.advance(START + 2.6 * TICK)
+    assert engine.first == first
+    musician.command(Command("reset"), START + 2.7 * TICK)
+    assert engine.first[-1] == first[0]

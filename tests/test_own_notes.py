@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from livebach.music.events import ControlChange, Event, NoteOff, NoteOn
-from livebach.music.roll import ONSET
+from livebach.music.roll import HOLD, ONSET
 from livebach.music.texture import Texture
 from tests.support.driven import ONE_NOTE, OWN, START, TICK, Take, taken_over, textures
+from tests.support.random_play import EVENT, MODE, Steps
 
 # --- its own notes and the player's -----------------------------------------------------------------------------------
 
@@ -100,3 +103,70 @@ def test_texture_can_be_set(setting: str, level: int | None) -> None:
     """To a level, or to nothing."""
     take = Take(ONE_NOTE, f"sampling.density={setting}", f"sampling.polyphony={setting}").play([60, 62] * 16).run(40)
     assert set(textures(take)) == {Texture(level, level)}
+
+
+@pytest.mark.parametrize("channel", [1, 2, 3])
+def test_on_no_channel_of_its_voices_is_a_key_of_the_players_cut(channel: int) -> None:
+    """Each voice has a channel; a key that sounds on the one where the player strikes it becomes the player's."""
+    chord = [{76: ONSET, 64: ONSET, 45: ONSET}, *[{76: HOLD, 64: HOLD, 45: HOLD}] * 63]
+    take = taken_over(chord, "sound.voices=3").run(9)
+    sounding = {event.channel: event.key for _, event in take.sent if isinstance(event, NoteOn)}
+    assert set(sounding) == {1, 2, 3}
+    key = sounding[channel]
+    out = take.feed(9.3, NoteOn(key, channel=channel))
+    assert NoteOff(key, 0, channel) not in out
+    assert {(event.channel, event.key) for event in out if isinstance(event, NoteOff)} == {
+        (other, sounds) for other, sounds in sounding.items() if other != channel
+    }
+    assert take.feed(9.8, NoteOff(key, 0, channel)) == [NoteOff(key, 0, channel)]
+    assert take.musician.stop(START + 10 * TICK) == []
+
+
+def test_a_late_note_does_not_strike_the_players_key() -> None:
+    """The player strikes, on the shared channel, a key whose note still waits: the note never starts."""
+    take = Take([{72: ONSET}, *[{72: HOLD}] * 63], "turns.mode=duet", "sound.humanize_ms=20", "turns.delay_ms=0")
+    take.feed(0, NoteOn(40))
+    take.run(1)
+    assert take.onsets == []
+    take.feed(1.001, NoteOn(72, channel=OWN))
+    take.run(4)
+    assert take.onsets == []
+    assert take.feed(4.1, NoteOff(72, channel=OWN)) == []
+
+
+KEY, CHANNEL = st.integers(60, 62), st.integers(1, 3)
+PLAYED = st.one_of(
+    st.builds(NoteOn, KEY, st.just(64), CHANNEL), st.builds(NoteOff, KEY, st.just(0), CHANNEL), st.just("run"), EVENT
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.floats(0, 12), PLAYED), max_size=25),
+    MODE,
+    st.sampled_from(["2", "3", "8", "null"]),
+    st.sampled_from(["0", "20"]),
+)
+def test_no_key_that_the_player_holds_is_cut(steps: Steps, mode: str, voices: str, late: str) -> None:
+    """Whatever is played: no note-off of its own comes on a channel and key that the player holds, nor a note-on."""
+    chord = [{60: ONSET, 61: ONSET, 62: ONSET}, *[{60: HOLD, 61: HOLD, 62: HOLD}] * 3]
+    take = taken_over(chord, f"turns.mode={mode}", f"sound.voices={voices}", f"sound.humanize_ms={late}").run(9)
+    take.sent.clear()
+    held: set[tuple[int, int]] = set()
+    now = 9.0
+    for ticks, step in steps:
+        now += ticks
+        if isinstance(step, str):
+            take.run(now)
+            sent = [event for _, event in take.sent]
+            take.sent.clear()
+        else:
+            if isinstance(step, NoteOn) and 21 <= step.key <= 108:
+                held.add((step.channel, step.key))
+            elif isinstance(step, NoteOff):
+                held.discard((step.channel, step.key))
+            elif isinstance(step, ControlChange) and (step.control == 120 or step.control >= 123):
+                held = {place for place in held if place[0] != step.channel}
+            sent = take.musician.feed(step, START + now * TICK)
+        places = {(event.channel, event.key) for event in sent if isinstance(event, NoteOn | NoteOff)}
+        assert not places & held

@@ -21,6 +21,8 @@ from livebach.music.texture import Texture
 from livebach.network.quotes import Quotes
 from livebach.network.sampling import SamplingParams
 
+START: Place = (0, 4, 16)
+"""The downbeat of a bar of 4/4 in 16ths."""
 BARS_APART = 4
 """Bars between two snapshots of the state: each is 1 MB, and a bar that is told again takes 10 ms."""
 HistoryEntry = tuple[Frame, Place, Place, Texture, bool]
@@ -46,8 +48,8 @@ class Network(Protocol):
     def quotes(self) -> Quotes:
         """What it must not quote at length."""
 
-    def new_state(self) -> Any:
-        """A memory in which nothing has been played."""
+    def new_state(self, first: Place, texture: Texture) -> Any:
+        """A memory in which nothing has been played, and the first frame is going to stand at a place."""
 
     def push(
         self, state: Any, frame: Frame, place: Place, coming: Place, texture: Texture, adapt: bool = False
@@ -72,9 +74,11 @@ class HistoryView:
 class History:
     """What one network was told, from the frame number `first` on: its state, and the way back."""
 
-    def __init__(self, network: Network, first: int = 0) -> None:
+    def __init__(self, network: Network, first: int = 0, place: Place = START) -> None:
+        """Begin before the frame number `first`; `place` is where the first frame will probably stand."""
         self._network = network
-        self._state = network.new_state()
+        self._place = place
+        self._state = network.new_state(place, Texture())
         self._pushed: deque[HistoryEntry] = deque()  # since the oldest snapshot
         self._snapshots: deque[tuple[int, Any]] = deque()  # how many frames had been pushed, the state then
         self.first = first
@@ -103,7 +107,9 @@ class History:
         return True
 
     def push(self, pushed: HistoryEntry) -> None:
-        """Tell it one frame more."""
+        """Tell it one frame more. A first one that stands elsewhere than was expected begins a state of its own."""
+        if not self._pushed and not self._snapshots and pushed[1] != self._place:
+            self._state.copy_from(self._network.new_state(pushed[1], pushed[3]))
         if not self._snapshots or self.count % (BARS_APART * pushed[1][2]) == 0:
             self._snap()
         self._network.push(self._state, *pushed)
@@ -149,10 +155,12 @@ class History:
 class Memory:
     """A network's past, and the frames on their way into it."""
 
-    def __init__(self, network: Network, adapts: bool = True) -> None:
+    def __init__(self, network: Network, adapts: bool = True, place: Place = START) -> None:
+        """Begin with a network; `place` is that of a downbeat."""
         self._network = network
+        self._place = place
         self._adapts = adapts  # whether the network learns from the frames that are the player's alone
-        self._past = History(network)
+        self._past = History(network, place=place)
         self._waiting: list[tuple[Frame, Place, bool]] = []
         self._rests = 0
         self._blank = True
@@ -198,7 +206,7 @@ class Memory:
 
     def forget(self) -> None:
         """Begin as if nothing had been played."""
-        self._past = History(self._network)
+        self._past = History(self._network, place=self._place)
         self._waiting.clear()
         self._rests, self._blank = 0, True
         self.last = self._past.newest

@@ -48,6 +48,7 @@ class Musician:
     def feed(self, event: Event, now_s: float) -> list[Event]:
         """Take in an event of the player's, be it music or a control; return what must be sent at once."""
         if not self._controls.claims(event):
+            self._outlet.make_way(event)
             return self._sent(self.performance.feed(event, now_s), now_s)
         return [out for command in self._controls.read(event) for out in self.command(command, now_s)]
 

@@ -32,8 +32,8 @@ class NetworkPart:
     ) -> None:
         """Begin with nothing heard; `touch` says how notes are played, where that is to be learnt."""
         self.touch = OwnTouch(touch if engine.spec.steps_per_quarter == STEPS_PER_QUARTER else None, settings, seed)
-        self.notes = OwnNotes(settings.midi.output_channel - 1, shared=settings.midi.thru)
-        self.memory = Memory(engine, settings.engine.adapt)
+        self.notes = OwnNotes(settings.midi.output_channel - 1, settings.sound.voices, shared=settings.midi.thru)
+        self.memory = Memory(engine, settings.engine.adapt, grid.place(0))
         quotes = settings.sampling.longest_quote
         self.improviser = Improviser(self.memory, seed, grid.beat_ticks, grid.bar_ticks, quotes)
 

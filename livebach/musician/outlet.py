@@ -1,4 +1,4 @@
-"""How the network's notes leave: each voice on a channel of its own, and each note as late as it is meant to be.
+"""How the network's notes leave: each as late as it is meant to be.
 
 Works on events after all has been decided. Told the time; all chance is from one seeded generator.
 """
@@ -11,7 +11,6 @@ from random import Random
 
 from livebach.config import Config
 from livebach.music.events import ControlChange, Event, NoteOff, NoteOn
-from livebach.musician.expression import VoiceChannels
 
 MAX_SPREAD = 0.4
 """No note starts later by chance than this part of a tick: before it may end."""
@@ -34,7 +33,8 @@ class Outlet:
     def __init__(self, settings: Config, seed: int) -> None:
         first, sound = settings.midi.output_channel - 1, settings.sound
         self._channels = range(first, first + (sound.voices or 1))
-        self._voices = None if sound.voices is None else VoiceChannels(first, sound.voices)
+        self._shared = settings.midi.thru
+        self._dropped: set[tuple[int, int]] = set()  # (channel, MIDI key) of notes that never started
         self._spread_s = sound.humanize_ms / 1000
         self._random = Random(f"{seed} spread")  # nosec B311: chance for music
         self._waiting: list[tuple[float, NoteOn | ControlChange]] = []
@@ -43,7 +43,7 @@ class Outlet:
         """Return what is to be sent now: of these events those that do not wait, and what has waited long enough.
 
         Args:
-            events: The events in order; on the first of the network's channels those of the network itself.
+            events: The events in order; on the network's channels those of the network itself.
             now_s: The time, in absolute seconds.
             tick_s: How long a tick is; notes are spread by chance over a part of it at most.
 
@@ -56,10 +56,8 @@ class Outlet:
         ]
         plain = [event.event if isinstance(event, Delayed) else event for event in notes]
         delays = {e.event.key: e.delay_s for e in notes if isinstance(e, Delayed) and isinstance(e.event, NoteOn)}
-        if self._voices is not None:
-            plain = self._voices.sent(plain)
         spread_s = min(self._spread_s, MAX_SPREAD * tick_s)
-        if not spread_s and not delays and not self._waiting:
+        if not spread_s and not delays and not self._waiting and not self._dropped:
             return plain
         out: list[Event] = []
         for event in plain:
@@ -72,11 +70,19 @@ class Outlet:
                 out.append(event)
         return [*out, *self._due(now_s)]
 
+    def make_way(self, event: Event) -> None:
+        """Drop a note that waits where the player, on the same channel, strikes its key first."""
+        if self._shared and isinstance(event, NoteOn) and self._cancel(event):
+            self._dropped.add((event.channel, event.key))
+
     def next_s(self) -> float:
         """When a note is to be sent; infinity where none waits."""
         return min((time_s for time_s, _ in self._waiting), default=float("inf"))
 
-    def _cancel(self, ending: NoteOff) -> bool:
+    def _cancel(self, ending: NoteOn | NoteOff) -> bool:
+        if isinstance(ending, NoteOff) and (ending.channel, ending.key) in self._dropped:
+            self._dropped.discard((ending.channel, ending.key))
+            return True
         for item in self._waiting:
             note = item[1]
             if isinstance(note, NoteOn) and (note.channel, note.key) == (ending.channel, ending.key):

@@ -1,6 +1,6 @@
 """The network's own notes: every note-on gets its one note-off, and never cuts a note of the player's.
 
-Knows frames and one MIDI channel; neither time nor the network.
+Knows frames and MIDI channels; neither time nor the network.
 """
 
 from __future__ import annotations
@@ -20,37 +20,46 @@ from livebach.music.events import (
     Realtime,
 )
 from livebach.music.roll import HIGH_KEY, HOLD, KEYS, LOW_KEY, ONSET, Frame
+from livebach.musician.expression import VoiceChannels
 
 
 class OwnNotes:
-    """What sounds on one channel (0..15) by the network's doing; `shared` where the player's thru may use it too.
+    """What sounds by the network's doing, on one channel or on one for each voice.
 
-    On a shared channel a key that the player strikes becomes the player's. If it sounded, its note-off is owed, and is
-    paid when the player lets go.
+    Where the player's thru uses a channel too, a key that the player strikes there becomes the player's. If the network
+    sounded the key on that channel, its note-off is owed, and is paid when the player lets go.
     """
 
-    def __init__(self, channel: int, shared: bool) -> None:
+    def __init__(self, channel: int, voices: int | None, shared: bool) -> None:
+        """Sound notes on a channel (0..15), or from it on; `shared` where the player may use these channels too."""
         self._channel = channel
+        self._channels = range(channel, channel + (voices or 1))
+        self._voices = None if voices is None else VoiceChannels(channel, voices)
         self._shared = shared
-        self._sounding: set[int] = set()  # keys 0..87
-        self._taken: set[int] = set()  # keys that the player holds on this channel
-        self._owed: set[int] = set()
+        self._sounding: dict[int, int] = {}  # key 0..87 -> channel
+        self._taken: set[tuple[int, int]] = set()  # (channel, key) that the player holds
+        self._owed: dict[tuple[int, int], Event] = {}
 
     def play(self, frame: Frame, velocity: Mapping[int, int]) -> list[Event]:
         """Sound a frame: what it does not hold ends, what it strikes starts; a key that sounds can be struck again.
 
         `velocity` (1..127) is that of each key (0..87) that is struck.
         """
-        ending = [key for key in sorted(self._sounding) if frame[key] != HOLD]
-        struck = [key for key in np.flatnonzero(frame == ONSET).tolist() if key not in self._taken]
-        self._sounding = self._sounding.difference(ending).union(struck)
-        return [*map(self._off, ending), *(NoteOn(key + LOW_KEY, velocity[key], self._channel) for key in struck)]
+        ending = [key for key in self.sounding if frame[key] != HOLD]
+        struck = [key for key in np.flatnonzero(frame == ONSET).tolist() if key not in self.barred]
+        for key in ending:
+            del self._sounding[key]
+        ons: list[Event] = [NoteOn(key + LOW_KEY, velocity[key], self._channel) for key in struck]
+        events = self._placed([*map(self._off, ending), *ons])
+        self._sounding |= {event.key - LOW_KEY: event.channel for event in events if isinstance(event, NoteOn)}
+        return events
 
     def release(self, key: int | None = None) -> list[Event]:
         """End one key (0..87), or all."""
-        ending = sorted(self._sounding if key is None else self._sounding & {key})
-        self._sounding.difference_update(ending)
-        return [*map(self._off, ending)]
+        ending = [sounds for sounds in self.sounding if key in (None, sounds)]
+        for sounds in ending:
+            del self._sounding[sounds]
+        return self._placed([*map(self._off, ending)])
 
     def release_all_but(self, frame: Frame) -> list[Event]:
         """End what a frame does not hold."""
@@ -58,30 +67,33 @@ class OwnNotes:
 
     def close(self) -> list[Event]:
         """End everything, what is owed too."""
-        owed = sorted(self._owed)
+        owed = [self._owed[place] for place in sorted(self._owed)]
         self._owed.clear()
-        return [*self.release(), *map(self._off, owed)]
+        return [*self.release(), *owed]
 
     def make_way(self, event: Event) -> list[Event]:
-        """Note what the player does on this channel; returns note-offs that are due by it."""
-        if isinstance(event, Realtime) or not self._shared or event.channel != self._channel:
+        """Note what the player does on the network's channels; return note-offs that are due by it."""
+        if isinstance(event, Realtime) or not self._shared or event.channel not in self._channels:
             return []
+        channel = event.channel
         match event:
             case NoteOn(key) if LOW_KEY <= key <= HIGH_KEY:
-                self._taken.add(key - LOW_KEY)
-                self._owed |= self._sounding & {key - LOW_KEY}
-                self._sounding.discard(key - LOW_KEY)
+                self._taken.add((channel, key - LOW_KEY))
+                if self._sounding.get(key - LOW_KEY) == channel:
+                    (self._owed[channel, key - LOW_KEY],) = self.release(key - LOW_KEY)
             case NoteOff(key):
-                return self._give_back({key - LOW_KEY})
+                return self._give_back({(channel, key - LOW_KEY)})
             case ControlChange(control) if control == ALL_SOUND_OFF or ALL_NOTES_OFF <= control <= MAX_DATA:
-                return self._give_back(set(self._taken))
+                return self._give_back({place for place in self._taken if place[0] == channel})
         return []
 
-    def _give_back(self, keys: set[int]) -> list[Event]:
-        due = sorted(self._owed & keys)
-        self._taken -= keys
-        self._owed -= keys
-        return [*map(self._off, due)]
+    def _give_back(self, places: set[tuple[int, int]]) -> list[Event]:
+        self._taken -= places
+        return [self._owed.pop(place) for place in sorted(places & self._owed.keys())]
+
+    def _placed(self, events: list[Event]) -> list[Event]:
+        """The events on their voices' channels."""
+        return events if self._voices is None or not events else self._voices.sent(events)
 
     def _off(self, key: int) -> Event:
         return NoteOff(key + LOW_KEY, 0, self._channel)
@@ -93,8 +105,8 @@ class OwnNotes:
 
     @property
     def barred(self) -> list[int]:
-        """The keys (0..87) that the player holds on this channel: not to be struck."""
-        return sorted(self._taken)
+        """The keys (0..87) that the player holds on a channel of the network's: not to be struck."""
+        return sorted({key for _, key in self._taken})
 
     @property
     def held_frame(self) -> Frame:

@@ -53,7 +53,7 @@ class TempoSource:
         return grid
 
     def lost(self, now_s: float) -> bool:
-        """Return whether the source has gone away by now while it led."""
+        """Return whether the source has gone away by now."""
         return False
 
     def halt(self) -> None:
@@ -82,6 +82,7 @@ class MidiClockTempo(TempoSource):
         self._beat_pulses = self._tick_pulses * beat_ticks
         self._clock = ClockFollower(round(beat_ticks * self._tick_pulses))
         self._transport = Transport()
+        self._heard = False  # whether pulses have come since the music was stopped
 
     @property
     def leads(self) -> bool:
@@ -91,8 +92,10 @@ class MidiClockTempo(TempoSource):
     def receive(self, message: ClockMessage, now_s: float) -> ClockEffect:
         """Take a pulse, or what the sender does; return what follows from it."""
         if message.kind is not ClockKind.PULSE:
-            return ClockEffect(halts=self._transport.receive(message))
+            ended = self._transport.receive(message)
+            return ClockEffect(halts=ended or message.kind is ClockKind.STOP)
         self._clock.pulse(now_s)
+        self._heard = True
         return ClockEffect(place=self._place(), bpm=self._new_bpm())
 
     def _place(self) -> int | None:
@@ -120,11 +123,12 @@ class MidiClockTempo(TempoSource):
         return replace(grid, tick_s=tick_s).moved(tick, self._clock.time_s(count))
 
     def lost(self, now_s: float) -> bool:
-        """Return whether a sender that leads has sent nothing for longer than is bridged."""
-        return self.leads and self._clock.lost(now_s)
+        """Return whether a sender has sent nothing for longer than is bridged, be it that it led or only ran."""
+        return self._heard and self._clock.lost(now_s)
 
     def halt(self) -> None:
         """Take note that the sender no longer leads."""
+        self._heard = False
         self._transport.halt()
 
 
