@@ -174,3 +174,18 @@ def test_playing_does_not_load_torch(module: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=PACKAGE.parent)
     assert done.returncode == 0, done.stderr
     assert not set(done.stdout.split()) & {"torch", "rtmidi", "livebach.training"}
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("commands.play", {"websockets", "asyncio", "livebach.web"}),
+        ("web.server", {"numpy", "yaml", "mido", "rich", "livebach.config", "livebach.live", "livebach.sound"}),
+    ],
+)
+def test_the_page_and_the_player_keep_out_of_each_others_memory(module: str, absent: set[str]) -> None:
+    """What plays loads nothing of the page, and the page's server nothing of what plays."""
+    code = f"import sys, livebach.{module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=PACKAGE.parent)
+    assert done.returncode == 0, done.stderr
+    assert not set(done.stdout.split()) & absent

@@ -30,7 +30,7 @@ from livebach.web.page import Page, dial_values, hello, turn
 from tests.support.daemon_rig import SCRIPT, START_S
 
 STATUS = Status(
-    "playing", "continue, mute", 90.0, "3/4", 2, 3, 8, (60,), (72, 76), 1, load=0.1, mark=Mark(5.0, 1.5, 0.6)
+    "playing", "continue", 90.0, "3/4", 2, 3, 8, (60,), (72, 76), 1, load=0.1, mark=Mark(5.0, 1.5, 0.6), muted=True
 )
 
 
@@ -120,6 +120,7 @@ def test_a_turn_in_words() -> None:
     assert message["heard"] == [[0x90, 60, 70]]
     assert message["sent"] == [[0x81, 72, 0], [0x91, 76, 80]]
     assert message["mark"] == [5.0, 1.5]
+    assert (message["state"], message["mode"], message["on"]) == ("playing", "continue", ["mute"])
     assert (message["at"], message["bar"], message["beat"], message["missed"]) == (3.5, 2, 3, 1)
     assert json.loads(json.dumps(message))["own"] == [72, 76]
 

@@ -168,6 +168,7 @@ def turn(at_s: float, status: Status, heard: Sequence[Event], sent: Sequence[Eve
         "at": at_s,
         "state": status.state,
         "mode": status.mode,
+        "on": [*["mute"] * status.muted, *["hold"] * status.holding],
         "bpm": status.bpm,
         "metre": status.metre,
         "bar": status.bar,

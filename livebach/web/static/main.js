@@ -116,7 +116,7 @@ const receivers = {
   turn(message) {
     turn = message;
     trace(message);
-    controls.press(turn.mode.split(", ").slice(1));
+    controls.press(turn.on);
   },
   settings({ values }) {
     controls.show(values);
