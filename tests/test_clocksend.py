@@ -137,7 +137,7 @@ def test_a_take_with_a_clock_replays_and_its_own_is_not_heard() -> None:
     clock, kept, stage = ManualClock(0.0), Kept(), Stage()
     port = FakePort("synth", now=clock.now)
     port.before = lambda data: stage.feedback.sent(data, clock.now())
-    port.open_input(stage.hear)
+    port.open_input(stage.receive)
     stage.daemon = Daemon(Musician(ScriptedEngine(), config, 1, 0.0), clock, port, recorder=kept)
     rehearse(stage.daemon, clock, [(1.0, to_bytes(NoteOn(60))), (1.1, to_bytes(NoteOff(60)))], 3.0)
     stage.daemon.finish()

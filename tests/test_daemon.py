@@ -53,7 +53,7 @@ def test_thru_passes_what_was_played_and_nothing_waits() -> None:
     rig = Rig()
     messages = [bytes.fromhex(text) for text in ("903c50", "901050", "e00040", "b0407f", "d010")]
     for data in messages:
-        rig.daemon.hear(data, START_S)
+        rig.daemon.receive(data, START_S)
     assert [data for _, data in rig.synth.sent] == messages
 
 
@@ -68,7 +68,7 @@ def test_the_end_leaves_silence_for_both() -> None:
     """Its own note and the player's held one are ended, once; ending again sends nothing."""
     rig = Rig()
     rig.play(*QUARTER, until=8.4 * TICK_S)
-    rig.daemon.hear(to_bytes(NoteOn(20, 80)), rig.clock.now())  # below the 88: thru only, its notes go on
+    rig.daemon.receive(to_bytes(NoteOn(20, 80)), rig.clock.now())  # below the 88: thru only, its notes go on
     rig.daemon.turn()
     assert sounding(rig.synth) == {(0, 20), (OWN, 72)}
     rig.daemon.finish()
@@ -81,10 +81,10 @@ def test_the_end_leaves_silence_for_both() -> None:
 def test_what_came_in_after_the_last_turn_is_ended_too() -> None:
     """A key that was passed on, and that the loop has not come to: it is let go; what comes later stays out."""
     rig = Rig()
-    rig.daemon.hear(to_bytes(NoteOn(60)), START_S)
-    rig.daemon.hear(to_bytes(ControlChange(64, 127)), START_S)
+    rig.daemon.receive(to_bytes(NoteOn(60)), START_S)
+    rig.daemon.receive(to_bytes(ControlChange(64, 127)), START_S)
     rig.daemon.finish()
-    rig.daemon.hear(to_bytes(NoteOn(62)), START_S)
+    rig.daemon.receive(to_bytes(NoteOn(62)), START_S)
     assert rig.synth.events()[-2:] == [NoteOff(60), ControlChange(64, 0)]
 
 
@@ -110,9 +110,9 @@ class Broken:
 def test_an_exception_leaves_silence_and_is_raised(calls: int) -> None:
     """Whichever call fails, what sounded is ended and the error is not hidden."""
     rig = Rig(musician=Broken(calls), clock=Clock())
-    rig.daemon.hear(to_bytes(NoteOn(60)), time.perf_counter() - 5)
-    rig.daemon.hear(to_bytes(NoteOff(60)), time.perf_counter() - 4.9)
-    rig.daemon.hear(to_bytes(NoteOn(10)), time.perf_counter() - 4.9)
+    rig.daemon.receive(to_bytes(NoteOn(60)), time.perf_counter() - 5)
+    rig.daemon.receive(to_bytes(NoteOff(60)), time.perf_counter() - 4.9)
+    rig.daemon.receive(to_bytes(NoteOn(10)), time.perf_counter() - 4.9)
     with pytest.raises(RuntimeError, match="on purpose"):
         rig.daemon.run()
     assert not sounding(rig.synth)
@@ -142,13 +142,13 @@ def test_a_flood_is_shed_and_everything_released(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(inbox, "CAPACITY", 100)
     rig = Rig()
     for n in range(1000):
-        rig.daemon.hear(to_bytes(NoteOn(21 + n % 88)), START_S + n / 50_000)
+        rig.daemon.receive(to_bytes(NoteOn(21 + n % 88)), START_S + n / 50_000)
     for _ in range(10):
         rig.daemon.turn()
     assert not sounding(rig.synth)
     assert rig.musician.status().player_keys == ()
     assert "900 messages dropped" in rig.said[0]
-    rig.daemon.hear(to_bytes(NoteOn(60)), rig.clock.now())
+    rig.daemon.receive(to_bytes(NoteOn(60)), rig.clock.now())
     rig.daemon.turn()
     assert rig.musician.status().player_keys == (60,)
 
@@ -226,9 +226,9 @@ def test_in_real_time_it_is_on_time_and_ends_at_once() -> None:
     rig = Rig(clock=Clock(), config=Config(time=TimeSettings(bpm=400)))
     thread = threading.Thread(target=rig.daemon.run)
     thread.start()
-    rig.daemon.hear(to_bytes(NoteOn(60)), time.perf_counter())
+    rig.daemon.receive(to_bytes(NoteOn(60)), time.perf_counter())
     time.sleep(0.02)
-    rig.daemon.hear(to_bytes(NoteOff(60)), time.perf_counter())
+    rig.daemon.receive(to_bytes(NoteOff(60)), time.perf_counter())
     before = time.thread_time_ns()
     time.sleep(1.0)
     rig.daemon.end()

@@ -46,7 +46,7 @@ def test_any_bytes_leave_silence(kind: str) -> None:
     rig, stage, rng = Rig(), Stage(), random.Random(SEED)
     stage.daemon = rig.daemon
     rig.synth.before = lambda data: stage.feedback.sent(data, rig.clock.now())
-    port = InputPort("keyboard", stage.hear, now=rig.clock.now)
+    port = InputPort("keyboard", stage.receive, now=rig.clock.now)
     for number, data in enumerate(cut(STREAMS[kind](rng), BYTES // len(STREAMS))):
         port.receive(data)
         if number % 16 == 0:
@@ -64,7 +64,7 @@ def test_a_flood_is_shed_by_the_rule() -> None:
     """A second of 50,000 events while the loop turns 25 times: dropped and counted, then all keys up, then as ever."""
     rig, rng = Rig(), random.Random(SEED)
     for number in range(EVENTS_PER_S):
-        rig.daemon.hear(to_bytes(NoteOn(rng.randrange(21, 109), 64, rng.randrange(2))), rig.clock.now())
+        rig.daemon.receive(to_bytes(NoteOn(rng.randrange(21, 109), 64, rng.randrange(2))), rig.clock.now())
         assert rig.daemon._inbox._queue.qsize() <= inbox.CAPACITY
         if number % 2000 == 0:
             rig.clock.advance(0.04)
@@ -75,7 +75,7 @@ def test_a_flood_is_shed_by_the_rule() -> None:
     assert f"{rig.daemon._inbox.shed} messages dropped" in rig.said[-1]
     assert rig.musician.status().player_keys == ()
     assert not sounding(rig.synth)
-    rig.daemon.hear(to_bytes(NoteOn(60)), rig.clock.now())
+    rig.daemon.receive(to_bytes(NoteOn(60)), rig.clock.now())
     rig.daemon.turn()
     assert rig.musician.status().player_keys == (60,)
 
@@ -87,7 +87,7 @@ def test_a_flood_in_real_time() -> None:
     loop.start()
     end_s = time.perf_counter() + 0.5
     for number in range(EVENTS_PER_S // 2):
-        rig.daemon.hear(to_bytes(NoteOn(21 + number % 88)), time.perf_counter())
+        rig.daemon.receive(to_bytes(NoteOn(21 + number % 88)), time.perf_counter())
         if number % 500 == 0:
             time.sleep(max(0.0, end_s - 0.5 + number / EVENTS_PER_S - time.perf_counter()))
     rig.daemon.end()

@@ -57,7 +57,7 @@ def play():
         key = 40 + number % 48
         for event in (NoteOn(key, 1 + number % 127), NoteOff(key)):
             now_s = clock.now()
-            daemon.hear(to_bytes(event), now_s)
+            daemon.receive(to_bytes(event), now_s)
             say("key", number, time.monotonic()) if isinstance(event, NoteOn) else None
             time.sleep(0.01)
     time.sleep(1)

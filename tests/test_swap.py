@@ -199,7 +199,7 @@ def test_a_controller_asks_for_it(stage: Callable[..., Stage], tmp_path: Path) -
     """As it is bound, with the file's name; and it is not played."""
     two = write_checkpoint(tmp_path / "two.safetensors", 2)
     here = playing(stage(f"control.swap=cc 20 = {two}"))
-    here.daemon.hear(to_bytes(ControlChange(20, 127)), here.clock.now())
+    here.daemon.receive(to_bytes(ControlChange(20, 127)), here.clock.now())
     here.until("From here on")
 
 
@@ -226,7 +226,7 @@ def test_styles_change_while_it_plays(stage: Callable[..., Stage], small_styles:
         made.until(f"From here on {plays} plays")
     for event, plays in ((ProgramChange(4), small_styles[1]), (ControlChange(21, 127), last)):
         made.said.clear()
-        made.swapper.hear([event])
+        made.swapper.observe([event])
         made.until(f"From here on {plays} plays")
     made.play(8.5)
     made.daemon.finish()
@@ -238,7 +238,7 @@ def test_of_several_wishes_the_last_counts(stage: Callable[..., Stage], small_st
     """A knob that sweeps through all styles loads the one where it stops, and at most one on the way."""
     made = stage("control.style=cc 21")
     for value in range(0, 128, 4):
-        made.swapper.hear([ControlChange(21, value)])
+        made.swapper.observe([ControlChange(21, value)])
     made.until(f"From here on {small_styles[-1]} plays")
     assert sum("From here on" in line for line in made.said) <= 2
 

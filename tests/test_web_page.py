@@ -216,7 +216,7 @@ def test_a_daemon_is_played_and_paused_by_the_page(link: FakeLink) -> None:
     musician = Musician(ScriptedEngine(SCRIPT), config, 1, START_S)
     output = OutputPort.open(NAME, backends=[page.backend])
     daemon = Daemon(musician, clock, output, thru=Thru(output.twin()), watch=page.watch)
-    InputPort(NAME, daemon.hear, [page.backend], clock.now).check()
+    InputPort(NAME, daemon.receive, [page.backend], clock.now).check()
     page.obey(daemon.command, daemon.end)
     link.receive(type="midi", data=[0x90, 60, 64])
     link.receive(type="midi", data=[0x80, 60, 0])

@@ -47,9 +47,9 @@ def perform(daemon: Daemon) -> tuple[float, float]:
     """Idle, play a phrase in, and let it go on; the share of one core when idle and when playing."""
     idle = share(IDLE_S)
     for key in PHRASE:
-        daemon.hear(to_bytes(NoteOn(key, 80, 0)), perf_counter())
+        daemon.receive(to_bytes(NoteOn(key, 80, 0)), perf_counter())
         sleep(NOTE_S)
-        daemon.hear(to_bytes(NoteOff(key, channel=0)), perf_counter())
+        daemon.receive(to_bytes(NoteOff(key, channel=0)), perf_counter())
     sleep(TAKEOVER_S)
     return idle, share(PLAYING_S)
 

@@ -145,7 +145,7 @@ class Show:
         stage = Stage()
         stack.enter_context(stage.heeding_signals())
         daemon = self._daemon(network, clock, synth, stage, stack)
-        keyboard.open_input(daemon.hear)
+        keyboard.open_input(daemon.receive)
         score = self._score(clock.now() + FIRST_S)
         if isinstance(clock, ManualClock):
             rehearse(daemon, clock, score)
@@ -178,7 +178,7 @@ class Show:
 
         def watch(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
             self.display.show(status, heard, sent)
-            swapper.hear(heard)
+            swapper.observe(heard)
             if bars.over(status):
                 daemon.end()
 

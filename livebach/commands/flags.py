@@ -22,7 +22,7 @@ NETWORK = "engine.checkpoint"
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A flag for one setting. `bare` is the value where the flag stands alone."""
+    """A flag for one setting. `bare` is the value of a flag that is given without one."""
 
     name: str
     key: str
@@ -41,18 +41,23 @@ FLAGS = {
             "the keyboard's port or a part of its name; virtual: a port of its own (default: the one there)",
         ),
         Flag("--out", "midi.output", "NAME", "the synth's port, likewise; piano, harpsichord, organ: built in (piano)"),
-        Flag("--wait", "midi.wait", "on|off", "wait until both ports are there", bare="on"),
+        Flag("--wait", "midi.wait", "on|off", "wait for ports that are not there yet", bare="on"),
         Flag(
             "--api",
             "midi.api",
             "API",
             f"look only in {', '.join(backend_names())}",
         ),
-        Flag("--channel", "midi.input_channel", "1..16", "hear this channel only"),
-        Flag("--out-channel", "midi.output_channel", "1..16", "its own channel"),
-        Flag("--program", "midi.program", "1..128", "the sound of its channel, as General MIDI counts"),
-        Flag("--thru", "midi.thru", "on|off", "whether what you play goes to the synth too"),
-        Flag("--latency-ms", "midi.latency_ms", "MS", "send its notes so much earlier, for a synth that sounds late"),
+        Flag("--channel", "midi.input_channel", "1..16", "the keyboard's channel (all)"),
+        Flag("--out-channel", "midi.output_channel", "1..16", "the channel of livebach's notes"),
+        Flag("--program", "midi.program", "1..128", "the program of livebach's channel, numbered as in General MIDI"),
+        Flag("--thru", "midi.thru", "on|off", "whether your notes go to the synth too"),
+        Flag(
+            "--latency-ms",
+            "midi.latency_ms",
+            "MS",
+            "send livebach's notes earlier by this time, for a synth that sounds late",
+        ),
         Flag("--bpm", "time.bpm", "BPM", "beats a minute"),
         Flag("--metre", "time.metre", "3/4", "time signature"),
         Flag("--count-in", "time.count_in_bars", "BARS", "bars of clicks before the first downbeat", bare="1"),
@@ -60,16 +65,21 @@ FLAGS = {
         Flag("--mode", "turns.mode", "MODE", "who plays when"),
         Flag("--checkpoint", "engine.checkpoint", "FILE", "the network: a checkpoint of your own"),
         Flag("--temperature", "sampling.temperature", "T", "lower is more predictable, higher is wilder"),
-        Flag("--min-p", "sampling.min_p", "P", "leave out choices less likely than this share of the likeliest"),
-        Flag("--key", "sampling.key", "KEY", "'d minor': pitches outside it are rarer; auto: the key you play in"),
+        Flag("--min-p", "sampling.min_p", "P", "drop choices below this share of the likeliest one's probability"),
+        Flag(
+            "--key",
+            "sampling.key",
+            "KEY",
+            "such as 'd minor': makes other pitches rarer; auto: the key that you play in",
+        ),
         Flag("--seed", "sampling.seed", "N", "the same seed and the same playing give the same notes"),
         Flag("--instrument", "sound.instrument", "NAME", "the built-in sound: piano, harpsichord or organ"),
         Flag("--temperament", "sound.temperament", "NAME", "its tuning: equal, werckmeister3, kirnberger3 or vallotti"),
         Flag("--pitch-hz", "sound.pitch_hz", "HZ", "its A above middle C: 440, 415, …"),
         Flag("--soundfont", "sound.soundfont", "FILE.sf2", "FluidSynth plays, with these sounds"),
         Flag("--browser", "web.open", "on|off", "whether a page opens the browser, or only prints its address"),
-        Flag("--save", "take.save", "on|off", "whether the take is kept"),
-        Flag("--folder", "take.folder", "DIR", "where takes are kept"),
+        Flag("--save", "take.save", "on|off", "whether takes are saved"),
+        Flag("--folder", "take.folder", "DIR", "the folder of the takes"),
     )
 }
 
@@ -128,15 +138,17 @@ def _style(text: str) -> str:
 
 
 def add_settings(parser: argparse.ArgumentParser, names: Iterable[str] = FLAGS) -> None:
-    """Give a command the flags named, and `--config` and `--set`."""
-    group = parser.add_argument_group("settings", "each is in config.yaml too, with its default")
+    """Add the named flags, `--config` and `--set` to a command."""
+    group = parser.add_argument_group("settings", "config.yaml describes all of them, with their defaults")
     for flag in (FLAGS[name] for name in names):
         nargs = {"nargs": "?", "const": flag.bare} if flag.bare else {}
         group.add_argument(flag.name, dest=flag.key, metavar=flag.metavar, help=flag.help, **nargs)  # type: ignore[arg-type]
         if flag.key == NETWORK:
             group.add_argument("--style", type=_style, metavar="NAME", help=f"whose music: {', '.join(STYLES)}")
-    group.add_argument("--config", type=user_path, metavar="FILE", help="settings from this file")
-    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting: --set time.bpm=72")
+    group.add_argument("--config", type=user_path, metavar="FILE", help="read the settings from this file")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change any setting: --set time.bpm=72"
+    )
 
 
 def settings(args: argparse.Namespace) -> Config:

@@ -1,4 +1,4 @@
-"""What a take is made of: the settings, a seed, a network, and the musician that they make. Replay makes the same."""
+"""The parts of a take: settings, seed, network and the musician made of them. A replay makes the same ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from livebach.version import __version__
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A network that is ready to play, the name it was asked for by, and its file's SHA-256."""
+    """A network that is ready to play, the name that it was loaded by, and the SHA-256 of its file."""
 
     engine: Engine
     name: str
@@ -46,7 +46,7 @@ def with_touch(network: Loaded) -> Loaded:
 
 
 def seeded(config: Config) -> Config:
-    """The settings with a seed: a new one where none was set."""
+    """Return the settings with a seed: a new one if none was set."""
     if config.sampling.seed is not None:
         return config
     return with_value(config, "sampling.seed", SystemRandom().getrandbits(32))
@@ -98,7 +98,7 @@ def _engine(fast: bool) -> type[Engine]:
 
 
 def header(config: Config, network: Loaded, start_s: float) -> Header:
-    """What a take starts from."""
+    """Return the header of a take that begins at a time in seconds."""
     assert config.sampling.seed is not None
     return Header(
         config=to_dict(config),
@@ -113,7 +113,7 @@ def header(config: Config, network: Loaded, start_s: float) -> Header:
 
 
 def programs(config: Config) -> list[ProgramChange]:
-    """What sets the sound of its channels, where one is set."""
+    """Return the program changes of livebach's channels, if a program is set."""
     if config.midi.program is None:
         return []
     first = config.midi.output_channel - 1
@@ -121,7 +121,7 @@ def programs(config: Config) -> list[ProgramChange]:
 
 
 def musician(network: Loaded, config: Config, start_s: float) -> Musician:
-    """The musician of these settings, its seed among them."""
+    """Return the musician of these settings; they hold its seed."""
     assert config.sampling.seed is not None
     return Musician(network.engine, config, config.sampling.seed, start_s, network.touch)
 
@@ -148,4 +148,4 @@ def sound_settings(config: Config, instrument: str | None = None) -> SoundSettin
 
 
 READY_S = 0.1
-"""From the musician's making to the first tick of a count-in: time to begin listening."""
+"""From the making of the musician to the first tick of a count-in: time to open the rest."""

@@ -1,7 +1,7 @@
-"""The loop: hears the player, lets the musician answer on time, and leaves silence however it ends.
+"""The real-time loop: gives the musician the player's events, sends the answers on time, and ends in silence.
 
-The input callback passes the message on (thru) and puts the event into the inbox; the loop waits for the inbox or the
-musician's next deadline, whichever comes first. Knows no port by name, and no network.
+The input callback sends each message on to the synth (thru) and puts the event into the inbox. The loop waits for the
+inbox or for the musician's next deadline, whichever comes first. Knows no port by name, and no network.
 """
 
 from __future__ import annotations
@@ -24,81 +24,81 @@ from livebach.musician.status import Status
 from livebach.system.clock import SPIN_S
 
 IDLE_S = 0.2
-"""The longest wait: a signal that another thread takes, or any on Windows, is noticed only when a wait ends."""
+"""The longest wait. On Windows, or when another thread receives it, a signal is noticed only when a wait ends."""
 CALM_S = 0.008
-"""How long before anything is due networks may be exchanged."""
+"""Networks are exchanged only if nothing is due for this time."""
 EVENTS_A_TURN = 64
-"""Events taken in between two looks at the deadline, so that a flood of them holds up no tick."""
+"""The most events between two checks of the deadline, so that a flood of events delays no tick."""
 
 
 class MusicianProtocol(Protocol):
-    """The musician, as the loop sees it; times are absolute seconds."""
+    """The musician, as the loop uses it. Times are absolute, in seconds; returned events are to be sent at once."""
 
     def feed(self, event: Event, now_s: float) -> list[Event]:
-        """Hear an event; what must go out at once."""
+        """Take an event of the player's, and return the events that answer it."""
 
     def command(self, request: Request, now_s: float) -> list[Event]:
-        """Do what the person asks for; what must go out at once."""
+        """Carry out a request of the player's, and return the events that follow from it."""
 
     def deadline_s(self) -> float:
-        """When there is something to do next."""
+        """Return the time of the next call of `advance`."""
 
     def advance(self, now_s: float) -> list[Event]:
-        """Do what is due."""
+        """Carry out what is due, and return the events to send."""
 
     def stop(self, now_s: float) -> list[Event]:
-        """End all that sounds."""
+        """Return the events that end every sounding note."""
 
     def status(self) -> Status:
-        """The state of affairs."""
+        """Return the state that the display shows."""
 
     def told(self) -> HistoryView:
-        """What its network was told, as far as that is kept."""
+        """Return the frames that the network was given, as far as they are kept."""
 
     def exchange(self, network: Network, past: History) -> bool:
-        """Play on with another network, if it was told the same."""
+        """Play on with another network if it was given the same frames; return whether it was."""
 
 
 class Output(Protocol):
-    """Where its notes go."""
+    """The destination of livebach's notes."""
 
     def send(self, event: Event, due_s: float | None = None) -> None:
-        """Send an event, which was due at this time."""
+        """Send an event that is due at this time, in seconds; None for now."""
 
 
 class Clock(Protocol):
-    """Where the time comes from."""
+    """A monotonic clock."""
 
     def now(self) -> float:
-        """The time, in seconds."""
+        """Return the time in seconds."""
 
     def sleep_until(self, time_s: float) -> None:
-        """Return at that time, not before."""
+        """Return at that time, not earlier."""
 
 
 Thru = Callable[[bytes], None]
-"""Passes a message of the player's on to the synth. Called by the input's thread and by the loop's."""
+"""Sends a message of the player's on to the synth. Called on the input's thread and on the loop's thread."""
 Claims = Callable[[Event], bool]
-"""Whether an event is a control, and not to be played. Called by the input's thread and by the loop's."""
+"""Returns whether an event is bound to a control. Called on the input's thread and on the loop's thread."""
 Watch = Callable[[Status, Sequence[Event], Sequence[Event]], None]
-"""HistoryView after each turn how things stand, what was heard and what was sent. Must not wait."""
+"""Called after each turn with the status, the events received and the events sent. Must not wait."""
 
 
 def no_thru(_data: bytes) -> None:
-    """Pass nothing on."""
+    """Send nothing on."""
 
 
 def all_music(_event: Event) -> bool:
-    """Take no event for a control."""
+    """Bind no event to a control."""
     return False
 
 
 def nobody(_status: Status, _heard: Sequence[Event], _sent: Sequence[Event]) -> None:
-    """Watch nothing."""
+    """Ignore the turn."""
 
 
 class Daemon:
-    """One player, one musician, one output."""
+    """The loop for one player, one musician and one output."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Daemon:
         self._say = say
         self._alive = alive
         self._inbox = Inbox()
-        self._held = ActiveNotes()  # what the player holds, as the musician has heard it
+        self._held = ActiveNotes()  # what the player holds, as the musician has received it
         self._load = TickLoad()
         self._missed = 0
         self._mark: Mark | None = None
@@ -134,21 +134,21 @@ class Daemon:
 
     # --- from any thread ---------------------------------------------------------------------------------------------
 
-    def hear(self, data: bytes, time_s: float) -> None:
-        """Take a message as it comes in: thru at once, the rest is left to the loop."""
+    def receive(self, data: bytes, time_s: float) -> None:
+        """Take a message from the input: send it on at once, and leave the event to the loop."""
         if self._finished or not self._inbox.admits():
             return
         event = from_bytes(data)
         if event is None or not self._claims(event):
             self._thru(data)
         if event is not None:
-            self._inbox.hear(event, time_s)
+            self._inbox.put(event, time_s)
         elif self._follow_clock and (message := clock_message(data)) is not None:
-            self._inbox.ask(lambda: self._command(message, time_s))
+            self._inbox.put_task(lambda: self._command(message, time_s))
 
     def release_player(self) -> None:
         """Let go of every key and pedal that the player seems to hold; safe to call from any thread."""
-        self._inbox.ask(self._release_player)
+        self._inbox.put_task(self._release_player)
 
     def silence(self) -> None:
         """End all that sounds, its own and the player's, and play on. Only the loop may call this: see `ask`."""
@@ -156,27 +156,27 @@ class Daemon:
         self._command(Command("panic"), self._clock.now())
 
     def ask(self, task: Task) -> None:
-        """Have something done by the loop, between two calls of the musician."""
-        self._inbox.ask(task)
+        """Have the loop call a function between two calls of the musician."""
+        self._inbox.put_task(task)
 
     def command(self, request: Request) -> None:
-        """Have the musician do something; safe to call from any thread."""
-        self._inbox.ask(lambda: self._command(request, self._clock.now()))
+        """Have the musician carry out a request; safe to call from any thread."""
+        self._inbox.put_task(lambda: self._command(request, self._clock.now()))
 
     def end(self) -> None:
-        """Make the loop end soon; safe to call from a signal's handler, and again."""
+        """End the loop soon; safe to call from a signal handler, and more than once."""
         self._ending = True
-        self._inbox.ask(lambda: None)
+        self._inbox.put_task(lambda: None)
 
     def tell(self, text: str) -> None:
-        """Say something to the person, and keep it with the take."""
+        """Show a line to the player, and keep it with the take."""
         self._say(text)
         self._recorder.remark(text, self._clock.now())
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Play until `end` is called. However it ends, what sounded has been ended."""
+        """Play until `end` is called. Every sounding note is ended, also after an exception."""
         try:
             while not self._ending:
                 self.wait()
@@ -187,15 +187,15 @@ class Daemon:
 
     @property
     def ending(self) -> bool:
-        """Whether the end has been asked for."""
+        """Whether `end` was called."""
         return self._ending
 
     def deadline_s(self) -> float:
-        """When there is something to do next."""
+        """Return the time of the musician's next deadline."""
         return self._musician.deadline_s()
 
     def wait(self) -> None:
-        """Wait for the inbox or the next deadline; sleep, then let the clock spin over the last half millisecond."""
+        """Wait for the inbox or the next deadline; the clock spins over the last half millisecond."""
         remaining_s = self._musician.deadline_s() - self._clock.now()
         if remaining_s > SPIN_S:
             item = self._inbox.take(min(remaining_s - SPIN_S, IDLE_S))
@@ -207,7 +207,7 @@ class Daemon:
             self._clock.sleep_until(deadline_s)
 
     def turn(self) -> None:
-        """Deal with what has come in, then with what is due."""
+        """Process the entries of the inbox, then what is due."""
         for _ in range(EVENTS_A_TURN):
             item = self._inbox.take()
             if item is None:
@@ -219,7 +219,7 @@ class Daemon:
         self._advance()
 
     def finish(self) -> None:
-        """End what sounds: the musician's notes, then the player's. A second call does nothing."""
+        """End every sounding note, the musician's and then the player's. A second call does nothing."""
         if self._finished:
             return
         self._finished = True
@@ -234,11 +234,11 @@ class Daemon:
                 self._thru(data)
 
     def told(self) -> HistoryView:
-        """What the network was told, as far as that is kept."""
+        """Return the frames that the network was given, as far as they are kept."""
         return self._musician.told()
 
     def exchange(self, network: Network, past: History, swap: Swap) -> bool:
-        """Play on with another network; False where something is due soon, or it was not told the same."""
+        """Play on with another network; return False if something is due soon, or it was given other frames."""
         now_s = self._clock.now()
         if self._musician.deadline_s() - now_s < CALM_S or not self._musician.exchange(network, past):
             return False
@@ -266,7 +266,7 @@ class Daemon:
             self._held.update(to_bytes(event))
 
     def _hold_the_rest(self) -> None:
-        """What came in after the last turn was passed on too, and has to be ended."""
+        """Note what came in after the last turn: it was sent on, and has to be ended."""
         while (item := self._inbox.take()) is not None:
             if isinstance(item, tuple):
                 self._hold(item[0])
@@ -293,7 +293,7 @@ class Daemon:
         self._watch(self._load.shown(status, spent_s), (), out)
 
     def _new_mark(self, status: Status) -> Mark | None:
-        """The beat that is over, where it was not told yet."""
+        """Return the beat that is over, if it was not returned before."""
         new, self._mark = status.mark != self._mark, status.mark
         return self._mark if new else None
 
@@ -302,7 +302,7 @@ class Daemon:
             self._output.send(event, due_s)
 
     def _release_player(self) -> None:
-        """Let go, for the musician and on the wire, of every key and pedal that the player holds."""
+        """Release every key and pedal that the player holds, for the musician and at the synth."""
         for data in self._held.release():
             self._thru(data)
             event = from_bytes(data)
@@ -311,7 +311,7 @@ class Daemon:
 
 
 class TickLoad:
-    """Adds up what is spent on the open tick; a status shows that of the tick before."""
+    """Adds up the time that is spent on each tick; a status shows the share of the tick before."""
 
     def __init__(self) -> None:
         self._place = (0, 0, 0)
@@ -319,7 +319,7 @@ class TickLoad:
         self._share = 0.0
 
     def shown(self, status: Status, spent_s: float) -> Status:
-        """The status after so much more was spent, with the share that the last whole tick took."""
+        """Add some seconds of work, and return the status with the share of the last whole tick."""
         self._spent_s += spent_s
         place = (status.bar, status.beat, status.tick)
         if place != self._place:

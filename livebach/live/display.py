@@ -1,7 +1,7 @@
-"""What the person sees: a live roll in the terminal, drawn by a process of its own, or plain lines where it is none.
+"""The display: a live roll in the terminal, drawn by a separate process, or plain lines elsewhere.
 
-The loop only leaves a sight in a queue. A thread hands it on, and where the terminal is slow, sights are dropped and
-the loop never waits. Knows what happened, and nothing of how it is drawn (that is `screen`'s).
+The loop only puts updates into a queue. A thread passes them on; when the terminal is slow, updates are dropped, and
+the loop never waits. Knows what happened; how it is drawn is up to `terminal_roll`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SUSPEND_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class DisplayUpdate:
-    """What there is to see after one turn of the loop: how things stand, and the MIDI keys that were struck in it."""
+    """What one turn of the loop changes on the display: the status, and the MIDI keys that were struck in the turn."""
 
     state: str = "idle"
     mode: str = ""
@@ -52,7 +52,7 @@ class DisplayUpdate:
 
 
 def sight(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> DisplayUpdate:
-    """Put a turn of the loop into a sight; of what was sent, the notes (and not the clicks)."""
+    """Return the update for a turn of the loop; of the events sent, the notes count and not the clicks."""
     player = [event for event in heard if isinstance(event, NoteOn)]
     own = [event for event in sent if isinstance(event, NoteOn) and event.key in status.own_keys]
     return DisplayUpdate(
@@ -69,15 +69,15 @@ _SHARED = ("state", "bpm", "metre", "bar", "beat", "tick", "missed", "load", "pl
 
 
 def key_name(key: int) -> str:
-    """A MIDI key as musicians call it: 60 is C4."""
+    """Return the name of a MIDI key in scientific pitch notation: 60 is C4."""
     return f"{NAMES[key % 12]}{key // 12 - 1}"
 
 
 class Sink(Protocol):
-    """Something that shows sights; may be slow."""
+    """A destination of updates; may be slow."""
 
     def show(self, seen: DisplayUpdate) -> None:
-        """Show one."""
+        """Show an update."""
 
     def suspend(self) -> None:
         """Leave the terminal to others for a while."""
@@ -86,7 +86,7 @@ class Sink(Protocol):
         """Go on."""
 
     def close(self) -> None:
-        """Show what is left."""
+        """Show the remaining updates, and end."""
 
 
 # --- plain lines -----------------------------------------------------------------------------------------------------
@@ -94,13 +94,13 @@ class Sink(Protocol):
 
 @dataclass
 class Lines:
-    """Sights to lines of text: one for each beat in which a player struck something, and one for each turn."""
+    """Turns updates into lines: one for each beat in which somebody struck a key, and one for each change of turns."""
 
     last: DisplayUpdate = field(default_factory=DisplayUpdate)
     struck: dict[str, list[int]] = field(default_factory=lambda: {"you": [], "livebach": []})
 
     def read(self, seen: DisplayUpdate) -> list[str]:
-        """The lines that this sight completes. That ports came and went is said as a text."""
+        """Return the lines that an update completes. Changes of the ports come as texts."""
         if seen.ports:
             return []
         if seen.text:
@@ -114,7 +114,7 @@ class Lines:
         return lines
 
     def _beat(self) -> list[str]:
-        """What was struck on the beat that is over."""
+        """Return the lines of the beat that is over."""
         place = f"{self.last.bar}.{self.last.beat}"
         said = [(who, keys) for who, keys in self.struck.items() if keys]
         lines = [f"{place:>6}  {who:9}{' '.join(map(key_name, keys))}" for who, keys in said]
@@ -123,7 +123,7 @@ class Lines:
         return lines
 
     def close(self) -> list[str]:
-        """The lines that are left."""
+        """Return the remaining lines."""
         return self._beat()
 
 
@@ -148,11 +148,11 @@ class PlainSink(Unmoved):
         self._lines = Lines()
 
     def show(self, seen: DisplayUpdate) -> None:
-        """Write the lines that it completes."""
+        """Write the lines that an update completes."""
         self._write(self._lines.read(seen))
 
     def close(self) -> None:
-        """Write the lines that are left."""
+        """Write the remaining lines."""
         self._write(self._lines.close())
 
     def _write(self, lines: Iterable[str]) -> None:
@@ -184,7 +184,7 @@ class Both:
         self._sinks = one, other
 
     def show(self, seen: DisplayUpdate) -> None:
-        """Show one."""
+        """Show an update."""
         for sink in self._sinks:
             sink.show(seen)
 
@@ -199,7 +199,7 @@ class Both:
             sink.resume()
 
     def close(self) -> None:
-        """Show what is left."""
+        """Show the remaining updates, and end."""
         for sink in self._sinks:
             sink.close()
 

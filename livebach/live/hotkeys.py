@@ -1,4 +1,4 @@
-"""The terminal's keys while playing: each is a command. Where there is no terminal to read, there are none."""
+"""Reads the terminal's keys while livebach plays: each key is a command. Without a terminal there are no keys."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POLL_S = 0.2
 
 
 class Hotkeys:
-    """Reads a terminal's keys on a thread of its own until it is closed; the terminal is then as it was."""
+    """Reads a terminal's keys on a thread until it is closed; then the terminal is as it was before."""
 
     def __init__(self, fd: int, command: Callable[[Command], None]) -> None:
         self._fd = fd
@@ -78,20 +78,20 @@ class Hotkeys:
 
 
 class NoHotkeys:
-    """No terminal."""
+    """Stands in where there is no terminal."""
 
     def suspend(self) -> None:
-        """Nothing to give back."""
+        """Do nothing."""
 
     def resume(self) -> None:
-        """Nothing to take."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing."""
 
 
 def open_hotkeys(command: Callable[[Command], None], stream: TextIO | None = None) -> Hotkeys | NoHotkeys:
-    """Read the keys of this terminal, where it is one, and ours: a job in the background leaves it alone."""
+    """Read the keys of a terminal if there is one and this process is in its foreground."""
     stream = sys.stdin if stream is None else stream
     try:
         fd = stream.fileno()

@@ -1,4 +1,4 @@
-"""What happens as lines with a time and a level, for a machine that plays without a terminal."""
+"""Log lines with a time and a level, for a machine without a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TextIO
 from livebach.live.display import DisplayUpdate, Lines, Unmoved
 
 LEVELS = ("debug", "info", "warning")
-"""Debug: what is played, beat by beat. Info: what was opened and saved. Warning: what somebody may have to mend."""
+"""Debug: the notes, beat by beat. Info: what was opened and saved. Warning: what may need a person."""
 
 
 def _now() -> str:
@@ -18,12 +18,12 @@ def _now() -> str:
 
 
 def plain(level: str, text: str) -> str:
-    """One line for a person."""
+    """Return one line for people."""
     return f"{_now()} {level:7} {text}"
 
 
 def as_json(level: str, text: str) -> str:
-    """One line for a program."""
+    """Return one line of JSON."""
     return json.dumps({"time": _now(), "level": level, "text": text})  # ASCII, whatever the encoding
 
 
@@ -31,7 +31,7 @@ FORMS: dict[str, Callable[[str, str], str]] = {"plain": plain, "json": as_json}
 
 
 class LogSink(Unmoved):
-    """Writes sights as lines of that form, from that level on."""
+    """Writes updates as lines of one form, from one level on."""
 
     def __init__(self, stream: TextIO, form: str = "plain", level: str = "info") -> None:
         self._stream = stream
@@ -40,7 +40,7 @@ class LogSink(Unmoved):
         self._lines = Lines()
 
     def show(self, seen: DisplayUpdate) -> None:
-        """Write the lines that it completes."""
+        """Write the lines that an update completes."""
         if seen.text:
             self._write("debug", self._lines.close())
             self._write(seen.level, seen.text.splitlines())
@@ -48,7 +48,7 @@ class LogSink(Unmoved):
             self._write("debug", self._lines.read(seen))
 
     def close(self) -> None:
-        """Write the lines that are left."""
+        """Write the remaining lines."""
         self._write("debug", self._lines.close())
 
     def _write(self, level: str, lines: list[str]) -> None:

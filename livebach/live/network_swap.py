@@ -1,7 +1,7 @@
-"""Another network is taken up while it plays, between two ticks: a command asks for it, or the file has changed.
+"""Changes the network while livebach plays, between two ticks: on a command, or when the checkpoint's file changes.
 
-A thread of its own loads the file and tells the new network what the old one was told. The loop is asked only to change
-one for the other when both know the same. What cannot be taken up is told, and the old network plays on.
+A thread loads the file and gives the new network the frames that the old one was given. The loop only exchanges the
+two once both know the same. A checkpoint that cannot be used is reported, and the old network plays on.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from livebach.musician.status import Status
 from livebach.styles import next_style
 
 LEFT = 1
-"""Frames that the loop itself may have to tell the new network: each takes it a millisecond."""
+"""The most frames that the loop itself gives the new network: each takes a millisecond."""
 PAUSE_S = 0.005
 PATIENCE_S = 0.2
 MOST_READINGS = 5
-"""Times that a file is read again because it changed meanwhile."""
+"""How often a file is read because it changed while it was read."""
 
 
 class Loop(Protocol):
-    """The daemon, as far as this needs it."""
+    """The part of the daemon that the swapper uses."""
 
     def ask(self, task: Task) -> None:
-        """Have something done between two calls of the musician."""
+        """Have the loop call a function between two calls of the musician."""
 
     def tell(self, text: str) -> None:
-        """Say something to the person."""
+        """Show a line to the player."""
 
     def told(self) -> HistoryView:
-        """What the network was told so far; for the loop's thread only."""
+        """Return the frames that the network was given; on the loop's thread only."""
 
     def exchange(self, network: Network, past: History, swap: take_log.Swap) -> bool:
-        """Play on with another network, if there is time now and it knows the same; for the loop's thread only."""
+        """Play on with another network if there is time and it was given the same; on the loop's thread only."""
 
 
 COMMANDS = ("swap", "style")
@@ -57,11 +57,11 @@ def _no_other(command: Command) -> None:
 
 
 class _ClosedError(Exception):
-    """There is no loop any more."""
+    """The swapper was closed while it waited for the loop."""
 
 
 class Swapper:
-    """Loads networks, and has the loop play on with them. `ask` may be called from anywhere, a signal's handler too."""
+    """Loads networks, and has the loop play on with them. `ask` is safe to call from any thread or signal handler."""
 
     def __init__(self, network: assembly.Loaded, config: Config) -> None:
         self._plays = network.name, network.sha256
@@ -76,21 +76,21 @@ class Swapper:
         self._thread = Thread(target=self._work, name="livebach-swap", daemon=True)
 
     def start(self, loop: Loop) -> None:
-        """From here on there is a loop to ask."""
+        """Begin to serve requests with this loop."""
         self._loop = loop
         self._thread.start()
 
     def close(self) -> None:
-        """End it; again does nothing."""
+        """End the thread; a second call does nothing."""
         self._closed.set()
         self._wanted.put(None)
         if self._thread.is_alive():
             self._thread.join(2 * PATIENCE_S)
 
-    # --- who asks ----------------------------------------------------------------------------------------------------
+    # --- requests ----------------------------------------------------------------------------------------------------
 
     def ask(self, name: str = "") -> None:
-        """Take up this style or checkpoint; without a name, the file that plays, as it is now."""
+        """Request this style or checkpoint; without a name, the present file, read again."""
         self._wanted.put(name)
 
     def ask_style(self, value: str = "") -> None:
@@ -107,14 +107,14 @@ class Swapper:
         else:
             others(command)
 
-    def hear(self, events: Sequence[Event]) -> None:
+    def observe(self, events: Sequence[Event]) -> None:
         """Look for a controller, key or program that is bound to a change of the network."""
         for event in events:
             for command in self._controls.read(event):
                 self.command(command, _no_other)
 
     def check(self) -> str | None:
-        """See whether the file that plays has changed, and has been left alone since the last look."""
+        """Request the present file if it has changed, and stayed the same since the last check."""
         if self._watches:
             stamp, before = _stamp(self._plays[0]), self._looked
             self._looked = stamp
@@ -161,7 +161,7 @@ class Swapper:
         return f"From here on {new.name} plays ({new.sha256[:12]}…)"
 
     def _loaded(self, name: str) -> assembly.Loaded:
-        """A checkpoint, one that did not change while it was read; UserError where it does not fit."""
+        """Load a checkpoint whose file did not change meanwhile; UserError if it does not fit this take."""
         for _ in range(MOST_READINGS):
             before = _stamp(name)
             new = assembly.load_network(name, self._fast)
@@ -177,7 +177,7 @@ class Swapper:
         return new
 
     def _by_loop(self, loop: Loop, task: Callable[[], Any]) -> Any:
-        """What the loop finds when it does this."""
+        """Have the loop call a function, and return its result."""
         answer: SimpleQueue[Any] = SimpleQueue()
         loop.ask(lambda: answer.put(task()))
         while not self._closed.is_set():
@@ -189,17 +189,17 @@ class Swapper:
 
 
 def watching(watch: Watch, swapper: Swapper) -> Watch:
-    """What watches the loop, and the swapper's ear beside it."""
+    """Return a watcher that also shows the swapper the player's events."""
 
     def both(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
         watch(status, heard, sent)
-        swapper.hear(heard)
+        swapper.observe(heard)
 
     return both
 
 
 def _exchange(loop: Loop, network: Network, past: History, swap: take_log.Swap) -> Callable[[], HistoryView | None]:
-    """The loop's part: None where it is done, else what the network has been told by now."""
+    """Return the loop's task: it returns None once it is done, else the frames that the network was given by now."""
 
     def task() -> HistoryView | None:
         told = loop.told()
@@ -211,7 +211,7 @@ def _exchange(loop: Loop, network: Network, past: History, swap: take_log.Swap) 
 
 
 def _stamp(name: str) -> tuple[int, int, int] | None:
-    """What changes when a checkpoint's file is written; None where there is none."""
+    """Return values that change when a checkpoint's file is written; None if there is no file."""
     try:
         state = assembly.path_of(name).stat()
     except (OSError, ValueError):  # UserError is one

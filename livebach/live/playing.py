@@ -1,4 +1,4 @@
-"""A session put together and taken apart again: ports, guard, recorder, display, loop, and a page if there is one."""
+"""Opens all that a take needs (ports, guard, recorder, display, loop, page), plays, and closes it again."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ from livebach.system.systemd import Notifier
 
 
 class Page(Protocol):
-    """A page in a browser that shows the session and steers it, and may be a keyboard and a loudspeaker."""
+    """A page in a browser that shows and steers the take, and may be a keyboard and a loudspeaker."""
 
     backend: Backend
     next: Config | None
     """The settings of another take, where the page has asked for one."""
 
     def watch(self, status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
-        """Show a turn of the loop; must not wait."""
+        """Show a turn of the loop. Must not wait."""
 
     def obey(self, command: Callable[[Command], None], end: Callable[[], None]) -> None:
-        """Have its commands done; `end` ends the take."""
+        """Carry out the page's commands by these functions; `end` ends the take."""
 
     def show_take(self, folder: str | None) -> None:
-        """Tell where the take is kept."""
+        """Show the folder of the take; None if it is not recorded."""
 
     def take_next(self) -> Config | None:
         """Return `next`, once."""
 
     def check(self) -> str | None:
-        """Look after its server; a sentence when something has changed."""
+        """Look after the page's server; return a sentence when something has changed."""
 
 
 class FeedbackWatch:
@@ -70,18 +70,18 @@ class FeedbackWatch:
 
 
 Lights = Sequence[tuple[str, bool]]
-"""Ports' names, and whether they are connected."""
+"""The names of the ports, and whether each is connected."""
 
 
 class PortLights:
-    """Shows whether the ports are connected, on the watcher's round."""
+    """Shows which ports are connected, whenever the watcher checks."""
 
     def __init__(self, show: Callable[[Lights], None], heard: InputPort, output: OutputPort) -> None:
         self._show, self._heard, self._output = show, heard, output
         self._last: list[tuple[str, bool]] = []
 
     def check(self) -> None:
-        """Show them when something has changed."""
+        """Show the ports if something has changed."""
         ports = (("in", self._heard), ("out", self._output))
         now = [(f"{way}: {port.name}", port.connected) for way, port in ports]
         if now != self._last:
@@ -97,7 +97,7 @@ def play_takes(
     notifier: Notifier,
     page: Page | None = None,
 ) -> None:
-    """Play until a signal ends it, one take after another: a page may ask for another take, with other settings."""
+    """Play until a signal ends the program; a page may end a take and begin another one with other settings."""
     while True:
         play(config, network, stage, display, notifier, page)
         another = None if page is None or stage.ended else page.take_next()
@@ -114,7 +114,7 @@ def play(
     notifier: Notifier,
     page: Page | None = None,
 ) -> None:
-    """Open everything, play until the stage ends it, and close it again."""
+    """Open all parts, play one take until the stage ends it, and close the parts again."""
     with ExitStack() as stack:
         daemon = _opened(config, network, stage, display, notifier, page, stack)
         stack.callback(lambda: None if page is not None and page.next is not None else notifier.close())
@@ -131,9 +131,11 @@ def _opened(
     page: Page | None,
     stack: ExitStack,
 ) -> Daemon:
-    """The daemon, with everything open, each with its closing on the stack."""
+    """Open all parts, leave their closing on the stack, and return the daemon."""
     clock, midi = Clock(), config.midi
-    heard = stack.enter_context(closing(_input(midi, page, stage.hear)))  # first: this is what may be missing
+    heard = stack.enter_context(
+        closing(_input(midi, page, stage.receive))
+    )  # first: a missing port is found before the rest is opened
     stage.feedback = FeedbackFilter(midi.output_channel - 1, on=midi.feedback_filter)
     output, thru = _outputs(config, page, stage.feedback, display.say, stack)
     stage.send_probe = thru.output.send_bytes
@@ -165,7 +167,7 @@ def _opened(
     display.say(str(make_timely()))
     freeze()
     stage.daemon, stage.swapper = daemon, swapper
-    display.say(_banner(config, heard, output))  # it says «play»: from here on nothing is missed
+    display.say(_banner(config, heard, output))  # it invites the player: from here on no note is missed
     watcher.start()
     swapper.start(daemon)
 
@@ -183,17 +185,17 @@ def _opened(
 
 
 def _is_page(wanted: str, page: Page | None) -> bool:
-    """Whether a port of this name is the page's."""
+    """Return whether a port of this name is the page's."""
     return page is not None and wanted == page.backend.name
 
 
 def _backends(wanted: str, page: Page | None) -> Sequence[Backend] | None:
-    """Where to look for a port of this name: the page, or (None) the back-ends of the table."""
+    """Return the back-ends that may have a port of this name: the page's, or None for those of the table."""
     return [page.backend] if page is not None and _is_page(wanted, page) else None
 
 
 def _both(one: Watch, other: Watch) -> Watch:
-    """Have two watch the loop."""
+    """Return one watcher that calls two."""
 
     def watch(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
         one(status, heard, sent)
@@ -203,14 +205,14 @@ def _both(one: Watch, other: Watch) -> Watch:
 
 
 def _input(midi: MidiSettings, page: Page | None, receive: Callback) -> InputPort:
-    """The port that is named, or any keyboard where none is."""
+    """Open the input that the settings name, or any keyboard if they name none."""
     if midi.input is None:
         return AnyKeyboard.open_any(midi.api, receive)
     return InputPort.open(midi.input, midi.api, receive, wait=midi.wait, backends=_backends(midi.input, page))
 
 
 def _output(config: Config, page: Page | None, say: Callable[[str], None]) -> OutputPort:
-    """The port that is named; a built-in instrument where one is named, or none."""
+    """Open the output that the settings name; a built-in instrument if they name one, or nothing."""
     midi = config.midi
     if midi.output is not None and midi.output not in INSTRUMENT_NAMES:
         return OutputPort.open(midi.output, midi.api, wait=midi.wait, backends=_backends(midi.output, page))
@@ -224,7 +226,7 @@ def _output(config: Config, page: Page | None, say: Callable[[str], None]) -> Ou
 def _outputs(
     config: Config, page: Page | None, feedback: FeedbackFilter, say: Callable[[str], None], stack: ExitStack
 ) -> tuple[OutputPort, Thru]:
-    """The connection for its own notes and the one for the player's; what either sends is known when it comes back."""
+    """Open the connections for livebach's notes and for the player's; the feedback filter knows what both send."""
 
     def sent(data: bytes) -> None:
         feedback.sent(data, perf_counter())
@@ -235,7 +237,7 @@ def _outputs(
 
 
 def _guard(output: OutputPort, thru: Thru, stack: ExitStack) -> Guard:
-    """Start the guard. At the end it is told goodbye as soon as all is silent, and leaves while the ports close."""
+    """Start the guard. At the end, once all is silent, it is told to leave, and leaves while the ports close."""
     guard = Guard(output, thru.output)
     leaving = Thread(target=guard.close, name="livebach-goodbye")
 

@@ -1,7 +1,7 @@
-"""Keeps a take while it is played: a thread of its own writes the log, so that no disk delays a note.
+"""Records a take while it is played: a thread writes the log, so that no disk delays a note.
 
-A line is on its way to the disk at most a quarter of a second after the call. A disk that fails stops the recording
-with a warning, and never the music.
+A line is written within a quarter of a second after the call. A disk that fails stops the recording with a warning,
+and never the music.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from livebach.live.take_log import Call, Header
 
 FLUSH_S = 0.2
 MAX_WAITING = 200_000
-"""Lines that may wait for a disk that hangs (about an hour's) before the recording is given up."""
+"""The most lines that wait for a disk that hangs, about an hour's; then the recording stops."""
 
 
 class Recorder(Protocol):
@@ -66,7 +66,7 @@ class NoRecorder:
 
 
 def new_folder(parent: Path, when: datetime) -> Path:
-    """Make a folder named by the time, with a number behind it where that name is taken."""
+    """Make a folder named by the time, with a number after it if the name is taken, and return its path."""
     stem = when.strftime("%Y-%m-%d_%H-%M-%S")
     for suffix in ("", *(f"_{n}" for n in range(2, 10_000))):
         path = parent / f"{stem}{suffix}"
@@ -154,7 +154,7 @@ class TakeRecorder:
         self._warn(f"the recording has stopped: {self.folder}: {reason}; the music goes on")
 
     def _work(self) -> None:
-        """Write what comes, in one go, then pause, so that idle costs nothing and a flood few writes."""
+        """Write all waiting entries at once, then pause: an idle loop costs nothing, and a flood few writes."""
         ended = False
         while not ended:
             entries = self._wait_for_entries()
@@ -194,7 +194,14 @@ class TakeRecorder:
 
 
 def open_recorder(save: bool, parent: Path, header: Header, warn: Callable[[str], None]) -> Recorder:
-    """Begin to keep a take. A full disk is a warning, a folder that can never be written a UserError."""
+    """Begin to record a take.
+
+    A full disk is a warning, and nothing is recorded.
+
+    Raises:
+        UserError: If the folder can never be written.
+
+    """
     if not save:
         return NoRecorder()
     try:

@@ -49,13 +49,13 @@ class Stage:
         self.ended = False
         """Whether a signal has asked for the end."""
 
-    def hear(self, data: bytes, time_s: float) -> None:
+    def receive(self, data: bytes, time_s: float) -> None:
         """Hand on a message that is the player's; before there is a daemon, nobody listens."""
         if self.daemon is None or self._suspended:
             return
         verdict = self.feedback.judge(data, time_s)
         if verdict is Verdict.PLAYER:
-            self.daemon.hear(data, time_s)
+            self.daemon.receive(data, time_s)
         elif verdict is Verdict.LOOP_FOUND:
             self.daemon.release_player()
         self.probe(time_s)

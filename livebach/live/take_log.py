@@ -1,7 +1,7 @@
-"""A saved take: what its log holds, line by line, and the MIDI file that can be made of it.
+"""The log of a take: its lines, and how they are read and written.
 
 `take.jsonl` is a header, then one line for each call of the musician, with exact times and what it answered, in the
-order in which they happened; `replay` makes the same calls again. Knows no thread and no network.
+order in which they happened; `livebach replay` makes the same calls again. Knows no thread and no network.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ CALLS = ("feed", "advance", "command", "swap", "stop")
 MOST_S = 1e9
 """A clock that counts from the machine's start stays below this for thirty years."""
 MOST_WAITING = 1000
-"""Calls without a beat after which the MIDI file's bars are laid all the same."""
+"""After so many calls without a beat, the bars of the MIDI file go on without one."""
 QUICKEST_S, SLOWEST_S = 0.01, 100.0
 """A quarter note at the most extreme tempi and metres."""
 SAME_US = 5
-"""Tempi that differ by less are one, in microseconds a quarter note."""
+"""Tempi that differ by less count as one, in microseconds a quarter note."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a take starts from: with it and the calls, every note can be had again."""
+    """The start of a take: with it and the calls, every note can be played again."""
 
     config: dict[str, Any]
     seed: int
@@ -51,7 +51,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """Another network: its checkpoint, and the number of the first frame that it was told."""
+    """A change of the network: the new checkpoint, and the number of the first frame that it was given."""
 
     checkpoint: str
     sha256: str
@@ -60,7 +60,7 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of the musician: `do` with its time, what it answered, when it was due; a beat that is over by it."""
+    """A call of the musician: its kind and time, its answer, when it was due, and the beat that it ends."""
 
     do: str
     t: float
@@ -74,7 +74,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A take, as read. `remarks` are lines for people: ports lost and found, overflows."""
+    """A take as it is read. `remarks` are lines for people, about lost ports and the like."""
 
     header: Header
     calls: list[Call]
@@ -82,7 +82,7 @@ class Log:
 
     @property
     def config(self) -> Config:
-        """The settings of the take."""
+        """Return the settings of the take."""
         return from_dict(self.header.config)
 
 
@@ -90,12 +90,12 @@ class Log:
 
 
 def header_line(header: Header) -> str:
-    """The log's first line."""
+    """Return the first line of the log."""
     return json.dumps(asdict(header))  # ASCII: a file may have a name that is no text in UTF-8
 
 
 def call_line(call: Call) -> str:
-    """One line of the log: times in full precision, messages in hexadecimal."""
+    """Return the line of a call: times in full precision, messages in hexadecimal."""
     line: dict[str, Any] = {"do": call.do, "t": call.t}
     if call.due is not None:
         line["due"] = call.due
@@ -127,7 +127,7 @@ def _request(name: str, value: str) -> Command | ClockMessage:
 
 
 def remark_line(text: str, t: float) -> str:
-    """A line for people."""
+    """Return the line of a remark at a time in seconds."""
     return json.dumps({"do": "remark", "t": t, "text": text})
 
 
@@ -196,7 +196,7 @@ def _header(text: str) -> Header:
 
 
 def _whole_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Numbered lines; a last one that was cut off is left out."""
+    """Yield the lines with their numbers; a last line that was cut off is left out."""
     lines = text.split("\n")
     return ((number, line) for number, line in enumerate(lines[:-1], 1) if line)
 
@@ -205,12 +205,17 @@ def _whole_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def log_path(session: Path) -> Path:
-    """The log of a take that is named by its folder or by the log itself."""
+    """Return the log of a take that is named by its folder or by the log itself."""
     return session / LOG if session.is_dir() else session
 
 
 def read(session: Path) -> Log:
-    """Read a take; UserError names the file and the line where it is damaged."""
+    """Read a take.
+
+    Raises:
+        UserError: If the log cannot be read or is damaged; names the file and the line.
+
+    """
     path = log_path(session)
     try:
         return read_text(read_bytes(path).decode())
@@ -223,7 +228,12 @@ def read(session: Path) -> Log:
 
 
 def read_text(text: str) -> Log:
-    """Read a take's lines; UserError names the line that is damaged. A last one that was cut off is left out."""
+    """Read the lines of a take; a last line that was cut off is left out.
+
+    Raises:
+        UserError: If a line is damaged; names the line.
+
+    """
     number = 1
     try:
         lines = _whole_lines(text)
@@ -243,6 +253,3 @@ def _read_line(log: Log, line: dict[str, Any]) -> None:
         log.remarks.append(str(line["text"]))
     else:
         log.calls.append(_call(line))
-
-
-# --- as a MIDI file --------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A saved take as a MIDI file: the tracks of the player and of livebach, with the bars as they were played."""
+"""Writes a take as a MIDI file: one track for the player and one for livebach, with the bars as they were played."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Score:
         self._quarter_us, self._signature = 0, (0, 0)
 
     def add(self, call: Call) -> None:
-        """Take one call, and write what is over."""
+        """Add a call, and write the bars that are over."""
         self._waiting.append(call)
         if call.mark is not None:
             if self._map is None:
@@ -57,14 +57,14 @@ class Score:
         return TempoMap(self._metre, mark, min((call.t for call in self._waiting), default=mark.time_s))
 
     def _go_on(self, beyond: int = 0) -> None:
-        """Nothing says where the beats are: they go on as they were."""
+        """Go on with the last tempo: no beat says otherwise."""
         if self._map is None:
             self._map = self._begun(Mark(0.0, self._first_s, self._quarter_s))
         self._write(self._map.until(max((call.t for call in self._waiting), default=self._start_s), beyond))
 
     @property
     def _first_s(self) -> float:
-        """The first downbeat, where no beat was told."""
+        """Return the time of the first downbeat if there is no beat."""
         onsets = (call.t for call in self._waiting if isinstance(call.event, NoteOn))
         return self._start_s if self._counted else next(onsets, self._start_s)
 
@@ -77,7 +77,7 @@ class Score:
                 self._play(call, stretch.tick(call.t))
 
     def _lay(self, stretch: Stretch) -> None:
-        """Write the tempo and the signature, where they change."""
+        """Write the tempo and the time signature if they change."""
         tick = round(stretch.quarter * PPQ)
         if abs(stretch.quarter_us - self._quarter_us) > SAME_US:
             self._quarter_us = stretch.quarter_us
@@ -90,11 +90,11 @@ class Score:
         if call.event is not None and not self._controls.claims(call.event):
             self._you.add(tick, call.event)
         for event in call.out:
-            if not isinstance(event, Realtime):  # which no MIDI file may hold
+            if not isinstance(event, Realtime):  # a MIDI file may hold none
                 self._own.add(tick, event)
 
     def midi(self) -> bytes:
-        """The whole as a MIDI file; the end."""
+        """Write the last bars, and return the MIDI file."""
         self._go_on(beyond=1)
         self._you.close()
         self._own.close()

@@ -1,4 +1,4 @@
-"""Bars for what was played at a changing tempo: from the beats that were played by to a file's ticks.
+"""The bars of music that was played at a changing tempo: maps the beats of a take to the ticks of a MIDI file.
 
 Each beat is told with its place, its time and the tempo then. Between two of them time runs evenly. A bar is laid when
 the next one begins: one that the player broke off gets a signature of its own, and a silence in between as many bars
@@ -16,16 +16,16 @@ from livebach.music.metre import Metre
 from livebach.music.midi_writer import LONGEST_QUARTER_US, PPQ
 
 STRAIGHT = 2.0
-"""Two beats are neighbours if they are no more than so many times nearer or farther in time than the tempo says."""
+"""Two beats are neighbours if their distance in time differs from the tempo by no more than this factor."""
 STRETCH = 1.25
-"""So much slower or faster, a silence is stretched or squeezed into whole bars."""
+"""A silence is stretched or squeezed into whole bars by no more than this factor."""
 FINEST = 16
-"""A bar that was broken off is counted in this part of a whole note."""
+"""The length of a bar that was broken off is rounded to this part of a whole note."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of the file in which time runs evenly."""
+    """A part of the file with one tempo."""
 
     from_s: float
     until_s: float
@@ -35,18 +35,18 @@ class Stretch:
 
     @property
     def quarter_us(self) -> int:
-        """A quarter note in microseconds."""
+        """Return the length of a quarter note in microseconds."""
         us = (self.until_s - self.from_s) / self.quarters * 1e6
         return max(1, min(LONGEST_QUARTER_US, round(us)))
 
     def tick(self, time_s: float) -> int:
-        """The file's tick at a time."""
+        """Return the tick of the file at a time in seconds."""
         part = (time_s - self.from_s) / (self.until_s - self.from_s)
         return max(0, round((self.quarter + part * self.quarters) * PPQ))
 
 
 class TempoMap:
-    """Takes beats, and gives the stretches of each bar once it is over."""
+    """Takes beats, and returns the stretches of each bar once the bar is over."""
 
     def __init__(self, metre: Metre, first: Mark, from_s: float) -> None:
         """Begin with the bar line of the first beat, or as many bars before it as hold `from_s`."""
@@ -63,13 +63,13 @@ class TempoMap:
             self._add(first)
 
     def add(self, mark: Mark) -> list[Stretch]:
-        """Take the next beat; the stretches of the bars that are over by it."""
+        """Add the next beat, and return the stretches of the bars that it ends."""
         self._add(mark)
         ready, self._ready = self._ready, []
         return ready
 
     def until(self, time_s: float, beyond: int = 0) -> list[Stretch]:
-        """Go on in the last tempo for as many whole bars as are over by then, and some beyond."""
+        """Go on in the last tempo, and return the stretches of the bars that are over at a time, and of some more."""
         last, first = self._open[-1], self._open[0]
         bar_s, played = self._bar * last.quarter_s, last.quarters - first.quarters
         line_s = last.time_s - played * last.quarter_s

@@ -1,8 +1,8 @@
-"""The live roll, in a process of its own: sights come in as lines of JSON, the terminal shows the newest.
+"""The live roll, in a process of its own: reads updates as lines of JSON, and draws the newest ones.
 
 A row is a tick and a column a key, low keys left; the newest row is at the bottom, above the keyboard. Ends when its
-input does. Knows neither MIDI ports nor the daemon. It draws by escape sequences of its own, and imports little: a
-process that is there all the time should be small.
+input does. Knows neither MIDI ports nor the daemon. It writes the escape sequences itself and imports little, as the
+process runs all the time and should be small.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FRAMES_A_SECOND = 15
 MOST_ROWS = 200
 TEXTS = 4
 HEAVY = 0.5
-"""From this share of a tick on, its work is too much."""
+"""From this share of a tick on, the load is shown as an alarm."""
 WORDS = {"idle": "waiting for you", "listening": "listening", "playing": "playing"}
 
 
@@ -50,7 +50,7 @@ class Row:
 
 
 class Roll:
-    """All that is on the screen."""
+    """The content of the screen."""
 
     def __init__(self) -> None:
         self.rows: deque[Row] = deque(maxlen=MOST_ROWS)
@@ -95,12 +95,12 @@ class Line:
         self.add(text, colour)
 
     def add(self, text: str, colour: str = "") -> Line:
-        """Put more behind it."""
+        """Append text in a colour, and return the line."""
         self.parts.append((text, colour))
         return self
 
     def shown(self, width: int, codes: Mapping[str, str]) -> str:
-        """As it is written to the terminal, cut at its edge; plain where no codes are known."""
+        """Return the line as the terminal takes it, cut at its edge; plain if no codes are given."""
         out, current = [], ""
         for text, colour in self.parts:
             code = codes.get(colour, "")
@@ -113,14 +113,14 @@ class Line:
 
 
 def key_range(width: int) -> range:
-    """The keys that fit beside the bar's number, those at both ends left out where the terminal is narrow."""
+    """Return the MIDI keys that fit beside the bar number; in a narrow terminal both ends are left out."""
     fit = max(12, min(KEYS, width - 8))
     low = LOW_KEY + (KEYS - fit) // 2
     return range(low, low + fit)
 
 
 def row_line(row: Row, before: Row | None, keys: Sequence[int]) -> Line:
-    """One tick as a line; a bar begins with its number, a beat with a mark."""
+    """Return a tick as a line; a bar begins with its number, a beat with a mark."""
     new_bar = before is None or before.place[0] != row.place[0]
     new_beat = new_bar or (before is not None and before.place[1] != row.place[1])
     line = Line(f"{row.place[0]:4} ┈ " if new_bar else "     ┊ " if new_beat else "       ", FAINT)
@@ -130,7 +130,7 @@ def row_line(row: Row, before: Row | None, keys: Sequence[int]) -> Line:
 
 
 def keyboard_line(head: Seen, keys: Sequence[int]) -> Line:
-    """The keyboard, with the keys that are down now in their player's colour."""
+    """Return the keyboard; keys that are down have their player's colour."""
     line = Line("       ")
     for key in keys:
         black = key % 12 in BLACK
@@ -174,7 +174,7 @@ def head_line(head: Seen, load: float, width: int) -> Line:
 
 
 def printable(text: str) -> str:
-    """A port's name may hold anything, but moves no cursor."""
+    """Return a text without control characters: a port may have any name, and must not move the cursor."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
@@ -212,12 +212,12 @@ def picture(roll: Roll, width: int, height: int) -> Iterator[Line]:
 
 
 def no_terminal() -> tuple[int, int]:
-    """Width and height where nobody says."""
+    """Return the width and height that are assumed without a terminal."""
     return 80, 24
 
 
 class Screen:
-    """Where the picture is drawn, again and again in the same place; or, where that cannot be, once at the end."""
+    """Draws the picture again and again in the same place; without a terminal, once at the end."""
 
     def __init__(
         self, stream: TextIO, size: Callable[[], tuple[int, int]], codes: Mapping[str, str], live: bool
@@ -244,7 +244,7 @@ class Screen:
         self.__exit__()
 
     def draw(self, roll: Roll, last: bool) -> None:
-        """Draw over what was drawn before; on a terminal that changed its size, from the top."""
+        """Draw over the picture before; if the terminal has changed its size, begin at the top."""
         if not (self._live or last):
             return
         width, height = self._size()
@@ -261,7 +261,7 @@ class Screen:
 
 
 def screen_of(stream: TextIO, environment: Mapping[str, str]) -> Screen:
-    """What a stream can show: nothing live where it is no terminal, no colours where they are not wanted."""
+    """Return the screen that fits a stream: not live without a terminal, without colours if NO_COLOR is set."""
     live = stream.isatty() and environment.get("TERM") != "dumb" and _understands_escapes()
     many = "256" in environment.get("TERM", "") or "COLORTERM" in environment
     codes = {} if not live or environment.get("NO_COLOR") else MANY_COLOURS if many else FEW_COLOURS
@@ -274,7 +274,7 @@ def screen_of(stream: TextIO, environment: Mapping[str, str]) -> Screen:
 
 
 def _understands_escapes() -> bool:
-    """Whether escape sequences are obeyed; Windows has to be asked to."""
+    """Return whether the terminal obeys escape sequences; Windows has to be asked to."""
     if sys.platform != "win32":
         return True
     import ctypes
@@ -284,7 +284,7 @@ def _understands_escapes() -> bool:
 
 
 def run(stream: TextIO, screen: Screen) -> None:
-    """Show what comes on the stream until it ends."""
+    """Show the updates of a stream until it ends."""
     roll, changed, ended, lock = Roll(), threading.Event(), threading.Event(), threading.Lock()
     suspended = False
 
