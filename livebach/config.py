@@ -455,6 +455,11 @@ def with_value(config: Config, name: str, value: Any) -> Config:
     return replace(config, **{section: changed})
 
 
+def table() -> dict[str, dict[str, Setting]]:
+    """Return the table of settings: by section, then by name."""
+    return {section: kind.table() for section, kind in _SECTIONS.items()}
+
+
 def value_of(config: Config, name: str) -> Any:
     """Return the value of «section.key»."""
     section, _, key = name.partition(".")

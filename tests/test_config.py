@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livebach import config as cfg
+from livebach import setting_texts
+from livebach.controls import CONTROLS, Control, Switch
 from livebach.files import data_path
 from livebach.midi.backends import backend_names
 from livebach.music.metre import Metre
@@ -183,3 +186,39 @@ def test_a_former_name_is_an_error_that_says_the_new_one(old: str, new: str) -> 
     assert old not in known
     with pytest.raises(cfg.ConfigError, match=f"{old!r} is now called {new!r}|'session' is now called 'take'"):
         cfg.from_dict({section: {name: 1} if name else {}})
+
+
+# --- what each setting does -------------------------------------------------------------------------------------------
+
+
+def test_each_setting_has_its_words() -> None:
+    """No setting is without a description, and no description without a setting."""
+    keys = {f"{section}.{name}" for section, settings in cfg.table().items() for name in settings}
+    assert {key for key in keys if not key.startswith("control.")} == set(setting_texts.TEXTS)
+    assert set(setting_texts.SECTIONS) == set(cfg.table())
+    assert all(setting_texts.text_of(key) for key in keys)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"), [("config.yaml", setting_texts.config_yaml), ("docs/settings.md", setting_texts.settings_page)]
+)
+def test_the_files_say_what_the_tables_say(path: str, text: Callable[[], str]) -> None:
+    """`python -m livebach.setting_texts` has been run since a table was changed."""
+    file = Path(__file__).parent.parent / path
+    assert file.read_text("utf-8") == text()
+
+
+def test_a_control_from_outside_is_in_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row of the table is a setting, a comment and a row of the page."""
+    monkeypatch.setitem(CONTROLS, "louder", Control("louder", Switch(), "livebach plays louder", {"l": "on"}))
+    assert "  louder: null            # livebach plays louder\n" in setting_texts.config_yaml()
+    assert "| `control.louder` | livebach plays louder | `l` |" in setting_texts.settings_page()
+
+
+@pytest.mark.parametrize(("former", "name"), cfg.RENAMED.items())
+def test_a_former_name_says_the_new_one(former: str, name: str) -> None:
+    """On the command line and in a file; the new name is a setting or a section."""
+    assert name in cfg.table() or name in {f"{s}.{k}" for s, keys in cfg.table().items() for k in keys}
+    section, _, key = former.partition(".")
+    with pytest.raises(cfg.ConfigError, match=cfg.RENAMED.get(section, name)):
+        cfg.from_dict({section: {key: 1} if key else {}})

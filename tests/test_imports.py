@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "setting_rules": BASIS,
     "midi": BASIS | {"files"},
     "sound": BASIS | {"files", "midi"},
+    "setting_texts": {"config", "controls"},
     "config": BASIS | TOOLS | {"midi", "sound"},
     "network": BASIS | TOOLS | {"config"},
     "musician": BASIS | TOOLS | {"config", "network"},
