@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from livebach.midi import jack_server
 from livebach.system import clock, realtime
 from livebach.system.clock import Clock, ManualClock
 from livebach.system.realtime import make_timely
@@ -77,6 +79,23 @@ def test_memory_is_not_locked_below_a_limit(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(realtime, "_may_lock_all", lambda: False)
     monkeypatch.setattr(realtime.ctypes, "CDLL", None)
     assert not realtime._lock_memory()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
+def test_without_proc_less_is_asked_and_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a chroot or container that has no /proc: memory stays unlocked, helpers ordinary, and JACK is not looked at."""
+    import resource
+
+    def missing(path: Path, **_: str) -> str:
+        raise FileNotFoundError(str(path))
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (0, 0))
+    monkeypatch.setattr(Path, "read_text", missing)
+    monkeypatch.setattr(Path, "iterdir", missing)
+    monkeypatch.setattr(realtime, "_policy", lambda _thread: os.SCHED_FIFO)
+    assert not realtime._may_lock_all()
+    realtime.lift_helpers()
+    assert jack_server.load() is None
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")

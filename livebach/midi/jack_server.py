@@ -27,7 +27,10 @@ def _path() -> str | None:
     """Return the path of the libjack in this process: another copy would have another state of the server."""
     if not sys.platform.startswith("linux"):
         return None
-    lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # /proc is not mounted
+        return None
     return next((line.split(maxsplit=5)[5] for line in lines if "/libjack" in line), None)
 
 

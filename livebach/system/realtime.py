@@ -76,10 +76,11 @@ def lift_helpers() -> None:
     """
     if not sys.platform.startswith("linux") or _policy(0) != os.SCHED_FIFO:
         return
-    for task in Path("/proc/self/task").iterdir():
-        with suppress(OSError):  # it has ended
-            if _policy(int(task.name)) == os.SCHED_OTHER:
-                _set_real_time(int(task.name), _HELPERS_PRIORITY)
+    with suppress(OSError):  # /proc is not mounted
+        for task in Path("/proc/self/task").iterdir():
+            with suppress(OSError):  # it has ended
+                if _policy(int(task.name)) == os.SCHED_OTHER:
+                    _set_real_time(int(task.name), _HELPERS_PRIORITY)
 
 
 def _real_time() -> bool:
@@ -112,7 +113,10 @@ def _may_lock_all() -> bool:
 
     if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY:
         return True
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:  # /proc is not mounted
+        return False
     capabilities = next((int(line.split()[1], 16) for line in status if line.startswith("CapEff:")), 0)
     return bool(capabilities >> _CAP_IPC_LOCK & 1)
 

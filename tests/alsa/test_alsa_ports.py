@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,15 @@ MESSAGES = [b"\x93\x3c\x40", b"\x93\x3e\x41", b"\x93\x3c\x00", b"\xb3\x40\x7f"]
 NUMBERED = re.compile(r" \d+:\d+$")
 
 
+IN_A_PROCESS = ("test_a_killed_player_leaves_silence", "test_panic")
+
+
 @pytest.fixture(params=["rtmidi", "rtmidi2"], autouse=True)
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each of the two MIDI libraries in turn, where it is installed."""
     pytest.importorskip(request.param)
+    if request.param == "rtmidi2" and request.node.originalname in IN_A_PROCESS and find_spec("rtmidi"):
+        pytest.skip("the process of this test takes the first library that is installed")
     rows = [row for row in BACKENDS if row.requires in ("", request.param)]
     monkeypatch.setattr("livebach.midi.backends.BACKENDS", rows)
     return str(request.param)
