@@ -83,7 +83,7 @@ def test_memory_is_not_locked_below_a_limit(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
 def test_without_proc_less_is_asked_and_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a chroot or container that has no /proc: memory stays unlocked, helpers ordinary, and JACK is not looked at."""
+    """In a chroot without /proc: memory stays unlocked, helpers stay ordinary, and JACK is not looked at."""
     import resource
 
     def missing(path: Path, **_: str) -> str:
