@@ -160,8 +160,8 @@ LOG_DAMAGE = [
     (b'"start_s": ', b'"start_s": 1e400'),
     (b'"start_s": ', b'"start_s": ' + b"9" * 400),
     (b'"silence_ticks": ', b'"silence_ticks": ' + b"9" * 400),
-    (b'"checkpoint": "default", "sha', b'"checkpoint": 5, "sha'),
-    (b'"checkpoint": "default", "sha', b'"checkpoint": "\\u0000", "sha'),
+    (b'"checkpoint": "bach", "sha', b'"checkpoint": 5, "sha'),
+    (b'"checkpoint": "bach", "sha', b'"checkpoint": "\\u0000", "sha'),
     (b'"t":', b'"t":1e308,"due":'),
     (b'"t":', b'"t":' + b"[" * 5000),
 ]
