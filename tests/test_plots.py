@@ -93,7 +93,7 @@ def test_frames_are_drawn(fugue: Path) -> None:
         (["{}"], "say where to"),
         (["{}", "-o", "{}"], "nothing is overwritten"),
         (["{}", "-o", "nowhere/x.npz"], "cannot be written"),
-        (["{}", "-o", "x.npz", "--steps", "0"], "--steps must be 1..48, got 0"),
+        (["{}", "-o", "x.npz", "--steps-per-quarter", "0"], "--steps-per-quarter must be 1..48, got 0"),
         (["nowhere.mid", "-o", "x.npz"], "nowhere.mid"),
     ],
 )

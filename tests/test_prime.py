@@ -24,7 +24,7 @@ def score(
     for (start, metre), stop in zip(metres, [*(t for t, _ in metres[1:]), length], strict=True):
         lines |= set(range(start, stop, metre.bar_ticks(STEPS)))
     notes = tuple(Note(36 if t in lines else 72, t, t + 4) for t in range(first, length, 4))
-    return Score(notes, metres, length, STEPS, tempos)
+    return Score(notes, metres, length, STEPS, tempos=tempos)
 
 
 def test_so_many_bars() -> None:
