@@ -1,4 +1,4 @@
-"""The command line: a table of commands, each in a module of its own that is imported only when it is asked for.
+"""The command line: a table of commands. The module of a command is imported only when the command is run.
 
 A command module has `add_arguments(parser)`, `run(args) -> int` and, where it can fail on the user's part with other
 than a `UserError`, `ERRORS`, the tuple of those exceptions. Exit status: 0 done, 1 it ran and failed, 2 it was asked
@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 TORCH = ("train",)
-"""Commands whose work is torch's, which may need the threads."""
+"""Commands that use torch, which may need several threads."""
 
 
 RENAMED_FLAGS = {("train", "--from"): "--init-from", ("frames", "--steps"): "--steps-per-quarter"}
@@ -53,13 +53,13 @@ RENAMED_FLAGS = {("train", "--from"): "--init-from", ("frames", "--steps"): "--s
 
 
 class Command(Protocol):
-    """What a command's module holds."""
+    """The module of a command."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declare the command's own arguments."""
+        """Declare the arguments of the command."""
 
     def run(self, args: argparse.Namespace) -> int:
-        """Do it; the exit status."""
+        """Run the command, and return the exit status."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -98,7 +98,7 @@ def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _one_thread() -> None:
-    """Keep numpy's products on one thread, unless the person has said otherwise: they are too small to share.
+    """Keep numpy's products on one thread, unless the environment says otherwise: they are too small to share.
 
     It is read when numpy is loaded, and no module up to here loads it.
     """
@@ -163,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _flushed(status: int) -> int:
-    """Write what is left of the output; the exit status with this taken into account."""
+    """Write the rest of the output, and return the exit status; 2 if that fails."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""Files: where the packaged ones are, how the user's are read, and how new ones are written whole or not at all.
+"""Files: finds the packaged ones, reads those of the user, and writes new ones whole or not at all.
 
 Knows nothing of what the files hold. Every reader of a file that the user names opens it through `open_regular` or
 `check_regular`: a named pipe or a device would be waited for without end.
@@ -18,7 +18,7 @@ from typing import BinaryIO
 from livebach.errors import UserError
 
 Content = bytes | Callable[[BinaryIO], object]
-"""What is written to a file: the bytes, or a function that writes them to the open file."""
+"""The content of a file: its bytes, or a function that writes them to the open file."""
 
 KINDS = (
     (stat.S_ISDIR, errno.EISDIR, "it is a folder, not a file"),
@@ -30,7 +30,7 @@ KINDS = (
 PROBE = bytes(4096)
 """One block of a disk: less than this may fit into a file that takes no space of its own."""
 NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EINVAL}
-"""What a file system without hard links answers to one."""
+"""The errors of a file system without hard links."""
 
 
 def data_path(name: str) -> Path:

@@ -42,20 +42,20 @@ TICK_S = 0.125
 """A 16th at 120 quarters a minute."""
 WARM_UP = 50
 QUICK = 20
-"""By how much --quick shortens."""
+"""The factor by which --quick shortens the measurements."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("--json", type=user_path, metavar="FILE", help="write the figures here too")
+    """Declare the arguments of the command."""
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="also write the figures to this file")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} times fewer frames: about half a minute")
-    parser.add_argument("--hot-only", action="store_true", help="leave out what is paced")
+    parser.add_argument("--hot-only", action="store_true", help="leave out the measurements at the pace of playing")
     parser.add_argument("--ordinary", action="store_true", help="do not ask for real-time priority and locked memory")
     add_settings(parser, ("--checkpoint",))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print, and write."""
+    """Measure, and print or write the figures."""
     if args.json is not None:
         check_replaceable(args.json)
     name = settings(args).engine.checkpoint
@@ -81,7 +81,7 @@ def stay_ordinary() -> str:
 def measure(
     engines: dict[str, Engine], checkpoint: str, shorten: int, timely: Callable[[], object] | None
 ) -> dict[str, Any]:
-    """Everything, in order: what hot caches give first, as real-time priority and full load do not go together.
+    """Measure everything, hot caches first: real-time priority and full load do not go together.
 
     `timely` asks for priority before what is paced, which is left out without it.
     """
@@ -104,14 +104,14 @@ def measure(
 
 
 def time_network(engine: Engine, frames: int) -> dict[str, Any]:
-    """A network with hot caches: one frame after another."""
+    """Return the times of a network with hot caches: one frame after another."""
     player = Player(engine)
     time_frames(player, WARM_UP, at_once)
     return {"multiply_adds": multiply_adds(engine.spec), "hot": time_frames(player, frames, at_once)}
 
 
 def time_paced(engine: Engine, frames: int, tick_frames: int) -> dict[str, Any]:
-    """A network that is woken every 10 ms, and for every tick."""
+    """Return the times of a network that is woken every 10 ms, and for every tick."""
     player = Player(engine)
     time_frames(player, WARM_UP, at_once)
     return {
@@ -121,7 +121,7 @@ def time_paced(engine: Engine, frames: int, tick_frames: int) -> dict[str, Any]:
 
 
 def in_a_process_of_its_own(checkpoint: str | None) -> dict[str, float]:
-    """Start-up, memory and processor time of a fresh process that plays; no ports, guard or display."""
+    """Return the start-up, memory and processor time of a fresh process that plays without ports or display."""
     command = [sys.executable, "-m", "livebach.commands.bench_process", *([checkpoint] if checkpoint else [])]
     folder = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
@@ -146,7 +146,7 @@ CASES = {
 
 
 def as_text(report: dict[str, Any]) -> str:
-    """The report, to be read."""
+    """Return the report as text."""
     about = report["machine"]
     lines = [
         f"{about['processor']}, {about['cores']} cores; Python {about['python']}, numpy {about['numpy']}",

@@ -1,4 +1,4 @@
-"""A process that plays without ports, and says when it was ready and what it took. `bench` starts it."""
+"""A process that plays without ports, and prints its start-up, memory and processor time. `bench` starts it."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ TAKEOVER_S = 1.5
 
 
 class Silence:
-    """An output that goes nowhere."""
+    """An output that sounds nothing."""
 
     def __init__(self) -> None:
         self.events = 0
 
     def send(self, event: Event, due_s: float | None = None) -> None:
-        """Count it."""
+        """Count a note."""
         self.events += isinstance(event, NoteOn)
 
 
 def share(seconds: float) -> float:
-    """What this process takes of one core while the caller sleeps so long."""
+    """Return the share of one core that this process takes in some seconds."""
     start_s, used_s = perf_counter(), process_time()
     sleep(seconds)
     return (process_time() - used_s) / (perf_counter() - start_s)
 
 
 def perform(daemon: Daemon) -> tuple[float, float]:
-    """Idle, play a phrase in, and let it go on; the share of one core when idle and when playing."""
+    """Idle, play a phrase, and let livebach go on; return the shares of one core when idle and when playing."""
     idle = share(IDLE_S)
     for key in PHRASE:
         daemon.receive(to_bytes(NoteOn(key, 80, 0)), perf_counter())
@@ -55,14 +55,14 @@ def perform(daemon: Daemon) -> tuple[float, float]:
 
 
 def network(name: str | None) -> assembly.Loaded:
-    """The checkpoint of that name; the reference network without one."""
+    """Return the network of that name; without a name the reference network."""
     if name is not None:
         return assembly.load_network(name)
     return assembly.Loaded(Engine(random_checkpoint()), "", "")
 
 
 def resident_mb() -> float:
-    """The memory that this process holds now."""
+    """Return the memory of this process, in MB."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmRSS"))
@@ -76,7 +76,7 @@ def resident_mb() -> float:
 
 
 def main(name: str | None = None) -> int:
-    """Play; one line of JSON."""
+    """Play, and print one line of JSON."""
     config = assembly.seeded(Config())
     loaded, clock, output = network(name), Clock(), Silence()
     daemon = Daemon(assembly.musician(loaded, config, clock.now() + assembly.READY_S), clock, output)

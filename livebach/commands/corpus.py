@@ -15,7 +15,7 @@ ERRORS = (CorpusError,)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's own arguments."""
+    """Declare the arguments of the command."""
     ways = parser.add_subparsers(dest="way", required=True, metavar="WAY")
     report = ways.add_parser("report", help="say what is in a folder: pieces, metres, grids, near-duplicates, licences")
     report.add_argument("folder", type=user_path, metavar="DIR")

@@ -45,28 +45,28 @@ FLAGS = (
 FIRST_S = 0.5
 """From the start to the first note."""
 PAUSE_BARS = 2
-"""Between two times that somebody plays who is accompanied: then it should be silent too."""
+"""The pause before an accompanied phrase is played again: livebach should be silent in it too."""
 MOST_BARS = 1000
 STOPPED_S = 0.5
 """A phrase that is so late has been stopped by Ctrl-Z."""
 PATIENCE_BARS = 8
-"""If it has not begun so long after the phrase, the demo ends."""
+"""If livebach has not begun so long after the phrase, the demo ends."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the arguments of the command."""
     parser.add_argument(
-        "--bars", type=whole(1, MOST_BARS), default=16, metavar="N", help="how many bars it goes on for (16)"
+        "--bars", type=whole(1, MOST_BARS), default=16, metavar="N", help="the number of bars that livebach plays (16)"
     )
     parser.add_argument("--phrase", metavar="NAME", help=f"{', '.join(PHRASES)} (one of the style's composer)")
-    parser.add_argument("--wav", type=user_path, metavar="FILE.wav", help="write what was played as sound too")
-    parser.add_argument("--fast", action="store_true", help="do not wait: as fast as the machine can")
+    parser.add_argument("--wav", type=user_path, metavar="FILE.wav", help="also write the music as sound")
+    parser.add_argument("--fast", action="store_true", help="do not play in real time, but as fast as the machine can")
     parser.add_argument("--quiet", action="store_true", help="no sound while it plays")
     add_settings(parser, FLAGS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Play it; the MIDI file's path is the last line. Status 1 where the take could not be saved."""
+    """Play the demo, and print the path of its MIDI file. Status 1 if the take could not be saved."""
     config, phrase = _prepared(args)
     source = assembly.sound_source(config)
     network = assembly.load_network(config.engine.checkpoint, config.engine.fast)
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _voice(source: Source, display: Display) -> Voice | None:
-    """Return what it sounds on; None, and a line that says why, where there is no sound."""
+    """Return the voice that sounds; without sound None, and a line that says why."""
     try:
         return source.start(display.say)
     except SoundError as trouble:
@@ -111,14 +111,14 @@ def _prepared(args: argparse.Namespace) -> tuple[Config, Phrase]:
 
 @dataclass
 class Bars:
-    """Watches the bars go by: how many are its own, and whether it is time to end."""
+    """Counts livebach's bars, and says when the demo is over."""
 
     wanted: int
     patience: int
     first: int | None = None  # the first bar that counts as its own; None until it has taken over
 
     def over(self, status: Status) -> bool:
-        """Whether it has played so many bars, or will not begin."""
+        """Return whether livebach has played its bars, or has not begun in time."""
         if self.first is None and status.state == "playing":
             self.first = status.bar + (status.tick > 0)
         if self.first is None:
@@ -137,7 +137,7 @@ class Show:
     recorder: Recorder = field(default_factory=NoRecorder)
 
     def play(self, network: assembly.Loaded, voice: Voice | None, fast: bool, stack: ExitStack) -> None:
-        """Play it all; what is opened is left on the stack to be closed."""
+        """Play the demo; all that is opened is closed by the stack."""
         clock = ManualClock(Clock().now()) if fast else Clock()
         keyboard = FakePort("keyboard", now=clock.now)
         synth = OutputPort("sound", (), voice) if voice is not None else FakePort("synth", now=clock.now)
@@ -155,7 +155,7 @@ class Show:
             _in_real_time(daemon, clock, keyboard, score)
 
     def _listen_to_the_terminal(self, daemon: Daemon, stage: Stage, stack: ExitStack) -> None:
-        """Its keys are commands as in `play`; and the network's file is watched."""
+        """Read the terminal's keys as `play` does, and watch the network's file."""
         swapper = stage.swapper
         assert swapper is not None
         watcher = stack.enter_context(closing(PortWatcher([swapper], daemon.tell)))
@@ -195,11 +195,11 @@ class Show:
 
     @property
     def _answers(self) -> bool:
-        """Whether it plays after the phrase, rather than along with it."""
+        """Whether livebach plays after the phrase, rather than along with it."""
         return self.config.turns.mode == "continue"
 
     def _score(self, start_s: float) -> list[tuple[float, bytes]]:
-        """What is played in: the phrase; where the network plays along again and again, or after a pause."""
+        """Return the messages of the phrase; in modes in which livebach plays along, the phrase is repeated."""
         pause = PAUSE_BARS if self.config.turns.mode == "accompany" else 0
         times = 1 if self._answers else -(-self.bars // (self.phrase.bars + pause))
         apart_s = self.phrase.length_s * (1 + pause / self.phrase.bars)
@@ -214,7 +214,7 @@ class Show:
 
 
 def _in_real_time(daemon: Daemon, clock: Clock, keyboard: FakePort, score: Sequence[tuple[float, bytes]]) -> None:
-    """Play the phrase on a thread of its own, as somebody else's hands would, while the loop runs."""
+    """Play the phrase on a second thread, as a player's hands would, while the loop runs."""
 
     def hands() -> None:
         late_s = 0.0  # what was missed while the process was stopped, which is not caught up

@@ -59,7 +59,7 @@ UNCHECKED = Checked()
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was measured. Times in milliseconds, as `timing.summary` gives them."""
+    """The measurements. Times are in milliseconds, as `timing.summary` returns them."""
 
     permissions: Permissions
     wakes: Summary
@@ -79,19 +79,19 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What was found, a line each, and what to change, the most important first."""
+    """The findings, a line each, and the advice, the most important first."""
 
     lines: list[str] = field(default_factory=list)
     advice: list[str] = field(default_factory=list)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the arguments of the command."""
     add_settings(parser, FLAGS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, and say it."""
+    """Measure, and print the findings and the advice."""
     config = settings(args)
     with ExitStack() as stack:
         output, heard, answers = _open(config, stack)
@@ -110,7 +110,7 @@ Answers = SimpleQueue[tuple[bytes, float]]
 
 
 def _open(config: Config, stack: ExitStack) -> tuple[OutputPort | None, InputPort | None, Answers]:
-    """The ports that were named; PortError where one is not there."""
+    """Open the ports that the settings name; PortError if one is missing."""
     answers: Answers = SimpleQueue()
     output = heard = None
     if config.midi.output is not None:
@@ -125,7 +125,7 @@ def _open(config: Config, stack: ExitStack) -> tuple[OutputPort | None, InputPor
 
 
 def examine(config: Config, engine: Engine) -> Findings:
-    """All but the round trip."""
+    """Measure all but the round trip."""
     permissions = make_timely()
     freeze()
     grid = Grid.of(config.time.bpm, config.time.metre, engine.spec.steps_per_quarter)
@@ -145,7 +145,7 @@ def examine(config: Config, engine: Engine) -> Findings:
 
 
 def wake_ups(count: int, clock: Clock | None = None) -> list[float]:
-    """By how much the loop's way of waiting comes late, again and again."""
+    """Return how late the loop's way of waiting ends, in seconds, many times."""
     clock, inbox = clock or Clock(), Inbox()
     late: list[float] = []
     due_s = clock.now()
@@ -170,14 +170,14 @@ def check_sound(config: Config) -> Checked:
 
 
 class Sender(Protocol):
-    """Where the pings go."""
+    """The destination of the pings."""
 
     def send(self, event: Event) -> None:
-        """Send one."""
+        """Send a ping."""
 
 
 def round_trips(output: Sender, answers: Answers, wait_s: float = PING_WAIT_S) -> list[float | None]:
-    """How long each ping took to come back in; None for one that did not. Gives up when the first few are lost."""
+    """Return how long each ping took to come back, in seconds; None for a lost one. Stop if the first few are lost."""
     trips: list[float | None] = []
     for number in range(PINGS):
         ping = ControlChange(PING_CONTROLLER, number, PING_CHANNEL)
@@ -202,14 +202,14 @@ def _trip(answers: Answers, ping: bytes, sent_s: float, wait_s: float) -> float 
 
 
 def with_round_trip(found: Findings, names: tuple[str, str], trips: Sequence[float | None]) -> Findings:
-    """The findings with the round trip added."""
+    """Return the findings with the round trip added."""
     came = [trip for trip in trips if trip is not None]
     lost = len(trips) - len(came)
     return replace(found, ports=names, round_trip=summary(came) if came else None, lost=lost)
 
 
 def governor() -> str | None:
-    """How Linux sets the processor's clock; None where it does not say."""
+    """Return the policy by which Linux sets the processor's clock; None if it is unknown."""
     path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     return path.read_text(encoding="ascii").strip() if path.exists() else None
 
@@ -232,7 +232,7 @@ SLOW_WAY = (
 
 
 def diagnose(found: Findings) -> Diagnosis:
-    """Put the findings into words."""
+    """Return the findings and the advice as text."""
     lines = [
         str(found.permissions),
         f"Load {found.load:.1f} on {found.cores} cores.",
@@ -262,7 +262,7 @@ def _spread(times: Summary) -> str:
 
 
 def backend_lines(found: Sequence[BackendReport]) -> list[str]:
-    """Say of each MIDI back-end how many ports it has, or why it cannot be used."""
+    """Return a line for each MIDI back-end: the number of its ports, or why it cannot be used."""
     return [_backend_line(report) for report in found]
 
 

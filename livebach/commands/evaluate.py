@@ -35,7 +35,7 @@ _SETTINGS = ("--temperature", "--min-p", "--seed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's own arguments."""
+    """Declare the arguments of the command."""
     parser.add_argument("checkpoint", type=path_of, metavar="CHECKPOINT", help="a style, or a file")
     parser.add_argument("--data", type=user_path, required=True, metavar="DIR", help="every MIDI file below it is read")
     parser.add_argument("--index", type=user_path, metavar="FILE", help=INDEX_HELP)

@@ -1,4 +1,4 @@
-"""`livebach frames`: a MIDI file's frames, as the network sees them, to a file of arrays or to a picture."""
+"""`livebach frames`: write the frames of a MIDI file, as the network gets them, to a file of arrays or to a picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_STEPS = 48
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's own arguments."""
+    """Declare the arguments of the command."""
     parser.add_argument("file", type=user_path, metavar="FILE.mid")
     parser.add_argument(
         "-o", "--out", type=user_path, metavar="FILE.npz", help="frames uint8 [T, 88], places int16 [T, 3]"
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write what was asked for; a line for each file."""
+    """Write the files, and print a line for each."""
     if args.out is None and args.png is None:
         raise UserError("say where to: -o FILE.npz, --png FILE.png, or both")
     for out in (args.out, args.png):

@@ -1,4 +1,4 @@
-"""`livebach generate`: music to a MIDI file, offline."""
+"""`livebach generate`: write music to a MIDI file, without playing it."""
 
 from __future__ import annotations
 
@@ -26,15 +26,19 @@ _SETTINGS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's own arguments."""
+    """Declare the arguments of the command."""
     parser.add_argument(
-        "--bars", type=whole(1, MAX_BARS), default=32, metavar="N", help="how many bars it writes after the prime"
+        "--bars", type=whole(1, MAX_BARS), default=32, metavar="N", help="the number of bars after the prime"
     )
     parser.add_argument(
         "--prime", type=user_path, metavar="FILE.mid", help="go on from this file, in its metre and tempo"
     )
     parser.add_argument(
-        "--prime-bars", type=whole(1, MAX_BARS), default=PRIME_BARS, metavar="N", help="how much of it: full bars"
+        "--prime-bars",
+        type=whole(1, MAX_BARS),
+        default=PRIME_BARS,
+        metavar="N",
+        help="the length of the prime in full bars",
     )
     parser.add_argument("-o", "--out", type=user_path, required=True, metavar="OUT.mid")
     parser.add_argument("--wav", type=user_path, metavar="FILE.wav", help="write the music as sound too")
@@ -42,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the file; a line with its name."""
+    """Write the file, and print its name."""
     check_new(args.out)
     config = settings(args)
     source = None

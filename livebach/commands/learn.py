@@ -28,7 +28,7 @@ UNBINDABLE = frozenset({0, 6, 32, 38, 88, *range(96, 102), *range(120, 128)})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the arguments of the command."""
     parser.add_argument("name", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--file", type=user_path, required=True, metavar="FILE", help="the settings to write it to")
     parser.add_argument("--value", default="", metavar="VALUE", help="the value that it sets: learn mode --value duet")

@@ -11,12 +11,12 @@ from livebach.midi import ports
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the arguments of the command."""
     add_settings(parser, ["--out", "--api"])
 
 
 def run(args: argparse.Namespace) -> int:
-    """Silence it."""
+    """Silence the synth."""
     midi = settings(args).midi
     if midi.output is None:
         raise UserError("name the synth's port: --out NAME (livebach ports lists them)")

@@ -23,7 +23,7 @@ ALONE = "livebach web plays in the browser, livebach demo plays by itself."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the arguments of the command."""
     add_settings(parser)
     parser.add_argument("--web", action="store_true", help="a page in the browser shows and steers it, too")
     parser.add_argument("--log", choices=tuple(FORMS), help="lines with time and level on stderr, not the live roll")

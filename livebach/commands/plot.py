@@ -1,4 +1,4 @@
-"""`livebach plot TAKE`: a picture of a saved take, both players in their colours, as it was in time."""
+"""`livebach plot TAKE`: draw a saved take over time, each player in a colour."""
 
 from __future__ import annotations
 
@@ -22,14 +22,24 @@ STEPS_PER_BEAT = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's own arguments."""
+    """Declare the arguments of the command."""
     parser.add_argument("take", type=user_path, metavar="TAKE", help="the take's folder, or its take.jsonl")
     parser.add_argument("-o", "--out", type=user_path, required=True, metavar="OUT.png", help="needs the extra plot")
     parser.add_argument(
-        "--from", dest="start_s", type=number(0, MOST_S), default=0.0, metavar="S", help="from so many seconds on"
+        "--from",
+        dest="start_s",
+        type=number(0, MOST_S),
+        default=0.0,
+        metavar="S",
+        help="begin after so many seconds (0)",
     )
     parser.add_argument(
-        "--to", dest="end_s", type=number(0, MOST_S), default=MOST_S, metavar="S", help="up to there (its end)"
+        "--to",
+        dest="end_s",
+        type=number(0, MOST_S),
+        default=MOST_S,
+        metavar="S",
+        help="end after so many seconds (the end of the take)",
     )
     parser.add_argument(
         "--themes", action="store_true", help="mark where livebach states the theme that you began with"
@@ -37,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw it; a line with the file's name."""
+    """Draw the take, and print the name of the file."""
     if not args.start_s < args.end_s:
         raise UserError(f"--from and --to must be in order, got {args.start_s:g} and {args.end_s:g}")
     check_new(args.out)
@@ -64,13 +74,13 @@ def themes_of(log: Log) -> list[list[pictures.Sounding]]:
 
 
 def notes_of(log: Log) -> list[pictures.Sounding]:
-    """The notes of both players; seconds count from the first of them."""
+    """Return the notes of both players; seconds count from the first note."""
     notes, first_s = _notes(log)
     return [replace(note, start_s=note.start_s - first_s, end_s=note.end_s - first_s) for note in notes]
 
 
 def pedals_of(log: Log) -> list[pictures.Pedalled]:
-    """When the pedals of both players were down; seconds count from the first note."""
+    """Return the times at which the players' pedals were down; seconds count from the first note."""
     first_s = _notes(log)[1]
     pedals = [pedal for own in (False, True) for pedal in _pedalled(log, own)]
     return [replace(pedal, start_s=pedal.start_s - first_s, end_s=pedal.end_s - first_s) for pedal in pedals]
@@ -82,7 +92,7 @@ def _notes(log: Log) -> tuple[list[pictures.Sounding], float]:
 
 
 def _paired(log: Log, own: bool) -> Iterator[pictures.Sounding]:
-    """Of one player, each note with its end, or the take's end."""
+    """Yield the notes of one player; a note without an end lasts to the end of the take."""
     begun: dict[tuple[int, int], tuple[float, int]] = {}
     now_s = 0.0
     for now_s, event in _events(log, own):
@@ -99,7 +109,7 @@ def _paired(log: Log, own: bool) -> Iterator[pictures.Sounding]:
 
 
 def _pedalled(log: Log, own: bool) -> Iterator[pictures.Pedalled]:
-    """Of one player, each time in which a pedal was down, whatever the channel."""
+    """Yield the times at which a pedal of one player was down, on any channel."""
     down: dict[int, float] = {}
     for now_s, event in _events(log, own):
         if not isinstance(event, ControlChange):
@@ -112,7 +122,7 @@ def _pedalled(log: Log, own: bool) -> Iterator[pictures.Pedalled]:
 
 
 def _events(log: Log, own: bool) -> Iterator[tuple[float, NoteOn | NoteOff | ControlChange]]:
-    """What one of them played: of its own without the clicks, of the player's without what is bound."""
+    """Yield the notes of one player: livebach's without the clicks, the player's without those bound to controls."""
     midi, voices, controls = log.config.midi, log.config.sound.voices or 1, Controls(log.config.control.bindings)
     channels = range(midi.output_channel - 1, midi.output_channel - 1 + voices)
     for call in log.calls:

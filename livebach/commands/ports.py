@@ -9,11 +9,11 @@ from livebach.midi.port_list import listing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the arguments of the command."""
     add_settings(parser, ["--api"])
 
 
 def run(args: argparse.Namespace) -> int:
-    """List them."""
+    """Print the list."""
     print(listing(settings(args).midi.api))
     return 0

@@ -1,4 +1,4 @@
-"""`livebach replay TAKE`: play a saved take again and hold every note against the log.
+"""`livebach replay TAKE`: play a saved take again, and compare every note with the log.
 
 The same network, settings, seed and calls at the same times give the same notes, byte for byte, on the same machine.
 Exit status: 0 the same, 1 something differs, 2 the take cannot be read.
@@ -29,18 +29,22 @@ OLD_DEFAULT = "default"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the arguments of the command."""
     parser.add_argument("take", type=user_path, metavar="TAKE", help="the take's folder, or its take.jsonl")
     parser.add_argument(
         "-o", "--out", type=user_path, metavar="OUT.mid", help="write what is played again to a MIDI file"
     )
     parser.add_argument(
-        "--checkpoint", action="append", default=[], metavar="FILE", help="a network that is not where it was; again"
+        "--checkpoint",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="the file of a network that was moved; may be repeated",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Replay; what is the same and what is not."""
+    """Replay the take, and print the differences."""
     if args.out is not None:
         check_new(args.out)
     log = take_log.read(args.take)
@@ -62,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks of takes: where they were, or in the files given."""
+    """The networks of takes, in the files that the take names or in the files given."""
 
     given: Sequence[str] = ()
     fast: bool = False
@@ -80,7 +84,7 @@ class Networks:
 
 
 def play_again(musician: MusicianProtocol, calls: Iterable[Call], networks: Networks | None = None) -> Iterator[Call]:
-    """Make the calls of a take again; each with what it answers now."""
+    """Repeat the calls of a take; yield each with its present answer."""
     for call in calls:
         if call.swap is not None:
             _swap(musician, call.swap, networks or Networks())

@@ -16,25 +16,25 @@ from livebach.network.reference import Player
 from livebach.system.clock import Clock
 
 COLD_BYTES = 64 << 20
-"""What is written between two frames so that no cache holds anything of the engine: twice a large last-level cache."""
+"""Bytes to write between two frames, so that no cache holds data of the engine: twice a large last-level cache."""
 
 
 PEAK_SIZE, PEAK_TRIES = 384, 200
-"""Short products, so that even on a busy machine some are left alone."""
+"""Short products: even on a busy machine some of them run undisturbed."""
 
 
 Summary = dict[str, float]
 
 
 def summary(times_s: list[float] | NDArray[np.float64]) -> Summary:
-    """The median and the tail of some times, in milliseconds."""
+    """Return the median and the tail of times in seconds, in milliseconds."""
     ms = np.asarray(times_s, np.float64) * 1000
     p50, p99, p999 = np.percentile(ms, [50, 99, 99.9])
     return {"p50_ms": float(p50), "p99_ms": float(p99), "p99_9_ms": float(p999), "max_ms": float(ms.max())}
 
 
 def time_frames(player: Player, count: int, before: Callable[[int], None]) -> dict[str, Any]:
-    """Draw and push so many frames, `before(i)` ahead of each; the times of both, and of the frame."""
+    """Draw and push some frames, each after a call of `before(i)`, and return the times of both and of the frame."""
     times = np.zeros((count, 2))
     struck = 0
     for i in range(count):
@@ -57,7 +57,7 @@ def time_frames(player: Player, count: int, before: Callable[[int], None]) -> di
 
 
 def paced(period_s: float, cold: bool, clock: Clock | None = None) -> Callable[[int], None]:
-    """To be called before each frame: wait for its time, perhaps with all caches emptied beforehand."""
+    """Return a function that waits for the time of a frame, and first empties the caches if `cold`."""
     clock = clock or Clock()
     rubbish = np.zeros(COLD_BYTES // 8 if cold else 0)
     next_s = clock.now()
@@ -76,7 +76,7 @@ def at_once(_frame: int) -> None:
 
 
 def peak(tries: int = PEAK_TRIES) -> float:
-    """The multiply-adds a second of one core, float32: the best of many products of two square matrices."""
+    """Return the multiply-adds a second of one core in float32: the best of many products of two matrices."""
     a, b = (np.random.default_rng(0).random((2, PEAK_SIZE, PEAK_SIZE))).astype(np.float32)
     out = np.empty_like(a)
     best_s = float("inf")
@@ -88,7 +88,7 @@ def peak(tries: int = PEAK_TRIES) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """What it runs on."""
+    """Describe the machine."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -108,5 +108,5 @@ def _processor() -> str:
 
 
 def load_average() -> list[float] | None:
-    """Processes that wanted to run, on average over 1, 5 and 15 minutes; None where the system does not say."""
+    """Return the load average over 1, 5 and 15 minutes; None if the system has none."""
     return [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else None

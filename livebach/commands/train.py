@@ -39,7 +39,7 @@ NEEDS_TORCH = "training needs PyTorch: pip install 'livebach[train]'"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's own arguments."""
+    """Declare the arguments of the command."""
     parser.add_argument("--data", type=user_path, required=True, metavar="DIR", help="every MIDI file below it is read")
     parser.add_argument("--index", type=user_path, metavar="FILE", help=INDEX_HELP)
     parser.add_argument(
