@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 
 from livebach.cli import COMMANDS, main
+from livebach.commands import generate
+from livebach.errors import UserError
+from livebach.live import take_log
 from livebach.music.score_reader import Note
 from tests.support.midi_files import write_midi
 from tests.support.stand_in import no_network
 
 NEW_FILE = {
     "generate": ["generate", "-o", "{out}", "--checkpoint", "{none}"],
+    "generate --wav": ["generate", "-o", "{none}.mid", "--wav", "{out}", "--checkpoint", "{none}"],
     "frames": ["frames", "{none}", "-o", "{out}"],
     "frames --png": ["frames", "{none}", "--png", "{out}"],
     "plot": ["plot", "{none}", "-o", "{out}"],
@@ -169,3 +173,39 @@ def test_names_of_files_that_are_no_text(
     assert main(["plot", str(next(takes.iterdir())), "-o", str(tmp_path / f"{name} take.png")]) == 0
     assert len(list(tmp_path.iterdir())) == 5
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("argv", "key"),
+    [
+        (["generate", "-o", "{out}", "--set", "sampling.key=d minor"], "sampling.key"),
+        (["generate", "-o", "{out}", "--set", "sampling.register=60"], "sampling.register"),
+        (["generate", "-o", "{out}", "--set", "midi.input=keys"], "midi.input"),
+        (["demo", "--fast", "--wav", "{out}", "--set", "time.metre=3/4"], "time.metre"),
+        (["demo", "--fast", "--wav", "{out}", "--set", "midi.output=synth"], "midi.output"),
+    ],
+)
+def test_a_setting_without_effect_is_refused(
+    argv: list[str], key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What would be ignored is refused by its name."""
+    told = refusal(argv, tmp_path / "out", tmp_path, capsys)
+    assert f"--set {key}: this setting has no effect here" in told
+
+
+def test_the_tempo_of_a_demo_can_be_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By --set as by its flag; and `generate` uses the compiled engine when it is asked to."""
+    no_network(monkeypatch)
+    for number, tempo in enumerate((["--set", "time.bpm=150"], ["--bpm", "150"])):
+        folder = tmp_path / str(number)
+        assert main(["demo", "--fast", "--bars", "1", "--folder", str(folder), *tempo]) == 0
+        assert take_log.read(next(folder.iterdir())).config.time.bpm == 150
+    asked: list[bool] = []
+
+    def load(_name: str, fast: bool = False) -> None:
+        asked.append(fast)
+        raise UserError("enough")
+
+    monkeypatch.setattr(generate, "load_network", load)
+    assert main(["generate", "-o", str(tmp_path / "x.mid"), "--set", "engine.fast=on"]) == 2
+    assert asked == [True]

@@ -14,7 +14,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from livebach.commands.flags import add_settings, settings, user_path, whole
+from livebach.commands.flags import add_settings, check_used, is_set, settings, user_path, whole
 from livebach.config import Config, with_value
 from livebach.errors import UserError
 from livebach.files import check_new, expanded
@@ -42,6 +42,11 @@ FLAGS = (
     *("--seed", "--mode", "--checkpoint", "--temperature", "--min-p", "--key", "--bpm", "--program", "--folder"),
     *("--instrument", "--temperament", "--pitch-hz", "--soundfont"),
 )
+UNUSED = (
+    *("midi.input", "midi.output", "midi.api", "midi.wait", "midi.thru", "midi.feedback_filter", "take.save"),
+    *("time.metre", "time.count_in_bars", "time.clock", "time.send_clock", "web.port", "web.delay_ms", "web.open"),
+)
+"""The settings that have no effect on a demo."""
 FIRST_S = 0.5
 """From the start to the first note."""
 PAUSE_BARS = 2
@@ -101,10 +106,15 @@ def _prepared(args: argparse.Namespace) -> tuple[Config, Phrase]:
     if args.wav is not None:
         check_new(args.wav)
     config = assembly.seeded(settings(args))
+    check_used(
+        args,
+        lambda key: key not in UNUSED,
+        "the demo plays a phrase in its own metre, saves the take, and opens no port",
+    )
     style = STYLES.get(config.engine.checkpoint, STYLES[DEFAULT])
     phrase = PHRASES[args.phrase or style.phrase]
     phrase = phrase if config.turns.mode == "continue" else phrase.upper()
-    bpm = phrase.bpm if getattr(args, "time.bpm") is None else config.time.bpm
+    bpm = config.time.bpm if is_set(args, "time.bpm") else phrase.bpm
     time = replace(config.time, bpm=bpm, metre=phrase.metre, count_in_bars=0)
     return with_value(replace(config, time=time), "take.save", True), replace(phrase, bpm=bpm)
 

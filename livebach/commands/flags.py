@@ -172,6 +172,24 @@ def is_set(args: argparse.Namespace, key: str) -> bool:
     return getattr(args, key, None) is not None or any(text.partition("=")[0].strip() == key for text in args.set)
 
 
+def check_used(args: argparse.Namespace, used: Callable[[str], bool], reason: str) -> None:
+    """Refuse a `--set` of a setting that the command would ignore.
+
+    Args:
+        args: The parsed command line.
+        used: Tells of a setting, such as «time.bpm», whether the command uses it.
+        reason: Why the others are ignored, for the message.
+
+    Raises:
+        UserError: If a setting would be ignored; names the setting.
+
+    """
+    for assignment in args.set:
+        key = assignment.partition("=")[0].strip()
+        if not used(key):
+            raise UserError(f"--set {key}: this setting has no effect here: {reason}")
+
+
 def _apply(config: Config, flag: Flag, given: str) -> Config:
     try:
         return override(config, f"{flag.key}={given}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from livebach.commands.flags import add_settings, is_set, settings, user_path, whole
+from livebach.commands.flags import add_settings, check_used, is_set, settings, user_path, whole
 from livebach.config import Config
 from livebach.files import check_new, write_new
 from livebach.live.assembly import load_network, sound_source
@@ -23,6 +23,14 @@ _SETTINGS = (
     *("--bpm", "--metre", "--checkpoint", "--temperature", "--min-p", "--seed"),
     *("--instrument", "--temperament", "--pitch-hz", "--soundfont"),
 )
+
+
+USED = (
+    *("time.bpm", "time.metre", "engine.checkpoint", "engine.fast", "engine.adapt", "sampling.temperature"),
+    *("sampling.min_p", "sampling.density", "sampling.polyphony", "sampling.max_quote_notes", "sampling.seed"),
+    *("sound.instrument", "sound.temperament", "sound.pitch_hz", "sound.soundfont"),
+)
+"""The settings that `generate` uses."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,11 +57,12 @@ def run(args: argparse.Namespace) -> int:
     """Write the file, and print its name."""
     check_new(args.out)
     config = settings(args)
+    check_used(args, lambda key: key in USED, f"generate uses {', '.join(USED)}")
     source = None
     if args.wav is not None:
         check_new(args.wav)
         source = sound_source(config)
-    engine = load_network(config.engine.checkpoint).engine
+    engine = load_network(config.engine.checkpoint, config.engine.fast).engine
     steps = engine.spec.steps_per_quarter
     prime = _prime(args, config, steps) if args.prime else None
     frames, primed = music(engine, config, args.bars, prime)
