@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from livebach.live.signals import Stage
 from livebach.midi.active_notes import ActiveNotes, is_channel_message, is_note_off, is_note_on
 from livebach.midi.feedback_filter import PROBE_WAIT_S, QUIET_S, FeedbackFilter, Verdict
+from livebach.midi.ports import InputPort
+from tests.support.daemon_rig import Rig as DaemonRig
 
 ON, OFF = b"\x90\x3c\x40", b"\x80\x3c\x00"
 OWN_CHANNEL = 1
@@ -146,6 +149,23 @@ def test_what_looks_like_a_loop_passes(name: str) -> None:
     rig = Rig().run(played)
     assert rig.passed == played
     assert rig.filter.news() == []
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_the_synth_gets_what_was_played(name: str) -> None:
+    """Through input port, filter, thru and output port: each message of the player's channel in order, and no other."""
+    rig, stage = DaemonRig(), Stage()
+    stage.daemon = rig.daemon
+    rig.synth.before = lambda data: stage.feedback.sent(data, rig.clock.now())
+    stage.send_probe = rig.synth.send_bytes
+    port = InputPort("keyboard", stage.receive, now=rig.clock.now)
+    played = [(time_s, data) for time_s, data in STREAMS[name] if data[0] & 0x0F != OWN_CHANNEL]
+    for time_s, data in played:
+        rig.clock.sleep_until(time_s)
+        port.receive(data)
+        rig.daemon.turn()
+    assert [data for _, data in rig.synth.sent if data[0] & 0x0F != OWN_CHANNEL] == [data for _, data in played]
+    assert stage.feedback.news() == []
 
 
 MESSAGES = st.one_of(

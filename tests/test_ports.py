@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -171,6 +172,15 @@ def test_help_and_settings_file_name_every_backend(capsys: pytest.CaptureFixture
     for name in backend_names():
         assert name in told
         assert name in next(line for line in settings.splitlines() if line.strip().startswith("api:"))
+
+
+def test_the_documentation_lists_every_backend() -> None:
+    """The table in docs/connecting.md has the rows of the table in the program: name, title and systems."""
+    systems = {"linux": "Linux", "darwin": "macOS", "win32": "Windows"}
+    told = (Path(__file__).parents[1] / "docs/connecting.md").read_text(encoding="utf-8")
+    for row in BACKENDS:
+        where = ", ".join(systems[platform] for platform in row.platforms) or "everywhere"
+        assert f"| `{row.name}` | {row.title} | {where} |" in told
 
 
 def test_each_row_can_be_imported() -> None:

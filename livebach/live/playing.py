@@ -175,7 +175,7 @@ def _opened(
         swapper.command(command, daemon.command)
 
     hotkeys = stack.enter_context(closing(open_hotkeys(obey)))
-    stage.on_terminal += [hotkeys, display]
+    stage.on_terminal = [hotkeys, display]
     if page is not None:
         page.obey(obey, daemon.end)
     if isinstance(hotkeys, Hotkeys):
