@@ -178,8 +178,8 @@ def test_names_of_files_that_are_no_text(
 @pytest.mark.parametrize(
     ("argv", "key"),
     [
-        (["generate", "-o", "{out}", "--set", "sampling.key=d minor"], "sampling.key"),
-        (["generate", "-o", "{out}", "--set", "sampling.register=60"], "sampling.register"),
+        (["generate", "-o", "{out}", "--set", "turns.mode=duet"], "turns.mode"),
+        (["generate", "-o", "{out}", "--set", "time.clock=external"], "time.clock"),
         (["generate", "-o", "{out}", "--set", "midi.input=keys"], "midi.input"),
         (["demo", "--fast", "--wav", "{out}", "--set", "time.metre=3/4"], "time.metre"),
         (["demo", "--fast", "--wav", "{out}", "--set", "midi.output=synth"], "midi.output"),

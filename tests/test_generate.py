@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import mido
+import numpy as np
 import pytest
 
 from livebach.cli import main
 from livebach.commands import generate
 from livebach.live.assembly import Loaded
+from livebach.music.key import Key
 from livebach.music.metre import Metre
 from livebach.music.midi_reader import MidiEvents, read_events
 from livebach.music.midi_writer import score_to_midi
-from livebach.music.roll import Note
+from livebach.music.roll import LOW_KEY, Note
 from livebach.music.score_reader import read_score
 from livebach.network.engine import Engine
 from livebach.network.reference import random_checkpoint
@@ -29,7 +31,7 @@ SCALE = tuple(Note(60 + t // 4 % 8, t, t + 4) for t in range(0, 96, 4))
 def small_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small network of random weights plays."""
     loaded = Loaded(Engine(random_checkpoint(SPEC)), "small", "")
-    monkeypatch.setattr(generate, "load_network", lambda name: loaded)
+    monkeypatch.setattr(generate, "load_network", lambda name, fast=False: loaded)
 
 
 def goes_on(
@@ -129,3 +131,32 @@ def test_a_sound_file_that_is_there_stays(tmp_path: Path, capsys: pytest.Capture
     assert "out.wav" in capsys.readouterr().err
     assert wav.read_bytes() == b"mine"
     assert not out.exists()
+
+
+# --- settings that act ------------------------------------------------------------------------------------------------
+
+
+def written_keys(folder: Path, *words: str) -> np.ndarray:
+    """Write twelve bars with these settings; return the MIDI keys that are struck."""
+    out = folder / "out.mid"
+    out.unlink(missing_ok=True)
+    assert main(["generate", "--bars", "12", "--seed", "3", *words, "-o", str(out)]) == 0
+    return np.array(
+        [m.note for track in mido.MidiFile(out).tracks for m in track if m.type == "note_on" and m.velocity]
+    )
+
+
+def test_a_key_that_is_set_is_kept_to(tmp_path: Path) -> None:
+    """Pitches outside it are rarer than without."""
+    scale = np.flatnonzero(Key.parse("F# major").scale) + LOW_KEY
+    outside = [
+        float(np.mean(~np.isin(written_keys(tmp_path, "--set", f"sampling.key={key}"), scale)))
+        for key in ("F# major", "C major")
+    ]
+    assert outside[0] < 0.5 * outside[1]
+
+
+def test_a_register_that_is_set_is_played_around(tmp_path: Path) -> None:
+    """The notes lie much lower around a low key than around a high one."""
+    low, high = (written_keys(tmp_path, "--set", f"sampling.register={key}").mean() for key in (40, 80))
+    assert low + 6 < high

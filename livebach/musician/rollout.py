@@ -20,7 +20,7 @@ from livebach.music.prime import Prime
 from livebach.music.roll import KEYS, UNKNOWN, Frame, Frames, Note, notes_from_frames
 from livebach.music.texture import Texture
 from livebach.musician.guides import Guides
-from livebach.musician.texture_follower import asked, followed
+from livebach.musician.texture_follower import KeyLock, asked, followed
 from livebach.musician.voices_enter import grown
 from livebach.network.engine import Engine, Place, State
 from livebach.network.sampling import SamplingParams
@@ -43,6 +43,8 @@ class RollOut:
     """Ticks since a downbeat, of the coming frame."""
     home: Key | None = None
     """The key to keep to; None is the key of what it is primed with."""
+    register: int | None = None
+    """The MIDI key to play around; None: any."""
     state: State = field(init=False)
     guides: Guides = field(init=False)
 
@@ -84,6 +86,7 @@ class RollOut:
                 lambda params, uniforms: self.engine.draw(self.state, nothing, uniforms, params),
                 self.params,
                 self.texture,
+                self.register,
                 chance=lambda params: self.engine.onset_chance(self.state, nothing, params),
             )
             self.take(frame)
@@ -104,7 +107,10 @@ def music(engine: Engine, config: Config, bars: int, prime: Prime | None = None)
     start = prime.frames if prime else np.zeros((0, KEYS), np.uint8)
     texture = texture_from(config, start, metre.bar_ticks(engine.spec.steps_per_quarter))
     rng = np.random.default_rng(config.sampling.seed)
-    roll = RollOut(engine, metre, rng, params_from(config), texture, config.engine.adapt, config.sampling.longest_quote)
+    sampling = config.sampling
+    roll = RollOut(engine, metre, rng, params_from(config), texture, config.engine.adapt, sampling.longest_quote)
+    roll.home = None if sampling.key in (None, "auto") else Key.parse(sampling.key)
+    roll.register = sampling.register if isinstance(sampling.register, int) else None
     if prime:
         roll.prime(prime)
     played = np.array(list(islice(roll.play(), bars * metre.bar_ticks(engine.spec.steps_per_quarter))))
@@ -112,8 +118,9 @@ def music(engine: Engine, config: Config, bars: int, prime: Prime | None = None)
 
 
 def params_from(config: Config) -> SamplingParams:
-    """The sampling settings."""
-    return SamplingParams(config.sampling.temperature, config.sampling.min_p)
+    """Return the sampling settings; where a key is set, pitches outside it are rarer, as they are live."""
+    bias = KeyLock(config, bar_ticks=1).bias  # «auto» is the prime's key, which the roll-out itself keeps to
+    return SamplingParams(config.sampling.temperature, config.sampling.min_p, key_bias=bias)
 
 
 def texture_from(config: Config, heard: Frames, bar_ticks: int) -> Texture:
