@@ -64,6 +64,8 @@ def test_the_pedal_is_read_with_notes_velocities_and_offsets(tmp_path: Path) -> 
     moments = [
         (0, "note_on", {"note": 60, "velocity": 50}),
         (100, "control_change", {"control": 64, "value": 127}),
+        (60, "note_off", {"note": 60, "velocity": 0}),
+        (80, "note_on", {"note": 60, "velocity": 99}),
         (130, "control_change", {"control": 64, "value": 0}),
         (160, "note_on", {"note": 62, "velocity": 70}),
         (200, "control_change", {"control": 64, "value": 100}),
@@ -73,7 +75,7 @@ def test_the_pedal_is_read_with_notes_velocities_and_offsets(tmp_path: Path) -> 
         (600, "note_off", {"note": 65, "velocity": 0}),
     ]
     before = 0
-    for time, kind, values in moments:
+    for time, kind, values in sorted(moments, key=lambda moment: moment[0]):
         track.append(mido.Message(kind, time=time - before, **values))
         before = time
     midi = mido.MidiFile(ticks_per_beat=480)
@@ -85,6 +87,7 @@ def test_the_pedal_is_read_with_notes_velocities_and_offsets(tmp_path: Path) -> 
     assert piece.velocity.tolist() == [50, 70, 90, 91]
     assert piece.pedal[:5].tolist() == [Pedal.PRESSED, Pedal.CHANGED, Pedal.DOWN, Pedal.DOWN, Pedal.LIFTED]
     assert (piece.key + 21).tolist() == [60, 62, 64, 65]
+    assert piece.lost == 1
 
 
 def test_performances_come_from_the_cache_as_they_were_read(tmp_path: Path) -> None:

@@ -97,6 +97,8 @@ class Performance:
     offset: NDArray[np.int16]  # [N], 0..4
     pedal: NDArray[np.int16]  # [T], of `Pedal`
     place: NDArray[np.int16]  # [T, 3]: tick in the bar, beat length, bar length
+    lost: NDArray[np.integer] = field(default_factory=lambda: np.array(0))
+    """How many notes are left out, as their key is struck twice in one tick; shape ()."""
 
     @property
     def ticks(self) -> int:

@@ -26,7 +26,7 @@ TEST_SHARE, VALID_SHARE = 0.25, 0.1
 """Of a composer's notes."""
 MOST_OVER = 1.4
 """No work is held out that takes more than so many times the share."""
-READING = 1
+READING = 2
 """Counts the ways in which performances have been read: a cache of another one is not used."""
 _MOVEMENT = re.compile(r"(?:[-_]|(?<=[-_])[epn])*\d+$")
 _OPUS = re.compile(r"op(?:us)?\d+$")
@@ -68,6 +68,7 @@ def performance_of(name: str, score: Score) -> Performance:
         columns[:, 2].astype(np.int16),
         _pedal_track(score, length),
         metre_track(length, sorted(metres.items()), STEPS_PER_QUARTER),
+        np.array(sum(LOW_KEY <= note.key <= HIGH_KEY for note in score.notes) - len(order)),
     )
 
 

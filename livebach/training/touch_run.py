@@ -54,6 +54,7 @@ def train(
     parts = split_performances(pieces)
     for side, of_side in parts.items():
         say(f"{side:5} {len(of_side):4} pieces {sum(len(p.key) for p in of_side):8} notes")
+    say(f"left out: {sum(int(piece.lost) for piece in pieces)} notes whose key is struck twice in one 16th")
     order.out.mkdir(parents=True, exist_ok=True)
     trainer = TouchTrainer(shape, config, parts, order.out)
     if order.resume:
