@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livebach.music.events import ControlChange, Event, NoteOff, NoteOn, ProgramChange
+from livebach.sound import limiter
 from livebach.sound import mixer as mixing
 from livebach.sound.bank import Bank, Stored
 from livebach.sound.instruments import INSTRUMENTS, pan
@@ -241,13 +242,13 @@ CHORDS = {
 @pytest.mark.parametrize("chord", CHORDS)
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
 def test_sixteen_voices_do_not_clip(instrument: str, chord: str, banks: dict[str, Bank]) -> None:
-    """Sixteen keys struck at the same sample with all force stay below the level at which the sound is bent."""
+    """Sixteen keys struck at the same sample with all force are turned down smoothly, neither clipped nor bent."""
     bank = banks[instrument]
     for key in CHORDS[chord]:
         bank.obtain(key)
     mixer = Mixer(instrument, banks.get)
     sound = played(mixer, *((100, NoteOn(key, 127)) for key in CHORDS[chord]), blocks=300)
-    assert 0.05 < np.abs(sound).max() < mixing._KNEE
+    assert 0.05 < np.abs(sound).max() < limiter._KNEE
 
 
 @pytest.mark.parametrize("instrument", INSTRUMENTS)
@@ -265,13 +266,28 @@ def test_real_notes_start_and_end_without_a_click(instrument: str, banks: dict[s
         assert np.abs(sound[-10:]).max() < 1e-4
 
 
-def test_far_too_many_voices_are_bent_below_full_scale() -> None:
-    """Whatever is played, no sample leaves -1..1: the sound is bent, not clipped."""
+def test_far_too_many_voices_stay_below_full_scale() -> None:
+    """Whatever is played, no sample leaves -1..1."""
     loud = Sines()
     loud.layer = Stored(loud.layer.samples, 0.5 / 32_000, 0)
     mixer = Mixer("organ", lambda _: loud)
     sound = played(mixer, *((0, NoteOn(40 + n, 127)) for n in range(30)), blocks=40)
-    assert 0.95 < np.abs(sound).max() <= 1
+    assert 0.65 < np.abs(sound).max() <= 1
+
+
+def test_the_limiter_turns_down_smoothly_and_up_slowly() -> None:
+    """A loud passage is held at the ceiling without a step in the gain; quiet sound before it passes unchanged."""
+    sine = np.sin(2 * np.pi * 200 * np.arange(200 * BLOCK) / RATE).astype(np.float32)
+    loudness = np.where((np.arange(len(sine)) >= 20 * BLOCK) & (np.arange(len(sine)) < 60 * BLOCK), 3.0, 0.3)
+    sent = np.stack([sine * loudness, 0.5 * sine * loudness]).astype(np.float32)
+    limit = limiter.Limiter()
+    blocks = np.split(sent.copy(), 200, axis=1)
+    heard = np.concatenate([limit.limit(block) for block in blocks], axis=1)
+    np.testing.assert_array_equal(heard[:, : 20 * BLOCK], sent[:, : 20 * BLOCK])
+    assert 0.65 < np.abs(heard).max() <= 0.9
+    gains = heard[0][np.abs(sent[0]) > 0.01] / sent[0][np.abs(sent[0]) > 0.01]
+    assert np.abs(np.diff(gains)).max() < 0.05
+    assert 0.24 < gains[-1] <= 1
 
 
 def test_the_room_is_a_convolution_with_its_impulse_response() -> None:

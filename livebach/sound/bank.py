@@ -32,7 +32,7 @@ from livebach.sound.partials import RATE
 from livebach.sound.temperaments import frequency
 from livebach.sound.tone import KEYS, Layer
 
-RENDERING = 3
+RENDERING = 5
 """The version of the rendering: to be raised whenever a note would come out differently."""
 MIDDLE_KEYS = range(48, 77)
 """The keys that most music consists of; a bank with these is ready to be played."""

@@ -27,6 +27,7 @@ from livebach.music.events import (
 )
 from livebach.sound.bank import Stored, stored
 from livebach.sound.instruments import BRIGHT, CLICK, INSTRUMENTS, RELEASE, Instrument, of_program, pan
+from livebach.sound.limiter import Limiter
 from livebach.sound.partials import RATE
 from livebach.sound.room import Room
 from livebach.sound.tone import KEYS
@@ -41,7 +42,6 @@ _ROWS = 2 * NOTES + 64  # two layers each, and room for voices that fade away
 _STEAL_S = 0.008
 _AGAIN_S = 0.12  # a key that is struck again: its last sound decays by 60 dB in this time
 _PATIENCE = round(0.25 * RATE)  # a note that is still being rendered may begin so many samples late
-_KNEE = 0.9  # above this level the sound is bent, so that it never clips
 _VOLUME, _EXPRESSION, _RESET_CONTROLLERS = 7, 11, 121
 _PEDAL_DOWN = 64
 
@@ -116,6 +116,7 @@ class Mixer:
         self._waiting: list[tuple[int, NoteOn]] = []  # for their keys to be rendered
         self._rows = Rows(_ROWS, BLOCK)
         self._room = Room(BLOCK)
+        self._limiter = Limiter()
 
     @property
     def notes(self) -> int:
@@ -137,7 +138,7 @@ class Mixer:
         sound += mixed[:2]
         self._forget()
         self.sample += BLOCK
-        return _bent(sound).T
+        return self._limiter.limit(sound).T
 
     def _forget(self) -> None:
         """Give up what has ended."""
@@ -280,13 +281,3 @@ class Clicks:
         if key not in self._layers:
             self._layers[key] = {name: stored(layer) for name, layer in CLICK.tone(key, 0.0).items()}
         return self._layers[key]
-
-
-def _bent(sound: Frames) -> Frames:
-    """Bend what is too loud below 1, in place."""
-    peak = max(float(sound.max()), -float(sound.min()))
-    if peak > _KNEE:
-        over = np.maximum(np.abs(sound) - _KNEE, 0)
-        np.clip(sound, -_KNEE, _KNEE, out=sound)
-        sound += np.sign(sound) * (1 - _KNEE) * np.tanh(over / (1 - _KNEE))
-    return sound
