@@ -14,6 +14,7 @@ from livebach.live import assembly, playing
 from livebach.live.built_in_sound import FIRST_PAUSE_S, BuiltInSound
 from livebach.midi.keyboards import ANY, AnyKeyboard, keyboards, keyboards_here
 from livebach.midi.port_names import PortError
+from livebach.midi.port_watcher import PortWatcher
 from livebach.midi.ports import OutputPort
 from livebach.music.events import NoteOff, NoteOn, to_bytes
 from livebach.sound.loudspeakers import SoundError
@@ -251,3 +252,25 @@ def test_which_instrument_sounds(output: str | None, title: str, monkeypatch: py
     (line,) = said
     assert line.startswith("No sound: there is no audio device here. All else works;")
     assert "--out NAME" in line
+
+
+class Failing:
+    """A port that cannot look after itself."""
+
+    name = "keys"
+
+    def check(self) -> str | None:
+        """Fail as a broken driver does."""
+        raise OSError("broken")
+
+
+def test_a_port_that_fails_does_not_end_the_watching() -> None:
+    """Its error is said once; the other ports are still looked after."""
+    backend, said = FakeBackend(), []
+    port = AnyKeyboard.open_any(None, lambda *_: None, backends=[backend])
+    watcher = PortWatcher([Failing(), port], said.append)
+    watcher.check()
+    watcher.check()
+    backend.inputs.append(PIANO)
+    watcher.check()
+    assert said == ["keys: OSError: broken", f"MIDI input {PIANO!r} is there"]

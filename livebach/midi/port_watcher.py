@@ -26,6 +26,7 @@ class PortWatcher:
         self._ports = list(dict.fromkeys(ports))
         self._say = say
         self._period_s = period_s
+        self._troubles: dict[Watched, str] = {}
         self._ended = Event()
         self._thread = Thread(target=self._run, name="livebach-watcher", daemon=True)
 
@@ -35,8 +36,17 @@ class PortWatcher:
 
     def check(self) -> None:
         """Check each port once; a sentence that two connections of one port return is passed on once."""
-        for sentence in dict.fromkeys(sentence for port in self._ports if (sentence := port.check())):
+        for sentence in dict.fromkeys(sentence for port in self._ports if (sentence := self._sentence_of(port))):
             self._say(sentence)
+
+    def _sentence_of(self, port: Watched) -> str | None:
+        """Have one port look after itself; an error of it is said once, and the others are still watched."""
+        try:
+            return port.check()
+        except Exception as error:  # noqa: BLE001 - an error that is not told here would end the watching unnoticed
+            text = f"{type(error).__name__}: {error}"
+            new, self._troubles[port] = self._troubles.get(port) != text, text
+            return f"{getattr(port, 'name', 'a watched part')}: {text}" if new else None
 
     def close(self) -> None:
         """End the thread, before the ports are closed; again does nothing."""
