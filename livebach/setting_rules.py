@@ -1,6 +1,6 @@
-"""What a setting may be: rules that read a value or refuse it, and say in words what is allowed.
+"""Rules for settings: each reads a value or refuses it, and says in words what is allowed.
 
-Knows nothing of which settings there are.
+The module does not know which settings exist.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _refuse(*_: Any) -> Any:
 
 
 def number(low: float, high: float, kind: type = float) -> Rule:
-    """A number of that kind, within bounds."""
+    """Return a rule that allows a number of a kind from `low` to `high`."""
 
     def read(value: Any) -> Any:
         right = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
@@ -66,12 +66,12 @@ def text() -> Rule:
 
 
 def switch() -> Rule:
-    """On or off."""
+    """Return a rule that allows on and off."""
     return Rule("on or off", lambda value: value if isinstance(value, bool) else _refuse())
 
 
 def one_of(*words: str) -> Rule:
-    """One of a few words."""
+    """Return a rule that allows one of a few words."""
 
     def read(value: Any) -> Any:
         word = "off" if value is False else value  # YAML reads a bare «off» as false
@@ -90,7 +90,7 @@ def name_of(names: Callable[[], Sequence[str]]) -> Rule:
 
 
 def either(*rules: Rule) -> Rule:
-    """What any of these rules allows."""
+    """Return a rule that allows what any of these rules allows."""
 
     def read(value: Any) -> Any:
         for rule in rules:
@@ -104,12 +104,12 @@ def either(*rules: Rule) -> Rule:
 
 
 def optional(rule: Rule) -> Rule:
-    """What the rule allows, or null."""
+    """Return a rule that allows what the rule allows, or null."""
     return Rule(f"{rule.allowed}, or null", lambda value: None if value is None else rule.read(value))
 
 
 def metre() -> Rule:
-    """A time signature."""
+    """Return a rule that allows a time signature."""
 
     def read(value: Any) -> Metre:
         return value if isinstance(value, Metre) else Metre.parse(value if isinstance(value, str) else _refuse())
@@ -118,7 +118,7 @@ def metre() -> Rule:
 
 
 def key() -> Rule:
-    """A key, kept as it is written out: «d minor»."""
+    """Return a rule that allows a musical key, kept as it is written out: «D minor»."""
 
     def read(value: Any) -> str:
         return str(Key.parse(value if isinstance(value, str) else _refuse()))

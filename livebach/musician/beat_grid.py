@@ -1,7 +1,7 @@
-"""Has the grid follow the beat that the player plays: smoothly, so that no tick is left out, doubled or turned back.
+"""Lets the grid follow the beat that the player plays, smoothly: no tick is left out, doubled or turned back.
 
-What is heard waits until a tick has closed; then the beat is found, and the next ticks are laid towards it. Is told the
-times; reads no clock, and knows nothing of who plays when.
+Keys wait until a tick has closed; then the beat is found, and the next ticks are moved towards it. The caller gives the
+times; the module reads no clock and knows nothing of turns.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ ANEW = 4.0
 """After so many beats without a note, the player begins anew, near a beat of the grid."""
 
 MOST_A_TICK = 48
-"""Keys struck and released that are listened to in one tick: more are no playing, and would take too long."""
+"""The most keys, struck or released, that count in one tick: more are no playing, and would take too long."""
 
 
 class BeatGrid:
-    """Hears the player, and lays the grid."""
+    """Follows the player's beat, and lays the grid."""
 
     def __init__(self, metre: Metre, steps_per_quarter: int, grid: Grid) -> None:
         tables = beats(metre)

@@ -1,8 +1,8 @@
 """Sends a MIDI clock: 24 pulses a quarter note along the grid, evenly, with start and stop.
 
-Where the grid's phase moves, the pulses catch up bit by bit: none comes much sooner or later after the one before than
-they are apart. Where the bar begins anew, whoever follows is started anew, with the next downbeat. Is told the times
-and the grid; reads no clock, and knows no notes.
+Where the grid's phase moves, the pulses catch up little by little: the time between two pulses stays near what it
+should be. Where the bar begins anew, the receiver is started again with the next downbeat. The caller gives the times
+and the grid; the module reads no clock and knows no notes (MIDI 1.0, System Real Time messages).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from livebach.musician.clock_follower import PULSES
 HASTE, DELAY = 0.75, 1.25
 """The shortest and the longest time between two pulses, as parts of what it should be."""
 ASTRAY = PULSES / 2
-"""So many pulses ahead or behind are not caught up: the count begins anew from where the grid is."""
+"""The sender does not catch up more pulses than these: the count begins anew at the grid's place."""
 AT_ONCE_S = 1e-6
 """A pulse that is due within this time goes first: it falls on the tick's own moments, give or take a rounding."""
 
 
 class ClockSender:
-    """Says when the next pulse is due, and gives it."""
+    """Gives the pulses, and says when the next one is due."""
 
     def __init__(self, steps_per_quarter: int, start_s: float) -> None:
         self._ticks = steps_per_quarter / PULSES  # ticks from pulse to pulse
@@ -32,14 +32,14 @@ class ClockSender:
         self._running = False  # whether the grid did
 
     def deadline_s(self, grid: Grid) -> float:
-        """When the next pulse is due."""
+        """Return when the next pulse is due, in absolute seconds."""
         apart_s = self._apart_s(grid)
         if not self._running:
             return self._last_s + apart_s
         return min(max(self._on_grid_s(grid), self._last_s + HASTE * apart_s), self._last_s + DELAY * apart_s)
 
     def pulse(self, grid: Grid, now_s: float) -> list[Event]:
-        """The pulse that is due, if one is; on a downbeat, whoever follows is started first."""
+        """Return the pulse that is due, if any; on a downbeat the receiver is started first."""
         due_s = self.deadline_s(grid)
         if now_s + AT_ONCE_S < due_s:
             return []
@@ -53,7 +53,7 @@ class ClockSender:
         return [Realtime(START), Realtime(PULSE)] if starts else [Realtime(PULSE)]
 
     def changed(self, grid: Grid, tick: int, running: bool, now_s: float) -> list[Event]:
-        """What must go out at once where the grid has come to rest, or goes on elsewhere, from the open tick on."""
+        """Return what must be sent at once where the grid has stopped, or has moved, from the open tick on."""
         begins, self._running = running and not self._running, running
         if not running:
             return self.stop()
@@ -66,7 +66,7 @@ class ClockSender:
         return [*self.stop(), *self.pulse(grid, now_s)]
 
     def stop(self) -> list[Event]:
-        """Stop whoever follows, if that runs."""
+        """Return the message that stops a receiver that runs."""
         started, self._started = self._started, False
         return [Realtime(STOP)] if started else []
 

@@ -1,7 +1,7 @@
 """The player's hands: keys, pedal and touch, and the frames that the keys make.
 
-Presses and releases round to the nearest tick: a frame is asked for with the time at which its tick ends, and holds
-whatever came before that. Knows no grid, no clock and nothing of the network's notes.
+Presses and releases round to the nearest tick: the caller asks for a frame with the time at which its tick ends, and
+the frame holds all that came before that time. The module knows no grid, no clock and nothing of the network's notes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from livebach.music.roll import HIGH_KEY, HOLD, KEYS, LOW_KEY, OFF, ONSET, Frame
 
 RESET_CONTROLLERS = 121
 TOUCH_WEIGHT = 0.2
-"""How much the newest velocity moves the mean."""
+"""The newest velocity's share in the mean."""
 Bools = NDArray[np.bool_]  # [88]
 
 
@@ -42,7 +42,7 @@ class Strike:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A key was struck, or came up; `down` is how it was left."""
+    """A key went down or up; `down` is its state afterwards."""
 
     time_s: float
     key: int  # 0..87
@@ -52,7 +52,7 @@ class _Change:
 
 
 class Listener:
-    """Follows one player, on one channel (0..15) or on all of them."""
+    """Follows one player, on one channel (0..15) or on all channels."""
 
     def __init__(self, channel: int | None = None, pedal_counts: bool = True, touch: float = 64.0) -> None:
         self._channel = channel
@@ -67,7 +67,7 @@ class Listener:
         self._touch = touch
 
     def receive(self, event: Event, now_s: float) -> bool:
-        """Take in an event; True where it is a key of the 88 being struck."""
+        """Take in an event at a time in seconds; return True where the player strikes one of the 88 keys."""
         if not self._on_channel(event):
             return False
         match event:
@@ -81,7 +81,7 @@ class Listener:
         return False
 
     def hears(self, event: Event) -> bool:
-        """Whether an event is one of its keys, struck or released."""
+        """Return whether an event is one of the player's 88 keys, struck or released."""
         return isinstance(event, NoteOn | NoteOff) and LOW_KEY <= event.key <= HIGH_KEY and self._on_channel(event)
 
     def _on_channel(self, event: Event) -> bool:
@@ -109,14 +109,14 @@ class Listener:
                 self._release(channel, key, now_s)
 
     def release(self, now_s: float) -> None:
-        """Hold every key and pedal for released: a note-off may have been lost."""
+        """Release every key and pedal, as a note-off may have been lost."""
         for channel, key in sorted(self._pressed):
             self._release(channel, key, now_s)
         self._lifted |= bool(self._pedals)
         self._pedals.clear()
 
     def frame(self, until_s: float) -> Frame:
-        """The player's next frame, of all that happened before a time; each call is one tick further."""
+        """Return the player's next frame, [88], of all that happened before a time; each call is one tick further."""
         frame, down, used = self._build(until_s)
         for _ in range(used):
             self._changes.popleft()
@@ -144,7 +144,7 @@ class Listener:
         return lifted
 
     def peek(self, until_s: float) -> Frame:
-        """What `frame` would say now; changes nothing."""
+        """Return what `frame` would return now; nothing changes."""
         return self._build(until_s)[0]
 
     def _build(self, until_s: float) -> tuple[Frame, Bools, int]:
@@ -160,7 +160,7 @@ class Listener:
         return frame, down, used
 
     def holds(self, key: int) -> bool:
-        """Whether a key (0..87) is down now, on any channel."""
+        """Return whether a key (0..87) is down now, on any channel."""
         return any(pressed == key for _, pressed in self._pressed)
 
     @property
@@ -170,7 +170,7 @@ class Listener:
 
     @property
     def at_rest(self) -> bool:
-        """Whether no key is down now, nor, where that counts, the pedal."""
+        """Whether no key is down now, and no pedal where the pedal counts."""
         return not self._pressed and not (self._pedal_counts and self._pedals)
 
     @property

@@ -11,7 +11,7 @@ DOWNBEAT_VELOCITY, BEAT_VELOCITY = 110, 84
 
 
 class Click:
-    """Clicks on the ticks before 0, the count-in, or on all; on a channel 0..15."""
+    """Clicks on the beats before tick 0, the count-in, or on all beats, on a channel (0..15)."""
 
     def __init__(self, channel: int, grid: Grid, always: bool) -> None:
         self._channel = channel
@@ -20,11 +20,11 @@ class Click:
         self.always = always
 
     def falls_on(self, tick: int) -> bool:
-        """Whether this tick has a click."""
+        """Return whether this tick has a click."""
         return (self.always or tick < 0) and self._grid.on_beat(tick)
 
     def strike(self, tick: int) -> list[Event]:
-        """The click of this tick, where it has one."""
+        """Return the events of this tick's click; none where the tick has no click."""
         if not self.falls_on(tick):
             return []
         before, downbeat = self.end(), self._grid.on_downbeat(tick)
@@ -32,6 +32,6 @@ class Click:
         return [*before, NoteOn(self._on, DOWNBEAT_VELOCITY if downbeat else BEAT_VELOCITY, self._channel)]
 
     def end(self) -> list[Event]:
-        """Its note-off, where one is due."""
+        """Return the click's note-off, where one is due."""
         ending, self._on = self._on, None
         return [] if ending is None else [NoteOff(ending, 0, self._channel)]

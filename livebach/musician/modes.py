@@ -1,4 +1,4 @@
-"""Who plays when, and what the network is told of the player's part: a small class for each mode of playing.
+"""Who plays when, and what the network is told about the player's part: a small class for each mode of playing.
 
 A mode only decides; time, notes and memory are the musician's. The table of modes is `controls.MODES`.
 """
@@ -32,7 +32,7 @@ TRITONE = np.float32(-0.2)
 
 @dataclass(frozen=True, slots=True)
 class TurnContext:
-    """What a mode may know when it decides about a tick."""
+    """What a mode knows when it decides about a tick."""
 
     on_beat: bool
     playing: bool  # whether the network played on the tick before
@@ -159,6 +159,9 @@ class Listen(Mode):
 
 
 def mode_of(settings: Config) -> Mode:
-    """Return the mode that the settings name."""
-    mode: Mode = resolve(MODES[settings.turns.mode].mode)(settings)
+    """Return the mode that the settings name; ValueError where the table has no such mode."""
+    name = settings.turns.mode
+    if name not in MODES:
+        raise ValueError(f"turns.mode must be {' or '.join(MODES)}, got {name!r}")
+    mode: Mode = resolve(MODES[name].mode)(settings)
     return mode

@@ -1,4 +1,4 @@
-"""Tap tempo: beats that somebody taps, and how fast they are. Is told the times; reads no clock."""
+"""Tap tempo: the tempo of the beats that somebody taps. The caller gives the times; the module reads no clock."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections import deque
 
 FEWEST, MOST = 3, 8
 SLOWEST_S, FASTEST_S = 3.0, 0.15
-"""A beat that comes later begins anew (20 a minute); one that comes sooner is the same tap again (400 a minute)."""
+"""Seconds. A later tap begins a new series (20 a minute); a sooner one is a bounce of the same tap (400 a minute)."""
 UNEVEN = 1.4
-"""So much longer or shorter than the beats before, it begins anew too: another tempo."""
+"""A beat that is so much longer or shorter than those before begins a new series: another tempo."""
 
 
 class Taps:
-    """Takes taps, says beats a minute."""
+    """Measures the tempo of taps."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=MOST)
 
     def tap(self, time_s: float) -> float | None:
-        """Beats a minute, once there are enough taps."""
+        """Take a tap at a time in seconds; return beats a minute, or None until there are enough taps."""
         if self._times:
             since_s = time_s - self._times[-1]
             if since_s < FASTEST_S:
@@ -31,5 +31,5 @@ class Taps:
 
     @property
     def _beat_s(self) -> float | None:
-        """The mean beat."""
+        """The mean beat in seconds."""
         return (self._times[-1] - self._times[0]) / (len(self._times) - 1) if len(self._times) > 1 else None

@@ -1,4 +1,4 @@
-"""How dense and how full the network should play, and in which key: as set, or as the player does."""
+"""How many notes the network should play, how many at once, and in which key: as set, or as the player does."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 FOLLOWED_BARS = 4
 LEAST, MOST = Texture(density=1, polyphony=2), Texture(density=6, polyphony=7)
-"""Of what it follows: the sparsest is also how a piece looks that is about to end, to one line it adds another, and few
-pieces of Bach stay with the densest for longer than a flourish."""
+"""The limits of what is followed. The lowest levels also mark a piece that is about to end; the network adds a second
+line to a single one; and few pieces of Bach stay at the highest levels for longer than a flourish."""
 OUTSIDE = np.float32(-3.0)
 """Added to the logit of ONSET of pitches outside the key: rarer, not forbidden."""
 
 
 def followed(heard: Frames) -> Texture:
-    """The texture that answers what was heard, frames [T, 88]."""
+    """Return the texture that answers what was heard, frames [T, 88]."""
     texture = texture_levels(heard)
     levels = [
         sorted((least or 0, level or 0, most or 0))[1]
@@ -45,20 +45,20 @@ class TextureFollower:
         self.set(settings)
 
     def set(self, settings: Config) -> None:
-        """Follow other settings from here on."""
+        """Follow other settings from now on."""
         self._density = settings.sampling.density
         self._polyphony = settings.sampling.polyphony
         self.texture = self._texture()
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Forget what was heard."""
         self._frames.clear()
         self._rests = 0
         self._heard = Texture()
         self.texture = self._texture()
 
     def observe(self, frame: Frame) -> None:
-        """Take in a frame of the player's. Long rests count as one bar; nothing is said before a bar has been heard."""
+        """Take in a frame of the player's, [88]. Long rests count as one bar; a whole bar must have been heard."""
         if not frame.any():
             self._rests += 1
             return
@@ -74,7 +74,7 @@ class TextureFollower:
 
 
 def asked(density: str | int, polyphony: str | int, heard: Texture) -> Texture:
-    """The texture that settings ask for: a level, «off», or «follow» for what was heard."""
+    """Return the texture that settings ask for: a level, «off» (None), or «follow»: the one that was heard."""
     return Texture(_level(density, heard.density), _level(polyphony, heard.polyphony))
 
 
