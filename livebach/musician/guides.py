@@ -34,14 +34,18 @@ MOST_DRAWS = 10
 """Draws of a tick after which no further try is made."""
 FAITHFUL_TRIES = 2
 """Draws before onsets are made likelier."""
-DRIVE = 2.5
+DRIVE = 3.5
 """Times the governor's correction of density, where it acts on whether a tick is struck."""
-RECALL = 3.5
+RECALL = 10.0
 """How far the theme memory is trusted: figures of roll-outs, not likelihood, decide it."""
-THINNER = 0.4
+THINNER = 1.5
 """Nats taken off the logit of ONSET on ticks that are struck: more ticks, and fewer keys on each."""
 EAGERNESS = 0.7
 """Nats added to the logit of ONSET at each further draw."""
+VOICES_KEPT = 1.5
+"""Nats taken off the logit of OFF where a draw has left fewer voices than are wanted."""
+TWO_VOICES = 2
+"""The level of polyphony from which on a tick is to have two voices."""
 SUSTAIN = (3.0, 8.0)
 """Nats taken off the logit of OFF on a tick without a stroke, where one voice, or none, would be left."""
 
@@ -130,7 +134,7 @@ class Guides:
         if likely is None:
             return self._drawn(once, steered, self.watches)
         if not self._sounding or self._decisions.random() < self._votes.chance(likely, busier):
-            return self._struck(once, free)
+            return self._struck(once, free, 2 if (texture.polyphony or 0) >= TWO_VOICES else 1)
         return self._sustained(once, free)
 
     @property
@@ -155,8 +159,8 @@ class Guides:
         uniforms = np.array([self._random.random() for _ in range(KEYS)])
         return playable(lambda steered: once(steered, uniforms), params, watches)
 
-    def _struck(self, once: Draw, params: SamplingParams) -> Frame:
-        """Return a frame in which something is struck; after some draws one in which nothing is."""
+    def _struck(self, once: Draw, params: SamplingParams, voices: int) -> Frame:
+        """Return a frame in which something is struck, and as many keys are down, if some draws bring one about."""
         params = replace(params, onset_bias=params.onset_bias - THINNER)
         drawn = 0
 
@@ -165,13 +169,19 @@ class Guides:
             drawn += 1
             return once(tried, uniforms)
 
-        frame = self._drawn(counted, params)
+        frame, best = self._drawn(counted, params), None
         for i in range(1, MOST_TRIES):
-            if drawn >= MOST_DRAWS or (frame == ONSET).any():
+            struck = bool((frame == ONSET).any())
+            if struck and (np.count_nonzero(frame) >= voices or i > FAITHFUL_TRIES):
+                return frame
+            best = frame if struck else best
+            if drawn >= MOST_DRAWS:
                 break
             eager = EAGERNESS * max(0, i + 1 - FAITHFUL_TRIES)
-            frame = self._drawn(counted, replace(params, onset_bias=params.onset_bias + eager))
-        return frame
+            longer = VOICES_KEPT if struck else 0.0
+            changed = replace(params, onset_bias=params.onset_bias + eager, off_bias=params.off_bias - longer)
+            frame = self._drawn(counted, changed)
+        return frame if best is None or (frame == ONSET).any() else best
 
     def _sustained(self, once: Draw, params: SamplingParams) -> Frame:
         """Return a frame in which nothing is struck, and as many voices as can be go on."""

@@ -25,7 +25,7 @@ HEARD_BARS = 2
 """Bars whose pitch classes are compared with the profile."""
 FEWEST_NOTES = 4
 LEAST_GAIN = 0.6
-ERROR_GAIN = 3.5
+ERROR_GAIN = 4.5
 """Times the distance from the profile, 0..1; added to LEAST_GAIN."""
 MOST_LOG_RATIO = 1.5
 FLOOR = 0.02

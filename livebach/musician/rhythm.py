@@ -21,7 +21,7 @@ TRUST = 8
 """Power of the agreement, 0..1, with which a lag votes: lags that agree now and then hardly count."""
 VOTE = 1.0
 """Weight of the votes' log odds beside those of the network."""
-SHARPER = 1.2
+SHARPER = 1.5
 """Times the log odds of both."""
 LEAST = 0.001
 """Neither striking nor resting is less likely than this."""

@@ -17,7 +17,7 @@ PARALLEL = (0, 7)
 """Semitones, octaves aside: octaves and unisons, fifths."""
 CLASHES = (1, 2, 6, 10, 11)
 """Semitones, octaves aside, of seconds, tritones and sevenths."""
-CLASH_REFUSED = 0.4
+CLASH_REFUSED = 0.6
 """Share of clashes that are drawn again: a third of what is struck together clashes otherwise, of Bach's a sixth."""
 OFTEN_BARS = 8
 MOST_SHARE = 0.17

@@ -31,7 +31,7 @@ SPANS = (88, 80, 64, 48, 32, 16)
 ONE = np.ones((), np.float32)
 NOTHING = np.full(KEYS, UNKNOWN, np.uint8)
 NO_NUMBERS = np.zeros(KEYS)
-MOST_RECALL = np.float32(8.0)
+MOST_RECALL = np.float32(14.0)
 """Nats that the theme memory adds for a stroke at most where it is trusted more than it was fitted to be."""
 AS_IT_IS = SamplingParams()
 PAIR_TOLERANCE = 1e-3

@@ -42,8 +42,8 @@ class SamplingParams:
             raise ValueError(f"temperature must be in 0.05..10, got {self.temperature}")
         if not 0 <= self.min_p < 1:
             raise ValueError(f"min_p must be in 0..1, below 1, got {self.min_p}")
-        if not 0 <= self.recall <= 10:
-            raise ValueError(f"recall must be in 0..10, got {self.recall}")
+        if not 0 <= self.recall <= 100:
+            raise ValueError(f"recall must be in 0..100, got {self.recall}")
 
 
 def masked(logits: NDArray[np.float32], before: Frame) -> NDArray[np.float32]:
