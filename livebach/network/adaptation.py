@@ -1,11 +1,12 @@
-"""What the network learns of a piece while it hears it: a layer of its own, trained as the music goes by.
+"""The learning layer: what the network learns of a piece while the piece is played.
 
-The odds of every key's next state are shifted by a linear function, one for all keys, of what the layers over time say
-of that key. It begins as nothing and takes one step of gradient descent after each frame that it is told to learn from:
-dynamic evaluation (Mikolov et al. 2010; Krause et al. 2018) of an online logistic regression, with the step sizes of
-AdaGrad (Duchi et al. 2011). That is convex, and the step of each weight is bounded, so it cannot run away. Each frame
-is predicted before it is learnt from, so that likelihoods stay exact. While the network plays alone, what it learnt of
-somebody else loses its say: a few bars are not enough to go by for minutes. A value beside the network; knows no layer.
+The logits of every key are shifted by a linear function of the features that the time layers have of that key. The
+function is the same for all keys. Its weights begin at zero and take one step of gradient descent after each frame
+that is learnt from: dynamic evaluation (Mikolov et al. 2010; Krause et al. 2018) of an online logistic regression,
+with the step sizes of AdaGrad (Duchi et al. 2011). The problem is convex and the step of each weight is bounded, so
+the layer cannot diverge. Each frame is predicted before it is learnt from, so likelihoods stay exact. While the
+network plays alone, the shift fades: a few bars of somebody else's are not enough to go by for minutes. The state is
+a value beside the network. Knows no layer.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from livebach.music.roll import KEYS, STATES, Frame
 Array = NDArray[np.float32]
 
 RATE = np.float32(0.02)
-"""Most that a weight changes by a frame, once much has been learnt; the first steps are smaller."""
+"""Largest change of a weight in one frame, once much has been learnt; the first steps are smaller."""
 CAUTION = np.float32(10.0)
-"""The sum of squared gradients that is taken to have been seen before the first frame."""
+"""Sum of squared gradients at the start: it keeps the first steps small."""
 KEPT = np.float32(1 - 1 / 2000)
-"""What is left of all that was learnt after one frame more: a quarter of an hour is half forgotten, a piece is not."""
+"""Part of a weight that is left after one more frame: a quarter of an hour is half forgotten, a piece is not."""
 ALONE = 1 - 1 / 256
-"""What is left of its say after one frame more that is not learnt from: after sixteen bars about a third."""
+"""Part of the shift that is left after one more frame that is not learnt from: about a third after sixteen bars."""
 
 
 @dataclass(slots=True)
 class Adaptation:
-    """What was learnt so far, and what it has to say of the coming frame."""
+    """The weights learnt so far, and their shift of the logits of the coming frame."""
 
     features: Array  # [F, 88]: what the coming frame is predicted from
     weights: Array  # [3, F]
@@ -41,22 +42,22 @@ class Adaptation:
 
     @classmethod
     def blank(cls, features: int) -> Adaptation:
-        """Nothing learnt, of this many features a key."""
+        """Return a layer that has learnt nothing, for so many features a key."""
         zeros = [np.zeros(shape, np.float32) for shape in ((features, KEYS), (STATES, features), (STATES, KEYS))]
         return cls(zeros[0], zeros[1], np.full((STATES, features), CAUTION, np.float32), zeros[2])
 
     def look(self, features: Array) -> None:
-        """Take in [F, 88], what there is to predict the next frame from."""
+        """Take in the features [F, 88] of the coming frame, and compute its shift."""
         np.copyto(self.features, features)
         np.matmul(self.weights, features, out=self.shift)
         self.shift *= np.float32(self.say)
 
     def fade(self) -> None:
-        """A frame has come that there is nothing to learn from."""
+        """Let the shift fade: a frame has come that is not learnt from."""
         self.say *= ALONE
 
     def learn(self, chances: NDArray[np.floating], frame: Frame) -> None:
-        """One step towards a frame that has come: [3, 88] how likely each state was, shifted, and the states [88]."""
+        """Take one step towards a frame: the probabilities [3, 88] that its states had, and the states [88]."""
         self.say = 1.0
         error = np.asarray(chances, np.float32).copy()
         error[frame, np.arange(KEYS)] -= 1
@@ -66,7 +67,7 @@ class Adaptation:
         self.weights -= RATE * gradient / np.sqrt(self.squares)
 
     def copy(self) -> Adaptation:
-        """An independent snapshot."""
+        """Return an independent snapshot."""
         features, weights = self.features.copy(), self.weights.copy()
         return Adaptation(features, weights, self.squares.copy(), self.shift.copy(), self.say)
 

@@ -1,6 +1,6 @@
-"""What the step engine remembers, as a value beside the network: exactly, or sketched in an eighth of the room.
+"""The state of the step engine, as a value beside the network: exact, or sketched in an eighth of the memory.
 
-Knows no weights: how it is read and written is the engine's affair.
+Knows no weights. The engine reads and writes it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from livebach.network.themes import ThemeMemory
 Array = NDArray[np.float32]
 
 TINY = np.float32(1e-30)
-"""Divides nothing into nothing."""
+"""Keeps the step of an all-zero slot positive."""
 
 
 def _no_shift() -> Array:
@@ -40,13 +40,13 @@ class State:
     """[3, 88]: what the theme memory adds to the logits of the coming frame."""
 
     def copy(self) -> State:
-        """An independent snapshot."""
+        """Return an independent snapshot."""
         rings, frame_rings, frame = self.rings.copy(), self.frame_rings.copy(), self.frame.copy()
         context, learnt, themes = self.context.copy(), self.adaptation.copy(), _copy_of(self.themes)
         return State(rings, frame_rings, self.tick, frame, context, learnt, themes, self.theme_shift.copy())
 
     def sketch(self) -> Sketch:
-        """A snapshot in an eighth of the room: to be gone back to."""
+        """Return a snapshot that takes an eighth of the memory: for going back."""
         ticks, size = len(self.rings), self.rings[0].size
         rings, steps = np.zeros((ticks, size // 2), np.int8), np.zeros(ticks, np.float32)
         frame, context, learnt = self.frame.copy(), self.context.copy(), self.adaptation.copy()
@@ -67,9 +67,9 @@ class State:
 
 @dataclass(slots=True)
 class Sketch:
-    """A state, each feature of its rings in four bits: it leads to chances that differ by a few hundredths.
+    """A state with four bits for each feature of its rings. Probabilities differ by a few hundredths at first.
 
-    After half a bar more of music they differ by one.
+    After half a bar more of music they differ by one hundredth.
     """
 
     rings: NDArray[np.int8]  # [sum of dilations, C * 88 / 2]: two features to a byte
@@ -94,7 +94,7 @@ def _copy_of(themes: ThemeMemory | None) -> ThemeMemory | None:
 
 
 def _copy_the_rest(source: State | Sketch, target: State | Sketch) -> None:
-    """All but the rings, which a sketch keeps in its own way."""
+    """Copy everything but the rings, which a sketch stores in another form."""
     np.copyto(target.frame_rings, source.frame_rings)
     np.copyto(target.frame, source.frame)
     np.copyto(target.context, source.context)
@@ -109,11 +109,11 @@ def _copy_the_rest(source: State | Sketch, target: State | Sketch) -> None:
 
 LARGEST = 7
 WIDE = 3
-"""Root mean squares; the few features that are further from nothing count as so far."""
+"""Root mean squares from zero to the largest number; features further out are clipped."""
 
 
 def _sketch(features: Array, numbers: NDArray[np.int8]) -> np.float32:
-    """A tick's features as whole numbers from -7 to 7, the first half of them in the lower bits; what 1 stands for."""
+    """Write a tick's features as whole numbers from -7 to 7, the first half in the lower bits; return the unit."""
     flat = features.reshape(-1)
     step = np.sqrt(flat @ flat / np.float32(len(flat))) * np.float32(WIDE / LARGEST) + TINY
     scaled = flat * (1 / step)
@@ -125,7 +125,7 @@ def _sketch(features: Array, numbers: NDArray[np.int8]) -> np.float32:
 
 
 def _restore(features: Array, numbers: NDArray[np.int8], step: np.float32) -> None:
-    """The inverse, as near as it comes. Shifts to the right keep the sign."""
+    """Undo `_sketch`, as nearly as possible. Shifts to the right keep the sign."""
     flat = features.reshape(-1)
     flat[: len(numbers)] = (numbers << 4) >> 4
     flat[len(numbers) :] = numbers >> 4
