@@ -1,4 +1,4 @@
-"""How beats are filled: which rhythms there are within one, how often, and what starts where. For `beatfollow`.
+"""How beats are filled: which rhythms there are within one, how often, and what starts where. For `beat_tracker`.
 
 A beat is a quarter note, or a dotted one in compound metres (a dotted eighth in 9/16). Counted in Bach's keyboard
 music, without the pieces that validate and test. Knows no time and no tempo.
