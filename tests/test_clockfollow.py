@@ -177,7 +177,7 @@ def test_pulses_without_a_start_are_a_tempo_only() -> None:
     pulses(take, -PULSES - FEWEST, 2, length=2)
     assert take.state == "idle"
     take.play([60], at=3.3, length=1)
-    take.run(40)
+    pulses(take, 15, 120, length=2)
     assert take.onsets[0][0] == pytest.approx(3.3 + 16)
 
 
