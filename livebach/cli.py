@@ -1,8 +1,8 @@
-"""The command line: a table of commands. The module of a command is imported only when the command is run.
+"""The command line: a table of commands. The module of a command is imported only when the command runs.
 
-A command module has `add_arguments(parser)`, `run(args) -> int` and, where it can fail on the user's part with other
-than a `UserError`, `ERRORS`, the tuple of those exceptions. Exit status: 0 done, 1 it ran and failed, 2 it was asked
-for something that cannot be and nothing was started, 130 interrupted.
+A command module defines `add_arguments(parser)` and `run(args) -> int`. A module whose user errors include other
+exceptions than `UserError` lists them in the tuple `ERRORS`. Exit status: 0 success; 1 the command ran and failed; 2
+the request is invalid and nothing was started; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -23,26 +23,33 @@ from livebach.system import standard_streams
 from livebach.version import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "play": ("livebach.commands.play", "play a MIDI keyboard, and Bach goes on (also without the word play)"),
-    "web": (
-        "livebach.commands.web",
-        "play in the browser: with the computer's keyboard, mouse, touch or MIDI keyboard",
-    ),
-    "demo": ("livebach.commands.demo", "hear it without a keyboard: a phrase of Bach is played in, and it goes on"),
-    "styles": ("livebach.commands.styles", "list the styles: whose music it can play"),
+    "play": ("livebach.commands.play", "play a MIDI keyboard; livebach continues your music (the default command)"),
+    "web": ("livebach.commands.web", "play in the browser, with the computer's keyboard, mouse, touch screen or MIDI"),
+    "demo": ("livebach.commands.demo", "listen to livebach continuing a phrase; needs no keyboard"),
+    "styles": ("livebach.commands.styles", "list the composers that livebach can play like"),
     "ports": ("livebach.commands.ports", "list the MIDI ports"),
+    "learn": (
+        "livebach.commands.learn",
+        "bind a controller, key or program to a control, such as tempo or mode",
+    ),
+    "doctor": ("livebach.commands.doctor", "measure this machine and its ports, and advise what to change"),
     "panic": ("livebach.commands.panic", "silence a synth"),
-    "learn": ("livebach.commands.learn", "bind a controller, key or program to what you do while playing"),
-    "replay": ("livebach.commands.replay", "play a saved take again, note for note"),
-    "plot": ("livebach.commands.plot", "draw a saved take"),
+    "replay": ("livebach.commands.replay", "replay a saved take and compare it note for note"),
+    "plot": ("livebach.commands.plot", "draw a saved take as a picture"),
     "generate": ("livebach.commands.generate", "write music to a MIDI file, offline"),
-    "doctor": ("livebach.commands.doctor", "measure this machine and its ports, and say what to change"),
-    "bench": ("livebach.commands.bench", "time the network"),
+    "frames": ("livebach.commands.frames", "convert a MIDI file to the frames that the network reads"),
     "train": ("livebach.commands.train", "train a network on a folder of MIDI files"),
     "evaluate": ("livebach.commands.evaluate", "measure a network on a folder of MIDI files"),
-    "frames": ("livebach.commands.frames", "write a MIDI file's frames"),
-    "corpus": ("livebach.commands.corpus", "prepare training sets"),
+    "corpus": ("livebach.commands.corpus", "prepare training data"),
+    "bench": ("livebach.commands.bench", "measure the speed of the network"),
 }
+HEADINGS = {
+    "play": "Play",
+    "ports": "Set up",
+    "replay": "Work with takes and files",
+    "train": "Train and measure networks",
+}
+"""The headings of the help, each by the command that it stands before."""
 
 TORCH = ("train",)
 """Commands that use torch, which may need several threads."""
@@ -63,11 +70,11 @@ class Command(Protocol):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports an error as one line, without the usage."""
+    """A parser that reports an error as one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        message = re.sub(r"^argument (\S+): must ", r"\1 must ", message)  # a range, as the settings state it
-        raise UserError(f"{message} ({self.prog} --help says more)")
+        message = re.sub(r"^argument (\S+): must ", r"\1 must ", message)  # as the settings report a range
+        raise UserError(f"{message} ({self.prog} --help describes the arguments)")
 
 
 def _present() -> dict[str, tuple[str, str]]:
@@ -75,32 +82,45 @@ def _present() -> dict[str, tuple[str, str]]:
 
 
 USAGE = """\
-usage: livebach                            play the MIDI keyboard that is there, on a built-in piano
-       livebach --in "USB Keyboard" --out "FluidSynth" [settings]
-       livebach COMMAND …
+usage: livebach [SETTINGS]
+       livebach COMMAND ...
+
+You play a keyboard. When you pause, a neural network trained on Bach continues your music.
+
+Start here
+  livebach demo                    listen first: no keyboard needed
+  livebach web                     play in the browser
+  livebach                         play the connected MIDI keyboard on the built-in piano
+  livebach --in "USB Keyboard" --out "FluidSynth"
+                                   choose the ports; "livebach ports" lists them
 """
 
 
 def _help() -> str:
-    lines = [f"  {name:10} {text}" for name, (_, text) in _present().items()]
-    return "\n".join([USAGE, *lines, "", "livebach COMMAND --help says more."])
+    lines = [USAGE.rstrip()]
+    for name, (_, text) in _present().items():
+        if name in HEADINGS:
+            lines += ["", HEADINGS[name]]
+        lines.append(f"  {name:10} {text}")
+    closing = '"livebach COMMAND --help" describes a command; "livebach play --help" lists the settings for playing.'
+    return "\n".join([*lines, "", closing])
 
 
 def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the command and its own arguments; without a command it is `play`."""
+    """Return the command and its arguments. The default command is `play`."""
     if not argv or argv[0].startswith("-"):
         return "play", list(argv)
     if argv[0] not in (present := _present()):
         near = difflib.get_close_matches(argv[0], present, n=1, cutoff=0.4)
         hint = f"; the nearest is {near[0]!r}" if near else ""
-        raise UserError(f"no command {argv[0]!r}{hint}; there are {', '.join(present)}")
+        raise UserError(f"unknown command {argv[0]!r}{hint}; the commands are {', '.join(present)}")
     return argv[0], list(argv[1:])
 
 
 def _one_thread() -> None:
-    """Keep numpy's products on one thread, unless the environment says otherwise: they are too small to share.
+    """Limit numpy to one thread, unless the environment sets a number: the products are too small to share.
 
-    It is read when numpy is loaded, and no module up to here loads it.
+    numpy reads these variables when it is imported. No module imported so far imports numpy.
     """
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -124,13 +144,13 @@ def _run(name: str, argv: list[str]) -> int:
 
 
 def _complain(command: str, error: object) -> int:
-    with suppress(OSError):  # if standard error is full too, the exit status says it
+    with suppress(OSError):  # if standard error is full too, the exit status reports the error
         print(f"{command}: {error}", file=sys.stderr)
     return 2
 
 
 def _text_of(error: OSError) -> str:
-    """Return an operating system's error as a line, with the file or stream that it is about."""
+    """Return an operating system's error as one line that names the file or the stream."""
     reason = error.strerror or str(error)
     if error.filename is not None:
         return f"{error.filename}: {reason}"
@@ -150,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _main(argv)
     except UserError as error:
         status = _complain("livebach", error)
-    except SystemExit as ended:  # argparse has shown the help
+    except SystemExit as ended:  # argparse has printed the help
         raise SystemExit(_flushed(int(ended.code or 0))) from None
     except KeyboardInterrupt:
         status = 130
@@ -163,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _flushed(status: int) -> int:
-    """Write the rest of the output, and return the exit status; 2 if that fails."""
+    """Flush standard output, and return the exit status; 2 if flushing fails."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -1,7 +1,7 @@
-"""Errors that are the user's to mend: one line says what, where, and what is allowed."""
+"""Errors that the user can correct. The message is one line: what is wrong, where, and what is allowed."""
 
 from __future__ import annotations
 
 
 class UserError(ValueError):
-    """Something that was asked for cannot be; the message is one line, shown as it is. The exit status is 2."""
+    """An invalid request by the user. The command line prints the message as it is and exits with status 2."""

@@ -1,7 +1,7 @@
-"""Files: finds the packaged ones, reads those of the user, and writes new ones whole or not at all.
+"""Files: find packaged files, read the user's files, and write new files completely or not at all.
 
-Knows nothing of what the files hold. Every reader of a file that the user names opens it through `open_regular` or
-`check_regular`: a named pipe or a device would be waited for without end.
+This module knows nothing about the content of the files. All code that reads a file named by the user opens it through
+`open_regular` or `check_regular`, because reading a named pipe or a device could block for ever.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KINDS = (
     (stat.S_ISBLK, errno.EINVAL, "it is a device, not a file"),
 )
 PROBE = bytes(4096)
-"""One block of a disk: less than this may fit into a file that takes no space of its own."""
+"""One block of a disk. Some file systems store smaller files without a block, so a smaller probe proves nothing."""
 NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EINVAL}
 """The errors of a file system without hard links."""
 
@@ -36,8 +36,8 @@ NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENO
 def data_path(name: str) -> Path:
     """Return the path of a packaged file, such as `config.yaml`.
 
-    In a checkout these files stand at its top; an installed wheel carries them in `livebach/_data/`. The file need not
-    exist: its reader reports that.
+    A checkout has these files in its top folder; an installed wheel has them in `livebach/_data/`. The file need not
+    exist: the reader of the file reports a missing file.
     """
     package = Path(__file__).parent
     installed = package / "_data" / name
@@ -58,7 +58,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def displayable(name: str) -> str:
-    """Return a file's name for people: where it is not text, replacement characters stand for its bytes."""
+    """Return a file's name for display. Replacement characters stand for bytes that are not UTF-8."""
     return os.fsencode(name).decode(errors="replace")
 
 
@@ -72,27 +72,27 @@ def _check_mode(path: Path, mode: int) -> None:
 
 
 def check_regular(path: Path) -> None:
-    """Check that a path leads to a file that can be read to its end.
+    """Check that a path leads to a regular file.
 
     Raises:
         OSError: If the path cannot be reached, or leads to a folder, a named pipe, a socket or a device. `strerror`
-            is a phrase for the user.
+            is a phrase for messages to the user.
 
     """
     _check_mode(path, path.stat().st_mode)
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading, without ever waiting for another program to write to it.
+    """Open a file for reading; never wait for another program to write to it.
 
     Raises:
         OSError: As `check_regular` does, or if the file cannot be opened.
 
     """
-    check_regular(path)  # opening some devices has an effect
+    check_regular(path)  # opening some devices has a side effect
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        _check_mode(path, os.fstat(descriptor).st_mode)  # the path may have changed its meaning
+        _check_mode(path, os.fstat(descriptor).st_mode)  # the path may lead to another file by now
     except BaseException:
         os.close(descriptor)
         raise
@@ -109,10 +109,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def write_new(path: Path, content: Content) -> Path:
-    """Write a file that does not exist yet, whole or not at all, and return its path.
+    """Write a new file, completely or not at all, and return its path.
 
-    The content goes to a temporary file in the same folder, which then gets its name. Nothing is ever overwritten,
-    not even a file that appears in the meantime; when the disk is full, nothing is left.
+    The content goes to a temporary file in the same folder, which is then renamed. No file is ever overwritten, not
+    even one that appears in the meantime. If the disk is full, no partial file remains.
 
     Raises:
         UserError: If the file exists already, or if it cannot be written.
@@ -126,12 +126,12 @@ def write_new(path: Path, content: Content) -> Path:
 
 
 def replace_file(path: Path, content: Content) -> Path:
-    """Write a file, or replace one, whole or not at all, and return its path.
+    """Write or replace a file, completely or not at all, and return its path.
 
-    A link is followed: the file that it leads to is replaced. Its permissions stay.
+    If the path is a link, its target is replaced. The permissions of a replaced file are kept.
 
     Raises:
-        UserError: If the path leads to something else than a file, or if the file cannot be written.
+        UserError: If the path leads to something other than a file, or if the file cannot be written.
 
     """
     with _told(path):
@@ -147,7 +147,7 @@ def replace_file(path: Path, content: Content) -> Path:
 
 
 def check_new(path: Path) -> None:
-    """Check, before the work whose result goes there, that `write_new` can create a file.
+    """Check in advance that `write_new` can create a file.
 
     Raises:
         UserError: If the file exists already, or if no file can be written in that folder.
@@ -159,10 +159,10 @@ def check_new(path: Path) -> None:
 
 
 def check_replaceable(path: Path) -> None:
-    """Check, before the work whose result goes there, that `replace_file` can write a file.
+    """Check in advance that `replace_file` can write a file.
 
     Raises:
-        UserError: If the path leads to something else than a file, or if no file can be written in that folder.
+        UserError: If the path leads to something other than a file, or if no file can be written in that folder.
 
     """
     with _told(path):
@@ -173,10 +173,10 @@ def check_replaceable(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Check, before the work whose results go there, that a folder exists and can be written to, or can be made.
+    """Check in advance that a folder exists and is writable, or can be created.
 
     Raises:
-        UserError: If the path leads to something else than a folder, or if nothing can be written in it.
+        UserError: If the path leads to something other than a folder, or if nothing can be written in it.
 
     """
     with _told(path, "nothing can be written there"):
@@ -184,10 +184,10 @@ def check_folder(path: Path) -> None:
 
 
 def check_new_folder(path: Path) -> None:
-    """Check, before the work whose results go there, that a folder can be made, with those above it.
+    """Check in advance that a folder can be created, together with its parents.
 
     Raises:
-        UserError: If there is such a file or folder already, or if none can be made there.
+        UserError: If the path exists already, or if the folder cannot be created.
 
     """
     with _told(path, "the folder cannot be made"):
@@ -197,10 +197,10 @@ def check_new_folder(path: Path) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Make a folder with all that is in it, or none: yield a temporary one, which gets its name at the end.
+    """Create a folder completely or not at all: yield a temporary folder, which is renamed at the end.
 
     Raises:
-        UserError: If there is such a file or folder already, or if it cannot be made or filled.
+        UserError: If the path exists already, or if the folder cannot be created or filled.
 
     """
     with _told(path, "the folder cannot be made"):
@@ -218,7 +218,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _told(path: Path, failed: str = "the file cannot be written") -> Iterator[None]:
-    """Turn an OSError into one line that names the path."""
+    """Turn an OSError into a UserError of one line that names the path."""
     try:
         yield
     except FileExistsError:
@@ -234,7 +234,7 @@ def _check_absent(path: Path) -> None:
 
 
 def _exists(path: Path) -> bool:
-    """Return whether a name is taken, also by a link that leads nowhere; OSError if the name cannot be one."""
+    """Return whether a path exists, a broken link included; raise OSError if the path is invalid."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -247,7 +247,7 @@ def _nearest_above(path: Path) -> Path:
 
 
 def _probe(folder: Path) -> None:
-    """Write a block in a folder and remove it: permissions alone do not say that there is room."""
+    """Write a block into a folder and remove it, because permissions do not tell whether the disk has room."""
     with _part(folder, PROBE):
         pass
 
@@ -258,7 +258,7 @@ def _part_name() -> str:
 
 @contextmanager
 def _part(folder: Path, content: Content) -> Iterator[Path]:
-    """Write a temporary file in a folder, on the disk when this begins, and gone when it ends."""
+    """Yield a temporary file with the content, flushed to the disk; remove the file at the end."""
     if not folder.is_dir():
         raise OSError(errno.ENOENT, f"there is no folder {folder}")
     part = folder / _part_name()
@@ -277,7 +277,7 @@ def _part(folder: Path, content: Content) -> Iterator[Path]:
 
 
 def _name_new(part: Path, path: Path) -> None:
-    """Give a file its name; FileExistsError if the name is taken."""
+    """Give a temporary file its final name; raise FileExistsError if that name exists."""
     try:
         os.link(part, path)
     except FileExistsError:
@@ -285,7 +285,7 @@ def _name_new(part: Path, path: Path) -> None:
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
-        path.touch(exist_ok=False)  # without links: take the name, then put the content under it
+        path.touch(exist_ok=False)  # without hard links: reserve the name, then replace the empty file
         try:
             part.replace(path)
         except BaseException:

@@ -1,6 +1,6 @@
-"""The styles that come with livebach: a network for each, with the music that it was trained on.
+"""A table of the styles that come with livebach: one network per composer, with its training music.
 
-A table. Opens no file.
+This module opens no file.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ class Style:
     """A network trained on one composer's music."""
 
     name: str
-    """What `--style` takes."""
+    """The value of `--style`."""
     composer: str
     about: str
-    """The music that it was trained on, in a few words."""
+    """A short description of the training music."""
     checkpoint: str
-    """The packaged file."""
+    """The name of the packaged checkpoint."""
     phrase: str
-    """The opening that `livebach demo` plays, by its name in the table of phrases."""
+    """The name, in the table of phrases, of the opening that `livebach demo` plays."""
     scores: str | None = None
-    """The list of its scores, with works, splits, licences and sources; None: checkpoints/README.md states them."""
+    """The packaged list of scores with works, splits, licences and sources; None: see checkpoints/README.md."""
     licence: str = "CC BY-SA 4.0"
 
 
@@ -42,10 +42,10 @@ STYLES = {
         ),
     )
 }
-"""By name, in the order in which they are listed and stepped through."""
+"""The styles by name, in the order of the list and of the `s` key."""
 
 
 def next_style(name: str, step: int = 1) -> str:
-    """Return the style so many steps after one in the table, around its end; the first one after none of them."""
+    """Return the style `step` places after `name`, wrapping around; the first style if `name` is not in the table."""
     names = list(STYLES)
     return names[(names.index(name) + step) % len(names)] if name in STYLES else names[0]

@@ -1,4 +1,4 @@
-"""Doubles for tests, of this package and of others that build on it."""
+"""Test doubles for this package and for packages that build on it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ __all__ = [
 ]
 
 Script = Sequence[Mapping[int, int]] | Callable[[int, NDArray[np.float64], SamplingParams], Frame]
-"""Frames as {MIDI key: state}, one for each tick that is drawn; or a function of the tick's number and the draw."""
+"""One {MIDI key: state} per drawn tick; or a function of the tick's number, the uniforms and the parameters."""
 
 
 def frame_of(states: Mapping[int, int]) -> Frame:
-    """A frame from {MIDI key: state}; the other keys are OFF."""
+    """Return a frame from {MIDI key: state}; all other keys are OFF."""
     frame = np.zeros(KEYS, np.uint8)
     for key, state in states.items():
         frame[key - LOW_KEY] = state
@@ -44,39 +44,39 @@ def frame_of(states: Mapping[int, int]) -> Frame:
 
 @dataclass
 class ScriptedState:
-    """What a `ScriptedEngine` remembers: every frame pushed, and how many there were at the first draw."""
+    """The state of a `ScriptedEngine`: all frames pushed, and their number at the first draw."""
 
     pushed: list[tuple[Frame, Place, Place, Texture]] = field(default_factory=list)
     first_draw: int | None = None
 
     def copy(self) -> ScriptedState:
-        """An independent snapshot."""
+        """Return an independent snapshot."""
         return ScriptedState(self.pushed.copy(), self.first_draw)
 
     sketch = copy
 
     def copy_from(self, other: ScriptedState) -> None:
-        """Become equal to a snapshot."""
+        """Restore a snapshot."""
         self.pushed, self.first_draw = other.pushed.copy(), other.first_draw
 
     @property
     def last(self) -> Frame:
-        """The newest frame pushed."""
+        """The newest frame."""
         return self.pushed[-1][0] if self.pushed else np.zeros(KEYS, np.uint8)
 
 
 @dataclass(frozen=True)
 class ScriptedSpec:
-    """The little that playing must know of a network."""
+    """The part of a network's specification that playing uses."""
 
     steps_per_quarter: int = 4
 
 
 class ScriptedEngine:
-    """Has the methods of `engine.Engine` that playing uses, and plays a script, over and over.
+    """An engine that plays a script in a loop. It has the methods of `engine.Engine` that playing uses.
 
-    Like the engine it obeys given and forbidden keys, and cannot hold a key that was off. `states` holds every state
-    it has made, `draws` every (given, uniforms, params) that it was asked for.
+    Like the real engine, it obeys given and forbidden keys, and never holds a key that was off. `states` lists all
+    states it has made. `draws` lists the (given, uniforms, params) of all draws.
     """
 
     def __init__(self, script: Script = (), steps_per_quarter: int = 4) -> None:
@@ -88,19 +88,19 @@ class ScriptedEngine:
         self._script = script
 
     def new_state(self, _first: Place = (0, 4, 16), _texture: Texture | None = None) -> ScriptedState:
-        """A memory in which nothing has been played."""
+        """Return an empty state."""
         self.states.append(ScriptedState())
         return self.states[-1]
 
     def push(
         self, state: ScriptedState, frame: Frame, place: Place, next_place: Place, texture: Texture, adapt: bool = False
     ) -> None:
-        """Write down what is remembered."""
+        """Append a frame to the state."""
         self.adapted.append(adapt)
         state.pushed.append((frame.copy(), place, next_place, texture))
 
     def draw(self, state: ScriptedState, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
-        """The script's frame for as many frames as were pushed since the first draw."""
+        """Return the script's next frame: its number is the count of frames pushed since the first draw."""
         self.draws.append((given.copy(), uniforms.copy(), params))
         if state.first_draw is None:
             state.first_draw = len(state.pushed)
@@ -111,7 +111,7 @@ class ScriptedEngine:
         return np.where(given == UNKNOWN, frame, given).astype(np.uint8)
 
     def onset_chance(self, state: ScriptedState, given: Frame, params: SamplingParams) -> None:
-        """Leave the rhythm to the script."""
+        """Return None: the script decides the rhythm."""
 
     def _line(self, number: int, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
         if callable(self._script):
@@ -120,7 +120,7 @@ class ScriptedEngine:
 
 
 class FakeBackend(Backend):
-    """A back-end with ports that come and go: a test may change its lists of names at any time."""
+    """A back-end whose ports come and go: a test may change `inputs` and `outputs` at any time."""
 
     virtual_ports = True
 
@@ -131,31 +131,31 @@ class FakeBackend(Backend):
         self.running = running
         self.inputs = list(inputs)
         self.outputs = list(outputs)
-        self.connections: dict[str, FakeConnection] = {}  # the connection opened last on each name
+        self.connections: dict[str, FakeConnection] = {}  # the newest connection by port name
         self.sent: list[tuple[str, bytes]] = []
 
     def input_names(self) -> list[str]:
-        """Return the inputs; PortError while it does not run."""
+        """Return the names of the inputs; raise PortError unless `running`."""
         return self._names(self.inputs)
 
     def output_names(self) -> list[str]:
-        """Return the outputs; PortError while it does not run."""
+        """Return the names of the outputs; raise PortError unless `running`."""
         return self._names(self.outputs)
 
     def open_input(self, name: str, receive: Receive) -> FakeConnection:
-        """Hear a port; what is sent on the connection in `connections` is what it plays."""
+        """Open an input. A test plays on it by sending to its connection in `connections`."""
         return self._connect(name, self.inputs, receive)
 
     def open_output(self, name: str) -> FakeConnection:
-        """Send to a port; it arrives in `sent`."""
+        """Open an output. Its messages are appended to `sent`."""
         return self._connect(name, self.outputs, lambda data: self.sent.append((name, data)))
 
     def open_virtual_input(self, title: str, receive: Receive) -> FakeConnection:
-        """Make a port that others may send to."""
+        """Create an input that other programs can send to."""
         return self._connect(title, [title], receive)
 
     def open_virtual_output(self, title: str) -> FakeConnection:
-        """Make a port that others may hear."""
+        """Create an output that other programs can read."""
         return self._connect(title, [title], lambda data: self.sent.append((title, data)))
 
     def _names(self, names: Sequence[str]) -> list[str]:

@@ -1,4 +1,7 @@
-"""Command-line flags that stand for settings, and the settings that result: file, then flags, then `--set`."""
+"""Command-line flags for settings, and the resulting settings.
+
+`--set` overrides the flags, and the flags override the settings file.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from livebach.config import Config, ConfigError, load, override, with_value
+from livebach.controls import MODES
 from livebach.errors import UserError
 from livebach.files import expanded
 from livebach.midi.backends import backend_names
 from livebach.styles import STYLES
 
-INDEX_HELP = "a CSV file with the columns file, work and split: read only the files that it lists"
-
-
+INDEX_HELP = "read only the files that this CSV file lists, with the columns file, work and split"
 NETWORK = "engine.checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A flag for one setting. `bare` is the value of a flag that is given without one."""
+    """A flag for one setting. `bare` is the value of the flag without an argument."""
 
     name: str
     key: str
@@ -38,57 +40,63 @@ FLAGS = {
             "--in",
             "midi.input",
             "NAME",
-            "the keyboard's port or a part of its name; virtual: a port of its own (default: the one there)",
+            "the keyboard's port, or a part of its name; virtual: create a port (default: the connected keyboard)",
         ),
-        Flag("--out", "midi.output", "NAME", "the synth's port, likewise; piano, harpsichord, organ: built in (piano)"),
+        Flag(
+            "--out",
+            "midi.output",
+            "NAME",
+            "the synth's port, or a part of its name; piano, harpsichord, organ: built-in sound (default: piano)",
+        ),
         Flag("--wait", "midi.wait", "on|off", "wait for ports that are not there yet", bare="on"),
-        Flag(
-            "--api",
-            "midi.api",
-            "API",
-            f"look only in {', '.join(backend_names())}",
-        ),
-        Flag("--channel", "midi.input_channel", "1..16", "the keyboard's channel (all)"),
-        Flag("--out-channel", "midi.output_channel", "1..16", "the channel of livebach's notes"),
-        Flag("--program", "midi.program", "1..128", "the program of livebach's channel, numbered as in General MIDI"),
-        Flag("--thru", "midi.thru", "on|off", "whether your notes go to the synth too"),
-        Flag(
-            "--latency-ms",
-            "midi.latency_ms",
-            "MS",
-            "send livebach's notes earlier by this time, for a synth that sounds late",
-        ),
-        Flag("--bpm", "time.bpm", "BPM", "beats a minute"),
-        Flag("--metre", "time.metre", "3/4", "time signature"),
-        Flag("--count-in", "time.count_in_bars", "BARS", "bars of clicks before the first downbeat", bare="1"),
-        Flag("--click", "time.click", "on|off", "a metronome while you play", bare="on"),
-        Flag("--mode", "turns.mode", "MODE", "who plays when"),
-        Flag("--checkpoint", "engine.checkpoint", "FILE", "the network: a checkpoint of your own"),
-        Flag("--temperature", "sampling.temperature", "T", "lower is more predictable, higher is wilder"),
-        Flag("--min-p", "sampling.min_p", "P", "drop choices below this share of the likeliest one's probability"),
-        Flag(
-            "--key",
-            "sampling.key",
-            "KEY",
-            "such as 'd minor': makes other pitches rarer; auto: the key that you play in",
-        ),
+        Flag("--api", "midi.api", "API", f"use only this MIDI system: {', '.join(backend_names())}"),
+        Flag("--channel", "midi.input_channel", "1..16", "listen only to this channel (default: all channels)"),
+        Flag("--out-channel", "midi.output_channel", "1..16", "send livebach's notes on this channel"),
+        Flag("--program", "midi.program", "1..128", "set the General MIDI program of livebach's channel"),
+        Flag("--thru", "midi.thru", "on|off", "send your notes to the synth too"),
+        Flag("--latency-ms", "midi.latency_ms", "MS", "send livebach's notes this much earlier, for a slow synth"),
+        Flag("--bpm", "time.bpm", "BPM", "the tempo, in beats a minute"),
+        Flag("--metre", "time.metre", "3/4", "the time signature"),
+        Flag("--count-in", "time.count_in_bars", "BARS", "click for this many bars before the first one", bare="1"),
+        Flag("--click", "time.click", "on|off", "play a metronome", bare="on"),
+        Flag("--mode", "turns.mode", "MODE", f"who plays when: {', '.join(MODES)}"),
+        Flag("--checkpoint", "engine.checkpoint", "FILE", "play with your own network, from this checkpoint"),
+        Flag("--temperature", "sampling.temperature", "T", "lower is more predictable, higher is more surprising"),
+        Flag("--min-p", "sampling.min_p", "P", "drop choices less likely than this share of the likeliest choice"),
+        Flag("--key", "sampling.key", "KEY", "prefer the pitches of a key, such as 'd minor'; auto: your key"),
         Flag("--seed", "sampling.seed", "N", "the same seed and the same playing give the same notes"),
-        Flag("--instrument", "sound.instrument", "NAME", "the built-in sound: piano, harpsichord or organ"),
-        Flag("--temperament", "sound.temperament", "NAME", "its tuning: equal, werckmeister3, kirnberger3 or vallotti"),
-        Flag("--pitch-hz", "sound.pitch_hz", "HZ", "its A above middle C: 440, 415, …"),
-        Flag("--soundfont", "sound.soundfont", "FILE.sf2", "FluidSynth plays, with these sounds"),
-        Flag("--browser", "web.open", "on|off", "whether a page opens the browser, or only prints its address"),
-        Flag("--save", "take.save", "on|off", "whether takes are saved"),
-        Flag("--folder", "take.folder", "DIR", "the folder of the takes"),
+        Flag("--instrument", "sound.instrument", "NAME", "the built-in instrument: piano, harpsichord or organ"),
+        Flag(
+            "--temperament",
+            "sound.temperament",
+            "NAME",
+            "the tuning of the instrument: equal, werckmeister3, kirnberger3 or vallotti",
+        ),
+        Flag("--pitch-hz", "sound.pitch_hz", "HZ", "the pitch of the A above middle C, such as 440 or 415"),
+        Flag("--soundfont", "sound.soundfont", "FILE.sf2", "play this soundfont through FluidSynth instead"),
+        Flag("--browser", "web.open", "on|off", "open the page in the browser, or only print its address"),
+        Flag("--save", "take.save", "on|off", "save the takes"),
+        Flag("--folder", "take.folder", "DIR", "save the takes in this folder"),
     )
 }
+HEADINGS = {
+    "midi": "ports and channels",
+    "time": "tempo and metre",
+    "turns": "music",
+    "engine": "music",
+    "sampling": "music",
+    "sound": "built-in instruments",
+    "web": "page and takes",
+    "take": "page and takes",
+}
+"""The heading of each flag in the help, by the section of its setting."""
 
 
 # --- types of arguments, for argparse --------------------------------------------------------------------------------
 
 
 def user_path(text: str) -> Path:
-    """Read a file's or folder's name; `~` and `~user` are home folders."""
+    """Return the path that a command line names; `~` and `~user` are home folders."""
     try:
         return expanded(text)
     except UserError as error:
@@ -96,7 +104,7 @@ def user_path(text: str) -> Path:
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """Return the type of a whole number within bounds."""
+    """Return an argument type: a whole number within bounds."""
 
     def read(text: str) -> int:
         try:
@@ -111,7 +119,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
-    """Return the type of a number within bounds; infinity and not-a-number are in none."""
+    """Return an argument type: a number within bounds. Infinity and not-a-number are refused."""
 
     def read(text: str) -> float:
         try:
@@ -126,7 +134,7 @@ def number(low: float, high: float) -> Callable[[str], float]:
 
 
 def _style(text: str) -> str:
-    """Read the name of a style."""
+    """Check the name of a style."""
     if text not in STYLES:
         near = difflib.get_close_matches(text, STYLES, n=1, cutoff=0.5)
         hint = f"; the nearest is {near[0]!r}" if near else ""
@@ -139,20 +147,28 @@ def _style(text: str) -> str:
 
 def add_settings(parser: argparse.ArgumentParser, names: Iterable[str] = FLAGS) -> None:
     """Add the named flags, `--config` and `--set` to a command."""
-    group = parser.add_argument_group("settings", "config.yaml describes all of them, with their defaults")
-    for flag in (FLAGS[name] for name in names):
+    flags = [FLAGS[name] for name in names]
+    headings = dict.fromkeys(HEADINGS[_section(flag)] for flag in flags)
+    groups = {heading: parser.add_argument_group(heading) for heading in headings}
+    for flag in flags:
+        group = groups[HEADINGS[_section(flag)]]
         nargs = {"nargs": "?", "const": flag.bare} if flag.bare else {}
         group.add_argument(flag.name, dest=flag.key, metavar=flag.metavar, help=flag.help, **nargs)  # type: ignore[arg-type]
         if flag.key == NETWORK:
-            group.add_argument("--style", type=_style, metavar="NAME", help=f"whose music: {', '.join(STYLES)}")
+            group.add_argument("--style", type=_style, metavar="NAME", help=f"play like {', '.join(STYLES)}")
+    group = parser.add_argument_group("all settings", "docs/settings.md and config.yaml list every KEY.")
     group.add_argument("--config", type=user_path, metavar="FILE", help="read the settings from this file")
     group.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change any setting: --set time.bpm=72"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting, such as time.bpm=72"
     )
 
 
+def _section(flag: Flag) -> str:
+    return flag.key.partition(".")[0]
+
+
 def settings(args: argparse.Namespace) -> Config:
-    """The settings that a command line asks for; ConfigError names the flag."""
+    """Return the settings of a command line; raise ConfigError, which names the flag, if one is invalid."""
     config = load(args.config)
     for flag in FLAGS.values():
         given = getattr(args, flag.key, None)
@@ -168,7 +184,7 @@ def settings(args: argparse.Namespace) -> Config:
 
 
 def is_set(args: argparse.Namespace, key: str) -> bool:
-    """Return whether the command line itself sets a setting, by its flag or by `--set`."""
+    """Return whether the command line changes a setting, by its flag or by `--set`."""
     return getattr(args, key, None) is not None or any(text.partition("=")[0].strip() == key for text in args.set)
 
 
@@ -177,11 +193,11 @@ def check_used(args: argparse.Namespace, used: Callable[[str], bool], reason: st
 
     Args:
         args: The parsed command line.
-        used: Tells of a setting, such as «time.bpm», whether the command uses it.
-        reason: Why the others are ignored, for the message.
+        used: Returns whether the command uses a setting, such as "time.bpm".
+        reason: Why the command ignores other settings, for the message.
 
     Raises:
-        UserError: If a setting would be ignored; names the setting.
+        UserError: If the command would ignore a setting. The message names the setting.
 
     """
     for assignment in args.set:

@@ -1,4 +1,4 @@
-"""`livebach play`: play on the keyboard that is there, or on named ports; a page in the browser may steer it."""
+"""`livebach play`: play on the connected keyboard or on named ports, optionally with a page in the browser."""
 
 from __future__ import annotations
 
@@ -18,20 +18,35 @@ from livebach.midi.port_names import PortError, unnumbered
 from livebach.system.systemd import open_notifier
 
 BROWSER = "browser"
-"""As a port, the page in the browser."""
+"""The name of the page in the browser as a port."""
 ALONE = "livebach web plays in the browser, livebach demo plays by itself."
+DESCRIPTION = """\
+Play a MIDI keyboard. When you pause, livebach continues your music; play again, and it stops and listens.
+Ctrl-C ends. Each take is saved as a MIDI file. No setting is required."""
+EXAMPLES = """\
+examples:
+  livebach --out organ                           the built-in organ
+  livebach --in "USB Keyboard" --out FluidSynth  named ports; "livebach ports" lists them
+  livebach --style scarlatti --mode duet         Scarlatti's style, playing along with you
+  livebach --bpm 72 --metre 3/4 --click          a slow three-four with a metronome"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
+    parser.usage = "%(prog)s [SETTINGS]"
+    parser.description, parser.epilog = DESCRIPTION, EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_settings(parser)
-    parser.add_argument("--web", action="store_true", help="a page in the browser shows and steers it, too")
-    parser.add_argument("--log", choices=tuple(FORMS), help="lines with time and level on stderr, not the live roll")
-    parser.add_argument("--log-level", choices=LEVELS, default="info", help="the least that is logged")
+    group = parser.add_argument_group("display")
+    group.add_argument("--web", action="store_true", help="show and control the music on a page in the browser too")
+    group.add_argument(
+        "--log", choices=tuple(FORMS), help="write a log to standard error instead of the live piano roll"
+    )
+    group.add_argument("--log-level", choices=LEVELS, default="info", help="log this level and above (default: info)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Play until Ctrl-C or a signal; what sounds then is ended."""
+    """Play until Ctrl-C or a signal, then end all sounding notes."""
     config = assembly.seeded(settings(args))
     hint = _look_for_keyboard(config.midi.api) if config.midi.input is None else None
     network, stage = assembly.load_network(config.engine.checkpoint, config.engine.fast), Stage()
@@ -40,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         notifier = stack.enter_context(closing(open_notifier()))
         page = None
         if args.web or BROWSER in (config.midi.input, config.midi.output):
-            from livebach.web.page import show_page  # only here: playing on MIDI ports alone gets no heavier
+            from livebach.web.page import show_page  # imported here, so that playing without the page stays light
 
             page = stack.enter_context(closing(show_page(config)))
         sink: Sink = LogSink(sys.stderr, args.log, args.log_level) if args.log else terminal_sink()
@@ -52,13 +67,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _look_for_keyboard(api: str | None) -> str | None:
-    """Look which keyboards are there, for somebody who named none.
+    """Look for connected keyboards when the settings name none.
 
     Returns:
-        A line to show when there is none, or None.
+        A line to show if no keyboard is connected, otherwise None.
 
     Raises:
-        UserError: If several are there, or if no MIDI port can be used at all.
+        UserError: If several keyboards are connected, or if no MIDI back-end can be used.
 
     """
     try:

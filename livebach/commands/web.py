@@ -1,4 +1,4 @@
-"""`livebach web`: play on a page in the browser, by the computer's keyboard, mouse, touch screen or a MIDI keyboard."""
+"""`livebach web`: play in the browser, with the computer's keyboard, mouse, touch screen or a MIDI keyboard."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from livebach.web.page import show_page
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Declare the arguments of the command."""
+    parser.usage = "%(prog)s [SETTINGS]"
     add_settings(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Play until Ctrl-C or a signal; what sounds then is ended."""
+    """Play until Ctrl-C or a signal, then end all sounding notes."""
     config = assembly.seeded(_with_page(settings(args)))
     network, stage = assembly.load_network(config.engine.checkpoint, config.engine.fast), Stage()
     with (
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _with_page(config: Config) -> Config:
-    """The settings with the page for each port that is not set."""
+    """Return the settings with the page in place of each port that is not set."""
     for name in ("input", "output"):
         if getattr(config.midi, name) is None:
             config = with_value(config, f"midi.{name}", NAME)

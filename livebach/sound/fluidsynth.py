@@ -1,6 +1,6 @@
-"""Sound for those who have FluidSynth: played as it happens, or a MIDI file made into a WAV. Needs no MIDI ports.
+"""Sound through FluidSynth: live notes, and MIDI files rendered to WAV. Needs no MIDI ports.
 
-FluidSynth runs as a program beside us and is told what to play through its own command line.
+FluidSynth runs as a child process. livebach writes commands of FluidSynth's shell to its standard input.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ LOUDNESS = "0.6"
 
 @dataclass(frozen=True, slots=True)
 class FluidSynth:
-    """Where the program and its sounds are."""
+    """The FluidSynth program and a soundfont."""
 
     program: str
     soundfont: Path
 
     def start(self) -> Synth | None:
-        """A synth that sounds on this machine's loudspeakers; None where there are none."""
+        """Start a synth on this machine's loudspeakers, and return it; return None without a sound device."""
         synth = Synth([self.program, "-q", "-n", "-g", LOUDNESS, str(self.soundfont)])
         if synth.ready(START_S):
             return synth
@@ -49,27 +49,32 @@ class FluidSynth:
         return None
 
     def render(self, midi: Path, wav: Path) -> Path:
-        """Make a WAV of a MIDI file, under a name that is not taken yet."""
+        """Render a MIDI file to a new WAV file, and return its path.
+
+        Raises:
+            UserError: If the WAV file exists already, or if FluidSynth fails.
+
+        """
         if wav.exists():
-            raise UserError(f"{wav}: there is such a file already, and nothing is overwritten")
+            raise UserError(f"{wav}: the file exists already, and nothing is overwritten")
         how = ["-q", "-n", "-i", "-g", LOUDNESS, "-r", "44100", "-O", "s16", "-T", "wav", "-F", str(wav)]
         done = subprocess.run(
             [self.program, *how, str(self.soundfont), str(midi)], capture_output=True, text=True, check=False
         )
         if done.returncode or not wav.exists():
-            said = (done.stderr.strip().splitlines() or ["it does not say why"])[-1]
-            raise UserError(f"{wav}: FluidSynth did not write it: {said}")
+            said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise UserError(f"{wav}: FluidSynth did not write the file: {said}")
         return wav
 
 
 def find() -> FluidSynth | None:
-    """FluidSynth and the best soundfont here; None where either is missing."""
+    """Return FluidSynth with the best soundfont on this machine; None if the program or a soundfont is missing."""
     program, soundfont = shutil.which("fluidsynth"), find_soundfont([Path(folder) for folder in FOLDERS])
     return FluidSynth(program, soundfont) if program and soundfont else None
 
 
 def with_soundfont(soundfont: str) -> FluidSynth:
-    """Return FluidSynth with a soundfont of the user's; UserError where the one or the other is missing."""
+    """Return FluidSynth with the user's soundfont; raise UserError if the program or the file is missing."""
     program, path = shutil.which("fluidsynth"), Path(soundfont).expanduser()
     if program is None:
         raise UserError(f"sound.soundfont needs FluidSynth: {HOW_TO_GET}")
@@ -79,14 +84,14 @@ def with_soundfont(soundfont: str) -> FluidSynth:
 
 
 def find_soundfont(folders: Sequence[Path]) -> Path | None:
-    """A General MIDI soundfont by name, else any at all."""
+    """Return a known General MIDI soundfont, otherwise any soundfont; None if the folders have none."""
     there = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.sf[23]"))]
     named = [path for name in BEST for path in there if path.name == name]
     return next(iter(named + there), None)
 
 
 class Synth:
-    """FluidSynth while it runs: a wire that MIDI messages are sent on."""
+    """A running FluidSynth process that plays MIDI messages."""
 
     def __init__(self, command: Sequence[str]) -> None:
         pipe = subprocess.PIPE
@@ -99,16 +104,16 @@ class Synth:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def ready(self, timeout_s: float) -> bool:
-        """Wait until it takes commands; False where it has given up, as without a sound card."""
+        """Wait until FluidSynth takes commands; return False if it exits, for example without a sound card."""
         self._command("echo ready")
         return self._answered.wait(timeout_s) and self._takes_commands
 
     def send(self, data: bytes, due_s: float | None = None) -> None:
-        """Play a MIDI message; what it does not know is left out."""
+        """Play a MIDI message at once; ignore messages other than notes, controllers and programs."""
         match from_bytes(data):
             case NoteOn(key, velocity, channel):
                 self._command(f"noteon {channel} {key} {velocity}")
@@ -120,7 +125,7 @@ class Synth:
                 self._command(f"prog {channel} {program}")
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._command("quit")
         try:
             self._process.wait(CLOSE_S)
@@ -134,11 +139,11 @@ class Synth:
 
     def _command(self, line: str) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError, ValueError):  # it has gone, and so has the sound; the music is saved
+        with contextlib.suppress(OSError, ValueError):  # the process has exited; the take is saved all the same
             self._process.stdin.write(line + "\n")
 
     def _listen(self) -> None:
-        """Read what it says, so that it never waits for us; its end counts as an answer too."""
+        """Read FluidSynth's output, so that its pipe never fills up. The end of the output also wakes `ready`."""
         assert self._process.stdout is not None
         with contextlib.suppress(OSError, ValueError):
             for line in self._process.stdout:
