@@ -1,1 +1,1 @@
-"""Training a network offline: corpora, batches, the torch model and its loop. Only this folder imports torch."""
+"""Train a network offline: corpora, batches, the torch model and the training loop. Only this folder imports torch."""

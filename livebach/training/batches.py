@@ -1,4 +1,7 @@
-"""Draw training crops from pieces: transposition, texture, given keys and gaps. Uses numpy and one generator."""
+"""Draw training crops from pieces, with random transposition, texture, given keys and gaps.
+
+The module uses numpy and the random generator of its caller. It imports no torch and reads no file.
+"""
 
 from __future__ import annotations
 
@@ -17,42 +20,54 @@ from livebach.network.spec import CONDITION_FEATURES
 
 UNKNOWN_TEXTURE = TEXTURE_LEVELS
 BEGINNINGS = 0.05
-"""Share of crops that begin at the beginning of a piece, from silence, as playing does."""
+"""Share of crops that start at the first frame of a piece. They start from silence, like live playing."""
 LONG_PAUSES = 0.2
-"""Share of the pauses between two pieces that last one bar longer than to the bar line."""
+"""Share of the pauses between two pieces that last one bar longer. The other pauses end at the next bar line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Model inputs: frames, coming and given uint8 [B, T, 88], condition float32 [B, T, F]."""
+    """Model inputs: B crops of T frames.
+
+    Attributes:
+        frames: uint8 [B, T, 88], the frame before each predicted frame.
+        condition: float32 [B, T, F], metre and texture.
+        coming: uint8 [B, T, 88], the frames to predict.
+        given: uint8 [B, T, 88], the known states of the coming frames; UNKNOWN elsewhere.
+        played: bool [B], true for crops of music that a network generated.
+
+    """
 
     frames: Frames
     condition: NDArray[np.float32]
     coming: Frames
     given: Frames
     played: NDArray[np.bool_]
-    """[B]: whether a crop is of music that networks played."""
 
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """How a crop is varied. Rates are shares of crops."""
+    """Settings of the data augmentation. Rates are shares of crops."""
 
     transpose: int = 6
     """The largest transposition, in semitones up or down."""
     given: float = 0.35
     """Share of crops in which some keys of the coming frame are given."""
     gap: float = 0.05
-    """Share of crops from which some frames are cut, as after a wait."""
+    """Share of crops with some frames cut out. The same jump occurs live when the network waits."""
     texture_dropout: float = 0.5
+    """Share of crops whose texture is unknown."""
     texture_noise: float = 0.3
-    """Share of crops whose texture is stated one level too high or too low."""
+    """Share of crops whose stated texture may be one level too high or too low."""
     onset_dropout: float = 0.0
-    """Share of crops that keep only the keys above, or below, some key; their texture is unknown."""
+    """Share of crops that keep only the keys above or below a random key; their texture is unknown."""
 
 
 def before(places: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Return the place of the tick before each tick: int16 [T, 3]; before the first, a tick earlier in its bar."""
+    """Return the place of the tick before each tick: int16 [T, 3].
+
+    The place before the first tick is one tick earlier in the same bar.
+    """
     first = places[:1].copy()
     first[0, 0] = (first[0, 0] - 1) % max(1, first[0, 2])
     return np.concatenate([first, places[:-1]])
@@ -61,7 +76,17 @@ def before(places: NDArray[np.int16]) -> NDArray[np.int16]:
 def condition_rows(
     places: NDArray[np.int16], earlier: NDArray[np.int16], texture: NDArray[np.int8]
 ) -> NDArray[np.float32]:
-    """Return the condition of each frame, [T, CONDITION_FEATURES]: metre before, metre of the frame, texture."""
+    """Return the condition of each frame: metre of the previous frame, metre of the frame, texture.
+
+    Args:
+        places: int16 [T, 3], position in the bar, beat length and bar length, in ticks.
+        earlier: int16 [T, 3], the places of the ticks before.
+        texture: int8 [T, 2], density and polyphony levels; UNKNOWN_TEXTURE where a level is unknown.
+
+    Returns:
+        float32 [T, CONDITION_FEATURES].
+
+    """
     t = len(places)
     shades = np.zeros((t, 2, TEXTURE_LEVELS + 1), np.float32)
     shades[np.arange(t)[:, None], [0, 1], texture] = 1
@@ -73,9 +98,10 @@ def condition_rows(
 
 
 class Sampler:
-    """Draws batches of crops from pieces; the chance of a piece is proportional to its length.
+    """Draw batches of crops from pieces. The probability of a piece is proportional to its length.
 
-    A share of the crops comes from music `played` by networks. Where a piece ends within a crop, a score follows.
+    A share of the crops comes from music `played` by networks. If a piece ends within a crop, another piece of the
+    corpus follows.
     """
 
     def __init__(
@@ -95,7 +121,10 @@ class Sampler:
         self.odds = np.concatenate([self.score_odds * (1 - share), _by_length(played) * share])
 
     def draw(self, rng: Generator, share: slice = slice(None)) -> Batch:
-        """Return the next batch, or a share of its crops. Each crop has its own generator, in whichever process."""
+        """Return the next batch, or the slice `share` of its crops.
+
+        Each crop has its own random generator. So a crop does not depend on the process that draws it.
+        """
         chosen = rng.choice(len(self.pieces), self.batch, p=self.odds)
         own = zip(chosen[share], rng.spawn(self.batch)[share], strict=True)
         crops = [self._crop(int(i), crop_rng) for i, crop_rng in own]
@@ -126,10 +155,11 @@ class Sampler:
     def _stretch(
         self, index: int, start: int, length: int, rng: Generator
     ) -> tuple[Frames, NDArray[np.int16], NDArray[np.int8]]:
-        """Return frames, places and textures of so many ticks; where a piece ends, another begins after a bar line.
+        """Return frames, places and textures of `length` ticks.
 
-        In a file nothing follows the last bar; in playing something does. A network that never saw music begin again
-        after an ending falls silent for good at its first cadence.
+        If the piece ends earlier, another piece begins at a later bar line. In a file nothing follows the last bar,
+        but live music goes on. A network that never saw music go on after an ending stays silent after its first
+        cadence.
         """
         parts, total = [], 0
         while total < length:
@@ -147,7 +177,7 @@ class Sampler:
     def _pause(
         self, last: NDArray[np.int16], coming: NDArray[np.int8], rng: Generator
     ) -> tuple[Frames, NDArray[np.int16], NDArray[np.int8]]:
-        """Return rests from the tick after `last` to the end of its bar, and sometimes one bar more."""
+        """Return rests from the tick after `last` to the end of its bar, sometimes with one more bar."""
         tick, beat, bar = (int(x) for x in last)
         rests = (bar - 1 - tick) % bar + bar * int(rng.random() < LONG_PAUSES)
         ticks = (tick + 1 + np.arange(rests)) % bar
@@ -167,7 +197,7 @@ class Sampler:
 
 
 def _by_length(pieces: Sequence[Piece]) -> NDArray[np.float64]:
-    """Return the chance of each piece, [pieces]."""
+    """Return the probability of each piece, float64 [pieces]."""
     lengths = np.array([len(p.frames) for p in pieces], float)
     return lengths / lengths.sum() if len(lengths) else lengths
 
@@ -200,7 +230,10 @@ def one_side(frames: Frames, rng: Generator) -> Frames:
 
 
 def given_plane(coming: Frames, rng: Generator) -> Frames:
-    """Return what is given of a crop: its top or bottom line, a range with its rests, or single keys; uint8 [T, 88]."""
+    """Return randomly chosen given keys of a crop: uint8 [T, 88], UNKNOWN for all other keys.
+
+    The given keys are the top or bottom line, a range of keys with its rests, or single keys.
+    """
     kind = rng.random()
     if kind < 0.55:
         mask = _outer_line(coming, rng)
@@ -216,7 +249,7 @@ def given_plane(coming: Frames, rng: Generator) -> Frames:
 
 
 def _outer_line(coming: Frames, rng: Generator) -> NDArray[np.bool_]:
-    """Return a mask of the highest or lowest key that is down, with or without the silence beyond it."""
+    """Return a mask of the highest or lowest pressed key, with or without the silent keys beyond this key."""
     top = bool(rng.random() < 0.7)
     down = (coming != OFF)[:, ::-1] if top else coming != OFF
     first = np.where(down.any(axis=1), down.argmax(axis=1), KEYS)

@@ -1,8 +1,8 @@
 """Calibrate a network on validation pieces: a scale and an offset for the logit of each state.
 
-A network that overfits is too confident on other pieces, and pays for that: Guo et al. 2017, "On Calibration of Modern
-Neural Networks". Six numbers are fitted to the validation pieces, too few to learn anything else about them. They
-become part of the weights of the last layer.
+An overfitted network is overconfident on new pieces, which raises its loss: Guo et al. 2017, "On Calibration of Modern
+Neural Networks". The calibration fits six numbers to the validation pieces. Six numbers are too few to memorise those
+pieces. The numbers are folded into the weights of the last layer.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from livebach.training.distributed import Ranks
 from livebach.training.model import TwoAxisWaveNet
 
 MOST_FRAMES = 100_000
-"""The most frames to fit to, of all processes together: more would only fill the memory."""
+"""Maximum number of frames in the fit, over all processes. It limits the memory of the fit."""
 PULL = 100.0
-"""The penalty, in nats, of a squared deviation of 1: large for dozens of frames, small for thousands."""
+"""Penalty in nats for a squared deviation of 1 from the identity. It dominates with dozens of frames, not thousands."""
 _ITERATIONS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Logits of the last layer times `scale` [3], plus `offset` [3]."""
+    """Scale and offset, each float [3]: the calibrated logits are `logits * scale + offset`."""
 
     scale: Tensor
     offset: Tensor
@@ -39,7 +39,7 @@ class Calibration:
 
 
 class CalibrationData:
-    """Logits of a network and the states that came: the data that a calibration is fitted to."""
+    """Logits of a network and the actual states: the data to which a calibration is fitted."""
 
     def __init__(self) -> None:
         self._logits: list[Tensor] = []
@@ -47,7 +47,14 @@ class CalibrationData:
         self.frames = 0
 
     def add(self, logits: Tensor, frames: Tensor, coming: Tensor) -> None:
-        """Add a piece: logits [1, T, 88, 3], states [1, T, 88] before and at each frame."""
+        """Add a piece.
+
+        Args:
+            logits: float [1, T, 88, 3].
+            frames: uint8 [1, T, 88], the states before each predicted frame.
+            coming: uint8 [1, T, 88], the states of each predicted frame.
+
+        """
         possible = logits.float().clone()
         possible[..., HOLD].masked_fill_(frames == OFF, -1e9)
         self._logits.append(possible.reshape(-1, STATES))
@@ -55,7 +62,10 @@ class CalibrationData:
         self.frames += logits.shape[1]
 
     def fit(self, ranks: Ranks, device: torch.device) -> Calibration:
-        """Return the calibration of least cost, equal in all processes. With little data it stays near the identity."""
+        """Return the calibration with the lowest cost, by L-BFGS.
+
+        All processes get the same calibration. With little data the calibration stays near the identity.
+        """
         numbers = torch.stack([torch.ones(STATES), torch.zeros(STATES)]).to(device).requires_grad_()
         frames = float(ranks.total(torch.tensor(float(self.frames), device=device)))
         if not frames:
@@ -75,11 +85,11 @@ class CalibrationData:
 
     @staticmethod
     def _pull(numbers: Tensor) -> Tensor:
-        """Return the penalty for leaving the identity, in nats, of all processes together."""
+        """Return the penalty in nats for the distance from the identity, once for all processes."""
         return PULL * ((numbers[0] - 1).square() + numbers[1].square()).sum()
 
     def _cost(self, numbers: Tensor) -> Tensor:
-        """Return the nats of the data of this process."""
+        """Return the cross-entropy of this process's data, in nats."""
         total = 0.0 * numbers.sum()
         for logits, coming in zip(self._logits, self._coming, strict=True):
             total = total + F.cross_entropy(logits * numbers[0] + numbers[1], coming, reduction="sum")

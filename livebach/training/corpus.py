@@ -1,6 +1,6 @@
 """Read folders of MIDI files as pieces on the grid, and split them into training, validation and test.
 
-A file that cannot be read is reported by name. Knows nothing of the network.
+An unreadable file is reported by name. The module does not know the network.
 """
 
 from __future__ import annotations
@@ -25,22 +25,19 @@ from livebach.training.near_duplicates import alike, fingerprint
 
 @dataclass(slots=True)
 class Corpus:
-    """Pieces by split, and the files that were left out with the reasons."""
+    """Pieces by split, and the names of the files left out, each with a reason."""
 
     splits: dict[str, list[Piece]]
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
     def summary(self) -> str:
-        """Return a line for each split (pieces, frames, onsets) and for each file left out."""
+        """Return one line per split (pieces, frames, onsets) and one line per file left out."""
         rows = [
             f"{name:5} {len(pieces):4} pieces {sum(len(p.frames) for p in pieces):8} frames "
             f"{sum(p.onsets for p in pieces):8} onsets"
             for name, pieces in self.splits.items()
         ]
         return "\n".join(rows + [f"left out {name}: {why}" for name, why in self.left_out])
-
-
-# -- one file ---------------------------------------------------------------------------------------------------------
 
 
 # -- a folder ---------------------------------------------------------------------------------------------------------
@@ -54,11 +51,16 @@ NOT_READ = {
     **dict.fromkeys((".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz"), _PACKED),
     **dict.fromkeys((".mxl", ".musicxml", ".mscz", ".mscx", ".krn", ".ly", ".abc", ".mei", ".sib", ".musx"), _NOTATION),
 }
-"""Suffixes of files that may hold music and are not read, with the reasons."""
+"""Suffixes of music files that the corpus reader does not support, each with the reason."""
 
 
 def midi_files(folder: Path) -> list[Path]:
-    """Return every MIDI file below a folder, in order of name. Raises CorpusError where there is none."""
+    """Return every MIDI file below a folder, sorted by name.
+
+    Raises:
+        CorpusError: If the folder does not exist or holds no MIDI file.
+
+    """
     files = _files(folder, SUFFIXES)
     if not files:
         others = ", ".join(path.name for path in _files(folder, NOT_READ)[:3])
@@ -68,19 +70,19 @@ def midi_files(folder: Path) -> list[Path]:
 
 
 def _files(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """Return the files below a folder whose names end so, in order of name; none is a pipe or a device."""
+    """Return the regular files below a folder with one of these suffixes, sorted by name."""
     if not folder.is_dir():
         raise CorpusError(f"{folder}: no such folder")
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
 
 
 def split_of(name: str) -> str:
-    """Return the split of a piece by its name.
+    """Return the split of a piece by its name: "train", "valid" or "test".
 
-    Of the Well-Tempered Clavier (files named like wtc1p06), numbers 6, 13 and 20 of both books validate, and 3, 10 and
-    17 test. Of all other pieces a tenth validates and a tenth tests, by the SHA-256 of the stem. In a corpus with
-    the Well-Tempered Clavier all other pieces train (see `split_pieces`). If training or validation would have no
-    piece, the piece with the highest hash goes there.
+    In both books of the Well-Tempered Clavier (files named like wtc1p06), numbers 6, 13 and 20 are for validation, and
+    3, 10 and 17 for testing. Of all other pieces, the SHA-256 of the stem sends a tenth to validation and a tenth to
+    testing. If a corpus contains the Well-Tempered Clavier, `split_pieces` uses all other pieces for training. If
+    training or validation would be empty, `split_pieces` moves the piece with the highest hash there.
     """
     number = _wtc_number(name)
     if number is not None:
@@ -98,7 +100,7 @@ def _wtc_number(name: str) -> int | None:
 
 
 DRAWING = 2
-"""The version of the way in which frames are drawn: a cache of another version is not used."""
+"""Version of the conversion from scores to frames. Cached frames of another version are ignored."""
 
 
 def load_corpus(
@@ -108,11 +110,23 @@ def load_corpus(
     cache: Path | None = None,
     index: Path | None = None,
 ) -> Corpus:
-    """Read a folder and split its pieces by work; `report` is called with a line for each file that is left out.
+    """Read a folder of MIDI files and split the pieces by work.
 
-    With a `cache` folder the frames are kept there, and the pieces are memory-mapped: they need not fit into memory.
-    With an `index`, only the files that it lists are read. Works and splits are those of the index, or else those of
-    INDEX.csv in the folder.
+    Args:
+        folder: Folder of MIDI files; subfolders are included.
+        steps_per_quarter: Grid steps per quarter note.
+        report: Function called with one line per file left out.
+        cache: Folder for the cached frames. With a cache the pieces are memory-mapped and may exceed the memory.
+        index: CSV file that lists the files to read, with their works and splits. Without an index, all files are
+            read, and works and splits come from INDEX.csv in the folder.
+
+    Returns:
+        The pieces of each split, and the files left out.
+
+    Raises:
+        CorpusError: If the folder cannot be read or has no piece for training.
+        UserError: If the index is damaged.
+
     """
     origins = read_index(folder) if index is None else read_list(index)
     pieces, left_out = _parted(folder, steps_per_quarter, cache, None if index is None else origins)
@@ -128,7 +142,14 @@ def load_corpus(
 def load_pieces(
     folder: Path, steps_per_quarter: int = 4, report: Callable[[str], None] = lambda _: None, cache: Path | None = None
 ) -> list[Piece]:
-    """Read a folder of pieces of which none is held out."""
+    """Read all pieces of a folder without a split.
+
+    The arguments are those of `load_corpus`.
+
+    Raises:
+        CorpusError: If no piece can be read.
+
+    """
     pieces, left_out = _parted(folder, steps_per_quarter, cache)
     for name, why in left_out:
         report(f"left out {name}: {why}")
@@ -138,7 +159,7 @@ def load_pieces(
 def _parted(
     folder: Path, steps: int, cache: Path | None, listed: Iterable[str] | None = None
 ) -> tuple[list[Piece], list[LeftOut]]:
-    """Return the pieces of a folder, or those of a list of its files, and the files that cannot be read."""
+    """Return the pieces of a folder, or of the `listed` files in the folder, and the files left out."""
     try:
         paths = midi_files(folder) if listed is None else [folder / name for name in sorted(listed)]
         foreign = _files(folder, NOT_READ) if listed is None else []
@@ -157,7 +178,7 @@ LeftOut = tuple[str, str]
 
 
 def _read_all(folder: Path, paths: Iterable[Path], steps: int) -> list[Piece | LeftOut]:
-    """Return a piece in memory for each file, and the name and the reason for each that cannot be read."""
+    """Return a piece in memory for each readable file, and name and reason for each unreadable file."""
     found: list[Piece | LeftOut] = []
     for path in paths:
         name = path.relative_to(folder).as_posix()
@@ -169,7 +190,7 @@ def _read_all(folder: Path, paths: Iterable[Path], steps: int) -> list[Piece | L
 
 
 def _mapped(folder: Path, paths: Iterable[Path], steps: int, cache: Path) -> list[Piece | LeftOut]:
-    """Return the same by way of a cache: a file whose contents are in the cache is not drawn again."""
+    """Return the same as `_read_all`, through a cache. Files with cached contents are not converted again."""
     kept, keys, found = FrameCache(cache), {}, list[Piece | LeftOut]()
     try:
         for path in paths:
@@ -185,7 +206,7 @@ def _mapped(folder: Path, paths: Iterable[Path], steps: int, cache: Path) -> lis
 
 
 def _keep(cache: FrameCache, path: Path, steps: int) -> str:
-    """Put the frames of a file into the cache; return their key, which depends on contents, grid and version."""
+    """Put the frames of a file into the cache. Return the key, made of version, grid and contents."""
     try:
         with path.open("rb") as handle:
             key = f"{DRAWING} {steps} {hashlib.file_digest(handle, 'sha256').hexdigest()}"
@@ -198,9 +219,10 @@ def _keep(cache: FrameCache, path: Path, steps: int) -> str:
 
 
 def split_pieces(pieces: Sequence[Piece], origins: Mapping[str, Origin] = MappingProxyType({})) -> Corpus:
-    """Split by work; leave out near-duplicates of held-out pieces, so that no piece is on two sides.
+    """Split pieces by work, and leave out near-duplicates of held-out pieces.
 
-    Only held-out pieces have fingerprints in memory: the training music may be larger than the memory.
+    So no piece is in two splits. The function keeps fingerprints of held-out pieces only, because the training music
+    may exceed the memory.
     """
     sides = _sides([p.name for p in pieces], origins)
     corpus = Corpus({name: [] for name in SPLITS})
@@ -221,7 +243,7 @@ def split_pieces(pieces: Sequence[Piece], origins: Mapping[str, Origin] = Mappin
 
 
 def _sides(names: Sequence[str], origins: Mapping[str, Origin] = MappingProxyType({})) -> dict[str, str]:
-    """Return the split of each name: the one that its origin states, or the one that the name of its work decides."""
+    """Return the split of each file name. The index states the split, or else the name of the work decides."""
     works = {name: _work(name, origins) for name in names}
     stated = {works[n]: origins[n].split for n in names if n in origins and origins[n].split}
     has_wtc = any(_wtc_number(name) is not None for name in names)
@@ -238,8 +260,5 @@ def _sides(names: Sequence[str], origins: Mapping[str, Origin] = MappingProxyTyp
 
 
 def _work(name: str, origins: Mapping[str, Origin]) -> str:
-    """Return the work that a file belongs to: the file itself where no other is stated."""
+    """Return the name of a file's work. A file without a stated work is its own work."""
     return (origins[name].work if name in origins else "") or name
-
-
-# -- near-duplicates --------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What is in a folder of MIDI files: pieces, notes, metres, grids, editions of one piece, licences. Writes nothing."""
+"""Describe a folder of MIDI files: pieces, notes, metres, grids, near-duplicates and licences. Writes no file."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from livebach.training.licence_index import SPLITS, UNSTATED, read_index
 from livebach.training.near_duplicates import ALIKE, fingerprint
 
 FINE = 48
-"""Ticks in a quarter that grids are looked for with."""
+"""Ticks per quarter note in the search for a grid."""
 GRIDS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
+"""Candidate grids, in steps per quarter note."""
 ON_GRID = 0.99
-"""The grid of a piece is the coarsest that has this share of its onsets."""
+"""The grid of a piece is the coarsest grid that contains at least this share of the onsets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One piece."""
+    """Description of one piece."""
 
     name: str
     licence: str
@@ -29,30 +30,30 @@ class Entry:
     frames: int
     metres: tuple[str, ...]
     grid: int
-    """Steps in a quarter note; 0 where its onsets are on none: a performance, not a score."""
+    """Steps per quarter note; 0 if no grid fits. Then the file is a performance, not a score."""
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """All of a folder."""
+    """Description of a folder."""
 
     entries: list[Entry]
     twins: list[tuple[str, str, float]]
-    """Two editions of one piece, or a part of it: their names, and the share of common melodic runs."""
+    """Near-duplicates: the names of two pieces, and the share of melodic runs in common."""
     splits: dict[str, int]
     left_out: list[tuple[str, str]]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """Return the survey as plain JSON values."""
         return asdict(self)
 
     def counts(self, what: str) -> Counter[Any]:
-        """How many pieces have each licence, metre or grid."""
+        """Return the number of pieces per value of a field of `Entry`, for example licence, metres or grid."""
         values = (getattr(entry, what) for entry in self.entries)
         return Counter(v for value in values for v in (value if isinstance(value, tuple) else (value,)))
 
     def lines(self) -> list[str]:
-        """For a person to read."""
+        """Return the survey as lines of text."""
         total = [sum(getattr(e, what) for e in self.entries) for what in ("notes", "frames")]
         grids = {0: "on no grid"} | {n: f"{n} to a quarter" for n in GRIDS}
         return [
@@ -72,7 +73,13 @@ def _words(counts: Counter[str]) -> str:
 
 
 def survey(folder: Path) -> Survey:
-    """Look at every MIDI file below a folder. Raises CorpusError where there is none that can be read."""
+    """Describe every MIDI file below a folder.
+
+    Raises:
+        CorpusError: If the folder has no readable MIDI file.
+        UserError: If INDEX.csv is damaged.
+
+    """
     index = read_index(folder)
     entries, pieces, left_out = [], [], []
     for path in midi_files(folder):
@@ -100,14 +107,14 @@ def _entry(path: Path, name: str, licence: str) -> tuple[Entry, Piece]:
 
 
 def grid_of(path: Path) -> int:
-    """The coarsest of GRIDS that has nearly all onsets, or 0."""
+    """Return the coarsest of GRIDS that contains nearly all onsets, or 0."""
     starts = [note.start for note in read_score(path, FINE).notes]
     there = (n for n in GRIDS if sum(s % (FINE // n) == 0 for s in starts) >= ON_GRID * len(starts))
     return next(there, 0)
 
 
 def near_duplicates(pieces: list[Piece]) -> list[tuple[str, str, float]]:
-    """Every pair of pieces that `alike` takes for editions of one, with the share of common runs, greatest first."""
+    """Return every pair of near-duplicates with the share of melodic runs in common, largest share first."""
     prints = [fingerprint(piece.frames) for piece in pieces]
     having: dict[int, list[int]] = defaultdict(list)
     for number, grams in enumerate(prints):

@@ -1,4 +1,4 @@
-"""Which device training uses, and how well: its arithmetic against the best, and memory that is used again."""
+"""Choose the training device, and measure its use: achieved against peak arithmetic, and reuse of memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from livebach.system.realtime import c_function
 from livebach.training.run_files import TrainingError
 
 SIDES = {"cpu": 1024, "mps": 2048, "cuda": 8192}
-"""Of the square matrices that the peak is measured with."""
+"""Side of the square matrices in the measurement of the peak, by type of device."""
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 _KEPT = 2**31 - 1
@@ -25,9 +25,9 @@ _TAKEN = 256 << 20
 
 
 def reuse_freed_memory() -> None:
-    """Have glibc keep the memory of freed tensors for the next ones, where else each is asked of the system anew.
+    """Make glibc keep the memory of freed tensors for new tensors, instead of returning the memory to the system.
 
-    On the processor the system's clearing of those pages took a fifth of the time of an update.
+    Otherwise the kernel clears new pages for each tensor. On a CPU this took a fifth of the time of an update.
     """
     set_option = c_function("mallopt")
     if set_option is not None:
@@ -37,12 +37,18 @@ def reuse_freed_memory() -> None:
 
 
 def training_flops(spec: NetworkSpec) -> int:
-    """Floating-point operations of training on one frame: two a multiply-add, forward and twice that backward."""
+    """Return the floating-point operations per training frame.
+
+    A multiply-add counts as two operations. The backward pass counts as two forward passes.
+    """
     return 6 * multiply_adds(spec)
 
 
 def matmul_peak(device: torch.device, dtype: torch.dtype, seconds: float = 0.2) -> float:
-    """Operations per second of products of large matrices: the best of those that fit into the time."""
+    """Return the peak of a device in floating-point operations per second.
+
+    The function multiplies large matrices for `seconds` and takes the fastest product.
+    """
     side = SIDES[device.type]
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     best, end = 0.0, time.monotonic() + seconds
@@ -56,7 +62,7 @@ def matmul_peak(device: torch.device, dtype: torch.dtype, seconds: float = 0.2) 
 
 
 def _settle(device: torch.device) -> None:
-    """Wait for what was queued on the device."""
+    """Wait until the device has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -64,7 +70,16 @@ def _settle(device: torch.device) -> None:
 
 
 def pick_device(name: str, local: int | None = None) -> torch.device:
-    """The device to train on, of several that of process `local`. Raises TrainingError for one that is not there."""
+    """Return the training device.
+
+    Args:
+        name: cpu, cuda, mps or auto. `auto` takes the fastest available type.
+        local: Number of the process on this machine, if there are several. Each process gets its own GPU.
+
+    Raises:
+        TrainingError: If the name is unknown or the device is not available.
+
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -76,11 +91,11 @@ def pick_device(name: str, local: int | None = None) -> torch.device:
 
 
 class Wishes(Protocol):
-    """The settings that say what a run would like to use."""
+    """Settings of a run that not every device supports."""
 
     @property
     def compile(self) -> bool:
-        """Whether to compile."""
+        """Whether to compile the model."""
 
     @property
     def bf16(self) -> bool:
@@ -88,10 +103,10 @@ class Wishes(Protocol):
 
 
 def worthwhile(config: Wishes, device: torch.device) -> tuple[bool, bool]:
-    """Whether to compile and whether to use bf16: where it was asked for, and the machine can and gains by it.
+    """Return whether to compile and whether to use bfloat16.
 
-    On a processor compiling needs a C++ compiler and Python's headers, and bf16 is slower than float32 without AVX-512.
-    On MPS neither serves.
+    Each is true if the settings request it and the device profits. On a CPU, compilation needs a C++ compiler and the
+    Python headers, and bfloat16 without AVX-512 is slower than float32. On MPS both are off.
     """
     if device.type == "cuda":
         return config.compile, config.bf16 and torch.cuda.is_bf16_supported()

@@ -1,6 +1,6 @@
-"""One run in several processes started by `torchrun`: ranks, sums over all of them, and lost processes.
+"""Run one training in several processes started by `torchrun`: ranks, sums over all processes, synchronisation.
 
-A process on its own is the first of one, and nothing is asked of torch's distributed package.
+A single process has rank 0 of 1 and does not use torch's distributed package.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 PATIENCE = timedelta(minutes=10)
-"""How long one process waits for the others in an update before it gives the run up."""
+"""Time that a process waits for the other processes in an update. After this time the run fails."""
 LONG_PATIENCE = timedelta(hours=24)
-"""And while the first one prepares the frames of the whole corpus."""
+"""The same, while the first process prepares the frames of the whole corpus."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Which of how many processes this is; `local` is its number on its machine."""
+    """The rank of this process, the number of processes, and the rank on this machine (`local`)."""
 
     rank: int = 0
     size: int = 1
@@ -32,22 +32,29 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes and speaks."""
+        """Whether this process writes the files and the messages."""
         return self.rank == 0
 
     def share(self, count: int) -> slice:
-        """The part of `count` things that is for this process; its size divides them."""
+        """Return this process's slice of `count` items. `count` must be a multiple of `size`."""
         each = count // self.size
         return slice(self.rank * each, (self.rank + 1) * each)
 
     def total(self, values: Tensor) -> Tensor:
-        """The sum of every process's `values`; all have to ask. Raises RuntimeError where one is lost."""
+        """Return the sum of `values` over all processes. `values` is changed in place.
+
+        Every process must call this method.
+
+        Raises:
+            RuntimeError: If another process is lost.
+
+        """
         if self.size > 1:
             dist.all_reduce(values)
         return values
 
     def parallel(self, model: nn.Module) -> nn.Module:
-        """The model as it is called in training: backward then averages the gradients of all processes."""
+        """Return the model for training. The backward pass then averages the gradients over all processes."""
         if self.size == 1:
             return model
         on = next(model.parameters()).device
@@ -55,7 +62,7 @@ class Ranks:
 
     @contextmanager
     def first_goes_first(self) -> Iterator[None]:
-        """The others wait, for as long as it takes, until the first process has left this block."""
+        """Make the other processes wait until the first process has left this block, at most LONG_PATIENCE."""
         if self.size == 1:
             yield
             return
@@ -69,7 +76,10 @@ class Ranks:
 
 @contextmanager
 def joined(device: str) -> Iterator[Ranks]:
-    """The processes of this run, found by the variables that `torchrun` sets; alone without them."""
+    """Join the processes of this run, and yield the ranks.
+
+    The environment variables of `torchrun` describe the processes. Without these variables there is one process.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return

@@ -1,13 +1,14 @@
-"""Fetch public collections of MIDI files by URL, and check them by hash.
+"""Download public collections of MIDI files, and check their SHA-256 hashes.
 
-A list in YAML names them:
+A YAML file lists the sources:
 
     - name: inventions
       url: https://example.org/inventions.zip
       sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
       licence: CC BY-SA 4.0
 
-A source is a MIDI file or an archive (zip, tar); of an archive the MIDI files are taken. What has another hash is not.
+A source is a MIDI file or an archive (zip, tar). Only the MIDI files of an archive are used. A download with another
+hash is rejected.
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ SCHEMES = ("https://", "http://", "ftp://")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One entry of a list of sources."""
+    """One entry of a list of sources.
+
+    Raises:
+        ValueError: If a field is invalid.
+
+    """
 
     name: str
     url: str
@@ -52,7 +58,12 @@ class Source:
 
 
 def read_sources(path: Path) -> list[Source]:
-    """Read a list of sources. Raises UserError, one line that names the file and the entry."""
+    """Read a list of sources from a YAML file.
+
+    Raises:
+        UserError: If the file or an entry is invalid. The message names the file and the entry.
+
+    """
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
@@ -77,14 +88,19 @@ def _source(path: Path, number: int, entry: Any) -> Source:
 
 
 def fetch(source: Source, cache: Path) -> Path:
-    """The file of a source, from the cache or from its URL. Raises UserError if it is not to be had, or another one."""
+    """Return the path of a source's file, and download the file if the cache does not hold it.
+
+    Raises:
+        UserError: If pooch is missing, the download fails, or the hash differs.
+
+    """
     try:
         import pooch
         from requests import RequestException
     except ImportError as error:
         raise UserError(f"{NEEDS_POOCH} ({error})") from error
-    pooch.get_logger().setLevel("ERROR")  # what happens is ours to say
-    name = f"{source.sha256.lower()}.fetched"  # not .mid: it may lie beside scores
+    pooch.get_logger().setLevel("ERROR")  # livebach prints the progress itself
+    name = f"{source.sha256.lower()}.fetched"  # not .mid: the cache may be inside a folder of scores
     try:
         found = pooch.retrieve(source.url, f"sha256:{source.sha256.lower()}", fname=name, path=cache)
     except RequestException as error:
@@ -97,7 +113,12 @@ def fetch(source: Source, cache: Path) -> Path:
 
 
 def midi_files(source: Source, path: Path) -> Iterator[tuple[str, bytes, Origin]]:
-    """The MIDI files of a fetched source: a name below the source's, the contents, the licence."""
+    """Yield the MIDI files of a fetched source: path below the source's name, contents, origin.
+
+    Raises:
+        UserError: If the archive is damaged.
+
+    """
     origin = Origin(source.licence, source.url)
     try:
         if zipfile.is_zipfile(path):

@@ -1,9 +1,9 @@
-"""A cache of drawn pieces in memory-mapped files: a corpus may be larger than the memory, and is drawn once.
+"""Cache the frames of pieces in memory-mapped files. So a corpus may exceed the memory and is converted only once.
 
-A folder of shards. A shard is written once, under a name of its own, and never changed: a mark, the ticks of its pieces
-one after another, a JSON list of which are whose, and a digest of all that. A shard that is not as it was written is
-deleted, and its pieces are drawn anew. A file that is no shard by its name or its mark is left alone. The folder may be
-deleted whenever no run uses it. Knows nothing of MIDI.
+The cache is a folder of shards. A shard is written once, under a unique name, and never changed. Its contents are a
+magic number, the ticks of its pieces, a JSON object with the range of each piece, and a BLAKE2b digest of all these. A
+damaged shard is deleted, and its pieces are converted again. A file without a shard's name or magic number is left
+alone. The folder may be deleted while no run uses it. The module does not know MIDI.
 """
 
 from __future__ import annotations
@@ -23,27 +23,37 @@ from numpy.typing import NDArray
 from livebach.music.roll import KEYS, Frames
 
 TICK = np.dtype([("frame", "u1", (KEYS,)), ("place", "<i2", (3,))])
-"""What is kept of a tick: 94 bytes."""
+"""Stored data of a tick, 94 bytes: the frame and its place in the metre."""
 MARK = b"LBFRAME1"
 _END = struct.Struct("<Q32s")
 _CHUNK = 1 << 22
 
 
 class FrameCache:
-    """Pieces by a key that tells their contents; `add` what is not in it, then `finish`, then `arrays`."""
+    """Map keys to the frames of pieces. Call `add` for missing pieces, then `finish`, then `arrays`.
+
+    A key must identify the contents of a piece.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder  # made when there is something to keep
+        self.folder = folder  # created by the first `add`
         self._pieces: dict[str, NDArray[np.void]] = {}
         self._new: _Shard | None = None
         self.damaged = sum(not self._open(path) for path in sorted(folder.glob("*.frames")) if _is_shard(path))
-        """How many shards were not whole and have been deleted."""
+        """Number of damaged shards that were deleted."""
 
     def __contains__(self, key: str) -> bool:
         return key in self._pieces or (self._new is not None and key in self._new.spans)
 
     def add(self, key: str, frames: Frames, places: NDArray[np.int16]) -> None:
-        """Keep a piece. It can be had after `finish`."""
+        """Add a piece. `arrays` can return the piece after `finish`.
+
+        Args:
+            key: Identity of the contents.
+            frames: uint8 [T, 88].
+            places: int16 [T, 3], position in the bar, beat length and bar length, in ticks.
+
+        """
         if self._new is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._new = _Shard(self.folder)
@@ -52,20 +62,25 @@ class FrameCache:
         self._new.write(key, ticks)
 
     def finish(self) -> None:
-        """Have what was added on disk, whole, before any of it is used."""
+        """Write all added pieces to disk, and make them available to `arrays`."""
         if self._new is not None:
             path = self._new.finish()
             self._new = None
             self._open(path)
 
     def discard(self) -> None:
-        """Forget what was added and not finished."""
+        """Delete all pieces added since the last `finish`."""
         if self._new is not None:
             self._new.discard()
             self._new = None
 
     def arrays(self, key: str) -> tuple[Frames, NDArray[np.int16]]:
-        """Frames uint8 [T, 88] and places int16 [T, 3] of a piece: read-only, from the file as they are looked at."""
+        """Return frames uint8 [T, 88] and places int16 [T, 3] of a piece, as read-only memory maps.
+
+        Raises:
+            KeyError: If the cache has no finished piece with this key.
+
+        """
         ticks = self._pieces[key]
         return ticks["frame"], ticks["place"]
 
@@ -82,7 +97,7 @@ class FrameCache:
 
 
 def _is_shard(path: Path) -> bool:
-    """Return whether a file was written by a cache: by its name and its first bytes."""
+    """Return whether a cache wrote this file, judged by the file name and the first bytes."""
     if not re.fullmatch(r"[0-9a-f]{32}", path.stem) or not path.is_file():
         return False
     with path.open("rb") as shard:
@@ -90,7 +105,7 @@ def _is_shard(path: Path) -> bool:
 
 
 class _Shard:
-    """A shard that is being written, under a name that nobody reads."""
+    """A shard during writing. It has a temporary name until `finish`."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / f"{uuid.uuid4().hex}.frames"
@@ -126,7 +141,7 @@ class _Shard:
 
 
 def _spans(path: Path) -> dict[str, tuple[int, int]] | None:
-    """Where each piece of a shard is, or None where the shard is not as it was written."""
+    """Return the tick range of each piece of a shard, or None if the shard is damaged."""
     body = path.stat().st_size - _END.size
     if body < len(MARK):
         return None
@@ -141,7 +156,7 @@ def _spans(path: Path) -> dict[str, tuple[int, int]] | None:
 
 
 def _digest(shard: BinaryIO, size: int) -> tuple[bytes, bytes]:
-    """The digest of the first `size` bytes, and the mark that they begin with."""
+    """Return the digest of the first `size` bytes, and the magic number at their start."""
     digest, first = hashlib.blake2b(digest_size=32), b""
     while size and (chunk := shard.read(min(size, _CHUNK))):
         first = first or chunk[: len(MARK)]

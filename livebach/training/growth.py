@@ -1,8 +1,9 @@
-"""Grow a network: a wider or deeper one that begins with exactly the predictions of a smaller one.
+"""Grow a network: make a wider or deeper network with exactly the predictions of a smaller network.
 
-After Chen, Goodfellow and Shlens 2016, "Net2Net: Accelerating Learning via Knowledge Transfer", but with fresh channels
-instead of copies: what writes to a new channel is random, what reads from it is zero, and a new layer adds nothing
-until it has learnt to. So a larger network need not learn again what a smaller one knew.
+The method follows Chen, Goodfellow and Shlens 2016, "Net2Net: Accelerating Learning via Knowledge Transfer", with one
+difference: new channels are not copies of old channels. Weights into a new channel are random. Weights out of a new
+channel are zero. The output weights of a new layer are zero. So the larger network keeps all that the smaller network
+has learned.
 """
 
 from __future__ import annotations
@@ -20,13 +21,18 @@ _WIDTHS = ("time_channels", "context_channels", "condition_channels", "key_chann
 _STACKS = ("time_dilations", "key_dilations")
 _LEFT_ALONE = ("steps_per_quarter", "mixing_heads", "reach", "given_dilations")
 _FRAME = ("frame_channels", "frame_dilations", "frame_features")
-"""The stack that takes frames as vectors may be added; one that is there stays as it is."""
+"""Growth may add the stack that reads frames as vectors, but cannot change an existing stack."""
 
 Places = Sequence[int]
 
 
 def grown(checkpoint: Checkpoint, spec: NetworkSpec) -> TwoAxisWaveNet:
-    """A network of the shape `spec` with the logits of the checkpoint's. Raises ValueError where it is not larger."""
+    """Return a network of shape `spec` with the same logits as the network of the checkpoint.
+
+    Raises:
+        ValueError: If the network of the checkpoint cannot grow into `spec`.
+
+    """
     old = from_checkpoint(checkpoint)
     if spec == checkpoint.spec:
         return old
@@ -39,15 +45,20 @@ def grown(checkpoint: Checkpoint, spec: NetworkSpec) -> TwoAxisWaveNet:
             rows, columns = _axes(name, places)
             fresh[name] = _embedded(taken[name], value, rows, columns)
         elif name.startswith("frame."):
-            continue  # what reads it, `from_context`, is zero there
-        elif ".out." in name or ".mixing.to_gates" in name:  # of a new layer, or of a new look across the keys
+            continue  # the weights that read this stack, in `from_context`, are zero
+        elif ".out." in name or ".mixing.to_gates" in name:  # output of a new layer or of a new key mixing
             fresh[name] = torch.zeros_like(value)
     new.load_state_dict(fresh)
     return new
 
 
 def check_larger(old: NetworkSpec, new: NetworkSpec) -> None:
-    """Raises ValueError, in one line, where a network of shape `old` cannot grow into `new`."""
+    """Check that a network of shape `old` can grow into shape `new`.
+
+    Raises:
+        ValueError: If the network cannot grow. The message names the field.
+
+    """
     for name in _LEFT_ALONE + (_FRAME if old.frame_channels else ()):
         if getattr(old, name) != getattr(new, name):
             raise ValueError(f"{name} cannot change from {getattr(old, name)} to {getattr(new, name)} in growing")
@@ -63,7 +74,7 @@ def check_larger(old: NetworkSpec, new: NetworkSpec) -> None:
 
 
 def _widths(old: NetworkSpec, new: NetworkSpec) -> dict[str, Places]:
-    """Where the old channels of each kind lie among the new ones."""
+    """Return the indices of the old channels among the new channels, for each kind of channel."""
     heads, before, after = old.mixing_heads, old.time_channels, new.time_channels
     time = [h * (after // heads) + i for h in range(heads) for i in range(before // heads)]  # a head keeps its channels
     skip, keys = old.context_channels, old.key_channels
@@ -80,7 +91,7 @@ def _widths(old: NetworkSpec, new: NetworkSpec) -> dict[str, Places]:
     }
 
 
-_AXES = {  # of each parameter that grows: what its rows are, and what its columns are
+_AXES = {  # for each parameter that grows: the kind of channel of its rows and of its columns
     "embed.weight": ("time", None),
     "embed.bias": ("time", None),
     "place": (None, "time"),
@@ -115,7 +126,10 @@ def _layer_axes(name: str) -> tuple[str | None, str | None]:
 
 
 def _embedded(old: Tensor, fresh: Tensor, rows: Places | None, columns: Places | None) -> Tensor:
-    """`old` at its places in `fresh`: old rows read nothing from new columns, new rows stay as they are."""
+    """Return a copy of `fresh` with the values of `old` at the given rows and columns.
+
+    Old rows have zero weights for new columns. New rows keep the values of `fresh` in the old columns.
+    """
     result = fresh.clone()
     into = torch.arange(old.shape[0]) if rows is None else torch.as_tensor(list(rows))
     if columns is None:

@@ -1,6 +1,6 @@
-"""The index of a folder of scores: of each file its licence, its source, its work and its split.
+"""Read and write the index of a folder of scores: licence, source, work and split of each file.
 
-INDEX.csv in the folder is read when it is there. A list elsewhere can name a selection of the folder's files.
+INDEX.csv in the folder is the default index, if it exists. Another CSV file can list a selection of the folder's files.
 """
 
 from __future__ import annotations
@@ -19,25 +19,30 @@ _FIELDS = ("file", "licence", "source")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What an index states about one file."""
+    """The row of an index for one file."""
 
     licence: str
     source: str
     work: str = ""
-    """The work that the file is a movement or an edition of; empty: the file is a work of its own."""
+    """Name of the work, if the file is a movement or an edition. Empty: the file is a work of its own."""
     split: str = ""
-    """One of SPLITS; empty: the name of the work decides."""
+    """One of SPLITS. Empty: the name of the work decides."""
 
 
 class Collection:
-    """Adds files to a folder, never over others; `save` writes the index of all that it has."""
+    """Add files to a folder without overwriting. `save` writes the index of all files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.origins = read_index(folder)
 
     def add(self, name: str, data: bytes, origin: Origin) -> None:
-        """Write a file. Raises UserError where there is another of that name, or it cannot be written."""
+        """Write a file below the folder, and add its origin to the index.
+
+        Raises:
+            UserError: If the name leaves the folder, a different file has this name, or the file cannot be written.
+
+        """
         parts = PurePosixPath(name).parts
         if not parts or PurePosixPath(name).is_absolute() or ".." in parts:
             raise UserError(f"{name!r} is no name for a file in {self.folder}")
@@ -53,7 +58,7 @@ class Collection:
         self.origins["/".join(parts)] = origin
 
     def save(self) -> None:
-        """Write the index, whole."""
+        """Write the index atomically."""
         path = self.folder / INDEX
         part = path.with_name(INDEX + ".part")
         with part.open("w", encoding="utf-8", newline="") as out:
@@ -64,18 +69,25 @@ class Collection:
 
 
 def read_index(folder: Path) -> dict[str, Origin]:
-    """Return what INDEX.csv in a folder states about its files; nothing where there is no such file.
+    """Return the origin of each file from INDEX.csv in a folder. Without INDEX.csv the result is empty.
 
-    Raises UserError if the index is damaged.
+    Raises:
+        UserError: If the index is damaged.
+
     """
     path = folder / INDEX
     return read_list(path) if path.exists() else {}
 
 
 def read_list(path: Path) -> dict[str, Origin]:
-    """Read a CSV file with a row for each score: file, and any of licence, source, work and split.
+    """Read a CSV file with one row per score.
 
-    All files of one work must have the same split. Raises UserError, one line with the file and the row.
+    The column `file` is required. The columns `licence`, `source`, `work` and `split` are optional. All files of one
+    work must have the same split.
+
+    Raises:
+        UserError: If the file cannot be read or a row is invalid. The message names the file and the row or work.
+
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
@@ -93,7 +105,7 @@ def read_list(path: Path) -> dict[str, Origin]:
 
 
 def _origin(path: Path, line: int, row: dict[str, str | None]) -> Origin:
-    """Return what one row states."""
+    """Return the origin in one row of the index."""
     licence, source, work, split = ((row.get(name) or "").strip() for name in ("licence", "source", "work", "split"))
     if split not in ("", *SPLITS):
         raise UserError(f"{path}: line {line}: split must be one of {', '.join(SPLITS)} or empty, got {split!r}")

@@ -1,8 +1,9 @@
-"""The two-axis WaveNet in torch: the parallel forward that training uses.
+"""The two-axis WaveNet in torch: the parallel forward pass for training.
 
-One block, `GatedLayer`, serves both axes: over time with the weights shared by all keys, then over the keys of the
-coming frame. van den Oord et al. 2016, "WaveNet: A Generative Model for Raw Audio", for the layer; the factorisation of
-a frame over its keys follows Boulanger-Lewandowski et al. 2012 (RNN-NADE). Knows no file and no training loop.
+One block, `GatedLayer`, serves both axes: first time, with weights shared by all keys, then the keys of the coming
+frame. The layer is that of van den Oord et al. 2016, "WaveNet: A Generative Model for Raw Audio". The factorisation of
+a frame over its keys follows Boulanger-Lewandowski et al. 2012, "Modeling Temporal Dependencies in High-Dimensional
+Sequences" (RNN-NADE). The module reads no file and does not know the training loop.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
 
 
 def shift(x: Tensor, by: int, dim: int) -> Tensor:
-    """`x` delayed by `by` steps along `dim`, zeros coming in."""
+    """Return `x` delayed by `by` steps along `dim`. Zeros fill the first steps."""
     if by >= x.shape[dim]:
         return torch.zeros_like(x)
     pad = [0, 0] * (x.ndim - 1 - dim) + [by, 0]
@@ -30,7 +31,10 @@ def shift(x: Tensor, by: int, dim: int) -> Tensor:
 
 
 def drop(x: Tensor, rate: float) -> Tensor:
-    """Dropout of [B, T, 88, C], one mask for all keys of a frame: as strong as one for each, 88 times less to draw."""
+    """Apply dropout to [B, T, 88, C] with one mask for all keys of a frame.
+
+    A shared mask regularises like separate masks, and needs 88 times fewer random numbers.
+    """
     if rate <= 0:
         return x
     keep = torch.rand(x.shape[0], x.shape[1], 1, x.shape[3], device=x.device) >= rate
@@ -38,12 +42,12 @@ def drop(x: Tensor, rate: float) -> Tensor:
 
 
 def forget(frames: Tensor, share: float) -> Tensor:
-    """uint8 [B, T, 88] with a share of the keys that are down let go, each in each frame by a draw of its own."""
+    """Return frames uint8 [B, T, 88] with a random share of the pressed keys set to OFF, drawn per key and frame."""
     return frames * (torch.rand(frames.shape, device=frames.device) >= share) if share > 0 else frames
 
 
 class KeyMixing(nn.Module):
-    """Every key hears every other by its distance: one learned weight per head and interval, over all 88 keys."""
+    """Mix the features of all 88 keys, with one learned weight per head and interval."""
 
     def __init__(self, channels: int, heads: int, keys: int) -> None:
         super().__init__()
@@ -55,7 +59,7 @@ class KeyMixing(nn.Module):
         self.to_gates = nn.Linear(channels, 2 * channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Gates of what sounds anywhere in the frame: [B, T, 88, C] -> [B, T, 88, 2C]."""
+        """Return the mixed features as gate inputs: [B, T, 88, C] -> [B, T, 88, 2C]."""
         b, t, k, c = x.shape
         matrix = self.by_interval[:, self.index]  # [H, 88, 88]
         heads = x.reshape(b * t, k, self.heads, c // self.heads).permute(2, 1, 0, 3).reshape(self.heads, k, -1)
@@ -79,7 +83,14 @@ class GatedLayer(nn.Module):
         self.mixing = KeyMixing(channels, heads, keys) if heads else None
 
     def forward(self, x: Tensor, condition: Tensor | None, dropout: float) -> tuple[Tensor, Tensor]:
-        """[B, T, 88, C] and a condition [B, T, D] -> the residual [B, T, 88, C] and the skip [B, T, 88, S]."""
+        """Return the residual output [B, T, 88, C] and the skip output [B, T, 88, S].
+
+        Args:
+            x: float [B, T, 88, C].
+            condition: float [B, T, D], or None.
+            dropout: Dropout rate of the hidden features.
+
+        """
         gates = self.past(shift(x, self.dilation, self.dim)) + self.present(x)
         if self.condition is not None and condition is not None:
             gates = gates + self.condition(condition).unsqueeze(2)
@@ -112,7 +123,7 @@ class GivenStack(nn.Module):
         self.layers = nn.ModuleList(nn.Conv1d(c, c, 3, padding=d, dilation=d) for d in spec.given_dilations)
 
     def forward(self, given: Tensor) -> Tensor:
-        """States or UNKNOWN -> features: uint8 [B, T, 88] -> [B, T, 88, Cg]."""
+        """Return features of the given states: uint8 [B, T, 88], UNKNOWN where not given -> [B, T, 88, Cg]."""
         b, t, k = given.shape
         x: Tensor = self.embed(one_hot(given)).reshape(b * t, k, -1).transpose(1, 2)
         for layer in self.layers:
@@ -121,14 +132,14 @@ class GivenStack(nn.Module):
 
 
 def one_hot(states: Tensor) -> Tensor:
-    """uint8 [...] -> float [..., 3]; UNKNOWN is all zeros."""
+    """Return the one-hot encoding of states: uint8 [...] -> float [..., 3]. UNKNOWN becomes zeros."""
     return torch.stack([states == s for s in range(STATES)], dim=-1).float()
 
 
 class FrameStack(nn.Module):
-    """A WaveNet over time that takes each frame as one vector of its keys.
+    """A WaveNet over time that reads each frame as one vector of its keys.
 
-    It distinguishes absolute pitches, which the shared weights of the other stack cannot.
+    This stack can tell absolute pitches apart. The other stack cannot, because all keys share its weights.
     """
 
     def __init__(self, spec: NetworkSpec, keys: int) -> None:
@@ -139,7 +150,14 @@ class FrameStack(nn.Module):
         self.to_keys = nn.Linear(c, keys * spec.frame_features)
 
     def forward(self, present: Tensor, condition: Tensor, dropout: float) -> Tensor:
-        """Struck and held [B, T, 2 * 88], a condition [B, T, D] -> features of each key [B, T, 88 * features]."""
+        """Return the features of each key, [B, T, 88 * features].
+
+        Args:
+            present: float [B, T, 2 * 88], struck and held keys.
+            condition: float [B, T, D].
+            dropout: Dropout rate.
+
+        """
         said = summed_skips(self.layers, self.embed(present).unsqueeze(2), condition, dropout)  # of one key
         features: Tensor = self.to_keys(drop(said, dropout).squeeze(2))
         return features
@@ -147,22 +165,22 @@ class FrameStack(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """Noise against overfitting, as shares; none outside training."""
+    """Noise rates against overfitting, 0..1. Outside training there is no noise."""
 
     dropout: float = 0.0
     frame_dropout: float = 0.0
-    """Dropout of the stack that takes frames as vectors."""
+    """Dropout of the stack that reads frames as vectors."""
     input_dropout: float = 0.0
-    """Share of the pressed keys of the past that are hidden from the network, drawn anew in each frame."""
+    """Share of the past's pressed keys that are hidden from the network, drawn separately for each frame."""
 
 
 QUIET = Noise()
 
 
 class TwoAxisWaveNet(nn.Module):
-    """P(coming frame | frames so far, metre, texture, given keys), key by key from the lowest.
+    """Predict P(coming frame | past frames, metre, texture, given keys), key by key from the lowest key.
 
-    The keyboard has 88 keys; a benchmark whose music uses fewer saves the time of the others with `keys`.
+    The keyboard has 88 keys. A benchmark with fewer keys can set `keys` to save time.
     """
 
     def __init__(self, spec: NetworkSpec, keys: int = KEYS) -> None:
@@ -193,7 +211,14 @@ class TwoAxisWaveNet(nn.Module):
         self.to_logits = nn.Linear(k, STATES)
 
     def context(self, frames: Tensor, condition: Tensor, noise: Noise = QUIET) -> Tensor:
-        """Return the context of the past: uint8 [B, T, 88], float [B, T, F] -> [B, T, 88, S]; frame t predicts t+1."""
+        """Return the features of the past, float [B, T, 88, S]. Row t serves the prediction of frame t + 1.
+
+        Args:
+            frames: uint8 [B, T, 88].
+            condition: float [B, T, F], metre and texture.
+            noise: Noise rates.
+
+        """
         b, t, _ = frames.shape
         reach = self.spec.reach
         heard = forget(frames, noise.input_dropout)
@@ -209,7 +234,15 @@ class TwoAxisWaveNet(nn.Module):
         return torch.cat([context, features], dim=-1)
 
     def logits(self, context: Tensor, coming: Tensor, given: Tensor, noise: Noise = QUIET) -> Tensor:
-        """Return teacher-forced logits of coming frames: [B, T, 88, 3]; key k sees the keys below it in `coming`."""
+        """Return teacher-forced logits of the coming frames, float [B, T, 88, 3].
+
+        Args:
+            context: float [B, T, 88, S], the features of the past.
+            coming: uint8 [B, T, 88]. The logits of a key depend on the lower keys of `coming` only.
+            given: uint8 [B, T, 88], states of the given keys; UNKNOWN elsewhere.
+            noise: Noise rates.
+
+        """
         y = self.from_context(context) + self.from_given(self.given(given))
         y = y + self.from_below(shift(one_hot(coming), 1, 2))
         logits: Tensor = self.to_logits(summed_skips(self.key_layers, y, None, noise.dropout))
@@ -224,9 +257,16 @@ class TwoAxisWaveNet(nn.Module):
         noise: Noise = QUIET,
         wanted: Tensor | None = None,
     ) -> Tensor:
-        """Return the negative log-likelihood in nats of each key that is not given: float [B, T, 88].
+        """Return the loss of each key in nats, float [B, T, 88]; 0 for given keys.
 
-        With `wanted` [B, T, 88, 3], return the cross-entropy to these probabilities instead.
+        Args:
+            frames: uint8 [B, T, 88], the frames before the coming frames.
+            condition: float [B, T, F], metre and texture.
+            coming: uint8 [B, T, 88], the frames to predict.
+            given: uint8 [B, T, 88], states of the given keys; UNKNOWN elsewhere.
+            noise: Noise rates in training.
+            wanted: float [B, T, 88, 3], target probabilities. Without them the states of `coming` are the target.
+
         """
         noise = noise if self.training else QUIET
         logits = self.logits(self.context(frames, condition, noise), coming, given, noise)
@@ -236,26 +276,31 @@ class TwoAxisWaveNet(nn.Module):
 
 
 def log_odds(logits: Tensor, frames: Tensor) -> Tensor:
-    """Return log probabilities [B, T, 88, 3]; HOLD after OFF is impossible and takes no probability."""
+    """Return log probabilities [B, T, 88, 3]. HOLD after OFF is impossible and gets probability 0."""
     impossible = torch.zeros_like(logits, dtype=torch.bool)
     impossible[..., HOLD] = frames == OFF
     return F.log_softmax(logits.float().masked_fill(impossible, -1e9), dim=-1)
 
 
 def nats(logits: Tensor, frames: Tensor, coming: Tensor, given: Tensor) -> Tensor:
-    """Return -log P of `coming` for each key; 0 for given keys."""
+    """Return -log P of `coming` for each key, float [B, T, 88]; 0 for given keys."""
     picked = log_odds(logits, frames).gather(-1, coming.long().unsqueeze(-1)).squeeze(-1)
     return -picked * (given == UNKNOWN)
 
 
 PAIR_FRAMES = 24
+"""Frames of the input/output pair in a checkpoint. The pair proves that an engine loads the weights correctly."""
 
 
 @torch.no_grad()
 def to_checkpoint(model: TwoAxisWaveNet, meta: dict[str, Any], quotes: Quotes = NOTHING) -> Checkpoint:
-    """Return the network as a checkpoint with a stored pair: random frames, and the logits of the parallel forward.
+    """Return the network as a checkpoint, with an input/output pair: random frames, and their logits.
 
-    `quotes` are the hashes of the training music.
+    Args:
+        model: The network. This function switches the network to evaluation mode.
+        meta: Metadata of the checkpoint, plain JSON values.
+        quotes: Hashes of the training music.
+
     """
     model = model.eval()
     rng = np.random.default_rng(0)

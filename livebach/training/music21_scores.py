@@ -1,7 +1,7 @@
-"""Write music21's own collection of scores as MIDI files. It is part of music21: nothing is downloaded.
+"""Convert the scores of music21's corpus to MIDI files. The corpus is part of music21; nothing is downloaded.
 
-Ties are joined, grace notes left out, repeats not written out. A piece that begins with an upbeat begins with rests
-before it, so that its first bar is whole: MIDI has no other sign for it. Knows scores; nothing of frames.
+Ties are joined, grace notes are left out, and repeats are not written out. Rests complete an upbeat to a whole bar,
+because a MIDI file cannot mark an upbeat. The module does not know frames.
 """
 
 from __future__ import annotations
@@ -32,7 +32,12 @@ def _music21() -> Any:
 
 
 def works(composer: str) -> list[Path]:
-    """Return the files of a composer in music21's collection, one for each name. Raises UserError if there are none."""
+    """Return the files of a composer in music21's corpus, one per name, sorted by name.
+
+    Raises:
+        UserError: If music21 is missing or has no file of this composer.
+
+    """
     corpus = _music21().corpus
     found = sorted(Path(path) for path in corpus.getComposer(composer) if Path(path).suffix in SUFFIXES)
     by_name = {path.stem: path for path in found}
@@ -43,7 +48,13 @@ def works(composer: str) -> list[Path]:
 
 
 def scores(path: Path) -> Iterator[tuple[str, bytes, Origin]]:
-    """Yield each score of a file: name, MIDI file, licence. Raises CorpusError if music21 cannot read the file."""
+    """Yield each score of a file: name, contents of the MIDI file, origin.
+
+    Raises:
+        CorpusError: If music21 cannot read the file.
+        UserError: If music21 is missing.
+
+    """
     music21 = _music21()
     try:
         parsed = music21.converter.parse(path)
@@ -61,7 +72,7 @@ def _licence(score: Any) -> str:
 
 
 def midi_of(score: Any) -> bytes:
-    """Return a music21 score as a MIDI file: a track of metres, and a track for each part."""
+    """Return a music21 score as a MIDI file, with one track of time signatures and one track per part."""
     parts = list(score.parts) or [score]
     rests = _rests_before(parts[0])
     tracks = [_metres(parts[0], rests), *(_notes(part, rests) for part in parts)]
@@ -71,7 +82,7 @@ def midi_of(score: Any) -> bytes:
 
 
 def _rests_before(part: Any) -> float:
-    """Return the quarter notes that the first bar lacks."""
+    """Return the quarter notes that are missing from the first bar."""
     first = part.getElementsByClass("Measure").first()
     metre = part.recurse().getElementsByClass("TimeSignature").first()
     if first is None or metre is None:
@@ -105,7 +116,7 @@ def _tick(quarters: float) -> int:
 
 
 def _track(timed: list[tuple[int, str, dict[str, int]]], kind: Any) -> mido.MidiTrack:
-    """Messages in the order of their times, at one time note-offs first."""
+    """Return a track of messages sorted by time. At equal times note-offs come first."""
     track, now = mido.MidiTrack(), 0
     for tick, name, values in sorted(timed, key=lambda t: (t[0], t[1] == "note_on")):
         track.append(kind(name, time=tick - now, **values))

@@ -1,4 +1,4 @@
-"""Find editions of the same piece by the runs of melodic intervals that they share."""
+"""Find editions of the same piece by their common runs of melodic intervals."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ _GRAM = 12
 
 
 ALIKE = 0.05
-"""Two pieces with more common runs than this share are editions of one piece; other pairs by Bach stay below 0.04."""
+"""Pieces that share more than this part of their runs count as one piece. Different pieces by Bach share below 0.04."""
 
 
 def fingerprint(frames: Frames) -> frozenset[int]:
-    """Return hashes of all runs of 12 intervals in the upper and lower line: the same in every key and tempo."""
+    """Return hashes of all runs of 12 intervals in the upper and lower line.
+
+    The hashes do not depend on key and tempo.
+
+    Args:
+        frames: uint8 [T, 88].
+
+    """
     lines = [_skyline(frames), _skyline(frames[:, ::-1])]
     grams = set()
     for line in lines:
@@ -32,5 +39,5 @@ def _skyline(frames: Frames) -> NDArray[np.int16]:
 
 
 def alike(a: frozenset[int], b: frozenset[int]) -> bool:
-    """Return whether two fingerprints belong to editions of one piece, or to a piece and a part of it."""
+    """Return whether two fingerprints belong to near-duplicates: editions of one piece, or a piece and an excerpt."""
     return bool(a and b) and len(a & b) > ALIKE * min(len(a), len(b))
