@@ -37,22 +37,22 @@ BOUNDARIES = {"1/2": 0.5, "2/3": 4 / 6, "3/4": 0.75, "5/6": BOUNDARY}
 
 
 def tick_ms(triplets: bool) -> dict[str, dict[str, float]]:
-    """Return percentiles of what a tick takes: before it sounds (`play`, `pedal`), and at its end (`hear`)."""
+    """Return percentiles of what a tick takes: before it sounds (`play`, `pedal`), and at its end (`observe`)."""
     rng, player = np.random.default_rng(0), TouchPlayer(TouchNetwork(load(default_path())), 0)
-    taken: dict[str, list[float]] = {"play": [], "pedal": [], "hear": []}
+    taken: dict[str, list[float]] = {"play": [], "pedal": [], "observe": []}
     for tick in range(TICKS):
         keys = sorted({int(key) for key in rng.integers(15, 70, rng.integers(0, 5))}, reverse=True)
         place = tick % 16, 4, 16
         if tick < HEARD:
             touch = {key: Sounded(int(rng.integers(40, 90)), (0, 2, 4)[tick % 3] if triplets else 0) for key in keys}
-            player.hear(touch, {}, [], place, Pedal.UP, Pedal.UP)
+            player.observe(touch, {}, [], place, Pedal.UP, Pedal.UP)
             continue
         moments = [time.thread_time()]
         played = player.play(keys, {}, [20], place)
         moments.append(time.thread_time())
         pedal = player.pedal(keys, [20], place)
         moments.append(time.thread_time())
-        player.hear({}, played, [20], place, pedal)
+        player.observe({}, played, [20], place, pedal)
         moments.append(time.thread_time())
         for name, spent in zip(taken, np.diff(moments), strict=True):
             taken[name].append(spent * 1000)

@@ -24,7 +24,7 @@ def after(frames: list[Frame], texture: Texture) -> SamplingParams:
     governor = Governor(BAR)
     governor.steer(SamplingParams(), texture)
     for played in frames:
-        governor.hear(played)
+        governor.observe(played)
     return governor.steer(SamplingParams(), texture)
 
 
@@ -64,7 +64,7 @@ def test_a_new_turn_counts_anew() -> None:
     governor = Governor(BAR)
     governor.steer(SamplingParams(), Texture(5, 5))
     for _ in range(100):
-        governor.hear(frame(0, 1))
+        governor.observe(frame(0, 1))
     governor.restart()
     steered = governor.steer(SamplingParams(), Texture(5, 5))
     assert (steered.onset_bias, steered.hold_bias) == (0, 0)
@@ -77,7 +77,7 @@ def test_who_strikes_too_rarely_is_brought_to_the_level(level: int) -> None:
     for _ in range(4000):
         bias = governor.steer(SamplingParams(), Texture(level)).onset_bias
         struck.append(int(rng.poisson(min(4.0, 0.5 * np.exp(bias)))))
-        governor.hear(frame(struck[-1]))
+        governor.observe(frame(struck[-1]))
     assert abs(np.mean(struck[500:]) / DENSITY_CENTRES[level] - 1) < 0.1
 
 
@@ -135,7 +135,7 @@ def test_long_notes_are_let_go() -> None:
     governor, texture = Governor(BAR), Texture(density=None, polyphony=2)
     for _ in range(1000):
         params = governor.steer(SamplingParams(), texture)
-        governor.hear(frame(0, 6))
+        governor.observe(frame(0, 6))
     assert params.hold_bias == -MOST_LET_GO
 
 
@@ -151,8 +151,8 @@ def test_a_register_that_is_asked_for(asked: int, sign: int) -> None:
     """Its own part is drawn there, whatever the player's keys are; once there it is left alone."""
     governor, there = Governor(BAR), Governor(BAR)
     for _ in range(BAR):
-        governor.hear(keys_down(60, asked), keys_down(60))
-        there.hear(keys_down(60, asked), keys_down(asked))
+        governor.observe(keys_down(60, asked), keys_down(60))
+        there.observe(keys_down(60, asked), keys_down(asked))
     bias = governor.steer(SamplingParams(), Texture(), asked).key_bias
     assert bias is not None
     assert np.sign(bias[76 - LOW_KEY] - bias[50 - LOW_KEY]) == sign

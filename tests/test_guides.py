@@ -51,7 +51,7 @@ def test_the_plan_raises_what_the_key_lacks_and_lowers_what_is_too_frequent() ->
     """After bars of C# major in d minor: D and A are raised, C# and G# lowered; the same in all octaves."""
     plan = KeyPlan(D_MINOR, 16, Random(1))
     for _ in range(10):
-        plan.hear(struck(61, 65, 68))
+        plan.observe(struck(61, 65, 68))
     bias = plan.bias()
     assert bias[62 - LOW_KEY] > 1
     assert bias[69 - LOW_KEY] > 1
@@ -63,7 +63,7 @@ def test_music_in_the_key_is_left_alone() -> None:
     """What has the key's profile is hardly corrected."""
     plan, rng = KeyPlan(D_MINOR, 200, Random(1)), np.random.default_rng(0)
     for pitch in rng.choice(12, 400, p=profile(D_MINOR) / profile(D_MINOR).sum()):
-        plan.hear(struck(60 + int(pitch)))
+        plan.observe(struck(60 + int(pitch)))
     assert np.abs(plan.bias()).max() < 0.6
 
 
@@ -75,10 +75,10 @@ def test_a_rhythm_that_has_come_again_votes_for_itself() -> None:
     rhythm = [True, False, True, True] * 4
     votes = RhythmVotes(4, 16)
     for one in rhythm * 4:
-        votes.hear(struck(60) if one else SILENCE)
+        votes.observe(struck(60) if one else SILENCE)
     for one in rhythm:
         assert (votes.chance(0.5) > 0.8) if one else (votes.chance(0.5) < 0.2)
-        votes.hear(struck(60) if one else SILENCE)
+        votes.observe(struck(60) if one else SILENCE)
 
 
 def test_before_anything_was_heard_the_network_decides() -> None:
@@ -107,7 +107,7 @@ def test_before_anything_was_heard_the_network_decides() -> None:
 def test_parallels_are_refused(before: tuple[int, ...], now: tuple[int, ...], refused: int | None) -> None:
     """The upper key of two voices that move in fifths or octaves."""
     watch = ParallelWatch()
-    watch.hear(struck(*before))
+    watch.observe(struck(*before))
     frame = struck(*now)
     for key in set(before) & set(now):
         frame[key - LOW_KEY] = ONSET if before == now else HOLD
@@ -119,11 +119,11 @@ def test_a_key_that_is_struck_too_often_is_refused() -> None:
     """Until eight bars have passed without it."""
     watch = OveruseWatch(4)
     for i in range(32):
-        watch.hear(struck(60, 61 + i % 16))
+        watch.observe(struck(60, 61 + i % 16))
     assert watch.against(struck(60)) == 60 - LOW_KEY
     assert watch.against(struck(85)) is None
     for i in range(32):
-        watch.hear(struck(61 + i % 16))
+        watch.observe(struck(61 + i % 16))
     assert watch.against(struck(60)) is None
 
 

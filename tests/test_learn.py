@@ -150,10 +150,10 @@ class Port:
     """A port on which a release, a clock and a controller come in."""
 
     @classmethod
-    def open(cls, name: str, api: str | None, hear: Callable[[bytes, float], None]) -> Port:
+    def open(cls, name: str, api: str | None, receive: Callable[[bytes, float], None]) -> Port:
         """Have three messages come in."""
         for data in (to_bytes(NoteOff(60)), b"\xf8", to_bytes(ControlChange(22, 5, 3))):
-            hear(data, 0.0)
+            receive(data, 0.0)
         return cls()
 
     def close(self) -> None:

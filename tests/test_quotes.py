@@ -34,7 +34,7 @@ def heard(frames: Frames, quotes: Quotes, longest: int | None = LIMIT) -> list[i
     watch, said = QuoteWatch(quotes, longest), []
     for frame in frames:
         said.append(watch.against(frame))
-        watch.hear(frame)
+        watch.observe(frame)
     return said
 
 
@@ -91,7 +91,7 @@ def test_a_quote_is_left() -> None:
             return frame
 
         played.append(playable(draw, SamplingParams(), [watch]))
-        watch.hear(played[-1])
+        watch.observe(played[-1])
     longest = Source([steps_of(line)]).longest(steps_of(np.array(played)))
     assert longest == LIMIT
     assert sum(not np.array_equal(a, b) for a, b in zip(played, line, strict=True)) in (1, 2)

@@ -27,7 +27,7 @@ def played(frames: Frames) -> Frames:
             return frame
 
         out.append(playable(draw, SamplingParams(), [watch]))
-        watch.hear(out[-1])
+        watch.observe(out[-1])
     return np.array(out)
 
 

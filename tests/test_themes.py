@@ -46,7 +46,7 @@ class SlowMemory:
         self.beat, self.since = 4, 0  # since: number of the frame that the beat has been as long since
         self.archived: list[tuple[Frame, int]] = []  # with the number of the frame, -1 for gaps
 
-    def hear(self, frame: Frame, place: tuple[int, int, int], coming: tuple[int, int, int], players: bool) -> None:
+    def observe(self, frame: Frame, place: tuple[int, int, int], coming: tuple[int, int, int], players: bool) -> None:
         """Remember a frame, and silence for ticks that are left out."""
         if place[1] != self.beat:
             self.beat, self.since = place[1], len(self.frames)
@@ -178,8 +178,8 @@ def both(music: list[Heard], room: tuple[int, int] = ROOM) -> tuple[ThemeMemory,
     """A memory and its twin that heard the same."""
     fast, slow = ThemeMemory.blank(*room), SlowMemory(*room)
     for one in music:
-        fast.hear(*one)
-        slow.hear(*one)
+        fast.observe(*one)
+        slow.observe(*one)
     return fast, slow
 
 
@@ -206,8 +206,8 @@ def test_evidence_is_that_of_the_slow_twin(music: list[Heard]) -> None:
     fast, slow = ThemeMemory.blank(*ROOM), SlowMemory(*ROOM)
     judged = 0
     for t, one in enumerate(music):
-        fast.hear(*one)
-        slow.hear(*one)
+        fast.observe(*one)
+        slow.observe(*one)
         if t in (len(music) // 2, len(music) - 1):
             pairs = chosen(fast)
             assert np.allclose(evidence(fast), slow_features(slow, pairs), atol=1e-4)
@@ -238,12 +238,12 @@ def test_a_snapshot_goes_on_as_the_memory_does(seed: int, before: int, after: in
     memory, _ = both(music[:before])
     snapshot = memory.copy()
     for one in heard(seed + 1, 9):
-        memory.hear(*one)
+        memory.observe(*one)
     memory.copy_from(snapshot)
     straight, _ = both(music[:before])
     for one in music[before:]:
-        memory.hear(*one)
-        straight.hear(*one)
+        memory.observe(*one)
+        straight.observe(*one)
     assert np.array_equal(evidence(memory), evidence(straight))
 
 
@@ -253,7 +253,7 @@ def test_it_keeps_as_much_however_long_it_plays() -> None:
     size = memory.frames.nbytes + memory.counts.nbytes
     rows = []
     for one in heard(8, 600):
-        memory.hear(*one)
+        memory.observe(*one)
         rows.append(len(memory.rows))
     assert memory.frames.nbytes + memory.counts.nbytes == size
     assert max(rows) == rows[-1] == rows[len(rows) // 2]
@@ -265,7 +265,7 @@ def test_the_players_phrases_outlast_what_the_network_plays() -> None:
     memory = ThemeMemory.blank(*ROOM)
     play(memory, subject, players=True)
     for one in heard(9, 10 * ROOM[0], players="none"):
-        memory.hear(*one)
+        memory.observe(*one)
     play(memory, [(key + 7, tick) for key, tick in subject[:6]], players=True)
     found = evidence(memory)
     assert found[FEATURES.index("struck_mass")].argmax() == subject[6][0] + 7
@@ -279,7 +279,7 @@ def play(memory: ThemeMemory, notes: list[tuple[int, int]], players: bool) -> No
         frames[tick, key] = ONSET
     start = -memory.clock % 16 + 32
     for t, frame in enumerate([*np.zeros((start, KEYS), np.uint8), *frames], memory.clock):
-        memory.hear(frame, (t % 16, 4, 16), ((t + 1) % 16, 4, 16), players)
+        memory.observe(frame, (t % 16, 4, 16), ((t + 1) % 16, 4, 16), players)
 
 
 def test_evidence_knows_nothing_of_the_coming_frame() -> None:
@@ -290,8 +290,8 @@ def test_evidence_knows_nothing_of_the_coming_frame() -> None:
     same = []
     for a, b in zip(one, other, strict=True):
         same.append(np.array_equal(evidence(first), evidence(second)))
-        first.hear(*a)
-        second.hear(*b)
+        first.observe(*a)
+        second.observe(*b)
     assert all(same[:31])
     assert not all(same)
 
@@ -329,9 +329,9 @@ def test_the_memory_adds_its_shift_and_nothing_else(engines: tuple[Engine, Engin
     music, coming = heard(11, 40), random_frames(1, 5)[0]
     bare, full = (told(engine, music) for engine in engines)
     memory = ThemeMemory.blank()
-    memory.hear(SILENCE, (15, 4, 16), (0, 4, 16), False)
+    memory.observe(SILENCE, (15, 4, 16), (0, 4, 16), False)
     for one in music:
-        memory.hear(*one)
+        memory.observe(*one)
     nothing = np.full(KEYS, UNKNOWN, np.uint8)
     difference = engines[1].logits(full, coming, nothing) - engines[0].logits(bare, coming, nothing)
     assert np.allclose(difference.T, weights().shift(evidence(memory)), atol=1e-4)

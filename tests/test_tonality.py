@@ -43,7 +43,7 @@ def test_the_key_of_an_opening_is_found(name: str, by: int) -> None:
     for tick in range(max(note.end for note in notes)):
         frame: Frame = np.zeros(KEYS, np.uint8)
         frame[[note.key - LOW_KEY for note in notes if note.start <= tick < note.end]] = ONSET
-        hearing.hear(frame)
+        hearing.observe(frame)
     written = Key.parse(PIECES[name])
     assert hearing.key() == Key((written.tonic + by) % 12, written.minor)
 
@@ -51,9 +51,9 @@ def test_the_key_of_an_opening_is_found(name: str, by: int) -> None:
 def test_silence_has_no_key() -> None:
     """Nor has a cluster of all pitches."""
     hearing = KeyHearing(16)
-    hearing.hear(np.zeros(KEYS, np.uint8))
+    hearing.observe(np.zeros(KEYS, np.uint8))
     assert hearing.key() is None
-    hearing.hear(np.repeat(np.uint8([0, ONSET]), [KEYS - 12, 12]))
+    hearing.observe(np.repeat(np.uint8([0, ONSET]), [KEYS - 12, 12]))
     assert hearing.key() is None
 
 

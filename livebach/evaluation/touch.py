@@ -150,11 +150,11 @@ def play_on(network: TouchNetwork, piece: Performance, stretch: Stretch, seed: i
         pedal = Pedal(int(piece.pedal[tick]))
         if tick in stretch.heard:
             touch = map(Sounded, piece.velocity[part].tolist(), piece.offset[part].tolist())
-            player.hear(dict(zip(keys, touch, strict=True)), {}, held, place, pedal, pedal)
+            player.observe(dict(zip(keys, touch, strict=True)), {}, held, place, pedal, pedal)
         else:
             played = player.play(keys, {}, held, place)
             out += [played[key].velocity for key in keys]
-            player.hear({}, played, held, place, player.pedal(keys, held, place))
+            player.observe({}, played, held, place, player.pedal(keys, held, place))
         sounding = {key: end for key, end in sounding.items() if end > tick}
         sounding |= dict(zip(keys, piece.end[part].tolist(), strict=True))
     return np.array(out)

@@ -80,7 +80,7 @@ class KeyHearing:
     def __init__(self, bar_ticks: int) -> None:
         self._ticks: deque[Weights] = deque(maxlen=HEARD_BARS * bar_ticks)
 
-    def hear(self, frame: Frame) -> None:
+    def observe(self, frame: Frame) -> None:
         """Add a frame [88]."""
         self._ticks.append(np.bincount(PITCH_CLASSES[frame != OFF], minlength=12).astype(np.float64))
 

@@ -71,7 +71,7 @@ class Average:
         self._keep = math.exp(-1 / memory_ticks)
         self.value: float | None = None
 
-    def hear(self, value: float) -> None:
+    def observe(self, value: float) -> None:
         """Take in a tick's value."""
         self.value = value if self.value is None else self._keep * self.value + (1 - self._keep) * value
 
@@ -90,15 +90,15 @@ class Controller:
         self._average.value = None
         self._settled = 0.0
 
-    def hear(self, value: float) -> None:
+    def observe(self, value: float) -> None:
         """Take in a tick's value; before anything is wanted it does not count."""
         if self._average.value is not None:
-            self._average.hear(value)
+            self._average.observe(value)
 
     def correction(self, wanted: float) -> float:
         """What to add to the logit for the coming tick, so much at most either way."""
         if self._average.value is None:
-            self._average.hear(wanted)
+            self._average.observe(wanted)
         assert self._average.value is not None
         error = math.log(wanted / max(self._average.value, 0.05))
         slow = SLOW_GAIN * max(-MOST_SETTLING, min(MOST_SETTLING, error))
@@ -120,17 +120,17 @@ class Governor:
         self._own_register = Average(ASKED_BARS * bar_ticks)
         self._still_ticks = 0
 
-    def hear(self, frame: Frame, part: Frame | None = None) -> None:
+    def observe(self, frame: Frame, part: Frame | None = None) -> None:
         """Take in what sounded on a tick that it looks after, and its own part, where that is not all."""
         part = frame if part is None else part
         struck, down = int((frame == ONSET).sum()), int((frame != OFF).sum())
         self._still_ticks = 0 if struck else self._still_ticks + 1
-        self._onsets.hear(struck)
+        self._onsets.observe(struck)
         if down:  # polyphony is that of the ticks on which something sounds
-            self._keys.hear(down)
-            self._register.hear(LOW_KEY + float(np.flatnonzero(frame).mean()))
+            self._keys.observe(down)
+            self._register.observe(LOW_KEY + float(np.flatnonzero(frame).mean()))
         if part.any():
-            self._own_register.hear(LOW_KEY + float(np.flatnonzero(part).mean()))
+            self._own_register.observe(LOW_KEY + float(np.flatnonzero(part).mean()))
 
     def restart(self) -> None:
         """A new turn begins: what came before it does not count."""

@@ -92,7 +92,7 @@ class Guides:
         elif self.plan is None or self.plan.home != home:
             self.plan = KeyPlan(home, self._bar_ticks, self._decisions)
             for frame in self._heard:
-                self.plan.hear(frame)
+                self.plan.observe(frame)
 
     def know(self, quotes: Quotes) -> None:
         """Another network plays on."""
@@ -102,19 +102,19 @@ class Guides:
 
     def listen(self, frame: Frame) -> None:
         """Take in what sounded on a tick, by both players."""
-        self._votes.hear(frame)
+        self._votes.observe(frame)
         self._heard.append(frame)
         keys = np.flatnonzero(frame)
         if len(keys):
             self._compass = min(self._compass[0], int(keys[0])), max(self._compass[1], int(keys[-1]))
         if self.plan is not None:
-            self.plan.hear(frame)
+            self.plan.observe(frame)
 
     def played(self, heard: Frame, part: Frame) -> None:
         """Take in a tick on which the network played: what is to be as busy as asked for, and the network's part."""
-        self.governor.hear(heard, part)
+        self.governor.observe(heard, part)
         for watch in (*self.watches, *self._counterpoint):
-            watch.hear(part)
+            watch.observe(part)
         if self.plan is not None:
             self.plan.advance()
 

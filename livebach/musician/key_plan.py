@@ -62,7 +62,7 @@ class KeyPlan:
         bars = STAY_BARS if self.key == self.home else AWAY_BARS
         return self._random.randint(*bars) * self._bar_ticks
 
-    def hear(self, frame: Frame) -> None:
+    def observe(self, frame: Frame) -> None:
         """Take in what sounded on a tick, by both players."""
         self._heard.append(np.bincount(PITCH_CLASSES[frame == ONSET], minlength=12))
 

@@ -152,7 +152,7 @@ class OwnTouch:
         ]
         pedal = touch.pedal if playing else players_pedal
         heard = players_pedal if (player != OFF).any() or players_pedal is not Pedal.UP else None
-        self._network.hear(struck, mine, keys, place, pedal, heard)
+        self._network.observe(struck, mine, keys, place, pedal, heard)
 
 
 _PLAIN = Sounded(64)

@@ -318,7 +318,7 @@ class Performance:
         # In a duet the frames are both players': their texture is not the goal.
         player = self.player.close_tick(until_s, follow=self._mode.yields and not self._playing)
         frame: Frame = np.where(player == OFF, own, player)
-        self._hearing.hear(frame)
+        self._hearing.observe(frame)
         self.own.improviser.listen(frame)
         if self._playing:
             self.own.improviser.played(own, own if self._mode.yields else frame)

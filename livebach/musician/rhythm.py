@@ -37,7 +37,7 @@ class RhythmVotes:
         self._agreement = np.full(len(self._lags), 0.5)
         self._tick = 0
 
-    def hear(self, frame: Frame) -> None:
+    def observe(self, frame: Frame) -> None:
         """Take in what sounded on a tick."""
         struck = bool((frame == ONSET).any())
         known = self._lags <= self._tick

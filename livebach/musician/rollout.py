@@ -73,7 +73,7 @@ class RollOut:
         for frame, here, coming in zip(prime.frames, places, places[1:], strict=False):
             self.engine.push(self.state, frame, here, coming, self.texture, self.adapts)
             self.guides.listen(frame)
-            hearing.hear(frame)
+            hearing.observe(frame)
         self.home = self.home or hearing.key()
         self.tick = places[-1][0]
 

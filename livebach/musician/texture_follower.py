@@ -102,7 +102,7 @@ class KeyLock:
 
     def observe(self, frame: Frame) -> None:
         """Take in a frame of the player's."""
-        self._hearing.hear(frame)
+        self._hearing.observe(frame)
 
     @property
     def key(self) -> Key | None:

@@ -1,7 +1,7 @@
-"""How its own notes are played: by the touch network, from what both players played before.
+"""The touch of the network's own notes: velocity, offset and pedal, predicted from what both players played before.
 
-A tick goes through `play` (what its own keys are to sound like), `pedal`, and at its end `hear` (what was played). All
-chance is from one seeded generator: equal calls give equal touch. Knows no time but ticks.
+Call `play` for the velocities and offsets of a tick's own keys, then `pedal`, and `observe` at the end of the tick. One
+seeded generator supplies all random numbers, so equal calls give equal touch. This module knows no time but ticks.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class TouchPlayer:
         """Whether the player uses the pedal."""
         return sum(self._pedals) > PEDALS_AT * _PEDAL_TICKS
 
-    def hear(
+    def observe(
         self,
         player: Mapping[int, Sounded],
         own: Mapping[int, Sounded],

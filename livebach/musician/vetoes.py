@@ -33,7 +33,7 @@ MOST_REDRAWS = 8
 class Watch(Protocol):
     """What may object to a frame."""
 
-    def hear(self, part: Frame) -> None:
+    def observe(self, part: Frame) -> None:
         """Take in what the network played on a tick."""
 
     def against(self, part: Frame) -> int | None:
@@ -117,7 +117,7 @@ class QuoteWatch:
         self._notes.know(quotes.notes)
         self._line.know(quotes.line)
 
-    def hear(self, part: Frame) -> None:
+    def observe(self, part: Frame) -> None:
         """Take in what the network played on a tick, [88]."""
         if self._longest is None:
             return
@@ -157,7 +157,7 @@ class RepeatWatch:
         self._past: deque[bytes] = deque(maxlen=self._period)
         self._same = 0  # so many ticks on end were those of two bars before
 
-    def hear(self, part: Frame) -> None:
+    def observe(self, part: Frame) -> None:
         """Take in what the network played on a tick, [88]."""
         self._same = self._same + 1 if self._again(part) else 0
         self._past.append(part.tobytes())

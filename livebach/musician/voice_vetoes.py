@@ -35,7 +35,7 @@ class ParallelWatch:
     def __init__(self) -> None:
         self._last: Frame = np.zeros(KEYS, np.uint8)
 
-    def hear(self, part: Frame) -> None:
+    def observe(self, part: Frame) -> None:
         """Take in what the network played on a tick, [88]."""
         self._last = part.copy()
 
@@ -60,7 +60,7 @@ class OveruseWatch:
         self._struck: deque[Frame] = deque(maxlen=OFTEN_BARS * bar_ticks)
         self._counts = np.zeros(KEYS, np.int64)
 
-    def hear(self, part: Frame) -> None:
+    def observe(self, part: Frame) -> None:
         """Take in what the network played on a tick, [88]."""
         if len(self._struck) == self._struck.maxlen:
             self._counts -= self._struck[0]
@@ -84,7 +84,7 @@ class ClashWatch:
         self._random = random
         self._refused: dict[tuple[int, int], bool] = {}  # decided once a tick and pair
 
-    def hear(self, part: Frame) -> None:
+    def observe(self, part: Frame) -> None:
         """Take in what the network played on a tick, [88]."""
         self._refused.clear()
 

@@ -365,7 +365,7 @@ class Engine:
             state.adaptation.fade()
         self._push(state, frame, condition_row(place, coming, texture))
         if self.themes is not None and state.themes is not None:
-            state.themes.hear(frame, place, coming, adapt)
+            state.themes.observe(frame, place, coming, adapt)
             np.copyto(state.theme_shift, self.themes.shift(evidence(state.themes)))
 
     def _push(self, state: State, frame: Frame, row: Array) -> None:

@@ -118,7 +118,7 @@ class ThemeMemory:
 
     # -- hearing ------------------------------------------------------------------------------------------------------
 
-    def hear(self, frame: Frame, place: Place, coming: Place, players: bool) -> None:
+    def observe(self, frame: Frame, place: Place, coming: Place, players: bool) -> None:
         """Remember a frame [88] that sounded at `place`; the next frame stands at `coming`."""
         if place[1] != self.beat:
             self.beat = place[1]

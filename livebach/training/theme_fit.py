@@ -63,7 +63,7 @@ def examples(checkpoint: Checkpoint, piece: Piece) -> Examples:
         if t:
             last = piece.frames[t - 1]
             engine.push(state, last, places[t - 1], places[t], Texture(), adapt=True)
-            memory.hear(last, places[t - 1], places[t], True)
+            memory.observe(last, places[t - 1], places[t], True)
         scores = masked(engine.logits(state, frame, nothing), state.frame)
         log_odds = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
         found = evidence(memory).T

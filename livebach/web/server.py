@@ -109,7 +109,7 @@ class PageServer:
             pinging.cancel()
             server.close()
 
-    def hear(self, message: dict[str, Any]) -> None:
+    def receive(self, message: dict[str, Any]) -> None:
         """Pass on a message of the player's; where the take lies is not for the pages."""
         if message["type"] == "take":
             self._resources.take = message["folder"]
@@ -198,7 +198,7 @@ def _listen(loop: asyncio.AbstractEventLoop, server: PageServer, ended: asyncio.
 
     def read() -> None:
         for line in sys.stdin:
-            loop.call_soon_threadsafe(server.hear, json.loads(line))
+            loop.call_soon_threadsafe(server.receive, json.loads(line))
         loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=read, name="livebach-player", daemon=True).start()
