@@ -110,7 +110,7 @@ def test_a_damaged_index(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("name", ["../a.mid", "/a.mid", "", "x/../../a.mid"])
 def test_a_collection_stays_in_its_folder(tmp_path: Path, name: str) -> None:
     """A name that leads out of it is refused, and nothing is written."""
-    with pytest.raises(UserError, match="no name for a file"):
+    with pytest.raises(UserError, match="is not a valid file name"):
         Collection(tmp_path / "here").add(name, b"", Origin("CC0-1.0", ""))
     assert not list(tmp_path.rglob("*.mid"))
 
@@ -218,7 +218,7 @@ def test_another_file_than_the_hash_says(
     (folder / "one.mid").write_bytes(midi(melody(2)))
     assert main(["corpus", "fetch", str(sources), "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert "is not the file that the hash is of" in error
+    assert "has another SHA-256 hash" in error
     assert error.count("\n") == 1
     assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
 
@@ -260,8 +260,8 @@ GOOD = {"name": "a", "url": "https://example.org/a.zip", "sha256": "0" * 64, "li
         ([GOOD, {"name": "b"}], "source 2 must have"),
         ([GOOD | {"sha256": "12"}], "sha256 must be 64 hexadecimal digits, got '12'"),
         ([GOOD | {"url": "gopher://x"}], "url must begin with https://"),
-        ([GOOD | {"name": "../a"}], "name must be that of a folder"),
-        ([GOOD | {"licence": ""}], "licence must be words"),
+        ([GOOD | {"name": "../a"}], "name must be a folder name"),
+        ([GOOD | {"licence": ""}], "licence must be a non-empty text"),
         ([GOOD, GOOD], "two sources have the name 'a'"),
     ],
 )

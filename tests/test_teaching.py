@@ -134,7 +134,7 @@ def test_resuming_is_exact_and_asks_for_the_teachers(tmp_path: Path) -> None:
     assert all(torch.equal(x, y) for x, y in pairs)
     same, others = {"teachers": TWO, "played": PLAYED}, {"teachers": TWO[:1] * 2, "played": PLAYED}
     for flag, sources in (("--teacher", {}), ("--teacher", others), ("--played", same | {"played": []})):
-        with pytest.raises(TrainingError, match=f"to learn from: give {flag} as then"):
+        with pytest.raises(TrainingError, match=f"generated music: give the same {flag}"):
             Trainer(SMALL, CONFIG, corpus(), tmp_path / "b", **sources).resume()
 
 

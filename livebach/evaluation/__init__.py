@@ -1,1 +1,1 @@
-"""Measuring a network: likelihoods, roll-outs and their statistics, and pictures. Never imports torch."""
+"""Measure a network: likelihoods, roll-outs and their statistics, and pictures. Never imports torch."""

@@ -1,7 +1,7 @@
-"""How long a stretch of music is another's note for note, in any key. Knows frames; no file.
+"""Measure the longest note-for-note copies between pieces, in any transposition. The module reads no file.
 
-A run of steps (see `quotes`) that stands in another piece too is a copy of one more note than it has steps, in any
-transposition.
+A run of steps (see `livebach.network.quotes`) that also occurs in another piece is a copy. A run of n steps is a copy
+of n + 1 notes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ _NO_STEP = -1
 
 
 class _Stream:
-    """Steps with running sums of a polynomial hash modulo 2 to the 64: a run's hash is a difference of two sums."""
+    """Steps with prefix sums of a polynomial hash modulo 2**64.
+
+    The hash of a run is a difference of two prefix sums (Karp and Rabin 1987).
+    """
 
     def __init__(self, steps: Steps) -> None:
         self.steps = steps
@@ -27,22 +30,22 @@ class _Stream:
         self.unshift = _powers(pow(_BASE, -1, 1 << 64), len(steps))
 
     def hashes(self, starts: NDArray[np.intp], length: int) -> NDArray[np.uint64]:
-        """Of the runs of `length` steps from each start on; the same wherever the run stands."""
+        """Return the hash of the run of `length` steps from each start. The hash does not depend on the start."""
         return np.asarray((self.sums[starts + length] - self.sums[starts]) * self.unshift[starts])
 
     def fitting(self, starts: NDArray[np.intp], length: int) -> NDArray[np.intp]:
-        """The starts from which so long a run does not leave the stream."""
+        """Return the starts whose runs of `length` steps end within the stream."""
         return starts[starts + length <= len(self.steps)]
 
 
 class Source:
-    """Pieces that may have been copied from."""
+    """Pieces that a network may have copied from."""
 
     def __init__(self, pieces: Sequence[Steps]) -> None:
         self._stream = _Stream(_joined(pieces))
 
     def runs(self, steps: Steps) -> NDArray[np.int64]:
-        """From each step on, how many steps stand somewhere in the source just so: int64 [len(steps)]."""
+        """Return the length of the longest copied run from each step: int64 [len(steps)], in steps."""
         stream, found, length = _Stream(steps), np.zeros(len(steps), np.int64), 0
         here, there = np.arange(len(steps)), np.flatnonzero(self._stream.steps != _NO_STEP)
         while len(here) and len(there):
@@ -54,20 +57,23 @@ class Source:
         return found
 
     def longest(self, steps: Steps) -> int:
-        """The longest copy in notes, 0 where there is none."""
+        """Return the length of the longest copy in notes, or 0 if there is none."""
         runs = self.runs(steps)
         return int(runs.max()) + 1 if len(runs) and runs.max() else 0
 
 
 def _powers(base: int, count: int) -> NDArray[np.uint64]:
-    """1, base, base squared, …, modulo 2 to the 64."""
+    """Return the first `count` powers of `base` modulo 2**64, from 1."""
     factors = np.full(count, base, np.uint64)
     factors[:1] = 1
     return np.cumprod(factors, dtype=np.uint64)
 
 
 def _scrambled(tokens: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The tokens mixed as splitmix64 does, so that near numbers have hashes that are far apart."""
+    """Return the tokens mixed like in splitmix64, so that near numbers get very different hashes.
+
+    The method is that of Steele, Lea and Flood 2014, "Fast Splittable Pseudorandom Number Generators".
+    """
     mixed = tokens * np.uint64(0xBF58476D1CE4E5B9)
     mixed ^= mixed >> np.uint64(30)
     mixed *= np.uint64(0x94D049BB133111EB)
@@ -75,6 +81,6 @@ def _scrambled(tokens: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _joined(pieces: Sequence[Steps]) -> Steps:
-    """One stream; where a piece ends stands a step that no piece has."""
+    """Return all pieces as one stream. A step that occurs in no piece follows each piece."""
     end = np.full(1, _NO_STEP, np.int64)
     return np.concatenate([part for steps in pieces for part in (steps, end)] or [end])

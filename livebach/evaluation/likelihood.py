@@ -1,8 +1,8 @@
-"""Exact likelihoods of pieces under a network, in nats, from the step engine, without torch.
+"""Compute exact likelihoods of pieces under a network, in nats, with the step engine and without torch.
 
-Unless a figure's name says otherwise, it is of whole pieces, with the first frame predicted from an empty one, the
-texture dropped and nothing given. The network learns from each frame after it has predicted it, as it does while it
-listens, and begins each piece with the weights of its file. Knows no file and no command line.
+Unless its name says otherwise, a figure covers whole pieces with unknown texture and without given keys. The first
+frame is predicted from an empty frame. The network adapts to each frame after the prediction, as in live listening,
+and starts each piece with the weights of the checkpoint. The module reads no file and does not know the command line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PLAIN = SamplingParams()
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Sums over frames, in nats; the tallies of several pieces add up."""
+    """Sums over frames; costs are in nats. The sum of the tallies of several pieces is their common tally."""
 
     frames: int = 0
     onsets: int = 0
@@ -36,27 +36,27 @@ class Tally:
     """Frames in which a key is struck or released."""
     changing_nats: float = 0.0
     expected_onsets: float = 0.0
-    """The onsets that the network expects, frame by frame, given all frames before."""
+    """Expected number of onsets: the sum over frames of the expectation given all earlier frames."""
     fixed_nats: float = 0.0
-    """The cost if the network learns nothing from the piece."""
+    """Cost without adaptation to the piece."""
     texture_nats: float = 0.0
-    """The cost if the texture of the coming frames is given."""
+    """Cost with the known texture of the coming frames."""
     naive_nats: float = 0.0
-    """The cost for `MarkovKeys`."""
+    """Cost under `MarkovKeys`."""
     below_frames: int = 0
-    """Frames with a key down, so that there is a top voice; counted only where the given keys are measured."""
+    """Frames with a pressed key, and so with a top voice. Counted only if given keys are measured."""
     below_nats: float = 0.0
-    """The cost of the keys below the top voice, nothing given."""
+    """Cost of the keys below the top voice, without given keys."""
     below_given_nats: float = 0.0
-    """The same keys, the top voice and the rests above it given."""
+    """Cost of the same keys, with the top voice and the silent keys above given."""
     below_key_nats: float = 0.0
-    """The same keys, only the top voice's own key given."""
+    """Cost of the same keys, with only the key of the top voice given."""
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as plain JSON values; null where there is nothing to count."""
+        """Return the figures as plain JSON values. A figure without data is null."""
         same = self.frames - self.changing_frames
         report: dict[str, Any] = {
             "frames": self.frames,
@@ -102,7 +102,15 @@ def _per(total: float, count: float) -> float | None:
 def states_before(
     engine: Engine, piece: Piece, textures: Sequence[Texture] | None = None, adapt: bool = True
 ) -> Iterator[State]:
-    """Yield the engine's state before each frame of a piece, one object that changes; one of `textures` for each."""
+    """Yield the engine's state before each frame of a piece. All yields are the same changing object.
+
+    Args:
+        engine: The network.
+        piece: The piece, T frames.
+        textures: Texture of each frame, T items; unknown by default.
+        adapt: Whether the network adapts to the piece.
+
+    """
     shades = textures if textures is not None else [Texture()] * len(piece.frames)
     places: list[Place] = [(int(p), int(beat), int(bar)) for p, beat, bar in piece.places]
     state = engine.new_state(places[0], shades[0])
@@ -113,12 +121,15 @@ def states_before(
 
 
 def true_textures(frames: Frames) -> list[Texture]:
-    """Return the texture that each frame begins, as in training."""
+    """Return the texture from each frame on, as in training: T items for frames uint8 [T, 88]."""
     return [Texture(int(density), int(polyphony)) for density, polyphony in texture_track(frames)]
 
 
 def key_nats(engine: Engine, piece: Piece, textures: Sequence[Texture] | None = None, adapt: bool = True) -> Nats:
-    """Return the cost of every key of every frame in nats, nothing given: float64 [T, 88]."""
+    """Return the cost of every key of every frame in nats, without given keys: float64 [T, 88].
+
+    The arguments are those of `states_before`.
+    """
     before = states_before(engine, piece, textures, adapt)
     return np.array([_nats(engine, state, frame, NOTHING) for state, frame in zip(before, piece.frames, strict=True)])
 
@@ -134,7 +145,7 @@ def changing(frames: Frames) -> NDArray[np.bool_]:
 
 
 def top_keys(frames: Frames) -> NDArray[np.int64]:
-    """Return the highest key that is down in each frame, or -1: int64 [T]."""
+    """Return the highest pressed key of each frame, or -1: int64 [T]."""
     down = (frames != OFF)[:, ::-1]
     return np.where(down.any(axis=1), KEYS - 1 - down.argmax(axis=1), -1)
 
@@ -143,7 +154,15 @@ def top_keys(frames: Frames) -> NDArray[np.int64]:
 
 
 def tally(engine: Engine, piece: Piece, naive: MarkovKeys | None = None, given: bool = False) -> Tally:
-    """Return all figures of a piece; with `given`, also those of the keys below the top voice."""
+    """Return all figures of a piece.
+
+    Args:
+        engine: The network.
+        piece: The piece.
+        naive: Baseline to compare with; without a baseline, its cost is 0.
+        given: Whether to measure the keys below the top voice too.
+
+    """
     rows = [
         _frame_tally(engine, state, frame, int(top), given)
         for state, frame, top in zip(states_before(engine, piece), piece.frames, top_keys(piece.frames), strict=True)
@@ -181,10 +200,10 @@ def _frame_tally(engine: Engine, state: State, frame: Frames, top: int, given: b
 
 
 class MarkovKeys:
-    """A baseline: each key is a Markov chain over its three states, without chords or bars."""
+    """Baseline: each key is an independent Markov chain over its three states. It ignores chords and bars."""
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
-        """Count transitions for each key, with 1 added to each count; only HOLD after OFF is impossible."""
+        """Count the transitions of each key, with add-one smoothing. Only HOLD after OFF is impossible."""
         counts = np.ones((KEYS, STATES, STATES))
         counts[:, OFF, HOLD] = 0
         for piece in pieces:

@@ -1,6 +1,7 @@
-"""Figures of musical memory and style: themes, home key, rhythm, voices. They hold roll-outs against real pieces.
+"""Figures of musical memory and style: themes, home key, rhythm and voices. They compare roll-outs with real pieces.
 
-Every figure takes a `Passage`: some bars of music after a prime of four. Knows frames; no network and no file.
+Every figure takes a `Passage`: some bars of music after a prime of four bars. The module knows frames, but no network
+and no file.
 """
 
 from __future__ import annotations
@@ -16,21 +17,23 @@ from livebach.music.key import Key, find_key
 from livebach.music.roll import KEYS, LOW_KEY, OFF, ONSET, Frames, Note, notes_from_frames
 
 LEAST_THEME, MOST_THEME = 6, 12
-"""Notes of a theme."""
+"""Minimum and maximum number of notes of a theme."""
 ENTRY = 10
-"""Notes after which a theme ends where a second voice enters."""
+"""A theme with at least this many notes ends when a second voice enters."""
 PATTERN = 6
-"""Notes of a pattern."""
+"""Number of notes of a pattern."""
 FURTHEST_BARS = 32
+"""Maximum distance of a pattern's repetition, in bars."""
 NEARLY = 0.8
-"""Share of onsets in common from which on two bars are nearly equal."""
+"""Two bars are nearly equal if they have at least this share of onsets in common."""
 HIGH = 84 - LOW_KEY  # C6
 CLASHES = (1, 2, 6, 10, 11)
-"""Semitones, octaves aside, of seconds, tritones and sevenths."""
+"""Seconds, tritones and sevenths, in semitones modulo 12."""
 KEY_BARS = 4
+"""Number of bars for the estimate of a key."""
 STRETCHES = ((0, 8), (8, 16), (16, 24), (24, 32))
 Notes = list[tuple[int, int]]
-"""Tick and key (0..87)."""
+"""Pairs of tick and key (0..87)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +41,12 @@ class Passage:
     """Bars of music after a prime.
 
     Attributes:
-        primed: [P, 88] the prime.
-        frames: [T, 88] what follows.
-        beat: ticks in a beat.
-        bar: ticks in a bar.
-        offset: tick in the bar of the first frame of `frames`.
-        home: the key of the real piece, where it is known; else that of the prime counts.
+        primed: uint8 [P, 88], the prime.
+        frames: uint8 [T, 88], the music after the prime.
+        beat: Ticks per beat.
+        bar: Ticks per bar.
+        offset: Position in the bar of the first frame of `frames`, in ticks.
+        home: Key of the real piece; None: the key of the prime.
 
     """
 
@@ -60,7 +63,7 @@ class Passage:
         return len(self.frames) / self.bar
 
     def starts(self, length: int) -> range:
-        """Return the ticks on which a beat or a bar of this length begins, as far as it is complete."""
+        """Return the first ticks of all complete beats or bars of `length` ticks."""
         return range(-self.offset % length, len(self.frames) - length + 1, length)
 
 
@@ -68,9 +71,10 @@ class Passage:
 
 
 def theme_of(primed: Frames) -> Notes:
-    """Return the theme of a prime: the upper line from its first note on.
+    """Return the theme of a prime: the first notes of the upper line, or no notes if there is no theme.
 
-    It ends where a second voice enters, after 10 notes at the earliest and 12 at the latest. Fewer than 6 are no theme.
+    The theme ends when a second voice enters, but not before 10 notes. It ends after 12 notes at the latest. A theme
+    has at least 6 notes.
     """
     notes: Notes = []
     for tick in np.flatnonzero((primed == ONSET).any(axis=1)).tolist():
@@ -83,9 +87,16 @@ def theme_of(primed: Frames) -> Notes:
 
 
 def statements(theme: Notes, frames: Frames, diatonic: bool = False) -> list[tuple[int, int]]:
-    """Return where a theme is stated, in any voice and key: the tick of its first note, and semitones up.
+    """Return all statements of a theme, in any voice and key.
 
-    Every note must be struck where the theme has it; with `diatonic` up to a semitone beside, all but the first note.
+    Args:
+        theme: Notes of the theme.
+        frames: uint8 [T, 88].
+        diatonic: Whether each note after the first may be a semitone higher or lower.
+
+    Returns:
+        For each statement the tick of its first note, and the transposition in semitones.
+
     """
     if not theme:
         return []
@@ -107,16 +118,20 @@ def statements(theme: Notes, frames: Frames, diatonic: bool = False) -> list[tup
 
 
 def theme_again(passage: Passage, diatonic: bool = False) -> float | None:
-    """Statements of the prime's theme per 32 bars; None where the prime has none. Two on one tick count as one."""
+    """Return the number of statements of the prime's theme per 32 bars, or None if the prime has no theme.
+
+    Two statements on one tick count as one.
+    """
     theme = theme_of(passage.primed)
     found = {tick for tick, _ in statements(theme, passage.frames, diatonic)}
     return len(found) / passage.bars * 32 if theme else None
 
 
 def patterns_again(passage: Passage) -> float | None:
-    """Return the share of patterns of 6 notes that come again 1 to 32 bars later, by intervals and rhythm.
+    """Return the share of patterns that repeat the intervals and rhythm of a pattern 1 to 32 bars earlier.
 
-    The notes of a pattern follow each other in one voice: the next one is the nearest note struck where the last ends.
+    A pattern has 6 consecutive notes of one voice. The next note of a voice is the nearest note that begins when the
+    last note ends. The result is None if there is no pattern.
     """
     notes, following = _voices(np.concatenate([passage.primed, passage.frames]))
     seen: dict[tuple[int, ...], list[int]] = {}
@@ -138,7 +153,7 @@ def patterns_again(passage: Passage) -> float | None:
 
 
 def _voices(frames: Frames) -> tuple[list[Note], dict[int, int]]:
-    """Return the notes of a roll by their start, and which note follows which: the nearest struck where it ends."""
+    """Return the notes of a roll sorted by start, and the index of the next note in the voice of each note."""
     notes = sorted(notes_from_frames(frames), key=lambda note: (note.start, note.key))
     struck: dict[int, list[int]] = {}
     for i, note in enumerate(notes):
@@ -151,7 +166,7 @@ def _voices(frames: Frames) -> tuple[list[Note], dict[int, int]]:
 
 
 def bars_nearly_equal(passage: Passage) -> float | None:
-    """Share of bars whose onsets are nearly those of one of the four bars before."""
+    """Return the share of bars nearly equal to one of the four previous bars, or None without a complete bar."""
     struck = passage.frames == ONSET
     bars = [struck[start : start + passage.bar] for start in passage.starts(passage.bar)]
     if not bars:
@@ -169,20 +184,29 @@ def _alike(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
 
 
 def key_of(frames: Frames) -> Key | None:
-    """Return the key of some frames by how long each pitch class sounds (Krumhansl and Kessler 1982)."""
+    """Return the key of frames uint8 [T, 88] by the duration of each pitch class (Krumhansl and Kessler 1982)."""
     _, keys = np.nonzero(frames != OFF)
     return find_key(np.bincount((keys + LOW_KEY) % 12, minlength=12).astype(np.float64))
 
 
 def fifths_apart(one: Key, other: Key) -> int:
-    """Return the distance of two keys on the circle of fifths, 0..6; relative keys are at one place."""
+    """Return the distance of two keys on the circle of fifths, 0..6. Relative keys have the distance 0."""
     places = [(key.tonic + 3 * key.minor) * 7 % 12 for key in (one, other)]
     apart = (places[0] - places[1]) % 12
     return min(apart, 12 - apart)
 
 
 def near_home(passage: Passage, first: int = 0, last: int | None = None) -> float | None:
-    """Return the share of bars, from `first` to `last`, within a fifth of home; each is judged with the three after."""
+    """Return the share of bars whose key is within a fifth of the home key, or None without a known key.
+
+    The key of a bar is that of four bars, from this bar on.
+
+    Args:
+        passage: The music.
+        first: First bar, from 0.
+        last: Bar after the last bar; all bars by default.
+
+    """
     home = passage.home or key_of(passage.primed)
     starts = list(passage.starts(passage.bar))[first:last]
     keys = [key_of(passage.frames[start : start + KEY_BARS * passage.bar]) for start in starts]
@@ -194,7 +218,7 @@ def near_home(passage: Passage, first: int = 0, last: int | None = None) -> floa
 
 
 def notes_per_tick(passage: Passage) -> float:
-    """Keys struck per tick."""
+    """Return the mean number of struck keys per tick."""
     return float((passage.frames == ONSET).sum() / len(passage.frames))
 
 
@@ -204,13 +228,13 @@ def _beats(passage: Passage) -> list[tuple[bool, ...]]:
 
 
 def full_beats(passage: Passage) -> float | None:
-    """Share of beats on every tick of which a key is struck."""
+    """Return the share of beats with an onset on every tick, or None without a complete beat."""
     beats = _beats(passage)
     return float(np.mean([all(beat) for beat in beats])) if beats else None
 
 
 def rhythm_entropy(passage: Passage) -> float | None:
-    """Entropy of the rhythm of a beat, given the rhythm of the beat before, in bits."""
+    """Return the conditional entropy in bits of the rhythm of a beat, given the rhythm of the previous beat."""
     beats = _beats(passage)
     if len(beats) < 2:
         return None
@@ -225,24 +249,24 @@ def _entropy(values: list[tuple[bool, ...]] | list[tuple[tuple[bool, ...], tuple
 
 
 def silent_ticks(passage: Passage) -> float:
-    """Share of ticks on which no key is down."""
+    """Return the share of ticks without a pressed key."""
     return float((passage.frames == OFF).all(axis=1).mean())
 
 
 def single_voice(passage: Passage) -> float:
-    """Share of ticks on which exactly one key is down."""
+    """Return the share of ticks with exactly one pressed key."""
     return float(((passage.frames != OFF).sum(axis=1) == 1).mean())
 
 
 def polyphony_spread(passage: Passage) -> float | None:
-    """Mean change of the number of keys down from one bar to the next."""
+    """Return the mean absolute change of the mean number of pressed keys from one bar to the next."""
     down = (passage.frames != OFF).sum(axis=1)
     means = [down[start : start + passage.bar].mean() for start in passage.starts(passage.bar)]
     return float(np.abs(np.diff(means)).mean()) if len(means) > 1 else None
 
 
 def above_c6(passage: Passage) -> float | None:
-    """Share of notes above C6."""
+    """Return the share of notes above C6."""
     _, keys = np.nonzero(passage.frames == ONSET)
     return float((keys > HIGH).mean()) if len(keys) else None
 
@@ -251,7 +275,7 @@ def above_c6(passage: Passage) -> float | None:
 
 
 def clashes(passage: Passage) -> float | None:
-    """Share of seconds, tritones and sevenths among pairs of keys that are struck on the same tick."""
+    """Return the share of seconds, tritones and sevenths among pairs of keys struck on the same tick."""
     bad = total = 0
     for row in passage.frames[(passage.frames == ONSET).sum(axis=1) > 1]:
         keys = np.flatnonzero(row == ONSET)
@@ -261,10 +285,15 @@ def clashes(passage: Passage) -> float | None:
 
 
 def parallels(passage: Passage, semitones: int) -> float | None:
-    """Share of parallel intervals, 7 for fifths and 0 for octaves, among joint moves of two voices.
+    """Return the share of parallel intervals among the joint moves of two voices, or None without a joint move.
 
-    Voices are the keys that are down, counted from below. A move is joint where as many keys are down as on the tick
-    before and both voices strike another key.
+    Voices are the pressed keys, counted from the lowest. A move is joint if the number of pressed keys stays the same
+    and both voices strike a new key.
+
+    Args:
+        passage: The music.
+        semitones: The interval modulo 12: 7 for fifths, 0 for octaves.
+
     """
     bad = total = 0
     for before, now in zip(passage.frames[:-1], passage.frames[1:], strict=True):
@@ -300,4 +329,4 @@ FIGURES: dict[str, Callable[[Passage], float | None]] = {
     "parallel_fifths": lambda passage: parallels(passage, 7),
     "parallel_octaves": lambda passage: parallels(passage, 0),
 }
-"""Figures of a passage by name; None where there is nothing to measure."""
+"""Functions of all figures by name. A figure is None if the passage has nothing to measure."""

@@ -1,8 +1,8 @@
-"""The figures of musical memory and style of roll-outs, beside those of the real pieces that they were primed with.
+"""Compare roll-outs with the real pieces of their primes, in figures of musical memory and style.
 
-Of each roll-out the first 32 bars count, and of each real piece as many bars after the same prime. A figure is averaged
-over the seeds of a piece, then over pieces. Its interval says how far that mean moves if other pieces had been drawn
-(bootstrap, Efron 1979, 95 percent).
+The report uses the first 32 bars of each roll-out, and up to 32 bars of the real piece after the same prime. A figure
+is averaged over the seeds of a piece, then over pieces. The interval of a figure is the 95 percent bootstrap interval
+of the mean over pieces (Efron 1979, "Bootstrap Methods: Another Look at the Jackknife").
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from livebach.music.score_reader import Piece
 BARS = 32
 RESAMPLES = 2000
 LOOPING = 0.3
-"""Share of bars nearly equal to one of the four before from which on a passage is stuck in a loop."""
+"""A passage is stuck in a loop if more than this share of bars nearly equals one of the four previous bars."""
 
 
 def rolled(record: RollOutRecord, piece: Piece) -> Passage:
-    """Return what a network played after the prime of a piece."""
+    """Return the network's music after the prime of a piece."""
     offset, beat, bar = (int(x) for x in record.places[0])
     return Passage(record.primed, record.frames[: BARS * bar], beat, bar, offset, key_of(piece.frames))
 
 
 def real(record: RollOutRecord, piece: Piece) -> Passage | None:
-    """Return what the composer wrote after the same prime; None where the piece ends within four bars."""
+    """Return the composer's music after the same prime, or None if the piece ends within four bars."""
     offset, beat, bar = (int(x) for x in record.places[0])
     frames = piece.frames[len(record.primed) : len(record.primed) + BARS * bar]
     if len(frames) < 4 * bar:
@@ -39,7 +39,16 @@ def real(record: RollOutRecord, piece: Piece) -> Passage | None:
 
 
 def compared(played: Sequence[RollOutRecord], pieces: Sequence[Piece]) -> dict[str, Any]:
-    """Return every figure of roll-outs and of real music: mean, low and high, as plain JSON values."""
+    """Return every figure of roll-outs and of real music as plain JSON values: mean, and low and high bounds.
+
+    Args:
+        played: Roll-outs.
+        pieces: Real pieces; the prime of each roll-out names one of these pieces.
+
+    Raises:
+        KeyError: If the piece of a prime is missing.
+
+    """
     by_name = {piece.name: piece for piece in pieces}
     ours: dict[str, list[Passage]] = {}
     theirs: dict[str, list[Passage]] = {}
@@ -69,7 +78,7 @@ def _summary(passages: dict[str, list[Passage]], figure: str) -> dict[str, float
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the 95 percent bootstrap interval of a mean over pieces."""
+    """Return the low and high bounds of the 95 percent bootstrap interval of a mean over pieces, float64 [pieces]."""
     rng = np.random.default_rng(0)
     means = values[rng.integers(0, len(values), (RESAMPLES, len(values)))].mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
@@ -77,7 +86,7 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def table(report: dict[str, Any]) -> list[str]:
-    """Return the figures as lines for a person to read."""
+    """Return the figures as lines of text."""
     rows = [f"{'first 32 bars':32} {'roll-outs':>10} {'':^17} {'real':>8}"]
     for name, both in report["figures"].items():
         ours, theirs = both["rollouts"], both["real"]

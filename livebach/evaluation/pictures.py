@@ -1,4 +1,4 @@
-"""Pictures: piano rolls, and figures of roll-outs beside those of real music. Needs matplotlib, loaded late."""
+"""Draw piano rolls, takes, and figures of roll-outs beside real music. The functions import matplotlib when called."""
 
 from __future__ import annotations
 
@@ -23,13 +23,18 @@ _BLACK = (1, 3, 6, 8, 10)
 _MOST_TICKS_A_ROW = 512
 _SECONDS_A_ROW = 45
 _SHORTEST_S = 0.03
-"""A note that was shorter is drawn as long as this, to be seen."""
+"""Minimum drawn length of a note, so that short notes stay visible."""
 MOST_DRAWN = 4096
-"""Ticks of a roll-out that are worth a picture."""
+"""Maximum number of ticks in the picture of a roll-out."""
 
 
 def figure_of(width: float, height: float) -> Any:
-    """An empty matplotlib figure of so many inches, on no screen. Raises UserError without matplotlib."""
+    """Return an empty matplotlib figure, width and height in inches, that needs no screen.
+
+    Raises:
+        UserError: If matplotlib is missing.
+
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -38,7 +43,7 @@ def figure_of(width: float, height: float) -> Any:
 
 
 def save(figure: Any, out: BinaryIO | Path) -> None:
-    """Write a figure as PNG, the same bytes for the same figure."""
+    """Write a figure as PNG. The same figure gives the same bytes."""
     figure.savefig(out, format="png", metadata={"Software": None})
 
 
@@ -46,16 +51,36 @@ def save(figure: Any, out: BinaryIO | Path) -> None:
 
 
 def roll_png(path: Path, frames: Frames, bar_ticks: int, primed: int = 0, upbeat: int = 0) -> None:
-    """Draw frames [T, 88] to a PNG: the first `primed` ticks in grey, the rest in red, a line at every bar.
+    """Draw frames as a PNG, with a line at every bar.
 
-    `upbeat` is where in its bar the first frame stands, in ticks.
+    Args:
+        path: PNG file to write.
+        frames: uint8 [T, 88].
+        bar_ticks: Ticks per bar.
+        primed: Number of ticks of the prime, drawn in grey. All later ticks are red.
+        upbeat: Position of the first frame in its bar, in ticks.
+
+    Raises:
+        UserError: If matplotlib is missing.
+
     """
     first = -upbeat % bar_ticks
     save(roll_figure(frames, list(range(first, len(frames), bar_ticks)), primed), path)
 
 
 def roll_figure(frames: Frames, bars: Sequence[int], primed: int = 0, title: str = "") -> Any:
-    """A figure of frames [T, 88], with bar lines at the ticks `bars`; long rolls go on in the next row."""
+    """Return a figure of frames. Long rolls continue in the next row.
+
+    Args:
+        frames: uint8 [T, 88].
+        bars: Ticks of the bar lines.
+        primed: Number of ticks of the prime, drawn in grey.
+        title: Title of the figure.
+
+    Raises:
+        UserError: If matplotlib is missing.
+
+    """
     rows = [range(s, min(s + _MOST_TICKS_A_ROW, len(frames))) for s in range(0, max(1, len(frames)), _MOST_TICKS_A_ROW)]
     low, high = _span(frames)
     figure = figure_of(14, 0.4 + len(rows) * (0.7 + 0.052 * (high - low)))
@@ -69,7 +94,7 @@ def roll_figure(frames: Frames, bars: Sequence[int], primed: int = 0, title: str
 
 
 def _span(frames: Frames) -> tuple[int, int]:
-    """The MIDI keys that are used, whole octaves."""
+    """Return the lowest and highest MIDI key of the used range, extended to whole octaves."""
     used = np.flatnonzero((frames != OFF).any(axis=0)) + LOW_KEY
     low, high = (int(used[0]), int(used[-1])) if len(used) else (60, 71)
     return low // 12 * 12, high // 12 * 12 + 12
@@ -94,9 +119,9 @@ def _boxes(
     colour: str | Sequence[tuple[float, float, float]],
     above: float,
 ) -> None:
-    """Boxes from a tick to a tick, around a key, so many keys tall, in one colour or each in its own.
+    """Draw boxes, each given by start, end, middle key and height in keys.
 
-    One object for all is drawn fast.
+    The colour is one colour for all boxes, or one colour per box. One collection of all boxes is drawn fast.
     """
     from matplotlib.collections import PolyCollection
 
@@ -105,7 +130,7 @@ def _boxes(
 
 
 def _bars_of_notes(frames: Frames, first: int) -> list[tuple[int, int, int]]:
-    """Start, end and MIDI key of every note that sounds at or after tick `first`, cut there."""
+    """Return start, end and MIDI key of every note that sounds at or after tick `first`. Cut earlier starts."""
     flat = np.vstack([frames, np.zeros((1, KEYS), np.uint8)]).ravel(order="F")
     ends, starts = np.flatnonzero(flat != HOLD), np.flatnonzero(flat == ONSET)
     stops = ends[np.searchsorted(ends, starts, side="right")]
@@ -119,7 +144,7 @@ def _bars_of_notes(frames: Frames, first: int) -> list[tuple[int, int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Sounding:
-    """A note as it was in time: MIDI key, seconds, whether livebach played it, and its velocity."""
+    """A note of a take. `own` tells whether livebach played the note."""
 
     key: int
     start_s: float
@@ -130,7 +155,7 @@ class Sounding:
 
 @dataclass(frozen=True, slots=True)
 class Pedalled:
-    """A time, in seconds, in which the sustain pedal was down, the player's or livebach's."""
+    """An interval with a pressed sustain pedal. `own` tells whether the pedal is livebach's or the player's."""
 
     start_s: float
     end_s: float
@@ -144,10 +169,21 @@ def take_figure(
     pedals: Sequence[Pedalled] = (),
     themes: Sequence[Sequence[Sounding]] = (),
 ) -> Any:
-    """Return a figure of a take between two times: the player's notes blue, livebach's red; long takes go on below.
+    """Return a figure of a take between two times. Long takes continue in the next row.
 
-    The harder a key was struck, the darker the note. The bands at the bottom are the pedals. The notes of each of the
-    `themes` are joined by a line.
+    The player's notes are blue, and livebach's notes are red. Louder notes are darker. The bands at the bottom are the
+    pedals. A line joins the notes of each statement of a theme.
+
+    Args:
+        notes: Notes of the take, at least one.
+        start_s: First time, in seconds.
+        end_s: Last time, in seconds.
+        pedals: Intervals with a pressed pedal.
+        themes: Notes of each statement of a theme.
+
+    Raises:
+        UserError: If matplotlib is missing.
+
     """
     low = min(note.key for note in notes) // 12 * 12
     high = max(note.key for note in notes) // 12 * 12 + 12
@@ -187,14 +223,14 @@ _SHADES = {20: "soft", 110: "loud"}
 
 
 def _shade(colour: str, velocity: int) -> tuple[float, float, float]:
-    """A colour that is the paler, the softer a note was."""
+    """Return the colour of a note as red, green and blue, 0..1. Softer notes are paler."""
     strength = 0.2 + 0.8 * min(1.0, max(0.0, (velocity - 15) / 90))
     red, green, blue = (1 - strength * (1 - int(colour[i : i + 2], 16) / 255) for i in (1, 3, 5))
     return red, green, blue
 
 
 def _keyboard(axes: Any, start: float, stop: float) -> None:
-    """Black keys as grey lanes, octaves named."""
+    """Draw black keys as grey lanes, and label the octaves."""
     black = [k for k in range(LOW_KEY, LOW_KEY + KEYS) if k % 12 in _BLACK]
     _boxes(axes, [(start, stop, key, 1.0) for key in black], "#f1f2f4", 0)
     octaves = range(LOW_KEY // 12 * 12 + 12, LOW_KEY + KEYS, 12)
@@ -207,9 +243,17 @@ def _keyboard(axes: Any, start: float, stop: float) -> None:
 
 
 def figure_plots(report: dict[str, Any], real: dict[str, Any], folder: Path) -> list[Path]:
-    """A PNG for each figure of a report (see `rolltrial.report`): roll-outs over real music.
+    """Draw a PNG for each figure of a report, with roll-outs and real music. Return the paths.
 
-    `real` has the figures' values and histograms under their names: arrays of real windows, or pairs of histograms.
+    Args:
+        report: The report of `rollout_report.report`.
+        real: For each name of a figure the values of the windows of real music, or a pair of histograms of roll-outs
+            and real music.
+        folder: Existing folder for the pictures.
+
+    Raises:
+        UserError: If matplotlib is missing.
+
     """
     return [_written(folder / f"{name}.png", _plot(name, report, values)) for name, values in real.items()]
 
@@ -233,7 +277,7 @@ def _plot(name: str, report: dict[str, Any], values: Any) -> Any:
 
 def _over_time(figure: Any, title: str, lines: Sequence[Sequence[float]], real: Any) -> None:
     over, beside = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
-    if len(real):  # a small collection may have no window of that length
+    if len(real):  # a small collection may have no whole window
         low, high = np.percentile(real, [1, 99])
         over.axhspan(low, high, color=REAL_COLOUR, alpha=0.15, linewidth=0, label="real, 1st to 99th percentile")
         over.axhline(real.mean(), color=REAL_COLOUR, linewidth=1)

@@ -1,7 +1,8 @@
-"""What music is like in figures: how busy, how full, in what key, how it repeats. Knows frames; no network and no file.
+"""Statistics of piano rolls: note rate, polyphony, pitch classes, note lengths and repetition.
 
-Entropy, scale consistency and polyphony are defined as muspy does (Dong et al. 2020); the overlap of two distributions
-is that of Yang and Lerch 2018.
+Entropy, scale consistency and polyphony follow MusPy (Dong et al. 2020, "MusPy: A Toolkit for Symbolic Music
+Generation"). The overlap of two distributions follows Yang and Lerch 2018, "On the Evaluation of Generative Models in
+Music". The module knows frames, but no network and no file.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, Frames
 
 WINDOW = 512
-"""Frames that a figure is taken over: 32 bars of 4/4 on a grid of 16ths."""
+"""Frames per window: 32 bars of 4/4 on a grid of 16th notes."""
 LONGEST_NOTE = 64
-"""Ticks; longer notes count as this long."""
+"""Maximum note length in the histogram, in ticks. Longer notes count as this long."""
 Values = NDArray[np.float64]
 Counts = NDArray[np.int64]
 _MAJOR = np.isin(np.arange(12), (0, 2, 4, 5, 7, 9, 11))
@@ -25,7 +26,7 @@ _SCALES = np.array([np.roll(scale, root) for scale in (_MAJOR, _MINOR) for root 
 
 
 def windows(frames: Frames, stride: int = WINDOW) -> list[Frames]:
-    """The whole windows of a roll, `stride` frames apart."""
+    """Return the complete windows of a roll uint8 [T, 88], `stride` frames apart."""
     return [frames[start : start + WINDOW] for start in range(0, len(frames) - WINDOW + 1, stride)]
 
 
@@ -33,37 +34,37 @@ def windows(frames: Frames, stride: int = WINDOW) -> list[Frames]:
 
 
 def onset_rate(frames: Frames) -> float:
-    """Keys struck per tick."""
+    """Return the mean number of struck keys per tick."""
     return float((frames == ONSET).sum() / max(1, len(frames)))
 
 
 def polyphony(frames: Frames) -> float:
-    """Keys down per tick on which any is."""
+    """Return the mean number of pressed keys over the ticks with at least one pressed key."""
     down = (frames != OFF).sum(axis=1)
     return float(down.sum() / max(1, (down > 0).sum()))
 
 
 def pitch_classes(frames: Frames) -> Counts:
-    """How often each pitch class is struck, C first: [12]."""
+    """Return the number of onsets of each pitch class, from C: int64 [12]."""
     _, keys = np.nonzero(frames == ONSET)
     return np.bincount((keys + LOW_KEY) % 12, minlength=12)
 
 
 def pitch_class_entropy(frames: Frames) -> float:
-    """Of the pitch classes that are struck, in bits: 0 for a single one, 3.58 where all twelve are equally frequent."""
+    """Return the entropy of the struck pitch classes, in bits: from 0 for one class to 3.58 for all twelve equally."""
     counts = pitch_classes(frames)
     shares = counts[counts > 0] / max(1, counts.sum())
     return float(-(shares * np.log2(shares)).sum() + 0.0)
 
 
 def scale_consistency(frames: Frames) -> float:
-    """The share of struck notes that lie in one scale, of that major or natural minor scale in which most do."""
+    """Return the share of onsets that lie in the best fitting major or natural minor scale."""
     counts = pitch_classes(frames)
     return float((_SCALES @ counts).max() / max(1, counts.sum()))
 
 
 def register(frames: Frames) -> float:
-    """The mean MIDI key that is struck."""
+    """Return the mean MIDI key of all onsets, or 0 without onsets."""
     _, keys = np.nonzero(frames == ONSET)
     return float(keys.mean() + LOW_KEY) if len(keys) else 0.0
 
@@ -75,11 +76,11 @@ FIGURES: dict[str, Callable[[Frames], float]] = {
     "scale_consistency": scale_consistency,
     "register": register,
 }
-"""What is measured of every window, by name."""
+"""Functions of all window statistics by name."""
 
 
 def note_ticks(frames: Frames) -> Counts:
-    """How long each note is, in ticks, in no order: [notes]."""
+    """Return the length of each note in ticks, unordered: int64 [notes]."""
     flat = np.vstack([frames, np.zeros((1, KEYS), np.uint8)]).ravel(order="F")
     ends = np.flatnonzero(flat != HOLD)
     starts = np.flatnonzero(flat == ONSET)
@@ -87,12 +88,19 @@ def note_ticks(frames: Frames) -> Counts:
 
 
 def length_counts(frames: Frames) -> Counts:
-    """Notes by length: [LONGEST_NOTE], the first one tick long."""
+    """Return the number of notes of each length from 1 tick: int64 [LONGEST_NOTE]."""
     return np.bincount(np.minimum(note_ticks(frames), LONGEST_NOTE), minlength=LONGEST_NOTE + 1)[1:]
 
 
 def position_counts(frames: Frames, positions: NDArray[np.integer], bar: int) -> Counts:
-    """Keys struck by tick in the bar: [bar]."""
+    """Return the number of onsets at each position in the bar: int64 [bar].
+
+    Args:
+        frames: uint8 [T, 88].
+        positions: int [T], position of each frame in the bar, in ticks.
+        bar: Ticks per bar.
+
+    """
     struck = (frames == ONSET).sum(axis=1)
     return np.bincount(positions, weights=struck, minlength=bar).astype(np.int64)
 
@@ -101,24 +109,24 @@ def position_counts(frames: Frames, positions: NDArray[np.integer], bar: int) ->
 
 
 def longest_true(flags: NDArray[np.bool_]) -> int:
-    """The length of the longest run of True in bool [T]."""
+    """Return the length of the longest run of true values in bool [T]."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
     return int((edges[1::2] - edges[::2]).max(initial=0))
 
 
 def longest_silence(frames: Frames) -> int:
-    """The longest stretch of ticks on which no key is down."""
+    """Return the longest number of consecutive ticks without a pressed key."""
     return longest_true((frames == OFF).all(axis=1))
 
 
 def times_in_a_row(frames: Frames, period: int) -> int:
-    """How many times on end a passage of `period` ticks is heard, wherever it begins: 1 where none is repeated."""
+    """Return how often the most repeated passage of `period` ticks occurs in a row. Without repetition it is 1."""
     same = (frames[period:] == frames[:-period]).all(axis=1)
     return 1 + longest_true(same) // period
 
 
 def repeated_share(frames: Frames, bar: int, back: int = 4) -> float:
-    """The share of bars that are just as one of the `back` bars before them; bars are counted from the first frame."""
+    """Return the share of bars equal to one of the `back` previous bars. The first bar begins at the first frame."""
     bars = [frames[start : start + bar].tobytes() for start in range(0, len(frames) - bar + 1, bar)]
     again = sum(one in bars[max(0, i - back) : i] for i, one in enumerate(bars))
     return again / max(1, len(bars))
@@ -128,12 +136,16 @@ def repeated_share(frames: Frames, bar: int, back: int = 4) -> float:
 
 
 def overlap_of_counts(a: Counts, b: Counts) -> float:
-    """The area that two histograms over the same bins have in common, each of area 1."""
+    """Return the common area of two histograms over the same bins, each normalised to area 1."""
     return float(np.minimum(a / max(1, a.sum()), b / max(1, b.sum())).sum())
 
 
 def overlap_of_values(a: Values, b: Values) -> float:
-    """The area under both of two densities, each a sum of Gaussians of Silverman's width."""
+    """Return the common area of the densities of two samples.
+
+    Each density is a Gaussian kernel estimate with Silverman's bandwidth (Silverman 1986, "Density Estimation for
+    Statistics and Data Analysis").
+    """
     widths = [_silverman(a), _silverman(b)]
     low = min(a.min() - 4 * widths[0], b.min() - 4 * widths[1])
     high = max(a.max() + 4 * widths[0], b.max() + 4 * widths[1])
@@ -153,5 +165,5 @@ def _density(values: Values, width: float, grid: Values) -> Values:
 
 
 def figures_of(stretches: Sequence[Frames]) -> dict[str, Values]:
-    """Every figure of every stretch: name to float64 [stretches]."""
+    """Return every statistic of every stretch of frames: name -> float64 [stretches]."""
     return {name: np.array([figure(frames) for frames in stretches]) for name, figure in FIGURES.items()}

@@ -1,6 +1,6 @@
-"""Roll-outs held against real music: figures side by side, and which of them are out of bounds.
+"""Compare roll-outs with real music: figures side by side, and checks of their bounds.
 
-Knows frames and pieces; the network, the command line and most files are the callers'.
+The module knows frames and pieces. The callers load the network, read the command line and open most files.
 """
 
 from __future__ import annotations
@@ -22,19 +22,28 @@ from livebach.network.quotes import line_steps_of, steps_of
 from livebach.training.corpus import Corpus
 
 Key = tuple[int, int]
-"""What tells metres apart: length of the beat and of the bar, in ticks."""
+"""Identity of a metre: beat length and bar length, in ticks."""
 HALVES = 20
+"""Number of random splits of the real pieces into halves."""
 REAL_STRIDE = stats.WINDOW // 4
 
 
 # -- copies -----------------------------------------------------------------------------------------------------------
 
 STREAMS = {"copied_notes": steps_of, "copied_line": line_steps_of}
-"""Ways to read a roll as one stream of notes: all voices, or the upper line."""
+"""Functions that read a roll as one stream of notes: all voices, or the upper line."""
 
 
 def copies(frames: Frames, stream: str, source: Source, stride: int = stats.WINDOW) -> list[int]:
-    """The longest copy in each window in notes; a roll shorter than a window is one."""
+    """Return the length of the longest copy in each window, in notes. A shorter roll counts as one window.
+
+    Args:
+        frames: uint8 [T, 88].
+        stream: Name in STREAMS.
+        source: Pieces that may be copied.
+        stride: Frames between the starts of two windows.
+
+    """
     runs = source.runs(STREAMS[stream](frames))
     struck = (frames == ONSET).sum(axis=1)
     notes = np.concatenate([[0], np.cumsum(struck > 0 if stream == "copied_line" else struck)])
@@ -43,7 +52,7 @@ def copies(frames: Frames, stream: str, source: Source, stride: int = stats.WIND
 
 
 def _longest_within(runs: NDArray[np.int64], first: int, stop: int) -> int:
-    """The longest run of the steps between notes first..stop, in notes."""
+    """Return the length in notes of the longest copy among the notes first..stop - 1."""
     inside = np.minimum(runs[first : stop - 1], np.arange(stop - 1 - first, 0, -1)[: len(runs[first : stop - 1])])
     longest = int(inside.max(initial=0))
     return longest + 1 if longest else 0
@@ -55,7 +64,12 @@ Positions = dict[Key, stats.Counts]
 
 
 def positions_of(pairs: Sequence[tuple[Frames, NDArray[np.int16]]]) -> Positions:
-    """Keys struck by tick in the bar, metre by metre."""
+    """Return the number of onsets at each position in the bar, for each metre.
+
+    Args:
+        pairs: Frames uint8 [T, 88] and places int16 [T, 3] of each piece.
+
+    """
     total: Positions = {}
     for frames, places in pairs:
         for beat, bar in {(int(b), int(n)) for _, b, n in places}:
@@ -66,7 +80,10 @@ def positions_of(pairs: Sequence[tuple[Frames, NDArray[np.int16]]]) -> Positions
 
 
 def overlap_of_positions(a: Positions, b: Positions, weights: Positions) -> float | None:
-    """The overlap in each metre that both have, averaged as `weights` has onsets; None where they have none."""
+    """Return the mean overlap over the common metres, weighted by the onsets in `weights`.
+
+    The result is None if the common metres have no onsets.
+    """
     shared = [key for key in weights if key in a and key in b]
     total = sum(int(weights[key].sum()) for key in shared)
     if not total:
@@ -76,14 +93,14 @@ def overlap_of_positions(a: Positions, b: Positions, weights: Positions) -> floa
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How figures are distributed over some music: window by window, and as histograms."""
+    """Distributions of the figures over some music: values per window, and histograms."""
 
     windows: dict[str, stats.Values]
     lengths: stats.Counts
     positions: Positions
 
     def overlap(self, other: Shape, weights: Positions) -> dict[str, float | None]:
-        """What two have in common, figure by figure; None where one of them has nothing."""
+        """Return the overlap of each figure with another shape, or None if one of the shapes has no values."""
         found: dict[str, float | None] = {}
         for name, values in self.windows.items():
             both = len(values) and len(other.windows[name])
@@ -94,7 +111,7 @@ class Shape:
 
 
 def shape_of_rollouts(played: Sequence[RollOutRecord]) -> Shape:
-    """Of all roll-outs together."""
+    """Return the shape of all roll-outs together."""
     windows = [w for record in played for w in stats.windows(record.frames)]
     lengths = np.sum([stats.length_counts(r.frames) for r in played], axis=0)
     return Shape(stats.figures_of(windows), lengths, positions_of([(r.frames, r.places) for r in played]))
@@ -107,7 +124,7 @@ def _shape_of_piece(piece: Piece) -> Shape:
 
 
 def _shape_between(piece: Piece, whole: Shape, figure: str, low: float, high: float) -> Shape | None:
-    """Of those of a piece's windows whose figure is from `low` to `high`; None where there is none."""
+    """Return the shape of the windows of a piece whose figure is `low`..`high`, or None if there is none."""
     values = whole.windows[figure]
     chosen = np.flatnonzero((low <= values) & (values <= high))
     if not len(chosen):
@@ -119,7 +136,7 @@ def _shape_between(piece: Piece, whole: Shape, figure: str, low: float, high: fl
 
 
 def joined(shapes: Sequence[Shape]) -> Shape:
-    """Of several pieces together."""
+    """Return the shape of several pieces together."""
     positions: Positions = {}
     for key, counts in (item for shape in shapes for item in shape.positions.items()):
         positions[key] = positions.get(key, 0) + counts
@@ -128,7 +145,11 @@ def joined(shapes: Sequence[Shape]) -> Shape:
 
 
 def overlaps(real: Sequence[Shape], ours: Shape) -> dict[str, dict[str, float | None]]:
-    """By figure: what roll-outs have in common with real pieces, halves of these with each other, and the share."""
+    """Return three values for each figure: two overlaps, and their quotient.
+
+    `rollouts` is the overlap of roll-outs and real pieces. `real` is the mean overlap between random halves of the real
+    pieces. `share` is `rollouts / real`.
+    """
     found = ours.overlap(joined(real), ours.positions)
     halves = [_halves(real, ours.positions, seed) for seed in range(HALVES)]
     return {name: _with_share(value, [h[name] for h in halves]) for name, value in found.items()}
@@ -153,17 +174,17 @@ def _with_share(value: float | None, halves: list[float | None]) -> dict[str, fl
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Figures of real pieces, and what may have been copied from."""
+    """Figures of real pieces, and the pieces that may be copied."""
 
     pieces: list[Piece]
     shapes: list[Shape]
-    """Of each piece; pieces shorter than a window have no windows."""
+    """Shape of each piece. Pieces shorter than a window have no windows."""
     shape: Shape
-    """Of all of them."""
+    """Shape of all pieces together."""
     repeated_bars: list[float]
     sources: dict[str, Source]
     copied: dict[str, list[int]]
-    """The longest copy in each window of the pieces that are not for training, in notes."""
+    """Length in notes of the longest copy in each window of the held-out pieces."""
 
 
 def reference(corpus: Corpus) -> Reference:
@@ -184,7 +205,7 @@ def reference(corpus: Corpus) -> Reference:
 
 
 def report_on(record: RollOutRecord, real: Reference) -> dict[str, Any]:
-    """One roll-out's figures as plain JSON values."""
+    """Return the figures of one roll-out as plain JSON values."""
     frames, bar = record.frames, record.bar
     quarter = max(1, len(frames) // 4)
     ends = {"first_quarter": frames[:quarter], "last_quarter": frames[-quarter:]}
@@ -207,7 +228,7 @@ def _rounded(values: stats.Values) -> list[float]:
 
 
 def report(real: Reference, played: Sequence[RollOutRecord]) -> dict[str, Any]:
-    """All figures of the roll-outs beside those of real music, and what is in bounds."""
+    """Return all figures of roll-outs and of real music, and all checks, as plain JSON values."""
     rows = [report_on(record, real) for record in played]
     whole = {
         "real": real_figures(real),
@@ -219,7 +240,10 @@ def report(real: Reference, played: Sequence[RollOutRecord]) -> dict[str, Any]:
 
 
 def _copies(rows: Sequence[dict[str, Any]], name: str, real: Sequence[int]) -> dict[str, float]:
-    """The longest copies of all windows, and the share that is longer than all but a twentieth of the held-out ones."""
+    """Return the 95th percentile and maximum of the longest copies per window.
+
+    The third value, `above`, is the share of windows above the 95th percentile of the held-out pieces.
+    """
     found = np.array([n for row in rows for n in row[name]])
     return {
         "p95": float(np.percentile(found, 95)),
@@ -229,7 +253,7 @@ def _copies(rows: Sequence[dict[str, Any]], name: str, real: Sequence[int]) -> d
 
 
 def real_figures(real: Reference) -> dict[str, Any]:
-    """Percentiles and means of real windows; of copies those of the pieces that are not for training."""
+    """Return percentiles and means over the windows of real music. Copies are those of the held-out pieces."""
     found: dict[str, Any] = {"pieces": len(real.shapes), "windows": len(real.shape.windows["onset_rate"])}
     for name, values in real.shape.windows.items():
         if len(values):
@@ -246,7 +270,7 @@ def real_figures(real: Reference) -> dict[str, Any]:
 # -- bounds -----------------------------------------------------------------------------------------------------------
 
 LEAST_RANGE = 0.1
-"""Of what roll-outs are held against where they are alike, as a share of its middle."""
+"""Minimum width of the range of a figure in `alike`, as a share of the middle of the range."""
 LEAST_PIECES = 8
 MOST_SILENT_BARS = 2
 MOST_TIMES_IN_A_ROW = 4
@@ -257,13 +281,13 @@ ALIKE = ("pitch_class_entropy", "scale_consistency", "note_lengths", "onsets_by_
 
 
 def check(name: str, value: float | None, low: float | None = None, high: float | None = None) -> dict[str, Any]:
-    """One bound and whether it is kept; what cannot be told is not."""
+    """Return the result of a check of one value. An unknown value fails the check."""
     ok = value is not None and (low is None or value >= low) and (high is None or value <= high)
     return {"name": name, "value": value, "low": low, "high": high, "ok": ok}
 
 
 def checks(whole: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every bound on the roll-outs of a report, each over all of them."""
+    """Return all checks of a report. Each check covers all roll-outs."""
     rows, real = whole["rollouts"], whole["real"]
     found = [
         check("longest silence, bars", max(r["longest_silence_bars"] for r in rows), high=MOST_SILENT_BARS),
@@ -291,7 +315,14 @@ def _drift(rows: Sequence[dict[str, Any]], name: str) -> float | None:
 
 
 def summary(real: Reference, played: Sequence[RollOutRecord], figure: str) -> dict[str, Any]:
-    """The means of all roll-outs, and the bounds: what is reported of each turn of a knob, which sets a figure."""
+    """Return the means over all roll-outs, the checks, and the comparison with similar music.
+
+    Args:
+        real: Figures of real music.
+        played: Roll-outs with one setting of a knob.
+        figure: Name of the figure that the knob controls.
+
+    """
     whole = report(real, played)
     frames = np.concatenate([record.frames for record in played])
     return {
@@ -302,10 +333,10 @@ def summary(real: Reference, played: Sequence[RollOutRecord], figure: str) -> di
 
 
 def alike(real: Reference, ours: Shape, figure: str) -> dict[str, Any]:
-    """Overlaps with those windows of real music whose figure is in the range of the roll-outs' windows.
+    """Return overlaps with the windows of real music whose figure is in the range of the roll-outs.
 
-    Where few notes are struck they are long, in Bach's music as well: what a knob has changed should be held against
-    music that is so of itself. No overlaps where too few pieces are to be compared with each other.
+    In music with few onsets the notes are long, also in Bach's music. So the roll-outs of a changed knob are compared
+    with real music of the same range. There are no overlaps if fewer than LEAST_PIECES pieces are in the range.
     """
     values = ours.windows[figure]
     if not len(values):
@@ -321,7 +352,12 @@ def alike(real: Reference, ours: Shape, figure: str) -> dict[str, Any]:
 
 
 def draw(folder: Path, whole: dict[str, Any], real: Reference, played: Sequence[RollOutRecord]) -> list[Path]:
-    """A picture of each figure and of each roll-out; UserError without matplotlib."""
+    """Draw a picture of each figure and of each roll-out. Return the paths.
+
+    Raises:
+        UserError: If matplotlib is missing.
+
+    """
     from livebach.evaluation import pictures
 
     ours = shape_of_rollouts(played)

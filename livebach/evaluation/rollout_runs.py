@@ -1,6 +1,6 @@
-"""Roll-outs to be measured: the network primed with a few bars of a real piece, then left to itself for long.
+"""Generate long roll-outs: the network plays on alone after a prime of a few bars of a real piece.
 
-Several play at once in processes of their own. What they are like is `rollreport`'s to say.
+Several roll-outs run at once in separate processes. `rollout_report` measures them.
 """
 
 from __future__ import annotations
@@ -28,14 +28,24 @@ from livebach.network.checkpoint import load
 from livebach.network.engine import Engine
 
 KNOBS = {"density": "onset_rate", "polyphony": "polyphony"}
-"""Settings of the sampling, and the figure that each sets."""
+"""Sampling settings, each with the figure that it controls."""
 LEVELS = {"low": 1, "middle": 4, "high": 6}
-"""What a knob is turned to when its effect is measured."""
+"""Levels of a knob in the measurement of its effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class RollOutRecord:
-    """What a network played: frames [T, 88] without the prime, `places` of them, and what it was primed with."""
+    """A finished roll-out.
+
+    Attributes:
+        prime: Name of the piece of the prime.
+        seed: Seed of the sampling.
+        primed: uint8 [P, 88], the prime.
+        frames: uint8 [T, 88], the network's music.
+        metre: Metre of the network's music.
+        places: int16 [T, 3], position in the bar, beat length and bar length of each frame, in ticks.
+
+    """
 
     prime: str
     seed: int
@@ -46,11 +56,11 @@ class RollOutRecord:
 
     @property
     def bar(self) -> int:
-        """The length of a bar in ticks."""
+        """Length of a bar in ticks."""
         return int(self.places[0, 2])
 
     def save(self, path: Path, bpm: float, steps_per_quarter: int) -> None:
-        """Write the notes beside each other as `path`.mid, prime and all, and `path`.npz."""
+        """Write the roll-out with its prime as `path`.mid, and the arrays as `path`.npz."""
         notes = tracks(np.concatenate([self.primed, self.frames]), len(self.primed))
         tempo = Ruler(bpm, self.metre).quarter_us
         write_new(
@@ -64,7 +74,7 @@ class RollOutRecord:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A roll-out to be played."""
+    """An order for a roll-out of `frames` frames."""
 
     config: Config
     piece: Piece
@@ -73,7 +83,12 @@ class Task:
 
 
 def metre_of(beat: int, bar: int, steps_per_quarter: int) -> Metre:
-    """A time signature with such a beat and bar, in ticks."""
+    """Return a time signature with this beat length and bar length, in ticks.
+
+    Raises:
+        ValueError: If no time signature fits.
+
+    """
     for denominator, numerator in itertools.product((4, 8, 2, 16, 32), range(1, 33)):
         metre = Metre(numerator, denominator)
         if (metre.beat_ticks(steps_per_quarter), metre.bar_ticks(steps_per_quarter)) == (beat, bar):
@@ -82,7 +97,7 @@ def metre_of(beat: int, bar: int, steps_per_quarter: int) -> Metre:
 
 
 def tasks(config: Config, pieces: Sequence[Piece], frames: int, count: int) -> list[Task]:
-    """`count` roll-outs: the pieces in turn, a seed for each, from the settings' own on."""
+    """Return `count` tasks. The pieces take turns, and the seeds count up from `sampling.seed`."""
     first = config.sampling.seed or 0
     return [
         Task(config, piece, frames, first + i) for i, piece in zip(range(count), itertools.cycle(pieces), strict=False)
@@ -90,7 +105,7 @@ def tasks(config: Config, pieces: Sequence[Piece], frames: int, count: int) -> l
 
 
 def play(engine: Engine, task: Task) -> RollOutRecord:
-    """Prime with the first bars of the piece and let the network play, as the settings say."""
+    """Prime the network with the first bars of the piece, and let the network play with the settings of the task."""
     piece = task.piece
     offset, _, first_bar = (int(x) for x in piece.places[0])
     end = min(PRIME_BARS * first_bar - offset, len(piece.frames) - 1)
@@ -108,7 +123,15 @@ def play(engine: Engine, task: Task) -> RollOutRecord:
 def play_all(
     checkpoint: Path, todo: Sequence[Task], jobs: int = 1, done: Callable[[int], None] = lambda _: None
 ) -> list[RollOutRecord]:
-    """Every task's record, in order; `done` hears how many there are, as they come in."""
+    """Play all tasks, and return their records in order.
+
+    Args:
+        checkpoint: Path of the network.
+        todo: The tasks.
+        jobs: Number of processes.
+        done: Function called with the number of finished roll-outs after each one.
+
+    """
     found = []
     for record in _played(checkpoint, todo, min(jobs, len(todo))):
         found.append(record)
@@ -126,7 +149,7 @@ def _played(checkpoint: Path, todo: Sequence[Task], jobs: int) -> Iterator[RollO
 
 
 _engine: list[Engine] = []
-"""In a process of its own: the engine, loaded once."""
+"""The engine of a worker process, loaded once per process."""
 
 
 def _begin(checkpoint: Path) -> None:
@@ -138,7 +161,7 @@ def _play_here(task: Task) -> RollOutRecord:
 
 
 def described(config: Config, frames: int) -> dict[str, Any]:
-    """How roll-outs were made, as plain JSON values."""
+    """Return the settings of the roll-outs as plain JSON values."""
     sampling = config.sampling
     return {
         "frames": frames,
@@ -152,5 +175,5 @@ def described(config: Config, frames: int) -> dict[str, Any]:
 
 
 def turned(config: Config, knob: str) -> dict[str, Config]:
-    """The settings with one knob low, in the middle and high."""
+    """Return the settings with one knob at each of LEVELS."""
     return {name: with_value(config, f"sampling.{knob}", level) for name, level in LEVELS.items()}

@@ -1,6 +1,6 @@
-"""A player's double: plays a score as hands do, with a drifting tempo, unevenly, and slower where a phrase ends.
+"""Simulate a player: play a score with a drifting tempo, uneven onsets, and a ritardando at the end of each phrase.
 
-For tests and benches. What comes of it depends on the seed alone.
+The module serves tests and benches. The same arguments and seed give the same events.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from livebach.music.roll import Note
 
 Times = NDArray[np.float64]
 SWINGS_BEATS = 12, 48
-"""The tempo swings in this many beats, three swings at once."""
+"""Minimum and maximum period of a tempo swing, in beats. The drift is the sum of three swings."""
 PHRASE_BARS = 4
+"""Length of a phrase, in bars."""
 ENDING_BARS, ENDING = 2, 0.3
-"""So many bars before the end it becomes slower by this part."""
+"""Length of the final ritardando in bars, and the share by which the tempo falls."""
 LEGATO = 0.9
-"""How much of a note's length its key is down."""
+"""Share of a note's length during which the key is pressed."""
 LEAST_S = 0.02
+"""Minimum time between note-on and note-off, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Playing:
-    """What was played, in seconds from the first note of the score on, and when the beats were."""
+    """A simulated performance: timed events and beat times, in seconds from the first note of the score."""
 
     events: list[tuple[float, Event]]
     beats: Times
@@ -37,18 +39,29 @@ class Playing:
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """How somebody plays."""
+    """Settings of the simulated player."""
 
-    drift: float = 0.08  # the tempo goes so far from `bpm`, up and down
-    noise_s: float = 0.015  # each onset and release is off by so much, standard deviation
-    slowing: float = 0.25  # over the last bar of a phrase the tempo falls by this part
+    drift: float = 0.08  # maximum deviation of the tempo from `bpm`, as a share
+    noise_s: float = 0.015  # standard deviation of each onset and release, in seconds
+    slowing: float = 0.25  # share by which the tempo falls over the last bar of a phrase
 
     def play(
         self, notes: Sequence[Note], metre: Metre, bpm: float, seed: int, steps_per_quarter: int = 4, upbeat: int = 0
     ) -> Playing:
-        """Play notes on a grid; the first bar line is `upbeat` steps after the grid's start.
+        """Play notes on a grid.
 
-        The beats are the metre's, and quarters where halves are counted; from the first note to the last.
+        Args:
+            notes: Notes with times in grid steps, at least one.
+            metre: Metre of the notes.
+            bpm: Tempo in beats of the metre per minute.
+            seed: Seed of all random numbers.
+            steps_per_quarter: Grid steps per quarter note.
+            upbeat: Grid steps before the first bar line.
+
+        Returns:
+            The events, and the beat times from the first to the last note. The beats are those of the metre, but
+            quarter notes in metres of half notes.
+
         """
         random = np.random.default_rng(seed)
         at = self._times(max(note.end for note in notes) + 1, metre, bpm, random, steps_per_quarter, upbeat)
@@ -67,7 +80,7 @@ class Hands:
     def _times(
         self, length: int, metre: Metre, bpm: float, random: np.random.Generator, steps_per_quarter: int, upbeat: int
     ) -> Times:
-        """When each step is."""
+        """Return the time of each grid step in seconds, float64 [length]."""
         beat, bar = metre.beat_ticks(steps_per_quarter), metre.bar_ticks(steps_per_quarter)
         steps = np.arange(length)
         swing = sum(
@@ -84,7 +97,17 @@ class Hands:
 
 
 def f_measure(found: Sequence[float] | Times, true: Sequence[float] | Times, within_s: float = 0.07) -> float:
-    """Of two ascending lists of beats: 2 hits / (found + true), each beat hit once at most."""
+    """Return the F-measure of beat times: 2 hits / (found + true), from 0 to 1.
+
+    Each beat is hit at most once. The tolerance of 70 ms is that of Davies, Degara and Plumbley 2009, "Evaluation
+    Methods for Musical Audio Beat Tracking Algorithms", and of mir_eval.
+
+    Args:
+        found: Ascending times of the detected beats, in seconds.
+        true: Ascending times of the true beats, in seconds.
+        within_s: Maximum distance of a hit, in seconds.
+
+    """
     i = j = hits = 0
     while i < len(found) and j < len(true):
         if abs(found[i] - true[j]) <= within_s:

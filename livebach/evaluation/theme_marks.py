@@ -1,7 +1,8 @@
-"""Where the player's theme is stated again in a take: notes in seconds, as they were played.
+"""Find statements of the player's theme in a take. Times are in seconds.
 
-The theme is the line that the player began with. A statement has its rhythm, give or take a part of a beat, and its
-intervals in any key and voice, each note up to a semitone beside: a diatonic or tonal answer.
+The theme is the player's first upper line. A statement has the rhythm of the theme within a tolerance. A statement
+also has the intervals of the theme, in any key and voice. Each note may be a semitone higher or lower, so diatonic and
+tonal answers count.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from livebach.evaluation.musical_figures import LEAST_THEME, MOST_THEME
 from livebach.evaluation.pictures import Sounding
 
 TOGETHER_S = 0.03
-"""Notes of the player's that begin so soon after each other are a chord, and its top is the line."""
+"""Player's notes that begin within this time form a chord. The top note of a chord belongs to the line."""
 
 
 def theme_of(notes: Sequence[Sounding]) -> list[Sounding]:
-    """Return the first notes of the player's upper line, 12 at most; none where there are fewer than 6."""
+    """Return the first notes of the player's upper line, at most 12, or no notes if there are fewer than 6."""
     line: list[Sounding] = []
     for note in sorted((note for note in notes if not note.own), key=lambda note: note.start_s):
         if line and note.start_s - line[-1].start_s < TOGETHER_S:
@@ -27,7 +28,14 @@ def theme_of(notes: Sequence[Sounding]) -> list[Sounding]:
 
 
 def statements(notes: Sequence[Sounding], theme: Sequence[Sounding], tolerance_s: float) -> list[list[Sounding]]:
-    """Return the notes of every statement of the theme by livebach, in order of time."""
+    """Return the notes of every statement of the theme by livebach, sorted by time.
+
+    Args:
+        notes: All notes of the take.
+        theme: Notes of the theme.
+        tolerance_s: Maximum deviation of an onset from the rhythm of the theme, in seconds.
+
+    """
     if not theme:
         return []
     own = sorted((note for note in notes if note.own), key=lambda note: (note.start_s, note.key))
@@ -38,7 +46,7 @@ def statements(notes: Sequence[Sounding], theme: Sequence[Sounding], tolerance_s
 def _from(
     first: Sounding, own: Sequence[Sounding], theme: Sequence[Sounding], tolerance_s: float
 ) -> list[Sounding] | None:
-    """Return the notes of a statement that begins with `first`; None where there is none."""
+    """Return the notes of the statement that begins with `first`, or None if there is no such statement."""
     statement = [first]
     for wanted in theme[1:]:
         start_s = first.start_s + wanted.start_s - theme[0].start_s

@@ -1,8 +1,8 @@
-"""What a touch network is worth on pieces that it has not heard: forced, and playing on alone after eight bars.
+"""Evaluate a touch network on unseen pieces, in two ways: forced, and playing on alone after eight bars.
 
-Forced: everything that was played before a note is known, of its own tick the notes above it. Playing on alone, the
-network plays the notes of the next sixteen bars as it does at play, by chance too, and only the first eight were heard.
-The tables are the reference: counts, in the training pieces, of what came after the same past.
+Forced: for each note the network knows the whole past, and the higher notes of the same tick. Playing on alone: the
+network knows the first eight bars, then samples the touch of the next sixteen bars, as in live playing. Two tables are
+the baseline: they count which values followed each past in the training pieces.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from livebach.training.touch_rows import Score
 
 HEARD_BARS, PLAYED_BARS = 8, 16
 FEWEST_HEARD, FEWEST_PLAYED = 16, 32
-"""Notes without which playing on alone is not measured."""
+"""Minimum number of heard and of played notes. Shorter pieces are not measured playing on alone."""
 PRIOR = 0.1
-"""Added to each count of a table."""
+"""Initial value of each count of a table, as smoothing."""
 NONE = 9
-"""In a table's keys: there was nothing."""
+"""Value for "no offset" in the keys of a table."""
 
 
 # --- references ------------------------------------------------------------------------------------------------------
 
 
 def offset_pasts(piece: Performance) -> Iterator[Hashable]:
-    """What a table knows of each note.
+    """Yield the key of the offset table for each note.
 
-    The offset of the note above in its tick, of the last tick with notes, the tick in the beat, what was there in the
-    beat before, and the gap.
+    The key holds the offset of the next higher note of the same tick, the offset of the last tick with notes, the
+    position in the beat, the last offset at this position, and the ticks since the last notes.
     """
     last, above, gap, there = NONE, NONE, 0, {}
     first = 0
@@ -54,7 +54,11 @@ def offset_pasts(piece: Performance) -> Iterator[Hashable]:
 
 
 def pedal_pasts(piece: Performance) -> Iterator[Hashable]:
-    """What a table knows of each tick: was the pedal down, the tick in the beat, a downbeat, a note, how long since."""
+    """Yield the key of the pedal table for each tick.
+
+    The key holds whether the pedal is down, the position in the beat, whether the tick is a downbeat, whether a note
+    begins, and the ticks since the last pedal move.
+    """
     struck, down, since = set(piece.tick.tolist()), False, 0
     for tick, kind in enumerate(piece.pedal.tolist()):
         position, beat, _ = piece.place[tick].tolist()
@@ -64,28 +68,28 @@ def pedal_pasts(piece: Performance) -> Iterator[Hashable]:
 
 
 class Table:
-    """Counts of what followed each past."""
+    """Counts of the values that followed each past."""
 
     def __init__(self, values: int, pasts: Callable[[Performance], Iterator[Hashable]], name: str) -> None:
         self._pasts, self._name = pasts, name
         self._counts: defaultdict[Hashable, NDArray[np.float64]] = defaultdict(lambda: np.full(values, PRIOR))
 
     def count(self, pieces: Sequence[Performance]) -> Table:
-        """Take in these pieces."""
+        """Count the values of these pieces. Return the table itself."""
         for piece in pieces:
             for past, value in zip(self._pasts(piece), getattr(piece, self._name).tolist(), strict=True):
                 self._counts[past][value] += 1
         return self
 
     def nats(self, piece: Performance) -> float:
-        """What a piece costs."""
+        """Return the cost of a piece in nats."""
         values = getattr(piece, self._name).tolist()
         chances = (self._counts[past] for past in self._pasts(piece))
         return float(sum(-np.log(c[v] / c.sum()) for c, v in zip(chances, values, strict=True)))
 
 
 def tables(pieces: Sequence[Performance]) -> tuple[Table, Table]:
-    """Of offsets and of the pedal, counted in these pieces."""
+    """Return the tables of offsets and of the pedal, counted in these pieces."""
     return Table(OFFSETS, offset_pasts, "offset").count(pieces), Table(PEDALS, pedal_pasts, "pedal").count(pieces)
 
 
@@ -93,12 +97,12 @@ def tables(pieces: Sequence[Performance]) -> tuple[Table, Table]:
 
 
 def correlation(a: NDArray[Any], b: NDArray[Any]) -> float | None:
-    """Pearson's r; None where one of both does not vary."""
+    """Return Pearson's correlation coefficient, or None if one of the samples is constant."""
     return None if np.std(a) == 0 or np.std(b) == 0 else float(np.corrcoef(a, b)[0, 1])
 
 
 def forced(network: TouchNetwork, score: Score) -> dict[str, Any]:
-    """Velocity, offset and pedal where everything before is known."""
+    """Return the costs of velocity, offset and pedal in nats, and the velocity correlation, with the past known."""
     piece, rows = score.piece, touch_rows.forced(score)
     mixture = network.velocities(rows.features.astype(np.float32), rows.mean, rows.matched)
     nats, expected = mixture.nats(piece.velocity), mixture.moments()[0]
@@ -120,14 +124,14 @@ def forced(network: TouchNetwork, score: Score) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """The ticks that are heard, and those that are played after them."""
+    """The heard ticks, and the following ticks that the network plays."""
 
     heard: range
     played: range
 
 
 def stretch_of(piece: Performance) -> Stretch | None:
-    """Eight bars that are heard and up to sixteen that are played; None where there is too little."""
+    """Return a stretch of eight heard bars and up to sixteen played bars, or None if the piece is too short."""
     bars = np.flatnonzero(piece.place[:, 0] == 0).tolist()
     if len(bars) <= HEARD_BARS:
         return None
@@ -140,7 +144,7 @@ def stretch_of(piece: Performance) -> Stretch | None:
 
 
 def play_on(network: TouchNetwork, piece: Performance, stretch: Stretch, seed: int) -> NDArray[np.int64]:
-    """The velocities that the network gives the notes of a stretch, in their order."""
+    """Return the network's velocities for the played notes of a stretch, in the order of the piece: int64 [notes]."""
     player, out, sounding = TouchPlayer(network, seed), list[int](), dict[int, int]()
     starts = np.searchsorted(piece.tick, np.arange(stretch.played.stop + 1)).tolist()
     for tick in range(stretch.played.stop):
@@ -161,7 +165,14 @@ def play_on(network: TouchNetwork, piece: Performance, stretch: Stretch, seed: i
 
 
 def chord_lead(piece: Performance, notes: slice, velocity: NDArray[Any]) -> float | None:
-    """How much louder the top note of a chord is than its bottom note, on the mean; None where there is no chord."""
+    """Return the mean velocity difference between top and bottom note of a chord, or None without a chord.
+
+    Args:
+        piece: The piece.
+        notes: Slice of the notes.
+        velocity: Velocity of each of these notes, [notes].
+
+    """
     ticks = piece.tick[notes]
     first = np.flatnonzero(np.append(True, ticks[1:] != ticks[:-1]))
     last = np.append(first[1:], len(ticks)) - 1
@@ -170,7 +181,7 @@ def chord_lead(piece: Performance, notes: slice, velocity: NDArray[Any]) -> floa
 
 
 def alone(network: TouchNetwork, piece: Performance, seed: int) -> dict[str, Any] | None:
-    """How what is played on alone compares with the pianist; None where the piece is too short."""
+    """Compare the network playing on alone with the pianist. Return None if the piece is too short."""
     stretch = stretch_of(piece)
     if stretch is None:
         return None
@@ -197,7 +208,16 @@ def report(
     seed: int,
     told: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """All figures piece by piece and pooled, as plain JSON values. The tables are counted in the pieces of `train`."""
+    """Return all figures per piece, per composer and pooled, as plain JSON values.
+
+    Args:
+        network: The touch network.
+        train: Training pieces, for the tables.
+        pieces: Pieces to evaluate.
+        seed: Seed of playing on alone.
+        told: Function called with one line per finished piece.
+
+    """
     offset_table, pedal_table = tables(train)
     rows: list[dict[str, Any]] = []
     for piece in pieces:
@@ -212,7 +232,7 @@ def report(
 
 
 def pooled(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The figures of several pieces: costs are pooled, everything else is a mean over pieces."""
+    """Return the figures of several pieces. Costs are pooled; all other figures are means over pieces."""
     notes, ticks = sum(row["notes"] for row in rows), sum(row["ticks"] for row in rows)
     new, quarters = sum(row["new_notes"] for row in rows), ticks / STEPS_PER_QUARTER
     found = [row["alone"] for row in rows if row["alone"]]
@@ -258,7 +278,7 @@ COLUMNS = {
 
 
 def table(found: dict[str, Any]) -> str:
-    """The figures for a person to read."""
+    """Return the figures as a table of text."""
     rows = [f"{'':34}" + "".join(f"{label:>11}" for label in COLUMNS.values())]
     rows += [_row(row["name"], pooled([row])) for row in found["pieces"]]
     rows += [_row(f"all of {composer}", row) for composer, row in found["composers"].items()]

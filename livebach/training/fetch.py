@@ -48,9 +48,9 @@ class Source:
     def __post_init__(self) -> None:
         for field in fields(self):
             if not isinstance(value := getattr(self, field.name), str) or not value.strip():
-                raise ValueError(f"{field.name} must be words, got {value!r}")
+                raise ValueError(f"{field.name} must be a non-empty text, got {value!r}")
         if PurePosixPath(self.name).name != self.name or self.name in (".", ".."):
-            raise ValueError(f"name must be that of a folder, got {self.name!r}")
+            raise ValueError(f"name must be a folder name, got {self.name!r}")
         if not self.url.startswith(SCHEMES):
             raise ValueError(f"url must begin with {', '.join(SCHEMES)}, got {self.url!r}")
         if len(self.sha256) != 64 or set(self.sha256.lower()) - set("0123456789abcdef"):
@@ -108,7 +108,7 @@ def fetch(source: Source, cache: Path) -> Path:
     except OSError as error:
         raise UserError(f"{source.name}: {cache}: {error.strerror or error}") from error
     except ValueError as error:
-        raise UserError(f"{source.name}: {source.url} is not the file that the hash is of, and was not kept") from error
+        raise UserError(f"{source.name}: {source.url} has another SHA-256 hash; the file was not kept") from error
     return Path(found)
 
 

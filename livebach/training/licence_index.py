@@ -45,14 +45,14 @@ class Collection:
         """
         parts = PurePosixPath(name).parts
         if not parts or PurePosixPath(name).is_absolute() or ".." in parts:
-            raise UserError(f"{name!r} is no name for a file in {self.folder}")
+            raise UserError(f"{name!r} is not a valid file name in {self.folder}")
         path = self.folder.joinpath(*parts)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 path.write_bytes(data)
             elif path.read_bytes() != data:
-                raise UserError(f"{path}: there is another such file already, and nothing is overwritten")
+                raise UserError(f"{path}: a different file of this name exists already, and nothing is overwritten")
         except OSError as error:
             raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
         self.origins["/".join(parts)] = origin

@@ -302,15 +302,17 @@ class Trainer:
         except TrainingError:
             raise
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise TrainingError(f"{path}: not a whole saved run: {' '.join(str(error).split())}") from error
+            raise TrainingError(f"{path}: the saved run is damaged: {' '.join(str(error).split())}") from error
 
     def _same_run(self, path: Path, header: dict[str, Any]) -> None:
         if NetworkSpec.from_dict(header["spec"]) != self.spec:
-            raise TrainingError(f"{path}: is of a network of another shape; give the same options or another --out")
+            raise TrainingError(
+                f"{path}: the saved network is of another shape; give the same options or another --out"
+            )
         for name, here in self._sources.items():
             if header.get(name, here) != here:
                 raise TrainingError(
-                    f"{path}: is of a run with other music or networks to learn from: give {name} as then"
+                    f"{path}: the saved run used other teachers or other generated music: give the same {name}"
                 )
 
     def _take_up(self, header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
@@ -331,10 +333,10 @@ class Trainer:
         changed = [name for name, digest_ in self._music.items() if before.get(name) != digest_]
         if not changed:
             return
-        self.other_music = f"the pieces are not those that the run was begun with ({', '.join(changed)})"
+        self.other_music = f"the pieces differ from those of the saved run ({', '.join(changed)})"
         if "valid" in changed:
             self.best = float("inf")
-            self.other_music += ": validation begins anew"
+            self.other_music += ": the best validation loss is reset"
 
     def _resume_optimizer(self, moments: dict[str, Tensor]) -> None:
         state: dict[int, dict[str, Tensor]] = {}
@@ -383,7 +385,9 @@ def run(
             raise
         trainer.save()
         why = " ".join(str(error).split())[:200]
-        raise RankLost(f"another process is lost; saved at update {trainer.update}, --resume goes on: {why}") from error
+        raise RankLost(
+            f"another process is lost; saved at update {trainer.update}, --resume continues: {why}"
+        ) from error
 
 
 def _run(trainer: Trainer, show: Callable[[Progress], None], stop: Callable[[], bool], minutes: float | None) -> bool:

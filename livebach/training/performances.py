@@ -1,6 +1,6 @@
-"""MIDI files of performances -> pieces on the grid with velocity, offset and pedal; and their split by work.
+"""Read MIDI files of performances as pieces on the grid with velocity, offset and pedal, and split them by work.
 
-Tempo maps do not matter: everything is counted in the file's ticks. Knows nothing of the network.
+All times are in ticks of the file, so tempo maps do not matter. The module does not know the network.
 """
 
 from __future__ import annotations
@@ -23,32 +23,39 @@ from livebach.training.corpus import midi_files
 from livebach.training.licence_index import SPLITS
 
 TEST_SHARE, VALID_SHARE = 0.25, 0.1
-"""Of a composer's notes."""
+"""Share of a composer's notes for testing and for validation."""
 MOST_OVER = 1.4
-"""No work is held out that takes more than so many times the share."""
+"""A work is not held out if the held-out notes would then exceed this multiple of the share."""
 READING = 2
-"""Counts the ways in which performances have been read: a cache of another one is not used."""
+"""Version of the conversion. Cached performances of another version are ignored."""
 _MOVEMENT = re.compile(r"(?:[-_]|(?<=[-_])[epn])*\d+$")
 _OPUS = re.compile(r"op(?:us)?\d+$")
 SUITES = ("deb_", "ty_", "burg_")
-"""At piano-midi.de movements of these share no more of their names: Suite bergamasque, The Seasons, studies."""
+"""File name prefixes of works at piano-midi.de whose movements have only the prefix in common.
+
+They are the Suite bergamasque, The Seasons, and Burgmüller's studies.
+"""
 ARRANGED = {"god_alb_esp": "alb_esp", "god_chpn_op10": "chpn_op10"}
-"""There, arrangements and the works that they were made of."""
+"""Arrangements at piano-midi.de, and the arranged works."""
 
 
 # --- one file --------------------------------------------------------------------------------------------------------
 
 
 def read_performance(path: Path, name: str) -> Performance:
-    """Read a MIDI file with its velocities, offsets and pedal. Raises CorpusError with the file's name.
+    """Read a MIDI file with its velocities, offsets and pedal.
 
-    Of two notes on the same key in one tick the first is kept.
+    If a key is struck twice within one tick, the first note is kept.
+
+    Raises:
+        CorpusError: If the file cannot be read. The message names the file.
+
     """
     return performance_of(name, read_score(path, STEPS_PER_QUARTER * PARTS))
 
 
 def performance_of(name: str, score: Score) -> Performance:
-    """A score that was read in 24ths of a quarter note, on the grid."""
+    """Return the performance of a score. The score's times must be in 24ths of a quarter note."""
     kept: dict[tuple[int, int], tuple[int, int, int]] = {}
     for note in score.notes:
         if LOW_KEY <= note.key <= HIGH_KEY:
@@ -73,7 +80,7 @@ def performance_of(name: str, score: Score) -> Performance:
 
 
 def _pedal_track(score: Score, length: int) -> NDArray[np.int16]:
-    """What the pedal does on each tick."""
+    """Return the pedal state of each tick, as values of `Pedal`: int16 [length]."""
     track, moves, at, down = np.zeros(length, np.int16), score.pedal, 0, False
     for tick in range(length):
         before, lifted = down, False
@@ -91,9 +98,16 @@ def _pedal_track(score: Score, length: int) -> NDArray[np.int16]:
 def load_performances(
     folder: Path, cache: Path | None = None, report: Callable[[str], None] = lambda _: None
 ) -> list[Performance]:
-    """Read every MIDI file below a folder; `report` hears of each file that is left out.
+    """Read every MIDI file below a folder.
 
-    With a `cache` folder what was read is kept there. Raises CorpusError where nothing can be read.
+    Args:
+        folder: Folder of MIDI files; subfolders are included.
+        cache: Folder for cached performances.
+        report: Function called with one line per unreadable file.
+
+    Raises:
+        CorpusError: If no file can be read.
+
     """
     pieces = []
     for path in midi_files(folder):
@@ -108,7 +122,7 @@ def load_performances(
 
 
 def _cached(path: Path, name: str, cache: Path) -> Performance:
-    """The same by way of a cache, whose files are named by the contents of those that were read."""
+    """Return the same as `read_performance`, through a cache. The hash of the MIDI file names the cached file."""
     with path.open("rb") as handle:
         kept = cache / f"{READING}-{hashlib.file_digest(handle, 'sha256').hexdigest()}.npz"
     arrays = [item.name for item in fields(Performance)][1:]
@@ -128,7 +142,7 @@ def _cached(path: Path, name: str, cache: Path) -> Performance:
 
 
 def work_of(name: str) -> str:
-    """The work that a file belongs to: its name without the number of a movement."""
+    """Return the work of a file: the file name without the number of the movement."""
     stem = Path(name).stem.lower()
     work = stem if _OPUS.search(stem) else _MOVEMENT.sub("", stem)
     suite = next((suite for suite in SUITES if work.startswith(suite)), None)
@@ -136,10 +150,15 @@ def work_of(name: str) -> str:
 
 
 def split_works(notes: Mapping[str, int]) -> dict[str, str]:
-    """The side (train, valid or test) of each file, of which `notes` tells how many notes it has.
+    """Return the split (train, valid or test) of each file.
 
-    No work is on two sides. A folder is a composer. His works are taken in the order of their names' SHA-256: for test
-    until a quarter of his notes is there, then a tenth for validation; a work that is too large is passed over.
+    No work is in two splits. Each folder is a composer. The works of a composer are taken in the order of the SHA-256
+    of their names: first a quarter of the composer's notes for testing, then a tenth for validation. Works that are
+    too large for the rest of a share are skipped.
+
+    Args:
+        notes: Number of notes of each file.
+
     """
     files: dict[str, list[str]] = defaultdict(list)
     for name in sorted(notes):
@@ -157,7 +176,7 @@ def split_works(notes: Mapping[str, int]) -> dict[str, str]:
 
 
 def _dealt(size: Mapping[str, int]) -> dict[str, str]:
-    """The sides of one composer's works, of so many notes."""
+    """Return the split of each work of one composer. `size` has the number of notes of each work."""
     total = sum(size.values())
     sides = dict.fromkeys(
         sorted(size, key=lambda work: hashlib.sha256(work.encode("utf-8", "surrogateescape")).digest()), "train"
@@ -172,7 +191,12 @@ def _dealt(size: Mapping[str, int]) -> dict[str, str]:
 
 
 def split_performances(pieces: Sequence[Performance]) -> dict[str, list[Performance]]:
-    """Pieces by split. Raises CorpusError where nothing is left for training or validation."""
+    """Return the pieces by split.
+
+    Raises:
+        CorpusError: If no piece is left for training or validation.
+
+    """
     sides = split_works({piece.name: len(piece.key) for piece in pieces})
     parts = {side: [piece for piece in pieces if sides[piece.name] == side] for side in SPLITS}
     for side in ("train", "valid"):

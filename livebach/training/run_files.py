@@ -1,4 +1,4 @@
-"""The files of a training run: settings, saved state, and the errors of reading them."""
+"""The files of a training run: settings, saved state, and the errors that occur while reading them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ LIMITS = {
     **dict.fromkeys(("given", "gap", "texture_dropout", "texture_noise", "label_weight"), (0, 1)),
     "synthetic_share": (0, 0.99),
 }
-"""The least and the greatest value of each number in `TrainConfig`."""
+"""Minimum and maximum of each number in `TrainConfig`."""
 
 
 class TrainingError(ValueError):
-    """A run that cannot start or continue: one line for the user."""
+    """A run cannot start or continue. The message is one line for the user."""
 
 
 RENAMED = {
@@ -53,30 +53,37 @@ RENAMED = {
     "texture_dropped": "texture_dropout",
     "thinned": "onset_dropout",
 }
-"""Former names of training settings, and today's names."""
+"""Former names of training settings, each with the current name."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """All settings of a run besides the data. They are saved in the checkpoint."""
+    """All settings of a run except the data. The checkpoint contains these settings.
+
+    Raises:
+        ValueError: If a number is outside its LIMITS.
+
+    """
 
     updates: int = 3500
     batch: int = 8
-    """Crops of an update, in all processes together."""
+    """Crops per update, over all processes."""
     crop: int = 512
-    """Frames of a crop."""
+    """Frames per crop."""
     learning_rate: float = 3e-3
-    """Learning rate after `warmup` updates; from there it falls to 0 by a cosine."""
+    """Learning rate after `warmup` updates. Afterwards the rate falls to 0 along a cosine."""
     warmup: int = 100
+    """Updates during which the learning rate rises linearly."""
     weight_decay: float = 0.1
     dropout: float = 0.3
     frame_dropout: float = 0.5
-    """Dropout of the stack that takes frames as vectors, which overfits sooner."""
+    """Dropout of the stack that reads frames as vectors. This stack overfits sooner than the other layers."""
     input_dropout: float = 0.05
-    """Share of the pressed keys of the past that are hidden from the network, drawn anew in each frame."""
+    """Share of the past's pressed keys that are hidden from the network, drawn separately for each frame."""
     ema_decay: float = 0.998
     """Decay of the exponential average of the weights, per update."""
     validate_every: int = 100
+    """Updates between two validations."""
     seed: int = 1
     transpose: int = 6
     given: float = 0.35
@@ -85,17 +92,17 @@ class TrainConfig:
     texture_noise: float = 0.3
     onset_dropout: float = 0.0
     label_weight: float = 0.5
-    """With teachers: the weight of the score's states in the target; the teachers' predictions have the rest."""
+    """With teachers: the weight of the score in the target. The teachers' predictions have the rest."""
     synthetic_share: float = 0.3
-    """Share of crops from music that networks played, if there is any."""
+    """Share of crops from generated music, if there is any."""
     device: str = "auto"
-    """cpu, cuda, mps, or auto: the best there is."""
+    """cpu, cuda, mps, or auto for the fastest available type."""
     bf16: bool = True
     compile: bool = True
 
     @property
     def augment(self) -> Augment:
-        """The settings that vary crops."""
+        """The settings of the data augmentation."""
         texture = self.texture_dropout, self.texture_noise
         return Augment(self.transpose, self.given, self.gap, *texture, self.onset_dropout)
 
@@ -105,7 +112,7 @@ class TrainConfig:
                 raise ValueError(f"{name} must be {low:g}..{high:g}, got {getattr(self, name)}")
 
     def rate_at(self, update: int) -> float:
-        """Return the learning rate of an update; updates count from 0."""
+        """Return the learning rate of an update. Updates count from 0."""
         return self.learning_rate * rising_and_falling(update, self.warmup, self.updates)
 
 
@@ -122,7 +129,11 @@ FINE_TUNING: dict[str, Any] = {
 
 
 def rising_and_falling(update: int, warmup: int, updates: int) -> float:
-    """Return the share of the learning rate at an update, counted from 0: a linear rise, then a cosine to 0."""
+    """Return the factor of the learning rate at an update: a linear rise to 1, then a cosine to 0.
+
+    The cosine is that of Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts", without
+    restarts. Updates count from 0.
+    """
     if update < warmup:
         return (update + 1) / warmup
     done = (update - warmup) / max(1, updates - warmup)
@@ -130,7 +141,7 @@ def rising_and_falling(update: int, warmup: int, updates: int) -> float:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file, whole or not at all."""
+    """Write a safetensors file atomically."""
     part = path.with_name(path.name + ".part")
     save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata)
     with part.open("rb") as handle:
@@ -139,12 +150,17 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 
 def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names begin with a prefix, by the rest of their names."""
+    """Return the tensors whose names begin with a prefix. The prefix is removed from the names."""
     return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def read_state_header(path: Path) -> dict[str, Any]:
-    """Return the header of a saved run. Raises TrainingError if there is none, or if it is damaged."""
+    """Return the header of a saved run: settings, network shape and counters, as JSON values.
+
+    Raises:
+        TrainingError: If the file is missing or damaged.
+
+    """
     try:
         with safe_open(path, "pt") as handle:
             header: dict[str, Any] = dict(json.loads((handle.metadata() or {})["state"]))
@@ -153,5 +169,5 @@ def read_state_header(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise TrainingError(f"{path}: no saved run to resume: {error.strerror or error}") from error
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise TrainingError(f"{path}: not a whole saved run: {error}") from error
+        raise TrainingError(f"{path}: the saved run is damaged: {error}") from error
     return header

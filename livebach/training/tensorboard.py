@@ -10,7 +10,7 @@ from livebach.training.loop import Progress
 
 
 def tensorboard_writer(folder: Path) -> Callable[[Progress], None]:
-    """Return a function that logs an update's progress under `folder`/tensorboard.
+    """Return a function that writes the progress of an update to `folder`/tensorboard.
 
     Raises:
         UserError: If the extra `tensorboard` is not installed.

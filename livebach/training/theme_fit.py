@@ -1,8 +1,8 @@
-"""Fits the weights of the theme memory to pieces that the network was not trained on.
+"""Fit the weights of the theme memory to validation pieces.
 
-On pieces that it was trained on the network is too sure of itself, and would leave nothing for the memory to say. So
-the weights are fitted to validation pieces. `cross_validated` says what they are worth on pieces that they were not
-fitted to.
+On its training pieces the network is overconfident, so a theme memory could not improve the prediction there. The
+fit therefore uses pieces that the network was not trained on. `cross_validated` measures the weights on pieces outside
+the fit.
 """
 
 from __future__ import annotations
@@ -25,24 +25,26 @@ from livebach.network.theme_evidence import FEATURES, ThemeWeights, evidence
 from livebach.network.themes import ThemeMemory
 
 UNITS = 16
+"""Units of the hidden layer."""
 EPOCHS = 16
 BATCH = 4096
+"""Keys per update."""
 RATE = 1e-2
 WEIGHT_DECAY = 0.03
 PLAIN = 1e-3
-"""Nats. A silent key that costs less than this is left out of the fit, unless a source says something of it."""
+"""Nats. Silent keys with a lower cost are left out of the fit, unless the theme memory has evidence for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Keys of frames to fit to, of one piece.
+    """Keys of the frames of one piece: the data of a fit.
 
     Attributes:
-        logits: [n, 3] log probabilities of the network, learning as it plays.
-        features: [n, FEATURES].
-        states: [n] what came.
-        left_out: nats of the keys that were left out.
-        frames: number of frames.
+        logits: float [n, 3], log probabilities of the network, which adapts during the piece.
+        features: float [n, FEATURES], evidence of the theme memory.
+        states: int [n], the actual states.
+        left_out: Cost of the keys left out, in nats.
+        frames: Number of frames.
 
     """
 
@@ -54,7 +56,7 @@ class Examples:
 
 
 def examples(checkpoint: Checkpoint, piece: Piece) -> Examples:
-    """Play a piece to the network and to a theme memory, and collect what both say of each key."""
+    """Feed a piece to the network and to a theme memory, and collect predictions and evidence for each key."""
     engine, memory = Engine(replace(checkpoint, themes=None)), ThemeMemory.blank()
     places = [(int(p), int(beat), int(bar)) for p, beat, bar in piece.places]
     rows: list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]] = []
@@ -75,7 +77,7 @@ def examples(checkpoint: Checkpoint, piece: Piece) -> Examples:
 
 
 def fit(found: Sequence[Examples], seed: int = 0) -> ThemeWeights:
-    """Fit the weights to the examples of some pieces, by AdamW and cross-entropy."""
+    """Fit the weights to the examples of some pieces, with AdamW and cross-entropy."""
     logits, features, states = (
         torch.cat([getattr(one, name) for one in found]) for name in ("logits", "features", "states")
     )
@@ -102,14 +104,14 @@ def fit(found: Sequence[Examples], seed: int = 0) -> ThemeWeights:
 
 
 def nats(found: Examples, weights: ThemeWeights | None) -> float:
-    """Return the cost of a piece in nats with these weights; without any, that of the network alone."""
+    """Return the cost of a piece in nats. Without weights, return the cost for the network alone."""
     shift = 0 if weights is None else torch.from_numpy(weights.shift(found.features.numpy().T).T.copy())
     cost = nn.functional.cross_entropy(found.logits + shift, found.states, reduction="sum")
     return float(cost) + found.left_out
 
 
 def cross_validated(found: Sequence[Examples], folds: int = 5) -> list[float]:
-    """Return the cost of each piece in nats, with weights that were fitted to the pieces of the other folds."""
+    """Return the cost of each piece in nats, with weights fitted to the pieces of the other folds."""
     costs = [0.0] * len(found)
     for fold in range(folds):
         inside = [i for i in range(len(found)) if i % folds == fold]

@@ -1,6 +1,7 @@
-"""Training of the touch network: updates, validation, an average of the weights, saving and exact resumption.
+"""Train the touch network: updates, validation, averaged weights, saving and exact resumption.
 
-Every draw comes from the run's seed and the number of the epoch or update: there is no random state to save.
+The seed of the run and the number of the epoch or update determine all random numbers. So there is no random state to
+save.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ STATE_FILE, BEST_FILE, CHECKPOINT_FILE = "touch-state.safetensors", "touch-best.
 PARTS = ("velocity", "offset", "pedal")
 _REFERENCE = NOTE_FEATURES + OFFSETS + REFERENCE
 _SEEN = 50_000
-"""Rows from which the scale of the features is taken."""
+"""Number of rows for the estimate of the features' mean and scale."""
 _VALID_SEED = 7
 LIMITS: dict[str, tuple[float, float]] = {
     "epochs": (1, 10_000),
@@ -50,18 +51,24 @@ LIMITS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class TouchConfig:
-    """Everything a run depends on besides the data; goes into the checkpoint."""
+    """All settings of a run except the data. The checkpoint contains these settings.
+
+    Raises:
+        ValueError: If a number is outside its LIMITS.
+
+    """
 
     epochs: int = 8
     batch: int = 1024
-    """Rows of each kind in an update."""
+    """Rows per update, for each of velocity, offset and pedal."""
     learning_rate: float = 4e-3
-    """Learning rate after `warmup` updates, falling to nothing by a cosine."""
+    """Learning rate after `warmup` updates. Afterwards the rate falls to 0 along a cosine."""
     warmup: int = 100
+    """Updates during which the learning rate rises linearly."""
     weight_decay: float = 0.02
     dropout: float = 0.1
     louder: float = 6.0
-    """Standard deviation by which a row is played louder or softer as a whole, in MIDI velocities."""
+    """Standard deviation of the random shift of all velocities of a row, in MIDI velocity units."""
     ema_decay: float = 0.998
     """Decay of the exponential average of the weights, per update."""
     seed: int = 1
@@ -74,7 +81,7 @@ class TouchConfig:
 
 @dataclass(slots=True)
 class Rows:
-    """What one split gives: rows of each kind, as numpy arrays."""
+    """The rows of one split as numpy arrays, for each of velocity, offset and pedal."""
 
     velocity: VelocityRows
     offset: tuple[np.ndarray, np.ndarray]  # features, offsets
@@ -82,7 +89,7 @@ class Rows:
 
     @classmethod
     def of(cls, scores: Sequence[Score], alone: Sequence[VelocityRows]) -> Rows:
-        """All rows of these pieces, and of the stretches `alone`."""
+        """Return all rows of these pieces, and the velocity rows of the passages `alone`."""
         return cls(
             VelocityRows.joined([*map(touch_rows.forced, scores), *alone]),
             (np.concatenate([s.offsets for s in scores]), np.concatenate([s.piece.offset for s in scores])),
@@ -96,7 +103,15 @@ class Rows:
 
 @dataclass(slots=True)
 class Valid:
-    """What the averaged network costs on the validation pieces: nats a note, a note, and a tick."""
+    """Validation losses of the averaged weights, in nats.
+
+    Attributes:
+        velocity: Per note, with all earlier velocities known.
+        alone: Velocity loss per note in passages that livebach would play alone.
+        offset: Per note.
+        pedal: Per tick.
+
+    """
 
     velocity: float = float("inf")
     alone: float = float("inf")
@@ -104,13 +119,13 @@ class Valid:
     pedal: float = float("inf")
 
     def of(self, part: str) -> float:
-        """What a part is chosen by."""
+        """Return the loss that selects the best weights of a part of the network."""
         return (self.velocity + self.alone) / 2 if part == "velocity" else float(getattr(self, part))
 
 
 @dataclass(slots=True)
 class Held:
-    """The validation rows."""
+    """The rows of the validation pieces."""
 
     forced: VelocityRows
     alone: VelocityRows
@@ -118,7 +133,15 @@ class Held:
 
 
 class TouchTrainer:
-    """A run: model, optimizer and average. `step` until `finished`, `save` at any time."""
+    """A run: model, optimizer and averaged weights. Call `step` until `finished`; call `save` at any time.
+
+    Args:
+        shape: Shape of the network.
+        config: Settings of the run.
+        parts: Performances of the splits `train` and `valid`.
+        folder: Existing folder for the files of the run.
+
+    """
 
     def __init__(
         self, shape: TouchShape, config: TouchConfig, parts: Mapping[str, Sequence[Performance]], folder: Path
@@ -144,12 +167,12 @@ class TouchTrainer:
 
     @property
     def updates(self) -> int:
-        """Of the whole run."""
+        """Number of updates of the whole run."""
         return self.config.epochs * self.epoch_updates
 
     @property
     def finished(self) -> bool:
-        """Whether every update has been made."""
+        """Whether all updates are done."""
         return self.update >= self.updates
 
     def _alone(self, scores: Sequence[Score], *seed: int) -> list[VelocityRows]:
@@ -169,7 +192,7 @@ class TouchTrainer:
     # --- updates -----------------------------------------------------------------------------------------------------
 
     def step(self) -> float:
-        """One update; the loss in nats, of a velocity, an offset and a tick's pedal together."""
+        """Make one update. Return the sum of the mean velocity, offset and pedal losses, in nats."""
         began = time.monotonic()
         self.model.train()
         rate = self.config.learning_rate * rising_and_falling(self.update, self.config.warmup, self.updates)
@@ -205,14 +228,14 @@ class TouchTrainer:
         )
 
     def _alone_now(self) -> VelocityRows:
-        """Stretches that livebach would play, other ones in each epoch."""
+        """Return the rows of passages that livebach would play alone. Each epoch has other passages."""
         epoch = self.update // self.epoch_updates
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = epoch, VelocityRows.joined(self._alone(self._train, self.config.seed, epoch))
         return self._epoch[1]
 
     def _louder(self, inputs: tuple[Tensor, ...], rng: np.random.Generator) -> tuple[Tensor, ...]:
-        """The same rows, each played louder or softer as a whole where that can be."""
+        """Return the rows with a random velocity shift per row. Rows that would leave 1..127 are not shifted."""
         features, mean, matched, velocity = inputs
         shift = torch.from_numpy(np.round(rng.normal(size=len(mean)) * self.config.louder).astype(np.float32))
         shift = torch.where((velocity + shift >= 1) & (velocity + shift <= 127), shift, torch.zeros_like(shift))
@@ -224,7 +247,7 @@ class TouchTrainer:
 
     @torch.no_grad()
     def validate(self) -> Valid:
-        """What the averaged weights cost; of each part the best ones are kept."""
+        """Return the validation losses of the averaged weights, and keep the best weights of each part."""
         model, held = self.averaged.eval(), self._held
         features, offset = held.rows.offset
         pedals, was_down, pedal = held.rows.pedal
@@ -247,7 +270,7 @@ class TouchTrainer:
         return self.valid
 
     def best_model(self) -> TouchModel:
-        """Each part as it validated best; before any validation the averaged weights of now."""
+        """Return a network with the best weights of each part, or the current average before any validation."""
         model = TouchModel(self.shape)
         validated = max(self.best.values()) < float("inf")
         model.load_state_dict(load_file(self.folder / BEST_FILE) if validated else self.averaged.state_dict())
@@ -256,7 +279,7 @@ class TouchTrainer:
     # --- saving and going on -----------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write the whole state of the run, or nothing."""
+        """Write the state of the run atomically."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for i, moments in self.optimizer.state_dict()["state"].items():
@@ -266,12 +289,17 @@ class TouchTrainer:
         write_tensors(self.folder / STATE_FILE, tensors, {"state": json.dumps(header)})
 
     def resume(self) -> None:
-        """Take up what `save` wrote. Raises TrainingError where it is missing, damaged or of another run."""
+        """Restore the state that `save` wrote.
+
+        Raises:
+            TrainingError: If the file is missing, damaged, or of a run with another shape or other music.
+
+        """
         path = self.folder / STATE_FILE
         header = read_header(path)
         if header["shape"] != self.shape.to_dict() or header["notes"] != self._size:
             raise TrainingError(
-                f"{path}: is of a run with another shape or other music: give the same --data and --set"
+                f"{path}: the saved run has another shape or other music: give the same --data and --set"
             )
         try:
             tensors = load_file(path)
@@ -279,7 +307,7 @@ class TouchTrainer:
             self.average.load_state_dict(under(tensors, "average."))
             self._resume_optimizer(under(tensors, "optimizer."))
         except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-            raise TrainingError(f"{path}: not a whole saved run: {' '.join(str(error).split())}") from error
+            raise TrainingError(f"{path}: the saved run is damaged: {' '.join(str(error).split())}") from error
         self.update, self.seconds, self.best = header["update"], header["seconds"], dict(header["best"])
 
     def _resume_optimizer(self, moments: dict[str, Tensor]) -> None:
@@ -291,7 +319,12 @@ class TouchTrainer:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """What a saved run says of itself. Raises TrainingError."""
+    """Return the header of a saved run: shape, settings and counters, as JSON values.
+
+    Raises:
+        TrainingError: If the file is missing or damaged.
+
+    """
     try:
         with safe_open(path, "pt") as handle:
             header: dict[str, Any] = dict(json.loads((handle.metadata() or {})["state"]))
@@ -300,12 +333,12 @@ def read_header(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise TrainingError(f"{path}: no saved run to resume: {error.strerror or error}") from error
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise TrainingError(f"{path}: not a whole saved run: {error}") from error
+        raise TrainingError(f"{path}: the saved run is damaged: {error}") from error
     return header
 
 
 def velocity_tensors(rows: VelocityRows, which: Any = slice(None)) -> tuple[Tensor, ...]:
-    """Some of the rows as `TouchModel.velocity_nats` takes them."""
+    """Return the selected rows as the arguments of `TouchModel.velocity_nats`."""
     features, mean, matched = rows.features[which].astype(np.float32), rows.mean[which], rows.matched[which]
     velocity = rows.velocity[which].astype(np.float32)
     return tuple(torch.from_numpy(np.ascontiguousarray(part)) for part in (features, mean, matched, velocity))
@@ -321,9 +354,19 @@ def run(
     stop: Callable[[], bool] = lambda: False,
     minutes: float | None = None,
 ) -> bool:
-    """Train until finished, `stop()` or the minutes are over; validates, logs and saves after each epoch.
+    """Train until the run is finished, `stop()` is true, or the minutes are over.
 
-    Whether `stop` has ended it.
+    The function validates, logs and saves after each epoch, and saves at the end.
+
+    Args:
+        trainer: The run.
+        show: Function called with the trainer and the smoothed loss after each update.
+        stop: Function called after each update. The run ends if it returns true.
+        minutes: Time limit in minutes.
+
+    Returns:
+        Whether `stop` ended the run.
+
     """
     began, smooth, stopped = time.monotonic(), float("nan"), stop()
     if not trainer.update:

@@ -1,4 +1,4 @@
-"""The touch network in torch: three perceptrons, and what they cost in nats."""
+"""The touch network in torch: three perceptrons and their losses in nats."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _OUT_OF_REACH = -1e4
 
 
 class Perceptron(nn.Module):
-    """Three hidden layers; the last two are read. The first inputs are brought to one scale."""
+    """A perceptron with three hidden layers. The output layer reads the last two hidden layers.
+
+    The first inputs are normalised to zero mean and about unit deviation.
+    """
 
     def __init__(self, name: str, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -33,12 +36,12 @@ class Perceptron(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def look_at(self, features: Tensor) -> None:
-        """Take the scale of each of these features [n, SCALED]."""
+        """Set the mean and the scale of the normalised inputs from example features, float [n, SCALED]."""
         self.mean = features.mean(dim=0)
         self.scale = 1 / (features.std(dim=0) + 0.05)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, inputs] to [n, outputs]."""
+        """Return the outputs, float [n, inputs] -> [n, outputs]."""
         wide = len(self.mean)
         x = torch.cat([(x[:, :wide] - self.mean) * self.scale, x[:, wide:]], dim=1)
         second = self.dropout(F.relu(self.second(self.dropout(F.relu(self.first(x))))))
@@ -48,7 +51,7 @@ class Perceptron(nn.Module):
 
 
 class TouchModel(nn.Module):
-    """All three."""
+    """The three perceptrons of the touch network: velocity, offset and pedal."""
 
     def __init__(self, shape: TouchShape, dropout: float = 0.0) -> None:
         super().__init__()
@@ -62,7 +65,15 @@ class TouchModel(nn.Module):
             self.velocity.out.bias[2 * MIXTURE :] = torch.linspace(-0.4, 0.4, FREE)
 
     def velocity_nats(self, features: Tensor, mean: Tensor, matched: Tensor, velocity: Tensor) -> Tensor:
-        """-log P [n] of MIDI velocities; features [n, …], mean that was heard [n], matched [n, 2], NaN: not known."""
+        """Return -log P of MIDI velocities, float [n].
+
+        Args:
+            features: float [n, …].
+            mean: float [n], mean of the known velocities, in the units of `touch_memory`.
+            matched: float [n, 2], velocities at earlier occurrences of the same note sequence; NaN if unknown.
+            velocity: float [n], MIDI velocities 1..127.
+
+        """
         known = ~matched.isnan()
         filled = torch.where(known, matched, torch.zeros_like(matched))
         above = torch.where(known, filled - mean[:, None], torch.zeros_like(filled))
@@ -71,11 +82,11 @@ class TouchModel(nn.Module):
         return mixture_nats(out, mean, filled, known, features[:, NEAREST], velocity)
 
     def offset_nats(self, features: Tensor, offset: Tensor) -> Tensor:
-        """-log P [n] of the offsets."""
+        """Return -log P of the offsets, float [n]."""
         return F.cross_entropy(self.offset(features), offset, reduction="none")
 
     def pedal_nats(self, features: Tensor, was_down: Tensor, pedal: Tensor) -> Tensor:
-        """-log P [n] of what the pedal does; it cannot go down where it is."""
+        """Return -log P of the pedal states, float [n]. States that cannot follow `was_down` have probability 0."""
         may = torch.from_numpy(MAY_FOLLOW)[was_down.long()]
         return F.cross_entropy(self.pedal(features).masked_fill(~may, _OUT_OF_REACH), pedal, reduction="none")
 
@@ -83,7 +94,11 @@ class TouchModel(nn.Module):
 def mixture_nats(
     out: Tensor, mean: Tensor, matched: Tensor, known: Tensor, nearest: Tensor, velocity: Tensor
 ) -> Tensor:
-    """-log P [n] by a mixture of discretised logistic distributions; the slow twin is `network.touch.Mixture`."""
+    """Return -log P under a mixture of discretised logistic distributions, float [n].
+
+    The mixture is that of Salimans et al. 2017, "PixelCNN++". The slow twin of this function is
+    `network.touch.Mixture`.
+    """
     weights = out[:, :MIXTURE]
     weights = torch.cat(
         [weights[:, :FREE], weights[:, FREE : FREE + 2].masked_fill(~known, _OUT_OF_REACH), weights[:, FREE + 2 :]],
@@ -101,7 +116,7 @@ def mixture_nats(
 
 @torch.no_grad()
 def to_checkpoint(model: TouchModel, meta: dict[str, Any]) -> TouchCheckpoint:
-    """The network as a checkpoint, with the stored pair: random inputs and what comes out of each part."""
+    """Return the network as a checkpoint, with an input/output pair: random inputs and the outputs of each part."""
     model = model.eval()
     rng, pair = np.random.default_rng(0), {}
     for name, part in (("velocity", model.velocity), ("offset", model.offset), ("pedal", model.pedal)):
@@ -113,7 +128,7 @@ def to_checkpoint(model: TouchModel, meta: dict[str, Any]) -> TouchCheckpoint:
 
 
 def from_checkpoint(checkpoint: TouchCheckpoint) -> TouchModel:
-    """A torch network with the weights of a checkpoint."""
+    """Return a torch network with the weights of a checkpoint."""
     model = TouchModel(checkpoint.shape)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in checkpoint.weights.items()})
     return model

@@ -1,4 +1,4 @@
-"""What the touch network learns from: a row of features and what was played, for each note and each tick of a piece."""
+"""Training data of the touch network: features and targets for each note and each tick of a piece."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from livebach.network.velocity_memory import (
 )
 
 BLOCK = 64
-"""Notes whose kernels are computed at once."""
+"""Number of notes per block in the computation of the kernels."""
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What is known of a piece before it is known how it was played: N notes, T ticks."""
+    """Features of a piece that do not depend on its velocities: N notes, T ticks."""
 
     piece: Performance
     notes: NDArray[np.float16]  # [N, NOTE_FEATURES + OFFSETS]
@@ -47,12 +47,12 @@ class Score:
 
     @property
     def all_notes(self) -> Ints:
-        """The number of every note."""
+        """The indices of all notes, int64 [N]."""
         return np.arange(len(self.piece.key))
 
 
 def read_score(piece: Performance) -> Score:
-    """Go through a piece once, tick by tick, as it is done at play."""
+    """Compute the features of a piece tick by tick, as in live playing."""
     memory, count = TouchMemory(), len(piece.key)
     notes = np.zeros((count, NOTE_FEATURES + OFFSETS), np.float16)
     offsets = np.zeros((count, OFFSET_FEATURES + OFFSETS + 1), np.float16)
@@ -82,10 +82,14 @@ def read_score(piece: Performance) -> Score:
 
 @dataclass(frozen=True, slots=True)
 class VelocityRows:
-    """Notes whose velocity is to be told, and what is known of them.
+    """Notes whose velocity is to be predicted.
 
-    Features [n, …], the mean velocity that was heard [n], their velocities in the same turn [n, 2] (NaN: none), MIDI
-    velocities [n].
+    Attributes:
+        features: float16 [n, …].
+        mean: float32 [n], mean of the known velocities, scaled.
+        matched: float32 [n, 2], scaled velocities at earlier occurrences of the same note sequence; NaN if none.
+        velocity: int16 [n], MIDI velocities: the targets.
+
     """
 
     features: NDArray[np.float16]
@@ -95,14 +99,20 @@ class VelocityRows:
 
     @classmethod
     def joined(cls, parts: Sequence[VelocityRows]) -> VelocityRows:
-        """All rows one after another."""
+        """Return the concatenation of all rows."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
 
 
 def velocity_rows(score: Score, rows: Ints, known: NDArray[np.bool_]) -> VelocityRows:
-    """The rows of some notes, in rising order, where only the velocities of the notes that are `known` [N] were heard.
+    """Return the rows of some notes.
 
-    What was heard is what comes before a note in the piece's order; known are, of these, the newest `HEARD`.
+    The features of a note use the newest `HEARD` known notes before the note, in the order of the piece.
+
+    Args:
+        score: The piece, N notes.
+        rows: int64 [n], indices of the notes, ascending.
+        known: bool [N], the notes whose velocities are known.
+
     """
     velocity = ((score.piece.velocity - VELOCITY_CENTRE) / VELOCITY_UNIT).astype(np.float32)
     heard = np.where(known, velocity, np.nan).astype(np.float32)
@@ -111,7 +121,7 @@ def velocity_rows(score: Score, rows: Ints, known: NDArray[np.bool_]) -> Velocit
     features, mean = np.zeros((len(rows), VELOCITY_FEATURES), np.float32), np.zeros(len(rows), np.float32)
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
-        before = np.searchsorted(indices, block)  # how many are known before each
+        before = np.searchsorted(indices, block)  # number of known notes before each note
         numbers = np.arange(max(0, before[0] - HEARD), before[-1])
         there = indices[numbers]
         visible = (numbers < before[:, None]) & (numbers >= before[:, None] - HEARD)
@@ -137,7 +147,11 @@ def _notes(score: Score) -> Notes:
 
 
 def _near(score: Score, heard: Array) -> Array:
-    """Velocities [N, 4] of the top and bottom note struck before, the top note before that, and the note above."""
+    """Return known velocities near each note, float32 [N, 4]; NaN if unknown.
+
+    The columns are the top and the bottom note of the previous chord, the top note of the chord before that one, and
+    the next higher note of the same chord.
+    """
     starts = np.unique(score.first)
     ends = np.append(starts[1:], len(heard))
     chord = np.searchsorted(starts, score.first)
@@ -151,7 +165,12 @@ def _near(score: Score, heard: Array) -> Array:
 
 
 def _errors(score: Score, heard: Array) -> Array:
-    """How far the notes before each, the newest first, were from where they had been in the same turn [N, 4]."""
+    """Return the velocity differences of the last notes from their earlier occurrences in the same note sequence.
+
+    Returns:
+        float32 [N, LAST_ERRORS], newest note first; NaN if unknown.
+
+    """
     error = np.abs(heard - _matched(score.matches, score.all_notes, heard)[:, 0])
     out = np.full((len(heard), LAST_ERRORS), np.nan, np.float32)
     for back in range(1, LAST_ERRORS + 1):
@@ -160,7 +179,7 @@ def _errors(score: Score, heard: Array) -> Array:
 
 
 def _matched(matches: Ints, rows: Ints, heard: Array) -> Array:
-    """What these notes had where they last came in the same turn and were heard [n, 2]; NaN: never."""
+    """Return the velocities at the last known occurrence of the same note sequence, float32 [n, 2]; NaN if none."""
     found = matches[rows].copy()
     columns = np.broadcast_to(np.arange(2), found.shape)
     while True:
@@ -174,20 +193,23 @@ def _matched(matches: Ints, rows: Ints, heard: Array) -> Array:
 # --- situations ------------------------------------------------------------------------------------------------------
 
 ROWS = 256
-"""Notes of a stretch that livebach would play."""
+"""Notes of a passage that livebach would play."""
 LONGEST_GAP = 700
-"""Notes between the last one that was heard and the first of such a stretch."""
+"""Maximum number of notes between the last known note and the first note of such a passage."""
 TOGETHER = 0.2
-"""Share of stretches in which both play at once: the player above or below a key."""
+"""Share of passages in which both play at once. The player then plays above or below a random key."""
 
 
 def forced(score: Score) -> VelocityRows:
-    """Every note, where all before it were heard."""
+    """Return the rows of all notes, with the velocities of all earlier notes known."""
     return velocity_rows(score, score.all_notes, np.ones(len(score.first), np.bool_))
 
 
 def alone(score: Score, rng: np.random.Generator) -> list[VelocityRows]:
-    """Stretches that livebach would play, of which it is told only what was heard before or beside them."""
+    """Return the rows of random passages that livebach would play.
+
+    Only the player's notes before the passage, or beside the passage, have known velocities.
+    """
     count, out = len(score.first), []
     for _ in range(max(1, round(count / ROWS))):
         known = np.zeros(count, np.bool_)

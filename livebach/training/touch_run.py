@@ -1,4 +1,4 @@
-"""A whole training run of the touch network: its folder, its settings, its checkpoint."""
+"""Run a whole training of the touch network: folder, settings and checkpoint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,17 @@ CACHE = "performances"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Where the music is, where the run's folder, and what becomes of it."""
+    """The order to train.
+
+    Attributes:
+        data: Folder of performances.
+        out: Folder for the files of the run.
+        cache: Folder for cached performances; below `out` by default.
+        resume: Whether to continue the saved run in `out`.
+        minutes: Time limit in minutes.
+        licence: Licence stated in the checkpoint.
+
+    """
 
     data: Path
     out: Path
@@ -31,11 +41,16 @@ class Run:
 
 
 def begun(order: Run) -> tuple[TouchShape, TouchConfig]:
-    """The settings that a run begins with: the defaults, or those of the run that is resumed. Raises TrainingError."""
+    """Return the initial settings of a run: the defaults, or the settings of the resumed run.
+
+    Raises:
+        TrainingError: If the folder holds a run that is not resumed, or the saved run is missing or damaged.
+
+    """
     if not order.resume:
         if (order.out / STATE_FILE).exists():
             raise TrainingError(
-                f"{order.out}: holds a run already: --resume goes on with it, another --out starts anew"
+                f"{order.out}: holds a run already: --resume continues the run, another --out starts a new run"
             )
         return TouchShape(), TouchConfig()
     header = read_header(order.out / STATE_FILE)
@@ -49,7 +64,23 @@ def train(
     say: Callable[[str], None],
     stop: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Train, and write the checkpoint; whether `stop` has ended it. Raises CorpusError and TrainingError."""
+    """Train, and write the checkpoint.
+
+    Args:
+        order: Folders and limits of the run.
+        shape: Shape of the network.
+        config: Settings of the run.
+        say: Function called with one line per message.
+        stop: Function called after each update. The run ends if it returns true.
+
+    Returns:
+        Whether `stop` ended the run.
+
+    Raises:
+        CorpusError: If the performances cannot be read or split.
+        TrainingError: If the saved run cannot be resumed.
+
+    """
     pieces = load_performances(order.data, order.cache or order.out / CACHE, say)
     parts = split_performances(pieces)
     for side, of_side in parts.items():
@@ -70,7 +101,7 @@ def train(
 
 
 def _teller(say: Callable[[str], None]) -> Callable[[TouchTrainer, float], None]:
-    """A line after each epoch."""
+    """Return a function that reports the losses after each epoch."""
 
     def show(trainer: TouchTrainer, loss: float) -> None:
         if trainer.update % trainer.epoch_updates == 0:

@@ -1,4 +1,4 @@
-"""Run a torch network over whole pieces: their likelihood, and the data for a calibration."""
+"""Run a torch network over whole pieces, for their likelihood and for the data of a calibration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def on_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tenso
 
 
 def whole_piece(piece: Piece) -> Batch:
-    """Return a batch of one whole piece, nothing given, texture unknown: every stated likelihood is of such a batch."""
+    """Return a batch of one whole piece, without given keys and with unknown texture.
+
+    All reported likelihoods use such batches.
+    """
     texture = np.full((len(piece.frames), 2), UNKNOWN_TEXTURE, np.int8)
     inputs = np.concatenate([np.zeros((1, KEYS), np.uint8), piece.frames[:-1]])
     condition = condition_rows(piece.places, before(piece.places), texture)
@@ -34,7 +37,10 @@ def whole_piece(piece: Piece) -> Batch:
 
 @torch.no_grad()
 def evidence(model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.device, ranks: Ranks) -> CalibrationData:
-    """Return the logits of whole pieces for a calibration: this process's share of at most `MOST_FRAMES` frames."""
+    """Return the logits of whole pieces for a calibration.
+
+    Each process takes its share of the pieces, and stops at its share of `MOST_FRAMES`.
+    """
     model.eval()
     found = CalibrationData()
     for piece in pieces[ranks.rank :: ranks.size]:
@@ -49,7 +55,10 @@ def evidence(model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.devic
 def likelihood(
     model: TwoAxisWaveNet, pieces: Sequence[Piece], device: torch.device, ranks: Ranks | None = None
 ) -> float:
-    """Return nats per frame, pooled over whole pieces; texture dropped, nothing given; nan if there is no piece."""
+    """Return the negative log-likelihood in nats per frame, pooled over whole pieces; nan if there is no piece.
+
+    No keys are given, and the texture is unknown.
+    """
     model.eval()
     ranks = ranks or Ranks()
     found = torch.zeros(2, dtype=torch.float64, device=device)  # nats, frames
