@@ -27,12 +27,12 @@ from livebach.styles import DEFAULT as DEFAULT_STYLE
 
 TEXTURE_LEVELS = 8
 MAX_BYTES = 64 << 10
-"""The longest file of settings."""
+"""The largest size of a settings file, in bytes."""
 _LARGEST = 2**64
 
 
 class ConfigError(UserError):
-    """A setting is unknown or has a value that it cannot have; the message is one line for the user."""
+    """A setting is unknown or has an invalid value. The message is one line for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ _TEXTURE = setting_rules.either(setting_rules.one_of("follow", "off"), setting_r
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """A group of settings; values are checked however it is made."""
+    """A section of the settings. Every value is checked when a section is created."""
 
     def __post_init__(self) -> None:
         name = next(name for name, kind in _SECTIONS.items() if kind is type(self))
@@ -70,7 +70,7 @@ class _Section:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Return the section with these values; what is not named keeps its default."""
+        """Return the section with these values and the defaults for the others."""
         return cls(**values)
 
     def values(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class _Section:
 
 
 def _checked(section: str, name: str, value: Any) -> Any:
-    """Return a value as its rule reads it; ConfigError where it is not allowed."""
+    """Return a value as its rule reads it; raise ConfigError if the rule refuses it."""
     rule = _SECTIONS[section].table()[name].rule
     try:
         return rule.read(value)
@@ -105,7 +105,7 @@ class MidiSettings(_Section):
 
 @dataclass(frozen=True, slots=True)
 class TimeSettings(_Section):
-    """Tempo (`bpm` beats a minute, a beat as the metre has it), metre, count-in and click."""
+    """Tempo (beats a minute; the metre defines the beat), metre, count-in and click."""
 
     bpm: float = _setting(90.0, setting_rules.number(20, 400))
     metre: Metre = _setting(Metre(4, 4), setting_rules.metre())  # noqa: RUF009 - immutable
@@ -155,13 +155,13 @@ class SamplingSettings(_Section):
 
     @property
     def longest_quote(self) -> int | None:
-        """The most notes on end that may be of the training music; None: any number."""
+        """The largest number of consecutive notes that may equal the training music; None: no limit."""
         return None if isinstance(self.max_quote_notes, str) else self.max_quote_notes
 
 
 @dataclass(frozen=True, slots=True)
 class SoundSettings(_Section):
-    """How its own notes are played, and how the built-in instruments sound."""
+    """How livebach's notes are played, and how the built-in instruments sound."""
 
     instrument: str = _setting("piano", setting_rules.one_of(*INSTRUMENT_NAMES))
     temperament: str = _setting("equal", setting_rules.one_of(*TEMPERAMENT_NAMES))
@@ -181,7 +181,7 @@ class SoundSettings(_Section):
 
 
 def _binding_rule(name: str) -> Rule:
-    """Return the rule of what a control is bound to; the values in it are checked too."""
+    """Return the rule for the bindings of a control. The rule also checks the values in the bindings."""
 
     def read(value: Any) -> str | None:
         for binding in parse_bindings(value if isinstance(value, str) else "") if value is not None else ():
@@ -193,7 +193,7 @@ def _binding_rule(name: str) -> Rule:
 
 
 def _check_asked(name: str, value: str) -> None:
-    """ValueError where a control cannot be asked this."""
+    """Raise ValueError if a control does not take this value."""
     kind = CONTROLS[name].kind
     argument = kind.parse(value)
     if isinstance(kind, Dial) and isinstance(argument, str):
@@ -202,10 +202,10 @@ def _check_asked(name: str, value: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ControlSettings:
-    """What each control is bound to: a section with a setting for each row of the table of controls."""
+    """The bindings of the controls: a section with one setting for each row of the table of controls."""
 
     bindings: Mapping[str, str | None] = field(default_factory=dict)
-    """By the control's name; None where it is bound to nothing."""
+    """The bindings by the name of the control; None: no binding."""
 
     def __post_init__(self) -> None:
         bound = {name: _checked("control", name, self.bindings.get(name)) for name in CONTROLS}
@@ -228,7 +228,7 @@ class ControlSettings:
 
 @dataclass(frozen=True, slots=True)
 class TakeSettings(_Section):
-    """What is kept of a take."""
+    """Whether and where takes are saved."""
 
     folder: str = _setting("takes", setting_rules.text())
     save: bool = _setting(True, setting_rules.switch())
@@ -245,7 +245,7 @@ class WebSettings(_Section):
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings(_Section):
-    """The network and how long before a tick it is asked."""
+    """The network, and how long before a tick it begins."""
 
     checkpoint: str = _setting(DEFAULT_STYLE, setting_rules.text())
     lead_ms: float = _setting(4.0, setting_rules.number(0, 100))
@@ -276,7 +276,7 @@ class Config:
                 f"midi.output_channel {self.midi.output_channel}"
             )
         if self.time.send_clock and self.time.clock == "external":
-            raise ConfigError("time.send_clock must be off where time.clock is external: there is a clock already")
+            raise ConfigError("time.send_clock must be off if time.clock is external: two clocks would compete")
 
 
 RENAMED = {
@@ -291,7 +291,7 @@ RENAMED = {
     "session.save": "take.save",
     "engine.watch": "engine.reload_on_change",
 }
-"""Former names of settings and sections, and today's names."""
+"""Former names of settings and sections, with the present names."""
 _SECTIONS: dict[str, type[Any]] = {
     "midi": MidiSettings,
     "time": TimeSettings,
@@ -332,7 +332,7 @@ def _all_keys() -> list[str]:
 
 
 def _check_known(data: Any) -> dict[str, dict[str, Any]]:
-    """The sections of a parsed YAML file, an empty one as {}; ConfigError where a name is unknown."""
+    """Return the sections of a parsed YAML file, an empty section as {}; raise ConfigError for an unknown name."""
     if not isinstance(data, Mapping):
         raise ConfigError(f"settings must be sections of keys, got {_shown(data)}")
     out: dict[str, dict[str, Any]] = {}
@@ -350,13 +350,13 @@ def _check_known(data: Any) -> dict[str, dict[str, Any]]:
 
 
 def from_dict(data: Any) -> Config:
-    """Settings from nested dicts, as YAML has them; what is not named keeps its default."""
+    """Return the settings of nested dicts, as YAML has them, with the defaults for missing ones."""
     known = _check_known(data)
     return Config(**{section: _SECTIONS[section].of(body) for section, body in known.items()})
 
 
 def to_dict(config: Config) -> dict[str, dict[str, Any]]:
-    """Settings as nested dicts of plain values, which YAML and JSON can hold; inverse of `from_dict`."""
+    """Return the settings as nested dicts of plain values for YAML and JSON, the inverse of `from_dict`."""
     out: dict[str, dict[str, Any]] = {}
     for section in _SECTIONS:
         values = getattr(config, section).values()
@@ -365,7 +365,7 @@ def to_dict(config: Config) -> dict[str, dict[str, Any]]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a key given twice is an error, and nothing unfolds to more than was written."""
+    """A YAML loader that refuses duplicate keys, aliases and huge numbers."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -403,7 +403,7 @@ def _parse(text: str) -> Any:
 
 
 def from_text(text: str) -> Config:
-    """Return the settings that a YAML text states; what is not named keeps its default."""
+    """Return the settings of a YAML text, with the defaults for missing ones."""
     data = _parse(text)
     return from_dict({} if data is None else data)
 
@@ -417,7 +417,12 @@ def _text(path: Path) -> str:
 
 
 def read_file(path: Path) -> Config:
-    """Settings from a YAML file; each error names the file."""
+    """Read a settings file in YAML.
+
+    Raises:
+        ConfigError: If the file cannot be read or a setting is invalid. The message names the file.
+
+    """
     try:
         return from_text(_text(path))
     except OSError as error:
@@ -429,13 +434,18 @@ def read_file(path: Path) -> Config:
 
 
 def override(config: Config, assignment: str) -> Config:
-    """Settings with one of them changed: «time.bpm=96», the value written as in YAML."""
+    """Return the settings with one changed, as in `time.bpm=96`. The value is written as in YAML.
+
+    Raises:
+        ConfigError: If the setting is unknown or the value is invalid.
+
+    """
     name, equals, text = assignment.partition("=")
     if not equals:
         raise ConfigError(f"a setting is written section.key=value, got {assignment!r}")
     name, text = name.strip(), text.strip()
     if name in _all_keys() and not _setting_of(name).rule.takes(_parse_or_text(text)):
-        return with_value(config, name, text)  # a name may look like YAML: «HD: 1», or a folder «2026»
+        return with_value(config, name, text)  # the name of a port or folder may look like YAML: «HD: 1», «2026»
     return with_value(config, name, _parse_or_text(text))
 
 
@@ -447,7 +457,7 @@ def _parse_or_text(text: str) -> Any:
 
 
 def with_value(config: Config, name: str, value: Any) -> Config:
-    """Settings with «section.key» set to a value."""
+    """Return the settings with `section.key` set to a value; raise ConfigError if the name or value is invalid."""
     if name not in (known := _all_keys()):
         raise _unknown(name, value, known)
     section, _, key = name.partition(".")
@@ -461,13 +471,22 @@ def table() -> dict[str, dict[str, Setting]]:
 
 
 def value_of(config: Config, name: str) -> Any:
-    """Return the value of «section.key»."""
+    """Return the value of `section.key`."""
     section, _, key = name.partition(".")
     return getattr(config, section).values()[key]
 
 
 def load(path: Path | None = None, assignments: Iterable[str] = ()) -> Config:
-    """Settings from a file (default: the packaged config.yaml), then each `section.key=value` over them."""
+    """Return the settings of a file, changed by assignments.
+
+    Args:
+        path: A settings file in YAML. None reads the packaged config.yaml.
+        assignments: Texts such as `time.bpm=96`, applied in order.
+
+    Raises:
+        ConfigError: If the file cannot be read, or if a setting is unknown or invalid.
+
+    """
     config = read_file(path if path is not None else data_path("config.yaml"))
     for assignment in assignments:
         config = override(config, assignment)

@@ -1,8 +1,8 @@
-"""What can be done while playing: one table of controls, one of modes, and the messages that ask for a control.
+"""The table of controls, the table of modes, and the MIDI messages that operate a control.
 
-A dial moves a setting, a switch is on or off, an act is done once. The settings, the help, the hotkeys and the
-documentation read these tables. A row has the class or function that carries it out, or names it as «module:name»: the
-tables stand below the musician, who imports it when it is used.
+A dial changes a setting, a switch is on or off, an act happens once. The settings, the help, the hotkeys and the
+documentation read these tables. A row holds the class or function that implements it, or its name as "module:name".
+The musician imports named functions on first use, so that this module does not depend on the musician.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ from livebach.music.events import CHANNELS, MAX_DATA, ControlChange, Event, Note
 from livebach.styles import STYLES
 
 PRESSED = 64
-"""A controller at this value or above is pressed."""
+"""A controller counts as pressed at this value and above."""
 MOST_BACK = 8
-"""Bars that can be taken back: as many snapshots are kept, and one more."""
+"""The largest number of bars to take back. The musician keeps one snapshot more than this."""
 FORM = "like 'cc 21', 'note 36 channel 10' or 'program 5 = VALUE', several with commas between"
 
 
-# --- what is asked for -----------------------------------------------------------------------------------------------
+# --- commands --------------------------------------------------------------------------------------------------------
 
 
 class Step(Enum):
-    """Where a dial is turned to, where it is not a value."""
+    """A relative move of a dial."""
 
     UP = "up"
     DOWN = "down"
     NEXT = ""
-    """The next position; after the last one the first."""
+    """The next position; the first one after the last."""
 
 
 Argument = Step | bool | int | str | None
-"""What a control is asked: a step or a value of a dial, whether a switch is on (None: change over), an act's number."""
+"""The argument of a command: a dial's step or value, a switch's state (None: toggle), or the number of an act."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A control by its name, and what is asked of it."""
+    """The name of a control, and an argument for it."""
 
     name: str
     argument: Argument = None
 
     @property
     def value(self) -> str:
-        """The argument in words, as bindings and the log of a take have it."""
+        """The argument as text, as in bindings and in the log of a take."""
         if isinstance(self.argument, Step):
             return str(self.argument.value)
         if isinstance(self.argument, bool):
@@ -59,24 +59,24 @@ class Command:
 
 
 def parse_command(name: str, value: str = "") -> Command:
-    """Read a command in words; ValueError where there is no such control, or where the control cannot be told this."""
+    """Parse a command; raise ValueError if the control is unknown or does not take the value."""
     if name not in CONTROLS:
         raise ValueError(f"there is no control {name!r}: it must be one of {', '.join(CONTROLS)}")
     return Command(name, CONTROLS[name].kind.parse(value))
 
 
 class Kind(Protocol):
-    """How a control is asked, and how a MIDI controller moves it."""
+    """How a control parses its argument, and how a MIDI controller moves it."""
 
     def parse(self, text: str) -> Argument:
-        """Read an argument in words; ValueError where it is none."""
+        """Parse an argument; raise ValueError if it is invalid."""
 
     def moved(self, value: int, was_pressed: bool) -> tuple[Argument] | None:
-        """Return what a controller's new value (0..127) asks for; None where it asks for nothing."""
+        """Return the argument for a controller's new value (0..127) as a 1-tuple, or None for no command."""
 
 
 def _along(positions: Sequence[str], value: int) -> str:
-    """Return the position of a controller's value (0..127) that moves through all of them."""
+    """Map a controller's value (0..127) to one of the positions."""
     return positions[value * len(positions) // (MAX_DATA + 1)]
 
 
@@ -85,10 +85,10 @@ _STEPS = {step.value for step in Step}
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """A setting that can be turned, and its positions, written as in the settings.
+    """A control for a setting, with its positions, written as in the settings.
 
-    Numbers rise. A word before them, as «follow», is reached by its name or as the next position; a word among them, as
-    «off», stands between its neighbours.
+    Numbers are in ascending order. A word before the numbers, such as "follow", is reached by name or by `Step.NEXT`.
+    A word among the numbers, such as "off", lies between its neighbours.
     """
 
     setting: str
@@ -100,20 +100,20 @@ class Dial:
         return tuple(self.names)
 
     def parse(self, text: str) -> Argument:
-        """Read a step, or a value that the setting's own rule will judge."""
+        """Parse a step or a value. The rule of the setting checks the value later."""
         return Step(text) if text in _STEPS else text
 
     def moved(self, value: int, was_pressed: bool) -> tuple[Argument] | None:
-        """Follow the controller all its way."""
+        """Return the position for the controller's value."""
         return (_along(self.positions, value),)
 
     def turned(self, now: str, to: Argument, followed: str | None = None) -> str:
-        """Return what to set.
+        """Return the new value of the setting.
 
         Args:
-            now: What is set.
-            to: A value, or a step: up is always higher than now, and down is lower. Where there is nothing, it stays.
-            followed: What a word stands for at present, as the level that is followed; None where that is not known.
+            now: The present value.
+            to: A value, or a step. Up is always higher and down is lower than now; at the end the value stays.
+            followed: The present level behind a word such as "follow"; None if the level is unknown.
 
         """
         if not isinstance(to, Step):
@@ -144,7 +144,7 @@ class Dial:
         return next((text for text in reversed(levels) if float(text) < level), now)
 
     def _middle(self, word: str) -> float:
-        """The number that a word stands for while nothing is known: that of its place, or the middle."""
+        """Return a number for a word of unknown level: the middle of its neighbours, or of the whole range."""
         positions = self.positions
         at = positions.index(word) if word in positions[1:-1] else len(positions) // 2
         near = [float(text) for text in positions[max(0, at - 1) : at + 2] if _is_number(text)]
@@ -157,7 +157,7 @@ def _is_number(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of several names; it is no setting."""
+    """A control that chooses one of several names and is not a setting."""
 
     names: Iterable[str]
 
@@ -167,28 +167,28 @@ class Choice:
         return tuple(self.names)
 
     def parse(self, text: str) -> Argument:
-        """Read a step or a name."""
+        """Parse a step or a name; raise ValueError for an unknown name."""
         if text not in _STEPS and text not in self.positions:
             raise ValueError(f"the name must be {' or '.join(self.positions)}, got {text!r}")
         return Step(text) if text in _STEPS else text
 
     def moved(self, value: int, was_pressed: bool) -> tuple[Argument] | None:
-        """Follow the controller all its way."""
+        """Return the position for the controller's value."""
         return (_along(self.positions, value),)
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Something that is on or off."""
+    """A control that is on or off."""
 
     def parse(self, text: str) -> Argument:
-        """Read «on», «off», or nothing: change over."""
+        """Parse "on", "off", or an empty text, which means toggle."""
         if text not in ("", "on", "off"):
             raise ValueError(f"a switch must be on or off, got {text!r}")
         return None if not text else text == "on"
 
     def moved(self, value: int, was_pressed: bool) -> tuple[Argument] | None:
-        """Be on while the controller is pressed."""
+        """Return True when the controller is pressed and False when it is released."""
         pressed = value >= PRESSED
         return (pressed,) if pressed != was_pressed else None
 
@@ -211,12 +211,12 @@ def _file(text: str) -> Argument:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that is done once."""
+    """A control that acts once."""
 
     parse: Callable[[str], Argument] = _nothing
 
     def moved(self, value: int, was_pressed: bool) -> tuple[Argument] | None:
-        """Be done when the controller is pressed."""
+        """Act when the controller is pressed."""
         return (None,) if value >= PRESSED and not was_pressed else None
 
 
@@ -225,10 +225,10 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class ModeRow:
-    """A mode of playing: the class that decides (see `musician.modes.Mode`), and what it does for the player."""
+    """A mode of playing: the class that implements it (see `musician.modes.Mode`), and a summary for the player."""
 
     mode: str | Callable[[Any], Any]
-    """«module:class», or the class itself."""
+    """The class, or its name as "module:class"."""
     summary: str
 
 
@@ -238,15 +238,16 @@ MODES: dict[str, ModeRow] = {
     "accompany": ModeRow("livebach.musician.modes:Accompany", "livebach plays with you, and stops when you do"),
     "listen": ModeRow("livebach.musician.modes:Listen", "livebach only learns what you play"),
 }
-"""The modes by the value of `turns.mode`. A new one is a class and a row."""
+"""The modes by the value of `turns.mode`. To add a mode, write a class and add a row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Something that can be done while playing.
+    """A control that the player can operate while playing.
 
-    `do` names the function that does it, with the musician, the argument and the time; a dial without one turns its
-    setting. `keys` are the terminal's keys, each with what it asks in words; `label` is what the line of keys says.
+    `do` is the function that implements the control, called with the musician, the argument and the time. A dial
+    without `do` changes its setting. `keys` maps keys of the terminal to arguments. `label` is the text in the
+    terminal's line of keys.
     """
 
     name: str
@@ -259,7 +260,7 @@ class Control:
 
 _TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")  # as `music.key` writes them
 KEYS = ("null", "auto", *(f"{tonic} {mode}" for mode in ("major", "minor") for tonic in _TONICS))
-"""Keys that may be set: none, the one that the player plays in, or one of the 24."""
+"""The values of `sampling.key`: no key, the player's key, or one of the 24 keys."""
 _LEVELS = ("follow", *"01234567")
 _REGISTERS = (*map(str, range(40, 61, 4)), "off", *map(str, range(64, 85, 4)))
 
@@ -391,7 +392,7 @@ CONTROLS: dict[str, Control] = {
         Control("key", Dial("sampling.key", KEYS), "null, auto, and the 24 keys from C major on"),
     )
 }
-"""The controls by name. A new one is a row and a function."""
+"""The controls by name. To add a control, write a function and add a row."""
 
 
 def dials() -> dict[str, Dial]:
@@ -400,21 +401,21 @@ def dials() -> dict[str, Dial]:
 
 
 def positions() -> dict[str, tuple[str, ...]]:
-    """Return what a controller moves through from end to end, by the name of the control."""
+    """Return the positions that a controller moves through, by the name of the control."""
     return {
         name: control.kind.positions for name, control in CONTROLS.items() if isinstance(control.kind, Dial | Choice)
     }
 
 
 def hotkeys() -> dict[str, Command]:
-    """Return what each key of the terminal asks for."""
+    """Return the command of each key of the terminal."""
     return {
         key: parse_command(control.name, value) for control in CONTROLS.values() for key, value in control.keys.items()
     }
 
 
 def hotkey_help() -> list[str]:
-    """Return the terminal's keys and what they do, as «</> tempo», in the table's order."""
+    """Return the terminal's keys with their labels, such as "</> tempo", in the order of the table."""
     return [
         f"{'/'.join('space' if key == ' ' else key for key in control.keys)} {control.label}"
         for control in CONTROLS.values()
@@ -423,7 +424,7 @@ def hotkey_help() -> list[str]:
 
 
 def resolve(named: str | Callable[..., Any]) -> Callable[..., Any]:
-    """Return the class or function of a row; one that is named as «module:name» is imported."""
+    """Return the class or function of a row. A name such as "module:name" is imported."""
     return _imported(named) if isinstance(named, str) else named
 
 
@@ -433,12 +434,12 @@ def _imported(name: str) -> Callable[..., Any]:
     return found
 
 
-# --- how controls are bound ------------------------------------------------------------------------------------------
+# --- bindings --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A controller, key or program, numbered as MIDI has it, on one channel or on all."""
+    """A controller, key or program on one channel or on all channels (None). All numbers count from 0."""
 
     kind: str  # cc, note or program
     number: int
@@ -450,7 +451,7 @@ _BINDING = re.compile(r"(cc|note|program) +(\d+)(?: +channel +(\d+))?(?: *= *(\S
 
 
 def parse_bindings(text: str) -> tuple[Binding, ...]:
-    """Read what a control is bound to; channels and programs count from 1. ValueError where it cannot be read."""
+    """Parse the bindings of a control. Channels and programs count from 1. Raise ValueError for an invalid text."""
     return tuple(_parse(part.strip()) for part in text.split(","))
 
 
@@ -466,10 +467,10 @@ def _parse(text: str) -> Binding:
 
 
 class Controls:
-    """Reads the player's events for what is bound to them; remembers which controllers are pressed."""
+    """Turns the player's events into commands by their bindings; remembers which controllers are pressed."""
 
     def __init__(self, bound: Mapping[str, str | None]) -> None:
-        """Take the bindings of each control by its name."""
+        """Parse the bindings, by the name of the control."""
         self._bound: dict[tuple[str, int], list[tuple[str, Binding]]] = {}
         for name, text in bound.items():
             for binding in parse_bindings(text) if text else ():
@@ -477,11 +478,11 @@ class Controls:
         self._pressed: set[tuple[int, int]] = set()  # channel, controller
 
     def claims(self, event: Event) -> bool:
-        """Whether an event is a control, and so no music. Safe to call from any thread."""
+        """Return whether an event belongs to a control and is not music. Safe to call from any thread."""
         return bool(self._found(event))
 
     def read(self, event: Event) -> list[Command]:
-        """Return what an event asks for."""
+        """Return the commands of an event."""
         found = self._found(event)
         if isinstance(event, NoteOff):
             return []
@@ -507,7 +508,7 @@ class Controls:
 
 
 def _moved(name: str, binding: Binding, value: int, was_pressed: bool) -> Iterator[Command]:
-    """What a controller asks for: where a value is bound, that value when the controller is pressed."""
+    """Yield the command of a moved controller. A binding with a value acts when the controller is pressed."""
     if binding.value:
         if value >= PRESSED and not was_pressed:
             yield parse_command(name, binding.value)

@@ -1,6 +1,6 @@
-"""Rules for settings: each reads a value or refuses it, and says in words what is allowed.
+"""Rules for settings. A rule reads or refuses a value, and describes the allowed values in words.
 
-The module does not know which settings exist.
+This module does not know which settings exist.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from livebach.music.key import Key
 from livebach.music.metre import Metre
 
 SHORTEST_QUOTE = 13
-"""Notes. The hashes of a checkpoint stand for runs of so many notes, so no shorter limit can be checked."""
+"""The shortest quotation, in notes, that can be checked: a checkpoint stores hashes of runs of this length."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a setting may be, in words, and how it is read: `read` returns the value or raises ValueError."""
+    """The allowed values of a setting, in words, and a function that reads a value or raises ValueError."""
 
     words: str | Callable[[], str]
-    """What is allowed; a function where that may change while the program runs."""
+    """The allowed values in words, or a function that returns them if they can change while the program runs."""
     read: Callable[[Any], Any]
 
     @property
     def allowed(self) -> str:
-        """What is allowed, in words."""
+        """The allowed values, in words."""
         return self.words if isinstance(self.words, str) else self.words()
 
     def takes(self, value: Any) -> bool:
-        """Whether a value is allowed."""
+        """Return whether a value is allowed."""
         try:
             self.read(value)
         except ValueError:
@@ -43,18 +43,18 @@ def _refuse(*_: Any) -> Any:
 
 
 def number(low: float, high: float, kind: type = float) -> Rule:
-    """Return a rule that allows a number of a kind from `low` to `high`."""
+    """Return a rule for numbers of type `kind` from `low` to `high`."""
 
     def read(value: Any) -> Any:
         right = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
-        return kind(value) if right and low <= value <= high else _refuse()  # nan is in no bounds
+        return kind(value) if right and low <= value <= high else _refuse()  # nan fails the comparison
 
     noun = "a whole number" if kind is int else "a number"
     return Rule(f"{noun} in {low}..{high}", read)
 
 
 def text() -> Rule:
-    """A text that is not empty, and can be a name: no NUL, no half of a character but those of a file's name."""
+    """Return a rule for non-empty texts that can be names: no NUL, and no surrogates but those of file names."""
 
     def read(value: Any) -> str:
         right = (
@@ -66,12 +66,12 @@ def text() -> Rule:
 
 
 def switch() -> Rule:
-    """Return a rule that allows on and off."""
+    """Return a rule for on and off."""
     return Rule("on or off", lambda value: value if isinstance(value, bool) else _refuse())
 
 
 def one_of(*words: str) -> Rule:
-    """Return a rule that allows one of a few words."""
+    """Return a rule for one of these words."""
 
     def read(value: Any) -> Any:
         word = "off" if value is False else value  # YAML reads a bare «off» as false
@@ -81,7 +81,7 @@ def one_of(*words: str) -> Rule:
 
 
 def name_of(names: Callable[[], Sequence[str]]) -> Rule:
-    """Return a rule that allows the names of a table; the table may grow while the program runs."""
+    """Return a rule for the names of a table, which may grow while the program runs."""
 
     def read(value: Any) -> Any:
         return value if value in names() else _refuse()
@@ -90,7 +90,7 @@ def name_of(names: Callable[[], Sequence[str]]) -> Rule:
 
 
 def either(*rules: Rule) -> Rule:
-    """Return a rule that allows what any of these rules allows."""
+    """Return a rule that allows a value if any of these rules allows it."""
 
     def read(value: Any) -> Any:
         for rule in rules:
@@ -104,12 +104,12 @@ def either(*rules: Rule) -> Rule:
 
 
 def optional(rule: Rule) -> Rule:
-    """Return a rule that allows what the rule allows, or null."""
+    """Return a rule that also allows null."""
     return Rule(f"{rule.allowed}, or null", lambda value: None if value is None else rule.read(value))
 
 
 def metre() -> Rule:
-    """Return a rule that allows a time signature."""
+    """Return a rule for time signatures."""
 
     def read(value: Any) -> Metre:
         return value if isinstance(value, Metre) else Metre.parse(value if isinstance(value, str) else _refuse())
@@ -118,7 +118,7 @@ def metre() -> Rule:
 
 
 def key() -> Rule:
-    """Return a rule that allows a musical key, kept as it is written out: «D minor»."""
+    """Return a rule for musical keys. The value is the full name, such as "D minor"."""
 
     def read(value: Any) -> str:
         return str(Key.parse(value if isinstance(value, str) else _refuse()))

@@ -90,7 +90,7 @@ def test_frames_are_drawn(fugue: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["{}"], "say where to"),
+        (["{}"], "name an output"),
         (["{}", "-o", "{}"], "nothing is overwritten"),
         (["{}", "-o", "nowhere/x.npz"], "cannot be written"),
         (["{}", "-o", "x.npz", "--steps-per-quarter", "0"], "--steps-per-quarter must be 1..48, got 0"),

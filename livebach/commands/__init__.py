@@ -1,1 +1,1 @@
-"""One module for each command of `livebach`, and the flags that they share. Nobody imports a command."""
+"""One module for each command of `livebach`, and the flags that commands share. No other package imports a command."""

@@ -1,7 +1,7 @@
-"""`livebach bench`: what a frame costs on this machine, hot and as it is woken for a tick; start-up, memory, processor.
+"""`livebach bench`: measure the time of a frame, hot and after waiting for a tick; and start-up, memory and processor.
 
-Nothing here passes or fails: these are distributions, with the load beside them. Ratios to other implementations are
-in bench/ of the repository.
+The results are distributions with the load of the machine. Nothing passes or fails. The folder bench/ of the repository
+compares livebach with other implementations.
 """
 
 from __future__ import annotations
@@ -47,15 +47,17 @@ QUICK = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("--json", type=user_path, metavar="FILE", help="also write the figures to this file")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK} times fewer frames: about half a minute")
-    parser.add_argument("--hot-only", action="store_true", help="leave out the measurements at the pace of playing")
-    parser.add_argument("--ordinary", action="store_true", help="do not ask for real-time priority and locked memory")
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="write the figures to this file too")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"measure {QUICK} times fewer frames, in about half a minute"
+    )
+    parser.add_argument("--hot-only", action="store_true", help="skip the measurements at the pace of playing")
+    parser.add_argument("--ordinary", action="store_true", help="run without real-time priority and locked memory")
     add_settings(parser, ("--checkpoint",))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, and print or write the figures."""
+    """Measure, print the figures, and write them if asked to."""
     if args.json is not None:
         check_replaceable(args.json)
     name = settings(args).engine.checkpoint
@@ -74,16 +76,24 @@ def run(args: argparse.Namespace) -> int:
 
 
 def stay_ordinary() -> str:
-    """Ask the system for nothing, and say so."""
-    return "Nothing was asked of the system: no real-time priority."
+    """Request no real-time priority, and return a line that says so."""
+    return "Real-time priority was not requested."
 
 
 def measure(
     engines: dict[str, Engine], checkpoint: str, shorten: int, timely: Callable[[], object] | None
 ) -> dict[str, Any]:
-    """Measure everything, hot caches first: real-time priority and full load do not go together.
+    """Measure everything, hot caches first, because full load and real-time priority do not go together.
 
-    `timely` asks for priority before what is paced, which is left out without it.
+    Args:
+        engines: The engines to measure, by name.
+        checkpoint: The name of the shipped network or the user's.
+        shorten: Divide the number of frames by this factor.
+        timely: Requests real-time priority before the paced measurements. None skips these measurements.
+
+    Returns:
+        The report, as plain JSON values.
+
     """
     report: dict[str, Any] = {"machine": machine(), "load_before": load_average(), "networks": {}}
     peak_s = peak()
@@ -104,14 +114,14 @@ def measure(
 
 
 def time_network(engine: Engine, frames: int) -> dict[str, Any]:
-    """Return the times of a network with hot caches: one frame after another."""
+    """Return the times of a network with hot caches: frames without pauses."""
     player = Player(engine)
     time_frames(player, WARM_UP, at_once)
     return {"multiply_adds": multiply_adds(engine.spec), "hot": time_frames(player, frames, at_once)}
 
 
 def time_paced(engine: Engine, frames: int, tick_frames: int) -> dict[str, Any]:
-    """Return the times of a network that is woken every 10 ms, and for every tick."""
+    """Return the times of a network that wakes every 10 ms, and once per tick."""
     player = Player(engine)
     time_frames(player, WARM_UP, at_once)
     return {
@@ -129,9 +139,9 @@ def in_a_process_of_its_own(checkpoint: str | None) -> dict[str, float]:
     try:
         done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=120)
     except subprocess.TimeoutExpired:
-        raise UserError("a process that plays did not end within 120 s") from None
+        raise UserError("the measured process did not end within 120 s") from None
     if done.returncode:
-        raise UserError(f"a process that plays could not be started: {done.stderr.strip().splitlines()[-1:]}")
+        raise UserError(f"the measured process could not be started: {done.stderr.strip().splitlines()[-1:]}")
     found: dict[str, float] = json.loads(done.stdout)
     return {"ready_s": found.pop("ready_at_s") - start_s, **found}
 
@@ -139,7 +149,7 @@ def in_a_process_of_its_own(checkpoint: str | None) -> dict[str, float]:
 # --- for a person ----------------------------------------------------------------------------------------------------
 
 CASES = {
-    "hot": "hot, one after another",
+    "hot": "hot, without pauses",
     "paced_10_ms": "woken every 10 ms",
     "paced_tick_cold": f"woken every {TICK_S * 1000:g} ms, caches cold",
 }
@@ -166,8 +176,8 @@ def as_text(report: dict[str, Any]) -> str:
 
 def _network_lines(name: str, network: dict[str, Any]) -> list[str]:
     head = (
-        f"{name}: {network['multiply_adds'] / 1e6:.1f} M multiply-adds a frame, at least {network['floor_ms']:.3f} ms"
-        f" on this core; a hot frame takes {network['times_floor']:.2f} times that"
+        f"{name}: {network['multiply_adds'] / 1e6:.1f} M multiply-adds a frame, which take at least"
+        f" {network['floor_ms']:.3f} ms on this core; a hot frame takes {network['times_floor']:.2f} times as long"
     )
     table = [f"{'ms':36}{'p50':>9}{'p99':>9}{'p99.9':>9}{'max':>9}"]
     for key, title in CASES.items():

@@ -1,4 +1,4 @@
-"""A process that plays without ports, and prints its start-up, memory and processor time. `bench` starts it."""
+"""The process that `livebach bench` measures: play without ports, and print start-up, memory and processor time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TAKEOVER_S = 1.5
 
 
 class Silence:
-    """An output that sounds nothing."""
+    """A silent output that counts notes."""
 
     def __init__(self) -> None:
         self.events = 0
@@ -37,14 +37,14 @@ class Silence:
 
 
 def share(seconds: float) -> float:
-    """Return the share of one core that this process takes in some seconds."""
+    """Return the share of one core that this process takes during `seconds`."""
     start_s, used_s = perf_counter(), process_time()
     sleep(seconds)
     return (process_time() - used_s) / (perf_counter() - start_s)
 
 
 def perform(daemon: Daemon) -> tuple[float, float]:
-    """Idle, play a phrase, and let livebach go on; return the shares of one core when idle and when playing."""
+    """Idle, play a phrase, and let livebach continue; return the shares of one core while idle and while playing."""
     idle = share(IDLE_S)
     for key in PHRASE:
         daemon.receive(to_bytes(NoteOn(key, 80, 0)), perf_counter())
@@ -55,7 +55,7 @@ def perform(daemon: Daemon) -> tuple[float, float]:
 
 
 def network(name: str | None) -> assembly.Loaded:
-    """Return the network of that name; without a name the reference network."""
+    """Return the network `name`; None means the reference network."""
     if name is not None:
         return assembly.load_network(name)
     return assembly.Loaded(Engine(random_checkpoint()), "", "")
@@ -69,7 +69,7 @@ def resident_mb() -> float:
         return int(line.split()[1]) / 1024
     try:
         import resource
-    except ImportError:  # Windows does not say
+    except ImportError:  # not available on Windows
         return math.nan
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (1 << 20 if sys.platform == "darwin" else 1 << 10)

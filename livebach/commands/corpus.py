@@ -1,4 +1,4 @@
-"""`livebach corpus`: prepare training sets, and say what is in them."""
+"""`livebach corpus`: prepare training data, and report on its content."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ ERRORS = (CorpusError,)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     ways = parser.add_subparsers(dest="way", required=True, metavar="WAY")
-    report = ways.add_parser("report", help="say what is in a folder: pieces, metres, grids, near-duplicates, licences")
+    report = ways.add_parser("report", help="report pieces, metres, grids, near-duplicates and licences of a folder")
     report.add_argument("folder", type=user_path, metavar="DIR")
-    report.add_argument("--json", type=user_path, metavar="FILE", help="all of it, piece by piece")
-    engraved = ways.add_parser("music21", help="write music21's own scores as MIDI files (needs the extra corpus)")
-    engraved.add_argument("--composer", default="bach", help="as music21 spells it (bach)")
+    report.add_argument("--json", type=user_path, metavar="FILE", help="write the report piece by piece to this file")
+    engraved = ways.add_parser("music21", help="write the scores of music21 as MIDI files (needs the extra corpus)")
+    engraved.add_argument("--composer", default="bach", help="the composer, as music21 spells the name (default: bach)")
     engraved.add_argument("--out", type=user_path, required=True, metavar="DIR")
-    fetch = ways.add_parser("fetch", help="fetch public sources by URL and hash (needs the extra corpus)")
+    fetch = ways.add_parser("fetch", help="download public sources, checked by hash (needs the extra corpus)")
     fetch.add_argument(
-        "sources", type=user_path, metavar="SOURCES.yaml", help="a list of name, url, sha256 and licence"
+        "sources",
+        type=user_path,
+        metavar="SOURCES.yaml",
+        help="the list of sources, each with name, url, sha256 and licence",
     )
     fetch.add_argument("--out", type=user_path, required=True, metavar="DIR")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; 0."""
+    """Run the chosen subcommand; return 0."""
     {"report": _report, "music21": _music21, "fetch": _fetch}[args.way](args)
     return 0
 
@@ -74,6 +77,6 @@ def _fetch(args: argparse.Namespace) -> None:
 
 def _saved(collection: Collection) -> None:
     if not collection.origins:
-        raise UserError(f"{collection.folder}: there was no MIDI file in it")
+        raise UserError(f"{collection.folder}: no MIDI file was found")
     collection.save()
-    print(f"{collection.folder}: {len(collection.origins)} MIDI files; livebach corpus report says what is in them")
+    print(f"{collection.folder}: {len(collection.origins)} MIDI files; `livebach corpus report` describes them")

@@ -1,7 +1,7 @@
-"""`livebach demo`: a phrase is played into the daemon in real time, and the network goes on from it.
+"""`livebach demo`: play a phrase into the daemon in real time; the network continues it.
 
-No MIDI port is opened, and rtmidi is not imported. Where there are loudspeakers, it sounds as it happens: on a built-in
-instrument, or through FluidSynth with a soundfont.
+The demo opens no MIDI port and does not import rtmidi. On a machine with loudspeakers the music sounds live, on a
+built-in instrument or through FluidSynth with a soundfont.
 """
 
 from __future__ import annotations
@@ -48,30 +48,38 @@ UNUSED = (
 )
 """The settings that have no effect on a demo."""
 FIRST_S = 0.5
-"""From the start to the first note."""
+"""Seconds from the start to the first note."""
 PAUSE_BARS = 2
-"""The pause before an accompanied phrase is played again: livebach should be silent in it too."""
+"""Bars of rest before an accompanied phrase repeats. livebach should be silent in them too."""
 MOST_BARS = 1000
 STOPPED_S = 0.5
-"""A phrase that is so late has been stopped by Ctrl-Z."""
+"""A delay in seconds. A phrase delayed longer was stopped by Ctrl-Z."""
 PATIENCE_BARS = 8
-"""If livebach has not begun so long after the phrase, the demo ends."""
+"""Bars after the phrase. The demo ends if livebach has not begun by then."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument(
-        "--bars", type=whole(1, MOST_BARS), default=16, metavar="N", help="the number of bars that livebach plays (16)"
+        "--bars",
+        type=whole(1, MOST_BARS),
+        default=16,
+        metavar="N",
+        help="let livebach play this many bars (default: 16)",
     )
-    parser.add_argument("--phrase", metavar="NAME", help=f"{', '.join(PHRASES)} (one of the style's composer)")
-    parser.add_argument("--wav", type=user_path, metavar="FILE.wav", help="also write the music as sound")
-    parser.add_argument("--fast", action="store_true", help="do not play in real time, but as fast as the machine can")
-    parser.add_argument("--quiet", action="store_true", help="no sound while it plays")
+    parser.add_argument(
+        "--phrase",
+        metavar="NAME",
+        help=f"start with this phrase: {', '.join(PHRASES)} (default: a phrase by the composer)",
+    )
+    parser.add_argument("--wav", type=user_path, metavar="FILE.wav", help="write the music as sound too")
+    parser.add_argument("--fast", action="store_true", help="play as fast as the machine can, without sound")
+    parser.add_argument("--quiet", action="store_true", help="play without sound")
     add_settings(parser, FLAGS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Play the demo, and print the path of its MIDI file. Status 1 if the take could not be saved."""
+    """Play the demo, and print the path of its MIDI file. Return 1 if the take could not be saved."""
     config, phrase = _prepared(args)
     source = assembly.sound_source(config)
     network = assembly.load_network(config.engine.checkpoint, config.engine.fast)
@@ -80,19 +88,19 @@ def run(args: argparse.Namespace) -> int:
         voice = None if args.fast or args.quiet else _voice(source, show.display)
         show.play(network, voice, args.fast, stack)
     midi = show.recorder.midi
-    if midi is None:  # a warning has said why
+    if midi is None:  # a warning has given the reason
         print("livebach demo: the music was not saved", file=sys.stderr)
         return 1
     if args.wav is not None:
         print(f"As sound: {source.render(midi, args.wav)}")
     elif voice is None:
-        print("To hear it, open the file in any music program; with --wav FILE.wav it is written as sound.")
+        print("To hear the music, open the file in a music program, or add --wav FILE.wav for a sound file.")
     print(f"Saved as {midi}")
     return 0
 
 
 def _voice(source: Source, display: Display) -> Voice | None:
-    """Return the voice that sounds; without sound None, and a line that says why."""
+    """Return the voice that plays. If sound is unavailable, show the reason and return None."""
     try:
         return source.start(display.say)
     except SoundError as trouble:
@@ -121,14 +129,14 @@ def _prepared(args: argparse.Namespace) -> tuple[Config, Phrase]:
 
 @dataclass
 class Bars:
-    """Counts livebach's bars, and says when the demo is over."""
+    """A counter of livebach's bars, which decides when the demo is over."""
 
     wanted: int
     patience: int
-    first: int | None = None  # the first bar that counts as its own; None until it has taken over
+    first: int | None = None  # livebach's first bar; None until livebach has taken over
 
     def over(self, status: Status) -> bool:
-        """Return whether livebach has played its bars, or has not begun in time."""
+        """Return whether livebach has played all its bars, or has failed to begin in time."""
         if self.first is None and status.state == "playing":
             self.first = status.bar + (status.tick > 0)
         if self.first is None:
@@ -147,7 +155,7 @@ class Show:
     recorder: Recorder = field(default_factory=NoRecorder)
 
     def play(self, network: assembly.Loaded, voice: Voice | None, fast: bool, stack: ExitStack) -> None:
-        """Play the demo; all that is opened is closed by the stack."""
+        """Play the demo. The stack closes everything that this method opens."""
         clock = ManualClock(Clock().now()) if fast else Clock()
         keyboard = FakePort("keyboard", now=clock.now)
         synth = OutputPort("sound", (), voice) if voice is not None else FakePort("synth", now=clock.now)
@@ -209,7 +217,7 @@ class Show:
         return self.config.turns.mode == "continue"
 
     def _score(self, start_s: float) -> list[tuple[float, bytes]]:
-        """Return the messages of the phrase; in modes in which livebach plays along, the phrase is repeated."""
+        """Return the timed messages of the phrase. The phrase repeats in modes in which livebach plays along."""
         pause = PAUSE_BARS if self.config.turns.mode == "accompany" else 0
         times = 1 if self._answers else -(-self.bars // (self.phrase.bars + pause))
         apart_s = self.phrase.length_s * (1 + pause / self.phrase.bars)
@@ -224,10 +232,10 @@ class Show:
 
 
 def _in_real_time(daemon: Daemon, clock: Clock, keyboard: FakePort, score: Sequence[tuple[float, bytes]]) -> None:
-    """Play the phrase on a second thread, as a player's hands would, while the loop runs."""
+    """Play the phrase on a second thread, like a player's hands, while the loop runs."""
 
     def hands() -> None:
-        late_s = 0.0  # what was missed while the process was stopped, which is not caught up
+        late_s = 0.0  # the time for which the process was stopped; the phrase does not catch up
         for time_s, data in score:
             clock.sleep_until(time_s + late_s)
             if daemon.ending:

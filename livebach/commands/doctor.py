@@ -1,6 +1,6 @@
-"""`livebach doctor`: measures this machine, the network on it, its sound and the ports, and says what to change.
+"""`livebach doctor`: measure this machine, the network, the sound and the ports, and advise what to change.
 
-Nothing sounds: the ports get a controller that has no meaning in MIDI, and the built-in instrument gets no note.
+The measurement is silent: the ports get a controller that MIDI leaves undefined, and the built-in instrument no note.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WAKES, WAKE_EVERY_S = 400, 0.010
 FRAMES, SHORTEST_S = 60, 0.04
 PINGS, PING_EVERY_S, PING_WAIT_S = 50, 0.02, 0.25
 PING_CONTROLLER, PING_CHANNEL = 3, 15
-"""A controller that MIDI leaves undefined, on the last channel: no synth answers it."""
+"""A controller that MIDI leaves undefined, on the last channel: no synth responds to it."""
 
 LATE_MS = 1.0
 LONG_WAY_MS = 12.0
@@ -48,7 +48,7 @@ MOST_LEAD_MS = 100
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A part of livebach that was tried: the device that it works on, or why it does not work."""
+    """The result of a check: the device that a part of livebach works on, or the reason why it does not work."""
 
     works_on: str = ""
     trouble: str = ""
@@ -70,16 +70,16 @@ class Findings:
     cores: int
     load: float
     governor: str | None = None
-    ports: tuple[str, str] | None = None  # in and out, where both were named
-    round_trip: Summary | None = None  # None where nothing came back
+    ports: tuple[str, str] | None = None  # input and output, if both were named
+    round_trip: Summary | None = None  # None if no ping came back
     lost: int = 0
     sound: Checked = UNCHECKED
-    page: PageFindings | None = None  # None where it was not tried
+    page: PageFindings | None = None  # None if the page was not checked
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The findings, a line each, and the advice, the most important first."""
+    """The findings, one line each, and the advice, most important first."""
 
     lines: list[str] = field(default_factory=list)
     advice: list[str] = field(default_factory=list)
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         output, heard, answers = _open(config, stack)
         network = load_network(config.engine.checkpoint, config.engine.fast)
-        print("This takes about twenty seconds; nothing will sound.")
+        print("The measurement takes about twenty seconds and makes no sound.")
         found = examine(config, network.engine)
         if output is not None and heard is not None:
             found = with_round_trip(found, (heard.name, output.name), round_trips(output, answers))
@@ -110,7 +110,7 @@ Answers = SimpleQueue[tuple[bytes, float]]
 
 
 def _open(config: Config, stack: ExitStack) -> tuple[OutputPort | None, InputPort | None, Answers]:
-    """Open the ports that the settings name; PortError if one is missing."""
+    """Open the ports that the settings name; raise PortError if one is missing."""
     answers: Answers = SimpleQueue()
     output = heard = None
     if config.midi.output is not None:
@@ -125,7 +125,7 @@ def _open(config: Config, stack: ExitStack) -> tuple[OutputPort | None, InputPor
 
 
 def examine(config: Config, engine: Engine) -> Findings:
-    """Measure all but the round trip."""
+    """Measure everything but the round trip."""
     permissions = make_timely()
     freeze()
     grid = Grid.of(config.time.bpm, config.time.metre, engine.spec.steps_per_quarter)
@@ -145,7 +145,7 @@ def examine(config: Config, engine: Engine) -> Findings:
 
 
 def wake_ups(count: int, clock: Clock | None = None) -> list[float]:
-    """Return how late the loop's way of waiting ends, in seconds, many times."""
+    """Wait `count` times as the loop does; return the lateness of each wake-up in seconds."""
     clock, inbox = clock or Clock(), Inbox()
     late: list[float] = []
     due_s = clock.now()
@@ -177,7 +177,7 @@ class Sender(Protocol):
 
 
 def round_trips(output: Sender, answers: Answers, wait_s: float = PING_WAIT_S) -> list[float | None]:
-    """Return how long each ping took to come back, in seconds; None for a lost one. Stop if the first few are lost."""
+    """Return the round trip of each ping in seconds, None for a lost ping. Stop if the first three are lost."""
     trips: list[float | None] = []
     for number in range(PINGS):
         ping = ControlChange(PING_CONTROLLER, number, PING_CHANNEL)
@@ -209,25 +209,26 @@ def with_round_trip(found: Findings, names: tuple[str, str], trips: Sequence[flo
 
 
 def governor() -> str | None:
-    """Return the policy by which Linux sets the processor's clock; None if it is unknown."""
+    """Return Linux's policy for the processor's clock (the cpufreq governor); None if unknown."""
     path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     return path.read_text(encoding="ascii").strip() if path.exists() else None
 
 
-# --- saying ----------------------------------------------------------------------------------------------------------
+# --- reporting -------------------------------------------------------------------------------------------------------
 
 
 PRIORITY = (
-    "Let livebach have real-time priority and locked memory. On Linux: /etc/security/limits.d/audio.conf with the lines"
-    " «@audio - rtprio 95» and «@audio - memlock unlimited», then «sudo usermod -aG audio $USER», and log in again."
+    "Allow livebach real-time priority and locked memory. On Linux, create /etc/security/limits.d/audio.conf with"
+    " the lines «@audio - rtprio 95» and «@audio - memlock unlimited», run «sudo usermod -aG audio $USER» and log in"
+    " again."
 )
 NO_SOUND = (
-    "To hear livebach here: connect loudspeakers or headphones (sound.device names one), name a synth (--out), or let"
-    " the browser sound (livebach web)."
+    "To hear livebach on this machine, connect loudspeakers or headphones (sound.device selects them), name a synth"
+    " (--out), or play in the browser (livebach web)."
 )
 SLOW_WAY = (
-    "In JACK, a shorter period helps (jackd … -p 128); Bluetooth and network MIDI are slow by nature. If the synth"
-    " itself sounds late, --latency-ms sends its notes earlier."
+    "On JACK, use a shorter period (jackd … -p 128). Bluetooth and network MIDI are always slow. If the synth itself"
+    " is slow, --latency-ms sends its notes earlier."
 )
 
 
@@ -237,8 +238,8 @@ def diagnose(found: Findings) -> Diagnosis:
         str(found.permissions),
         f"Load {found.load:.1f} on {found.cores} cores.",
         f"Wake-ups: {_spread(found.wakes)} late.",
-        f"Choosing a frame: {_spread(found.draw)}; it is asked {found.lead_ms:g} ms before the tick.",
-        f"Remembering a frame: {_spread(found.push)}; there is half a tick for it, {found.tick_ms / 2:.0f} ms.",
+        f"Choosing the notes of a tick: {_spread(found.draw)}; the choice begins {found.lead_ms:g} ms before the tick.",
+        f"Remembering a tick: {_spread(found.push)}; the limit is half a tick, {found.tick_ms / 2:.0f} ms.",
         *_way_lines(found),
         *_sound_lines(found.sound),
         *_page_lines(found.page),
@@ -258,7 +259,7 @@ def diagnose(found: Findings) -> Diagnosis:
 
 def _spread(times: Summary) -> str:
     usual, rare, most = (times[key] for key in ("p50_ms", "p99_ms", "max_ms"))
-    return f"{usual:.2f} ms as a rule, {rare:.2f} ms one time in a hundred, {most:.2f} ms at most"
+    return f"{usual:.2f} ms typically, {rare:.2f} ms one time in a hundred, {most:.2f} ms at most"
 
 
 def backend_lines(found: Sequence[BackendReport]) -> list[str]:
@@ -282,8 +283,8 @@ def _page_lines(found: PageFindings | None) -> list[str]:
         return []
     if found.failure is not None:
         return [f"The page in the browser: {found.failure}."]
-    there = "livebach web opens it" if found.browser else "no browser opens by itself: livebach web prints the address"
-    trip = f"a message there and back takes {_spread(summary(list(found.trips_s)))}"
+    there = "livebach web opens the page" if found.browser else "no browser found; livebach web prints the address"
+    trip = f"the round trip of a message takes {_spread(summary(list(found.trips_s)))}"
     return [f"The page in the browser: served after {found.ready_s:.2f} s; {trip}; {there}."]
 
 
@@ -293,18 +294,18 @@ def _page_advice(found: PageFindings | None) -> list[str]:
     if found.failure is not None and "pip install" in found.failure:
         return ["To play in the browser (livebach web): pip install websockets."]
     if found.trips_s and summary(list(found.trips_s))["p99_ms"] > PAGE_TRIP_MS:
-        return ["Messages to the page take long: close other programs, or set web.delay_ms=80 for the page's sound."]
+        return ["Messages to the page are slow: close other programs, or set web.delay_ms=80 for the page's sound."]
     return []
 
 
 def _way_lines(found: Findings) -> list[str]:
     if found.ports is None:
-        return ["The way out and back in was not measured: name both ports, --in and --out, and join them by a cable."]
+        return ["The round trip was not measured: name both ports, --in and --out, and join them by a cable."]
     there = f"from {found.ports[1]!r} to {found.ports[0]!r}"
     if found.round_trip is None:
-        return [f"Nothing that went out came back {there}: to measure that way, join the two by a cable."]
+        return [f"No message came back {there}: to measure the round trip, join the two by a cable."]
     lost = f"; {found.lost} of {PINGS} messages were lost" if found.lost else ""
-    return [f"The way {there}: {_spread(found.round_trip)}{lost}."]
+    return [f"Round trip {there}: {_spread(found.round_trip)}{lost}."]
 
 
 def _sound_lines(sound: Checked) -> list[str]:
@@ -320,23 +321,23 @@ def _priority_advice(found: Findings) -> list[str]:
 def _load_advice(found: Findings) -> list[str]:
     advice = []
     if found.load > found.cores:
-        advice.append("Close other programs: more of them want to run than there are cores.")
+        advice.append("Close other programs: more programs are running than there are cores.")
     if found.wakes["p99_ms"] > LATE_MS:
         advice.append(
-            f"The machine wakes livebach up to {found.wakes['p99_ms']:.1f} ms late, which is heard from about 10 ms on:"
-            " close other programs, plug in the charger, and see the line on real-time priority."
+            f"The machine wakes livebach up to {found.wakes['p99_ms']:.1f} ms late; about 10 ms are audible:"
+            " close other programs, plug in the charger, and allow real-time priority."
         )
     if found.governor == "powersave" and found.wakes["p99_ms"] > LATE_MS:
-        advice.append("The processor saves power: «sudo cpupower frequency-set -g performance».")
+        advice.append("The processor is in power-saving mode: run «sudo cpupower frequency-set -g performance».")
     return advice
 
 
 def _network_advice(found: Findings) -> list[str]:
     needed_ms = math.ceil(found.draw["max_ms"] + LEAD_MARGIN_MS)
     if found.push["max_ms"] + found.draw["max_ms"] > found.tick_ms * 0.45:
-        return ["The network is too slow for this tempo: play slower, or load a smaller one (--checkpoint)."]
+        return ["The network is too slow for this tempo: play slower, or use a smaller network (--checkpoint)."]
     if found.lead_ms < needed_ms <= MOST_LEAD_MS:
-        return [f"Ask the network earlier: --set engine.lead_ms={needed_ms}."]
+        return [f"Start the network earlier: --set engine.lead_ms={needed_ms}."]
     return []
 
 
@@ -349,5 +350,5 @@ def _way_advice(found: Findings) -> list[str]:
     if way is None or (way["p99_ms"] <= LONG_WAY_MS and not found.lost):
         return []
     if found.lost:
-        return ["Messages get lost on the way: try another cable or another USB port, without a hub."]
-    return [f"Out and back in takes {way['p99_ms']:.0f} ms. {SLOW_WAY}"]
+        return ["Messages are lost on the way: try another cable or another USB port, without a hub."]
+    return [f"The round trip takes {way['p99_ms']:.0f} ms. {SLOW_WAY}"]

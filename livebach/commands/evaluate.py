@@ -1,4 +1,4 @@
-"""`livebach evaluate`: what a network is worth on a folder of MIDI files, and whether it keeps its style alone."""
+"""`livebach evaluate`: measure the likelihood of MIDI files, or the music that a network plays alone."""
 
 from __future__ import annotations
 
@@ -36,44 +36,52 @@ _SETTINGS = ("--temperature", "--min-p", "--seed")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("checkpoint", type=path_of, metavar="CHECKPOINT", help="a style, or a file")
-    parser.add_argument("--data", type=user_path, required=True, metavar="DIR", help="every MIDI file below it is read")
+    parser.add_argument("checkpoint", type=path_of, metavar="CHECKPOINT", help="the name of a style, or a file")
+    parser.add_argument(
+        "--data", type=user_path, required=True, metavar="DIR", help="read every MIDI file below this folder"
+    )
     parser.add_argument("--index", type=user_path, metavar="FILE", help=INDEX_HELP)
     parser.add_argument(
-        "--split", choices=("train", "valid", "test", "all"), default="valid", help="which pieces (valid)"
+        "--split",
+        choices=("train", "valid", "test", "all"),
+        default="valid",
+        help="the pieces to measure (default: valid)",
     )
-    parser.add_argument("--json", action="store_true", help="every figure, for programs, to standard output")
+    parser.add_argument("--json", action="store_true", help="print every figure as JSON")
     parser.add_argument(
-        "--given", action="store_true", help="also what a given top voice is worth to the keys below it"
+        "--given", action="store_true", help="measure how much a given top voice helps to predict the keys below it"
     )
-    parser.add_argument(
-        "--touch", action="store_true", help="the checkpoint is a touch network: its velocities, offsets and pedal"
-    )
+    parser.add_argument("--touch", action="store_true", help="measure a touch network: velocities, offsets and pedal")
     group = parser.add_argument_group(
-        "roll-outs", "with --rollouts the network plays on alone, and that is measured instead"
+        "roll-outs", "With --rollouts the network plays alone, and its music is measured."
     )
     group.add_argument(
-        "--rollouts", type=whole(1, MOST_ROLLOUTS), metavar="N", help="how many, each primed with 4 bars of a piece"
+        "--rollouts",
+        type=whole(1, MOST_ROLLOUTS),
+        metavar="N",
+        help="play this many roll-outs, each primed with 4 bars of a piece",
     )
     group.add_argument(
         "--frames",
         type=whole(WINDOW, MOST_FRAMES),
         default=7200,
         metavar="N",
-        help="how long each plays, in ticks (7200)",
+        help="the length of each roll-out in ticks (default: 7200)",
     )
     group.add_argument(
-        "--out", type=user_path, metavar="DIR", help="a new folder for their notes, figures and pictures"
+        "--out", type=user_path, metavar="DIR", help="write notes, figures and pictures to this new folder"
     )
-    group.add_argument("--sweep", action="store_true", help="also at low, middle and high density, then polyphony")
-    group.add_argument("--jobs", type=whole(1, MOST_JOBS), default=1, metavar="N", help="how many play at once (1)")
+    group.add_argument("--sweep", action="store_true", help="repeat at low, middle and high density and polyphony")
+    group.add_argument(
+        "--jobs", type=whole(1, MOST_JOBS), default=1, metavar="N", help="play this many roll-outs at once (default: 1)"
+    )
     add_settings(parser, _SETTINGS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure; a table or JSON. Status 0 whatever the figures say."""
+    """Measure, and print a table or JSON. Return 0 for any figures."""
     if args.rollouts is None and (args.out is not None or args.sweep):
-        raise UserError("--out and --sweep belong to --rollouts N")
+        raise UserError("--out and --sweep need --rollouts N")
     if args.out is not None:
         check_new_folder(args.out)
     config = settings(args)
@@ -92,14 +100,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _touch(args: argparse.Namespace, config: Config) -> int:
-    """Measure a touch network on performances, which are split by work."""
+    """Measure a touch network on performances. The split is by work."""
     if args.rollouts is not None or args.given:
         raise UserError("--rollouts and --given do not go with --touch")
     network = TouchNetwork(load_touch(args.checkpoint))
     parts = split_performances(load_performances(args.data, report=_aside))
     pieces = [piece for name in (SPLITS if args.split == "all" else (args.split,)) for piece in parts[name]]
     if not pieces:
-        raise UserError(f"{args.data}: none of its works is in the split {args.split}; --split all takes them all")
+        raise UserError(f"{args.data}: none of its works is in the split {args.split}; --split all measures all pieces")
     found = touch.report(network, parts["train"], pieces, config.sampling.seed or 0, _aside)
     found = {"checkpoint": str(args.checkpoint), "split": args.split, **found}
     print(json.dumps(found, indent=1) if args.json else touch.table(found))
@@ -111,12 +119,14 @@ def _aside(line: str) -> None:
 
 
 def chosen(corpus: Corpus, split: str, folder: Path) -> list[Piece]:
-    """The pieces of a split; UserError where there is none."""
+    """Return the pieces of a split; raise UserError if the split is empty."""
     names = SPLITS if split == "all" else (split,)
     pieces = [piece for name in names for piece in corpus.splits[name]]
     if not pieces:
         total = sum(len(p) for p in corpus.splits.values())
-        raise UserError(f"{folder}: none of its {total} pieces is in the split {split}; --split all takes them all")
+        raise UserError(
+            f"{folder}: none of its {total} pieces is in the split {split}; --split all measures all pieces"
+        )
     return pieces
 
 
@@ -124,7 +134,7 @@ def chosen(corpus: Corpus, split: str, folder: Path) -> list[Piece]:
 
 
 def likelihood(engine: Engine, corpus: Corpus, pieces: Sequence[Piece], given: bool) -> dict[str, Any]:
-    """Figures pooled and piece by piece, as plain JSON values."""
+    """Return the figures, pooled and by piece, as plain JSON values."""
     naive = MarkovKeys(corpus.splits["train"])
     tallies = {piece.name: tally(engine, piece, naive, given) for piece in pieces}
     return {
@@ -134,7 +144,7 @@ def likelihood(engine: Engine, corpus: Corpus, pieces: Sequence[Piece], given: b
 
 
 def likelihood_table(report: dict[str, Any]) -> str:
-    """The figures for a person to read."""
+    """Return the figures as a table for people."""
     pooled = report["pooled"]
     rows = [f"{'':32} {'frames':>7} {'onsets':>7} {'nats/frame':>11} {'nats/onset':>11}"]
     rows += [_row(piece["name"], piece) for piece in report["pieces"]]
@@ -142,12 +152,12 @@ def likelihood_table(report: dict[str, Any]) -> str:
     for label, figures in (
         ("  frames that change", pooled["changing"]),
         ("  frames that repeat", pooled["repeating"]),
-        ("  nothing learnt on the way", pooled["without_adaptation"]),
-        ("  texture told", pooled["with_texture"]),
+        ("  without adaptation", pooled["without_adaptation"]),
+        ("  texture given", pooled["with_texture"]),
         ("  each key a Markov chain", pooled["naive"]),
     ):
         rows.append(_row(label, figures))
-    rows.append(f"  expects {_number(pooled['expected_onsets'])} of the onsets that there are")
+    rows.append(f"  expected onsets, as a share of the real onsets: {_number(pooled['expected_onsets'])}")
     if below := pooled.get("below_the_top_voice"):
         rows.append(_row("  keys below the top voice", below))
         for label, name in (("given", ""), ("its key given", "only_its_key_")):
@@ -201,14 +211,14 @@ def _swept(
 
 
 def _progress(count: int, label: str = "") -> Callable[[int], None]:
-    """A line on standard error for each roll-out that is done."""
+    """Return a function that reports each finished roll-out on standard error."""
     return lambda done: _aside(f"{label}roll-out {done} of {count}")
 
 
 def _write(
     folder: Path, report: dict[str, Any], real: rollout_report.Reference, played: Sequence[rollout_runs.RollOutRecord]
 ) -> None:
-    """The report, and pictures where matplotlib is there to draw them."""
+    """Write the report, and pictures if matplotlib is installed."""
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     try:
         rollout_report.draw(folder, report, real, played)
@@ -217,7 +227,7 @@ def _write(
 
 
 def rollout_table(report: dict[str, Any]) -> str:
-    """The bounds for a person to read, and the sweeps."""
+    """Return the figures with their bounds, and the sweeps, as a table for people."""
     rows = [f"{'':44} {'found':>9} {'from':>9} {'to':>9}"]
     for one in report["checks"]:
         numbers = "".join(f" {'' if one[k] is None else _short(one[k]):>9}" for k in ("value", "low", "high"))
@@ -231,11 +241,13 @@ def rollout_table(report: dict[str, Any]) -> str:
 
 
 def _alike(found: dict[str, Any]) -> str:
-    """How a sweep's roll-outs compare with real music that is as dense, or as full."""
+    """Describe how a sweep's roll-outs compare with real music of the same density or polyphony."""
     if "overlaps" not in found:
-        return f"too little real music is like it: {found['windows']} windows of {found['pieces']} pieces"
+        return f"too little comparable real music: {found['windows']} windows of {found['pieces']} pieces"
     shares = ", ".join(f"{name} {_short(found['overlaps'][name]['share'])}" for name in rollout_report.ALIKE)
-    return f"overlap to real against real, of {found['windows']} windows of {found['pieces']} pieces like it: {shares}"
+    return (
+        f"overlap relative to real music, {found['windows']} comparable windows of {found['pieces']} pieces: {shares}"
+    )
 
 
 def _short(value: float) -> str:

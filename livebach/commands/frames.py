@@ -1,4 +1,4 @@
-"""`livebach frames`: write the frames of a MIDI file, as the network gets them, to a file of arrays or to a picture."""
+"""`livebach frames`: write a MIDI file's frames, as the network reads them, to a file of arrays or a picture."""
 
 from __future__ import annotations
 
@@ -20,23 +20,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("file", type=user_path, metavar="FILE.mid")
     parser.add_argument(
-        "-o", "--out", type=user_path, metavar="FILE.npz", help="frames uint8 [T, 88], places int16 [T, 3]"
+        "-o",
+        "--out",
+        type=user_path,
+        metavar="FILE.npz",
+        help="write the arrays frames, uint8 [T, 88], and places, int16 [T, 3]",
     )
-    parser.add_argument("--png", type=user_path, metavar="FILE.png", help="draw them (needs the extra plot)")
+    parser.add_argument("--png", type=user_path, metavar="FILE.png", help="draw the frames (needs the extra plot)")
     parser.add_argument(
         "--steps-per-quarter",
         dest="steps",
         type=whole(1, MAX_STEPS),
         default=4,
         metavar="N",
-        help="ticks in a quarter note (4)",
+        help="ticks per quarter note (default: 4)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the files, and print a line for each."""
+    """Write the files, and print one line for each."""
     if args.out is None and args.png is None:
-        raise UserError("say where to: -o FILE.npz, --png FILE.png, or both")
+        raise UserError("name an output: -o FILE.npz, --png FILE.png, or both")
     for out in (args.out, args.png):
         if out is not None:
             check_new(out)

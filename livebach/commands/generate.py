@@ -1,4 +1,4 @@
-"""`livebach generate`: write music to a MIDI file, without playing it."""
+"""`livebach generate`: write music to a MIDI file, offline."""
 
 from __future__ import annotations
 
@@ -37,17 +37,21 @@ USED = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument(
-        "--bars", type=whole(1, MAX_BARS), default=32, metavar="N", help="the number of bars after the prime"
+        "--bars",
+        type=whole(1, MAX_BARS),
+        default=32,
+        metavar="N",
+        help="write this many bars after the prime (default: 32)",
     )
     parser.add_argument(
-        "--prime", type=user_path, metavar="FILE.mid", help="go on from this file, in its metre and tempo"
+        "--prime", type=user_path, metavar="FILE.mid", help="continue this file, in its metre and tempo"
     )
     parser.add_argument(
         "--prime-bars",
         type=whole(1, MAX_BARS),
         default=PRIME_BARS,
         metavar="N",
-        help="the length of the prime in full bars",
+        help=f"read this many full bars of the prime (default: {PRIME_BARS})",
     )
     parser.add_argument("-o", "--out", type=user_path, required=True, metavar="OUT.mid")
     parser.add_argument("--wav", type=user_path, metavar="FILE.wav", help="write the music as sound too")
@@ -76,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prime(args: argparse.Namespace, config: Config, steps_per_quarter: int) -> Prime:
-    """Return the beginning of the prime's file, read in the metre of the command line where that has one."""
+    """Return the beginning of the prime's file. The metre of the command line overrides that of the file."""
     score = read_score(args.prime, steps_per_quarter)
     if is_set(args, "time.metre"):
         score = replace(score, metres=((0, config.time.metre),))
@@ -86,7 +90,7 @@ def _prime(args: argparse.Namespace, config: Config, steps_per_quarter: int) -> 
 def _conducted(
     args: argparse.Namespace, config: Config, prime: Prime | None
 ) -> tuple[tuple[tuple[int, Metre], ...], tuple[tuple[int, int], ...]]:
-    """Return the metres and the tempos of the music: those of the prime, unless the command line sets the tempo."""
+    """Return the metres and tempos: those of the prime, unless the command line sets the tempo."""
     metres = prime.metres if prime else ((0, config.time.metre),)
     if prime and not is_set(args, "time.bpm"):
         return metres, prime.tempos or ((0, UNSTATED_QUARTER_US),)

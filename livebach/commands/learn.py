@@ -1,4 +1,4 @@
-"""`livebach learn NAME`: move a controller, press a key or choose a program, and a settings file binds it to NAME."""
+"""`livebach learn NAME`: bind the next controller, key or program that the player uses to the control NAME."""
 
 from __future__ import annotations
 
@@ -22,24 +22,28 @@ from livebach.music.events import ControlChange, Event, NoteOn, ProgramChange, f
 NAMES = tuple(CONTROLS)
 MOST_S = 3600
 GESTURE_S = 0.05
-"""The messages of one gesture, such as a bank and a program, come within this time of the first one."""
+"""The longest time in seconds from the first to the last message of one gesture, such as a bank and a program."""
 UNBINDABLE = frozenset({0, 6, 32, 38, 88, *range(96, 102), *range(120, 128)})
-"""Controllers that are part of something else: bank, data entry, prefix of a velocity, (N)RPN, channel modes."""
+"""Controllers that belong to other messages: bank, data entry, velocity prefix, (N)RPN, channel mode."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("name", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument("--file", type=user_path, required=True, metavar="FILE", help="the settings to write it to")
-    parser.add_argument("--value", default="", metavar="VALUE", help="the value that it sets: learn mode --value duet")
+    parser.add_argument("name", choices=NAMES, metavar="NAME", help=f"the control to bind: {', '.join(NAMES)}")
     parser.add_argument(
-        "--seconds", type=number(0.1, MOST_S), default=30, metavar="S", help="how long to wait for it (30)"
+        "--file", type=user_path, required=True, metavar="FILE", help="write the binding to this settings file"
+    )
+    parser.add_argument(
+        "--value", default="", metavar="VALUE", help="set this value when used, as in learn mode --value duet"
+    )
+    parser.add_argument(
+        "--seconds", type=number(0.1, MOST_S), default=30, metavar="S", help="wait this many seconds (default: 30)"
     )
     add_settings(parser, ["--in", "--api"])
 
 
 def run(args: argparse.Namespace) -> int:
-    """Wait for a message, and write down the binding to it."""
+    """Wait for a message, and write the binding to the settings file."""
     midi = settings(args).midi
     if midi.input is None:
         raise UserError("name the keyboard's port: --in NAME (livebach ports lists them)")
@@ -53,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             heard.put(event)
 
     with closing(InputPort.open(midi.input, midi.api, receive)):
-        sys.stdout.write(f"Move what is to be {args.name}: a controller, a key or a program.\n")
+        sys.stdout.write(f"Move a controller, press a key or choose a program for {args.name}.\n")
         event = first_gesture(heard, args.seconds, midi.input)
     bound = _with_value(binding(event), args.value)
     write(args.file, args.name, bound)
@@ -66,15 +70,15 @@ def _with_value(bound: str, value: str) -> str:
 
 
 def first_gesture(heard: SimpleQueue[Event], patience_s: float, source: str) -> Event:
-    """Wait for a message that can be bound, and return the one that stands for the player's gesture.
+    """Wait for the player's gesture, and return its message to bind.
 
     Args:
-        heard: Events as they come in.
+        heard: The queue of incoming events.
         patience_s: How long to wait, in seconds.
-        source: The port's name, for the message.
+        source: The port's name, for error messages.
 
     Raises:
-        UserError: If nothing comes that can be bound.
+        UserError: If no message that can be bound arrives in time.
 
     """
     until_s = monotonic() + patience_s
@@ -91,17 +95,17 @@ def first_gesture(heard: SimpleQueue[Event], patience_s: float, source: str) -> 
         elif isinstance(event, ControlChange):
             refused = event
     if gesture:
-        return min(gesture, key=_rank)  # the first of the most telling kind
+        return min(gesture, key=_rank)  # the first message of the highest rank
     if refused is not None:
         raise UserError(
             f"{source!r} sent controller {refused.control}, which is part of other messages and cannot be bound:"
-            " have the control send a plain controller, a note or a program"
+            " set the control up to send a plain controller, a note or a program"
         )
     raise UserError(f"nothing that can be bound came from {source!r} in {patience_s:g} s")
 
 
 def _rank(event: Event) -> int:
-    """Order the messages of one gesture: a program, a key, a controller, the fine part of a controller."""
+    """Rank the messages of one gesture: a program, then a key, a controller, the fine part of a controller."""
     if isinstance(event, ProgramChange):
         return 0
     if isinstance(event, NoteOn):
@@ -110,7 +114,7 @@ def _rank(event: Event) -> int:
 
 
 def binding(event: Event) -> str:
-    """Return an event written as a binding, or an empty text where it cannot be one."""
+    """Return the binding for an event, or an empty text if the event cannot be bound."""
     match event:
         case ControlChange(number, _, channel) if number not in UNBINDABLE:
             return f"cc {number} channel {channel + 1}"
@@ -122,15 +126,15 @@ def binding(event: Event) -> str:
 
 
 def _settings_of(path: Path) -> Config:
-    """Return the settings that a new binding is added to: those of the file, or the packaged ones."""
+    """Return the settings of the file, or the packaged settings if the file does not exist."""
     return read_file(path if os.path.lexists(path) else data_path("config.yaml"))
 
 
 def write(path: Path, name: str, bound: str) -> None:
-    """Put a binding into a settings file; a new one begins as a copy of the packaged one. All else stays as it is.
+    """Put a binding into a settings file and leave the rest unchanged. A new file begins as a copy of config.yaml.
 
     Raises:
-        UserError: If the file is damaged, cannot be written, or is laid out so that no line can be changed alone.
+        UserError: If the file is damaged or cannot be written, or if its layout does not allow changing a single line.
 
     """
     wanted = with_value(_settings_of(path), f"control.{name}", bound)
@@ -138,13 +142,11 @@ def write(path: Path, name: str, bound: str) -> None:
     line_end = "\r\n" if "\r\n" in before else "\n"
     text = with_binding(before.replace("\r\n", "\n"), name, bound)
     if not _states(text, wanted):
-        raise UserError(f"{path}: no single line of it can be changed; write {name}: {bound} under control:")
+        raise UserError(f"{path}: livebach cannot edit this layout; write {name}: {bound} under control: yourself")
     try:
         data = text.replace("\n", line_end).encode()
     except UnicodeEncodeError:
-        raise UserError(
-            f"{path}: a settings file is text in UTF-8, and this value is not: {displayable(bound)}"
-        ) from None
+        raise UserError(f"{path}: a settings file is UTF-8 text, but this value is not: {displayable(bound)}") from None
     replace_file(path, data)
 
 
@@ -156,7 +158,7 @@ def _states(text: str, wanted: Config) -> bool:
 
 
 def with_binding(text: str, name: str, bound: str) -> str:
-    """Return the text of a settings file with a binding in it, comments and all."""
+    """Return the text of a settings file with a binding added or changed. Comments are kept."""
     lines = text.rstrip("\n").split("\n")
     start = next((i for i, line in enumerate(lines) if re.match(r"control:\s*(#|$)", line)), None)
     if start is None:

@@ -1,4 +1,4 @@
-"""`livebach plot TAKE`: draw a saved take over time, each player in a colour."""
+"""`livebach plot TAKE`: draw a saved take over time, with one colour for each player."""
 
 from __future__ import annotations
 
@@ -18,20 +18,27 @@ from livebach.music.events import PEDAL_DOWN, SUSTAIN, ControlChange, NoteOff, N
 
 MOST_S = 3600
 STEPS_PER_BEAT = 4
-"""Of the grid that the tolerance of statements goes by: 16ths where a beat is a quarter."""
+"""Steps of the grid that sets the tolerance for statements of the theme: 16ths if a beat is a quarter."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("take", type=user_path, metavar="TAKE", help="the take's folder, or its take.jsonl")
-    parser.add_argument("-o", "--out", type=user_path, required=True, metavar="OUT.png", help="needs the extra plot")
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=user_path,
+        required=True,
+        metavar="OUT.png",
+        help="the picture to write (needs the extra plot)",
+    )
     parser.add_argument(
         "--from",
         dest="start_s",
         type=number(0, MOST_S),
         default=0.0,
         metavar="S",
-        help="begin after so many seconds (0)",
+        help="begin at this second (default: 0)",
     )
     parser.add_argument(
         "--to",
@@ -39,15 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number(0, MOST_S),
         default=MOST_S,
         metavar="S",
-        help="end after so many seconds (the end of the take)",
+        help="end at this second (default: the end of the take)",
     )
-    parser.add_argument(
-        "--themes", action="store_true", help="mark where livebach states the theme that you began with"
-    )
+    parser.add_argument("--themes", action="store_true", help="mark your first theme and livebach's statements of it")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw the take, and print the name of the file."""
+    """Draw the take, and print the path of the picture."""
     if not args.start_s < args.end_s:
         raise UserError(f"--from and --to must be in order, got {args.start_s:g} and {args.end_s:g}")
     check_new(args.out)
@@ -66,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def themes_of(log: Log) -> list[list[pictures.Sounding]]:
-    """Return the player's theme and livebach's statements of it, as the notes of each; nothing without a theme."""
+    """Return the notes of the player's theme and of each statement by livebach; an empty list without a theme."""
     notes = notes_of(log)
     theme = theme_marks.theme_of(notes)
     tick_s = 60 / log.config.time.bpm / STEPS_PER_BEAT
@@ -74,13 +79,13 @@ def themes_of(log: Log) -> list[list[pictures.Sounding]]:
 
 
 def notes_of(log: Log) -> list[pictures.Sounding]:
-    """Return the notes of both players; seconds count from the first note."""
+    """Return the notes of both players. Times are seconds from the first note."""
     notes, first_s = _notes(log)
     return [replace(note, start_s=note.start_s - first_s, end_s=note.end_s - first_s) for note in notes]
 
 
 def pedals_of(log: Log) -> list[pictures.Pedalled]:
-    """Return the times at which the players' pedals were down; seconds count from the first note."""
+    """Return the intervals in which a pedal was down. Times are seconds from the first note."""
     first_s = _notes(log)[1]
     pedals = [pedal for own in (False, True) for pedal in _pedalled(log, own)]
     return [replace(pedal, start_s=pedal.start_s - first_s, end_s=pedal.end_s - first_s) for pedal in pedals]
@@ -92,7 +97,7 @@ def _notes(log: Log) -> tuple[list[pictures.Sounding], float]:
 
 
 def _paired(log: Log, own: bool) -> Iterator[pictures.Sounding]:
-    """Yield the notes of one player; a note without an end lasts to the end of the take."""
+    """Yield the notes of one player. A note without a note-off lasts to the end of the take."""
     begun: dict[tuple[int, int], tuple[float, int]] = {}
     now_s = 0.0
     for now_s, event in _events(log, own):
@@ -109,7 +114,7 @@ def _paired(log: Log, own: bool) -> Iterator[pictures.Sounding]:
 
 
 def _pedalled(log: Log, own: bool) -> Iterator[pictures.Pedalled]:
-    """Yield the times at which a pedal of one player was down, on any channel."""
+    """Yield the intervals in which a pedal of one player was down, on any channel."""
     down: dict[int, float] = {}
     for now_s, event in _events(log, own):
         if not isinstance(event, ControlChange):
@@ -122,7 +127,7 @@ def _pedalled(log: Log, own: bool) -> Iterator[pictures.Pedalled]:
 
 
 def _events(log: Log, own: bool) -> Iterator[tuple[float, NoteOn | NoteOff | ControlChange]]:
-    """Yield the notes of one player: livebach's without the clicks, the player's without those bound to controls."""
+    """Yield one player's notes and pedal, without livebach's clicks and the player's bound notes."""
     midi, voices, controls = log.config.midi, log.config.sound.voices or 1, Controls(log.config.control.bindings)
     channels = range(midi.output_channel - 1, midi.output_channel - 1 + voices)
     for call in log.calls:

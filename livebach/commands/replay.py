@@ -1,7 +1,7 @@
-"""`livebach replay TAKE`: play a saved take again, and compare every note with the log.
+"""`livebach replay TAKE`: replay a saved take, and compare every note with the log.
 
 The same network, settings, seed and calls at the same times give the same notes, byte for byte, on the same machine.
-Exit status: 0 the same, 1 something differs, 2 the take cannot be read.
+Exit status: 0 no difference, 1 a difference, 2 the take cannot be read.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ MOST_SHOWN = 5
 
 
 OLD_DEFAULT = "default"
-"""What takes called the shipped network before there were styles."""
+"""The name of the shipped network in takes from the time before styles."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("take", type=user_path, metavar="TAKE", help="the take's folder, or its take.jsonl")
     parser.add_argument(
-        "-o", "--out", type=user_path, metavar="OUT.mid", help="write what is played again to a MIDI file"
+        "-o", "--out", type=user_path, metavar="OUT.mid", help="write the replayed music to this MIDI file"
     )
     parser.add_argument(
         "--checkpoint",
         action="append",
         default=[],
         metavar="FILE",
-        help="the file of a network that was moved; may be repeated",
+        help="look for the take's network in this file too; may be repeated",
     )
 
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         network = replace(network, touch=None)
     elif network.touch_sha256 != log.header.touch_sha256:
         raise UserError(
-            f"the touch network is not the one of this take: its SHA-256 must be {log.header.touch_sha256[:12]}…, "
+            f"this is not the touch network of the take: its SHA-256 must be {log.header.touch_sha256[:12]}…, "
             f"got {network.touch_sha256[:12]}…"
         )
     musician = assembly.musician(network, log.config, log.header.start_s)
@@ -66,25 +66,25 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks of takes, in the files that the take names or in the files given."""
+    """Finds the networks of a take, in the files that the take names or in the files given."""
 
     given: Sequence[str] = ()
     fast: bool = False
 
     def find(self, name: str, sha256: str) -> assembly.Loaded:
-        """Return the network of that SHA-256; UserError where the file is another one now."""
+        """Return the network with this SHA-256; raise UserError if no file has it."""
         name = DEFAULT if name == OLD_DEFAULT else name
         for network in (assembly.load_network(each, self.fast) for each in (*self.given, name)):
             if network.sha256 == sha256:
                 return network
         raise UserError(
-            f"checkpoint {network.name} is not the one of this take: its SHA-256 must be {sha256[:12]}…, "
+            f"checkpoint {network.name} is not the network of this take: its SHA-256 must be {sha256[:12]}…, "
             f"got {network.sha256[:12]}…; --checkpoint names another file"
         )
 
 
 def play_again(musician: MusicianProtocol, calls: Iterable[Call], networks: Networks | None = None) -> Iterator[Call]:
-    """Repeat the calls of a take; yield each with its present answer."""
+    """Repeat the calls of a take, and yield each call with its new output."""
     for call in calls:
         if call.swap is not None:
             _swap(musician, call.swap, networks or Networks())
@@ -94,7 +94,9 @@ def play_again(musician: MusicianProtocol, calls: Iterable[Call], networks: Netw
 def _swap(musician: MusicianProtocol, swap: Swap, networks: Networks) -> None:
     network = networks.find(swap.checkpoint, swap.sha256).engine
     if not musician.exchange(network, History(network, swap.since)):
-        raise UserError(f"this take goes on with {swap.checkpoint} from a frame that is not kept: {swap.since}")
+        raise UserError(
+            f"the take switches to {swap.checkpoint} with frames from {swap.since}, which are no longer kept"
+        )
 
 
 def _answer(musician: MusicianProtocol, call: Call) -> list[Event]:
@@ -113,7 +115,7 @@ def _compare(calls: list[Call], again: list[Call]) -> int:
         sys.stdout.write(f"{then.do} at {then.t:.6f} s: then {_said(then)}, now {_said(now)}\n")
     notes = sum(isinstance(event, NoteOn) for call in calls for event in call.out)
     verdict = f"{len(differing)} of {len(calls)} calls differ" if differing else f"the same in {len(calls)} calls"
-    sys.stdout.write(f"{verdict}; {notes} notes of livebach's\n")
+    sys.stdout.write(f"{verdict}; {notes} notes by livebach\n")
     return 1 if differing else 0
 
 

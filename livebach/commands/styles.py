@@ -1,4 +1,4 @@
-"""`livebach styles`: list the networks that come with livebach, one for each composer."""
+"""`livebach styles`: list the packaged networks, one for each composer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from livebach.styles import DEFAULT, STYLES, Style
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
-    parser.add_argument("--json", action="store_true", help="the table, for programs")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,8 +25,8 @@ def run(args: argparse.Namespace) -> int:
     for style in styles:
         sys.stdout.write(_line(style) + "\n")
     sys.stdout.write(
-        "\nPlay one: livebach --style NAME …; hear one: livebach demo --style NAME; change while playing: s and S,\n"
-        "or a controller, key or program (control.style). The scores and their licences: checkpoints/README.md.\n"
+        "\nPlay a style with livebach --style NAME, or listen to it with livebach demo --style NAME. While playing,\n"
+        "press s or S, or bind a control (livebach learn style). checkpoints/README.md lists the scores and licences.\n"
     )
     return 0
 

@@ -16,25 +16,25 @@ from livebach.network.reference import Player
 from livebach.system.clock import Clock
 
 COLD_BYTES = 64 << 20
-"""Bytes to write between two frames, so that no cache holds data of the engine: twice a large last-level cache."""
+"""Bytes written between two frames to evict the engine's data from the caches: twice a large last-level cache."""
 
 
 PEAK_SIZE, PEAK_TRIES = 384, 200
-"""Short products: even on a busy machine some of them run undisturbed."""
+"""The size and number of matrix products. They are short, so that some run undisturbed even on a busy machine."""
 
 
 Summary = dict[str, float]
 
 
 def summary(times_s: list[float] | NDArray[np.float64]) -> Summary:
-    """Return the median and the tail of times in seconds, in milliseconds."""
+    """Return the median and the tail, in milliseconds, of times in seconds."""
     ms = np.asarray(times_s, np.float64) * 1000
     p50, p99, p999 = np.percentile(ms, [50, 99, 99.9])
     return {"p50_ms": float(p50), "p99_ms": float(p99), "p99_9_ms": float(p999), "max_ms": float(ms.max())}
 
 
 def time_frames(player: Player, count: int, before: Callable[[int], None]) -> dict[str, Any]:
-    """Draw and push some frames, each after a call of `before(i)`, and return the times of both and of the frame."""
+    """Draw and push `count` frames, each after `before(i)`; return summaries of draw, push and frame times."""
     times = np.zeros((count, 2))
     struck = 0
     for i in range(count):
@@ -57,7 +57,7 @@ def time_frames(player: Player, count: int, before: Callable[[int], None]) -> di
 
 
 def paced(period_s: float, cold: bool, clock: Clock | None = None) -> Callable[[int], None]:
-    """Return a function that waits for the time of a frame, and first empties the caches if `cold`."""
+    """Return a function that waits for the next frame's time; with `cold` it first evicts the caches."""
     clock = clock or Clock()
     rubbish = np.zeros(COLD_BYTES // 8 if cold else 0)
     next_s = clock.now()
@@ -76,7 +76,7 @@ def at_once(_frame: int) -> None:
 
 
 def peak(tries: int = PEAK_TRIES) -> float:
-    """Return the multiply-adds a second of one core in float32: the best of many products of two matrices."""
+    """Return one core's float32 multiply-adds per second: the fastest of `tries` matrix products."""
     a, b = (np.random.default_rng(0).random((2, PEAK_SIZE, PEAK_SIZE))).astype(np.float32)
     out = np.empty_like(a)
     best_s = float("inf")

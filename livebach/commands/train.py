@@ -1,4 +1,4 @@
-"""`livebach train`: build a network from a folder of MIDI files."""
+"""`livebach train`: train a network on a folder of MIDI files."""
 
 from __future__ import annotations
 
@@ -33,24 +33,28 @@ if TYPE_CHECKING:
 ERRORS = (CorpusError, checkpoints.CheckpointError)
 Spec = TypeVar("Spec")
 Config = TypeVar("Config")
-"""Dataclasses of a network's shape and of the settings of its training."""
-QUOTES_HELP = "a network whose training music must not be quoted either, in place of the one that it starts from"
+"""Dataclasses: the shape of a network, and the settings of its training."""
+QUOTES_HELP = "protect this network's training music from quotation too, instead of that of --init-from"
 NEEDS_TORCH = "training needs PyTorch: pip install 'livebach[train]'"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument("--data", type=user_path, required=True, metavar="DIR", help="every MIDI file below it is read")
+    parser.add_argument(
+        "--data", type=user_path, required=True, metavar="DIR", help="read every MIDI file below this folder"
+    )
     parser.add_argument("--index", type=user_path, metavar="FILE", help=INDEX_HELP)
     parser.add_argument(
         "--touch", action="store_true", help="train the touch network (velocity, offset, pedal) on performances"
     )
-    parser.add_argument("--out", type=user_path, default=Path("runs/livebach"), metavar="DIR", help="the run's folder")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
-    start = "start from the weights of a style or a checkpoint, with settings for that; --set may make it larger"
+    parser.add_argument(
+        "--out", type=user_path, default=Path("runs/livebach"), metavar="DIR", help="the folder of the run"
+    )
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out exactly where it stopped")
+    start = "start from the weights of a style or checkpoint, with fine-tuning settings; --set may enlarge the network"
     parser.add_argument("--init-from", dest="start", type=path_of, metavar="FILE", help=start)
     group = parser.add_argument_group(
-        "learning from other networks", "with --set written=0.5: how much what is written counts against their word"
+        "learning from other networks", "--set label_weight=0.5 weighs the scores against the teachers' predictions."
     )
     group.add_argument(
         "--teacher",
@@ -58,35 +62,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="a checkpoint; several times for several",
+        help="a checkpoint to learn from; may be repeated",
     )
     group.add_argument(
         "--played",
         type=user_path,
         metavar="DIR",
-        help="music that networks played: only the teachers' word counts on it (--set played=0.3: share of the crops)",
+        help="music that networks played, on which only the teachers' predictions count (--set synthetic_share=0.3)",
     )
-    parser.add_argument("--cache", type=user_path, metavar="DIR", help="of drawn frames, for several runs (OUT/frames)")
-    parser.add_argument("--minutes", type=float, metavar="N", help="stop after so long, saved; --resume goes on")
-    parser.add_argument("--updates", type=int, metavar="N", help="length of the whole run")
-    parser.add_argument("--seed", type=int, metavar="N")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument("--licence", default="unstated", help="of the resulting weights; goes into the checkpoint")
-    parser.add_argument("--half", action="store_true", help="write the weights in half precision: a smaller file")
+    parser.add_argument(
+        "--cache", type=user_path, metavar="DIR", help="share the cache of frames between runs (default: OUT/frames)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, metavar="N", help="stop and save after this many minutes; --resume continues"
+    )
+    parser.add_argument("--updates", type=int, metavar="N", help="the length of the whole run")
+    parser.add_argument("--seed", type=int, metavar="N", help="the seed of all random numbers")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="train on this device")
+    parser.add_argument("--licence", default="unstated", help="the licence of the weights, stored in the checkpoint")
+    parser.add_argument("--half", action="store_true", help="store the weights in half precision, in a smaller file")
     parser.add_argument("--quotes", type=path_of, metavar="FILE", help=QUOTES_HELP)
-    parser.add_argument("--tensorboard", action="store_true", help="also write logs for TensorBoard")
+    parser.add_argument("--tensorboard", action="store_true", help="write logs for TensorBoard too")
     parser.add_argument(
         "--set",
         action="extend",
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="any settings of the run or of the network",
+        help="change settings of the run or of the network",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; 0 when finished or stopped by --minutes, 130 after Ctrl-C. Both leave a run that --resume goes on with."""
+    """Train. Return 0 at the end or after --minutes, 130 after Ctrl-C. --resume can continue the run in both cases."""
     try:
         from livebach.training import distributed, loop, run_files
     except ImportError as error:
@@ -112,13 +120,13 @@ _NOT_WITH_TOUCH = ("start", "teacher", "played", "updates", "device", "tensorboa
 
 
 def _run_touch(args: argparse.Namespace) -> int:
-    """Train the touch network; it is small, and the processor is enough."""
+    """Train the touch network. It is small enough to train on the processor."""
     from livebach.training import touch_run
 
     other = next((name for name in _NOT_WITH_TOUCH if getattr(args, name)), None)
     if other is not None:
-        flag = {"start": "from"}.get(other, other)
-        raise UserError(f"--{flag} does not go with --touch: settings of its training are given by --set KEY=VALUE")
+        flag = {"start": "init-from"}.get(other, other)
+        raise UserError(f"--{flag} does not go with --touch; use --set KEY=VALUE for its settings")
     order = touch_run.Run(args.data, args.out, args.cache, args.resume, args.minutes, args.licence)
     flags = {} if args.seed is None else {"seed": args.seed}
     shape, config = settled(*touch_run.begun(order), args.set, flags)
@@ -138,7 +146,9 @@ def _run(args: argparse.Namespace, spec: NetworkSpec, config: TrainConfig, ranks
     from livebach.training.run_files import STATE_FILE
 
     if (args.out / STATE_FILE).exists() and not args.resume:
-        raise UserError(f"{args.out}: holds a run already: --resume goes on with it, another --out starts a new one")
+        raise UserError(
+            f"{args.out}: holds a run already; continue it with --resume, or start a new run with another --out"
+        )
     teachers = _teachers(args, spec)
     say = print if ranks.first else _nothing
     with ranks.first_goes_first():
@@ -158,17 +168,17 @@ def _run(args: argparse.Namespace, spec: NetworkSpec, config: TrainConfig, ranks
 
 
 def _best(trainer: Trainer) -> float | None:
-    """None before there was a validation, and where there is nothing to validate on."""
+    """Return the best validation, or None before the first validation and without validation pieces."""
     return trainer.best if math.isfinite(trainer.best) else None
 
 
 def _nothing(_: str) -> None:
-    """What the other processes say."""
+    """Print nothing: only the first process reports."""
 
 
 def _teachers(args: argparse.Namespace, spec: NetworkSpec) -> list[checkpoints.Checkpoint]:
     if args.played is not None and not args.teacher:
-        raise UserError("--played needs a --teacher: only the teachers' word counts on that music")
+        raise UserError("--played needs a --teacher: that music is learnt from the teachers' predictions alone")
     found = [checkpoints.load(path) for path in args.teacher]
     for path, teacher in zip(args.teacher, found, strict=True):
         if teacher.spec.steps_per_quarter != spec.steps_per_quarter:
@@ -178,14 +188,14 @@ def _teachers(args: argparse.Namespace, spec: NetworkSpec) -> list[checkpoints.C
 
 
 def _corpus(args: argparse.Namespace, spec: NetworkSpec, say: Callable[[str], None]) -> tuple[Corpus, list[Piece]]:
-    """The pieces, and those that networks played, memory-mapped from a cache: in the run's folder if nowhere else."""
+    """Return the corpus and the pieces that networks played, memory-mapped from the cache."""
     cache, steps = args.cache or args.out / "frames", spec.steps_per_quarter
     corpus = load_corpus(args.data, steps, report=say, cache=cache, index=args.index)
     played = load_pieces(args.played, steps, report=say, cache=cache) if args.played is not None else []
     args.out.mkdir(parents=True, exist_ok=True)
     say(corpus.summary().split("\nleft out")[0])
     if not corpus.splits["valid"]:
-        say("no piece is for validation: the last weights will count, and will not be calibrated")
+        say("no piece is for validation: the run keeps the last weights, without calibration")
     if played:
         say(f"played by networks: {len(played)} pieces, {sum(len(p.frames) for p in played)} frames")
     return corpus, played
@@ -205,7 +215,7 @@ def _take_up(args: argparse.Namespace, trainer: Trainer) -> None:
 
 
 def _train(args: argparse.Namespace, trainer: Trainer) -> bool:
-    """Whether it was interrupted, in whichever process."""
+    """Train, and return whether the run was interrupted in any process."""
     from livebach.training import loop
 
     def show_all(progress: Any) -> None:
@@ -220,7 +230,7 @@ def _train(args: argparse.Namespace, trainer: Trainer) -> bool:
 
 
 def _settings(args: argparse.Namespace) -> tuple[NetworkSpec, TrainConfig]:
-    """Defaults, then what --resume or --init-from bring, then flags and --set."""
+    """Return the settings: the defaults, then those of --resume or --init-from, then the flags and --set."""
     from livebach.training import run_files
 
     spec, config = NetworkSpec(), run_files.TrainConfig()
@@ -236,7 +246,7 @@ def _settings(args: argparse.Namespace) -> tuple[NetworkSpec, TrainConfig]:
 
 
 def settled(spec: Spec, config: Config, assignments: Sequence[str], flags: Mapping[str, Any]) -> tuple[Spec, Config]:
-    """A network's and its training's settings with flags put in, then KEY=VALUE; UserError for what is none of them."""
+    """Apply the flags and then the KEY=VALUE texts to both settings; raise UserError for an unknown or invalid one."""
     values = dict(flags)
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -245,7 +255,7 @@ def settled(spec: Spec, config: Config, assignments: Sequence[str], flags: Mappi
         try:
             values[key] = yaml.safe_load(text)
         except yaml.YAMLError:
-            raise UserError(f"--set {key}: not a value: {text!r}") from None
+            raise UserError(f"--set {key}: not a value in YAML: {text!r}") from None
     ours, theirs = _parted(values, spec, config)
     return _replaced(spec, ours), _replaced(config, theirs)
 
@@ -258,12 +268,12 @@ def _parted(values: dict[str, Any], spec: Any, config: Any) -> tuple[dict[str, A
     if unknown and unknown[0] in RENAMED:
         raise UserError(f"--set: {unknown[0]!r} is now called {RENAMED[unknown[0]]!r}")
     if unknown:
-        raise UserError(f"--set: no setting {unknown[0]!r}; there are {', '.join(sorted(names[0] | names[1]))}")
+        raise UserError(f"--set: no setting {unknown[0]!r}; the settings are {', '.join(sorted(names[0] | names[1]))}")
     return {k: v for k, v in values.items() if k in names[0]}, {k: v for k, v in values.items() if k in names[1]}
 
 
 def _replaced(settings: Any, values: dict[str, Any]) -> Any:
-    """`settings` with the values put in, each of the type of its default."""
+    """Return `settings` with these values, each converted to the type of its default."""
     for key, value in values.items():
         old = getattr(settings, key)
         if isinstance(old, tuple) and isinstance(value, list):
@@ -281,7 +291,7 @@ def _replaced(settings: Any, values: dict[str, Any]) -> Any:
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM ask the run to stop after the update it is in; a second one ends it at once."""
+    """Make Ctrl-C and SIGTERM stop the run after the current update; a second signal ends the process at once."""
     asked: list[int] = []
 
     def ask(number: int, _: Any) -> None:
@@ -299,7 +309,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _bar(trainer: Trainer) -> Iterator[Callable[[Any], None]]:
-    """A progress bar on a terminal where rich is installed; elsewhere a line whenever there is a new validation."""
+    """Yield a reporter: a progress bar on a terminal if rich is installed, otherwise a line for each validation."""
     if not sys.stdout.isatty() or not trainer.ranks.first or find_spec("rich") is None:
         yield _line_printer(trainer)
         return
@@ -324,7 +334,7 @@ def _line_printer(trainer: Trainer) -> Callable[[Any], None]:
 
 
 def _export(args: argparse.Namespace, trainer: Trainer, corpus: Corpus) -> Path:
-    """The best weights so far as a checkpoint that the daemon plays."""
+    """Write the best weights so far as a checkpoint for playing, and return its path."""
     from livebach.training.model import to_checkpoint
     from livebach.training.run_files import CHECKPOINT_FILE
 
@@ -333,11 +343,11 @@ def _export(args: argparse.Namespace, trainer: Trainer, corpus: Corpus) -> Path:
     quotes = Quotes.of([piece.frames for piece in corpus.splits["train"]]).joined(earlier)
     model = trainer.best_model()
     if args.half:
-        model = model.half().float()  # the stored pair is that of the rounded weights
+        model = model.half().float()  # the stored input and output are computed with the rounded weights
     found = replace(to_checkpoint(model, _meta(args, trainer, corpus), quotes), themes=trainer.themes)
     checkpoints.save(path, found, half=args.half)
     if not len(quotes.notes):
-        print(f"it is not kept from quoting: its music has no run of 13 notes, or more than {MOST_RUNS} of them")
+        print(f"quotations are not prevented: the training music has no run of 13 notes, or more than {MOST_RUNS}")
     return path
 
 
