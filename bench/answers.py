@@ -1,11 +1,11 @@
-"""How many fugue subjects livebach states again when it answers them.
+"""Count the fugue subjects that livebach states again in its answers.
 
     python bench/answers.py CHECKPOINT --data DIR [--subjects 10] [--seed 0]
 
-Subjects of the Well-Tempered Clavier are played to the musician, alone, up to where the second voice enters. Then the
-player is silent. Time is simulated, so that nothing depends on the speed of the machine. An answer counts where a
-subject of at least 6 notes comes again within 16 bars, in any voice and key, with its rhythm and, up to a semitone, its
-intervals. Prints one JSON object: how many subjects are answered, and where.
+The player plays subjects of the Well-Tempered Clavier, alone, up to the entry of the second voice, and then rests. Time
+is simulated, so that the speed of the machine has no influence. livebach answers a subject if at least 6 of its notes
+return within 16 bars, in any voice and key, with the same rhythm and, up to a semitone, the same intervals. Prints one
+JSON object: the number of answered subjects, and where the answers are.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ BPM = 100
 
 
 def subject_of(piece: Piece) -> Notes:
-    """The line that a piece begins with alone: ticks and keys (0..87); empty where it is too short."""
+    """Return the unaccompanied opening of a piece: ticks and keys (0..87); empty if it is too short."""
     alone = np.flatnonzero(np.count_nonzero(piece.frames, axis=1) > 1)
     return theme_of(piece.frames[: int(alone[0]) if len(alone) else len(piece.frames)])
 
 
 def answer(engine: Engine, piece: Piece, subject: Notes, seed: int) -> Frames:
-    """What livebach plays in 16 bars after a subject: frames [T, 88] in which only strokes are marked."""
+    """Return livebach's 16 bars after a subject: frames [T, 88] with onsets only."""
     offset, beat, bar = (int(x) for x in piece.places[0])
     config = override(override(Config(), f"time.metre={metre_of(beat, bar, 4)}"), f"time.bpm={BPM}")
     tick_s = 60 / BPM / beat
@@ -64,7 +64,7 @@ def answer(engine: Engine, piece: Piece, subject: Notes, seed: int) -> Frames:
 
 
 def main() -> None:
-    """Play every subject once, and print what came of it."""
+    """Play every subject once, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--data", type=Path, required=True)

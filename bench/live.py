@@ -1,12 +1,13 @@
-"""livebach on JACK, as a person runs it: start-up, memory, processor; lateness; what thru and yielding take.
+"""Measure livebach on JACK, as a person runs it: start-up, memory, processor, jitter, thru and yielding.
 
     python -m bench.live light [--period 1024]
     python -m bench.live jitter [--minutes 10] [--busy 1] [--clock]
     python -m bench.live thru [--notes 1000] [--busy 1]
     python -m bench.live yields [--times 60] [--busy 1]
 
-Keyboard, livebach and listener are processes of their own; all times are of the one clock that Linux has for them. A
-JACK period is 2.7 ms: what arrives, arrives at the beginning of one. `--busy` runs so many processes that only compute.
+Keyboard, livebach and listener are separate processes. All times are of Linux's monotonic clock, which they share. A
+JACK period is 2.7 ms, and messages arrive at the beginning of a period. `--busy` runs this many processes that compute
+all the time.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ PHRASE = sorted(
 
 
 def light(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
-    """From the command to the first note that gets through; memory and processor of all its processes."""
+    """Measure the time from the command to the first note, and memory and processor of all processes."""
     ready = [first_note_through(here) for _ in range(args.starts)]
     with here.livebach("--bpm", str(BPM), "--save", "off") as program:
         time.sleep(QUIET_S)
@@ -64,7 +65,7 @@ def light(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def first_note_through(here: Rig) -> float:
-    """Start it under a player who never stops; how long until the first note comes out."""
+    """Start livebach under a player who never stops; return the time until the first note comes out."""
     notes = [(i * 0.004, bytes((0x90, 20 + i % 100, 1))) for i in range(50)]
     through: list[float] = []
     with contextlib.closing(Livebach(here.folder, *here.settings, "--save", "off")) as program:
@@ -76,7 +77,7 @@ def first_note_through(here: Rig) -> float:
 
 
 def start_playing(here: Rig) -> None:
-    """Play a phrase in, and wait until it goes on."""
+    """Play a phrase, and wait until livebach continues it."""
     before = len(here.wire.heard())
     here.keyboard.play(PHRASE)
     here.keyboard.sent(len(PHRASE))
@@ -84,12 +85,12 @@ def start_playing(here: Rig) -> None:
 
 
 def newest_take(folder: Path) -> Path:
-    """The folder of the last take."""
+    """Return the folder of the newest take."""
     return max((folder / "takes").glob("*"), key=lambda path: path.stat().st_mtime)
 
 
 def jitter(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
-    """Let it play on; by how much what it does is late on the log, and what it sends comes late on the wire."""
+    """Let livebach play; return the lateness of its actions by the log, and of its messages at the listener."""
     with here.livebach("--bpm", str(BPM), "--folder", "takes", "--set", f"time.send_clock={args.clock}".lower()):
         start_playing(here)
         time.sleep(args.minutes * 60)
@@ -108,7 +109,7 @@ def jitter(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def thru(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
-    """Notes at odd times through livebach, which computes meanwhile (duet), and through a bare loop beside it."""
+    """Send notes at irregular times through livebach, which plays a duet, and through a bare loop beside it."""
     bare = bare_loop(here)
     notes, at_s = [], 0.0
     for i in range(args.notes):
@@ -128,7 +129,7 @@ def thru(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def bare_loop(here: Rig) -> Listener:
-    """What hears the keyboard through a bare loop; begun again where JACK does not serve it."""
+    """Return a listener behind a bare loop. The loop starts again if JACK does not serve it."""
     bare = here.jack.listener("beside")
     for _ in range(TRIES):
         script = [sys.executable, str(Path(__file__).with_name("through.py"))]
@@ -144,7 +145,7 @@ def bare_loop(here: Rig) -> Listener:
 
 
 def trips(sent_s: list[float], sent: list[bytes], heard: list[tuple[float, bytes]]) -> list[float]:
-    """How long each note-on took; each is the next one heard of the same bytes."""
+    """Return the travel time of each note-on: until the next arrival of the same bytes."""
     waiting: dict[bytes, list[float]] = {}
     for time_s, data in heard:
         waiting.setdefault(data, []).append(time_s)
@@ -157,7 +158,7 @@ def trips(sent_s: list[float], sent: list[bytes], heard: list[tuple[float, bytes
 
 
 def yields(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
-    """A key while it plays: how long until the last of its note-offs has arrived, and until the key itself has."""
+    """Press a key while livebach plays; return the times until its last note-off and until the key itself arrive."""
     last_off, own_key = [], []
     with here.livebach("--bpm", str(BPM), "--save", "off", "--set", "turns.silence_ticks=2"):
         start_playing(here)
@@ -176,7 +177,7 @@ def yields(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def wait_until_sounding(here: Rig) -> int:
-    """Wait until notes of its own sound, and then a moment that is not a multiple of anything."""
+    """Wait until livebach's notes sound, and then for an irregular moment."""
     before = len(here.wire.heard())
     until(lambda: any(data[0] == OWN_ON for _, data in here.wire.heard()[before:]), "a note of its own", 30)
     time.sleep(random.random() * TICK_S)
@@ -186,7 +187,7 @@ def wait_until_sounding(here: Rig) -> int:
 
 @contextlib.contextmanager
 def busy(count: int) -> Iterator[None]:
-    """Other processes that only compute."""
+    """Run processes that compute all the time."""
     processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield
@@ -203,12 +204,12 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--clock", action="store_true", help="it sends a MIDI clock too")
+    parser.add_argument("--clock", action="store_true", help="let livebach send a MIDI clock too")
     parser.add_argument("--notes", type=int, default=1000)
     parser.add_argument("--times", type=int, default=60)
     parser.add_argument("--busy", type=int, default=0)
     parser.add_argument("--period", type=int, default=PERIOD, help="JACK's period, in frames at 48 kHz")
-    parser.add_argument("--checkpoint", type=Path, help="another network than the shipped one")
+    parser.add_argument("--checkpoint", type=Path, help="use another network than the shipped one")
     args = parser.parse_args()
     before = load_average()
     settings = ["--checkpoint", str(args.checkpoint.resolve())] if args.checkpoint else []

@@ -1,13 +1,13 @@
-"""Long play: whether memory grows, the grid drifts, or a deadline is lost.
+"""Play for a long time: does memory grow, does the grid drift, is a deadline lost?
 
-    python -m bench.longplay day [--hours 24]        # musical time, on a clock that is moved by hand
+    python -m bench.longplay day [--hours 24]        # musical time, on a simulated clock
     python -m bench.longplay hour [--minutes 60]     # real time, on JACK, as a person runs it
 
-A player plays a phrase every minute; in between livebach goes on. `day`: the real engine and loop, ports inside the
-process; memory is the process's own; a deadline that is not met at its very moment is counted. `hour`: keyboard,
-livebach (with click, display, guard and recorder) and listener are processes of their own; memory is that of all of
-livebach's processes. Its click gives the grid to hold the log and the wire against: tick n is due at the start and n
-times the tick, by the machine's monotonic clock.
+A player plays a phrase every minute, and livebach continues it. `day` runs the real engine and loop with ports inside
+the process. It measures the memory of the process, and counts each deadline that is not met at its exact moment. `hour`
+runs keyboard, livebach (with click, display, guard and recorder) and listener as separate processes, and measures the
+memory of all processes of livebach. The grid for log and wire is that of the click: tick n is due n ticks after the
+start, by the machine's monotonic clock.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SAME_S = 1e-6
 
 
 def phrases(hours: float) -> Iterator[tuple[float, bytes]]:
-    """What the player plays, all day: each phrase in turn, one a minute."""
+    """Yield the player's messages for the whole day: each phrase in turn, one per minute."""
     for number, phrase in zip(range(int(hours * 60)), itertools.cycle(PHRASES.values())):
         yield from ((t, data) for t, data in phrase.score(number * MINUTE_S) if t < number * MINUTE_S + PHRASE_S)
 
@@ -57,7 +57,7 @@ def phrases(hours: float) -> Iterator[tuple[float, bytes]]:
 
 
 class Watch:
-    """Counts what happens, and reads the memory once an hour of musical time."""
+    """Counts events, and reads the memory once per hour of musical time."""
 
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
@@ -66,7 +66,7 @@ class Watch:
         self.first_minute_mb = 0.0
 
     def __call__(self, status: Status, _heard: Sequence[Event], _sent: Sequence[Event]) -> None:
-        """Take note of a turn of the loop."""
+        """Record a turn of the loop."""
         self.turns += 1
         self.missed = status.missed
         if not self.first_minute_mb and self._clock.now() > MINUTE_S:
@@ -76,7 +76,7 @@ class Watch:
 
 
 def day(args: argparse.Namespace) -> dict[str, Any]:
-    """Play so many hours; what it took."""
+    """Play for `hours`, and return the counts and the memory."""
     config, clock, output = assembly.seeded(Config()), ManualClock(), Silence()
     network = assembly.load_network(config.engine.checkpoint)
     watch = Watch(clock)
@@ -102,7 +102,7 @@ def day(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def hour(args: argparse.Namespace) -> dict[str, Any]:
-    """Play so many minutes; memory by the minute, the grid on the log and on the wire."""
+    """Play for some minutes; return the memory by the minute, and the grid by the log and on the wire."""
     with rig() as here:
         with here.livebach("--bpm", str(BPM), "--click", "--folder", "takes") as program:
             memory = [minute(here, program, phrase) for phrase in rounds(args.minutes)]
@@ -122,13 +122,13 @@ def hour(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def rounds(minutes: int) -> Iterator[list[tuple[float, bytes]]]:
-    """What is played in each minute."""
+    """Yield the phrase of each minute."""
     for phrase in itertools.islice(itertools.cycle(PHRASES.values()), minutes):
         yield [(t, data) for t, data in phrase.score(0.0) if t < PHRASE_S]
 
 
 def minute(here: Rig, program: Livebach, phrase: Sequence[tuple[float, bytes]]) -> dict[str, float]:
-    """Play a phrase in, let it go on; the memory at the end of the minute."""
+    """Play a phrase, let livebach continue it, and return the memory at the end of the minute."""
     start_s = here.keyboard.play(phrase)
     here.keyboard.sent(len(phrase))
     time.sleep(max(0.0, start_s + MINUTE_S - time.perf_counter()))
@@ -138,10 +138,9 @@ def minute(here: Rig, program: Livebach, phrase: Sequence[tuple[float, bytes]]) 
 
 
 def on_the_grid(log: take_log.Log) -> dict[str, Any]:
-    """Account for every deadline: each tick has its end, each beat its click; by how much what was due is off the grid.
+    """Account for every deadline, the end of each tick and the click of each beat; measure its distance from the grid.
 
-    A deadline is met by the call that was made for it, or dealt with in one that was made for an earlier one and came
-    late; else it is lost.
+    A deadline is met by its own call, or by a late call for an earlier deadline. Otherwise it is lost.
     """
     timed = [call for call in log.calls if call.do == "advance" and call.due is not None]
     due = np.array([call.due for call in timed]) - log.header.start_s
@@ -162,12 +161,12 @@ def on_the_grid(log: take_log.Log) -> dict[str, Any]:
 
 
 def is_click(event: Event) -> bool:
-    """Whether this is a click of the metronome's."""
+    """Return whether a message is a click of the metronome."""
     return isinstance(event, NoteOn) and event.channel == CLICK_ON & 0x0F
 
 
 def accounted(moments: NDArray[np.floating], due: NDArray[np.float64], at: NDArray[np.float64]) -> dict[str, int]:
-    """How many of these moments had a call of their own, were dealt with in an earlier one's, or were lost."""
+    """Count the deadlines that had a call of their own, were met in the call of an earlier one, or were lost."""
     before = np.maximum(np.searchsorted(due, moments + SAME_S, side="right") - 1, 0)
     own = np.abs(due[before] - moments) < SAME_S
     late = ~own & (at[before] >= moments)
@@ -180,7 +179,7 @@ def accounted(moments: NDArray[np.floating], due: NDArray[np.float64], at: NDArr
 
 
 def on_the_wire(heard_s: NDArray[np.float64]) -> dict[str, Any]:
-    """When the clicks arrived, after the beats they belong to."""
+    """Return the delays of the clicks after their beats."""
     beat_s = BEAT_TICKS * TICK_S
     beats = np.floor(heard_s / beat_s)
     delay_s = heard_s - beats * beat_s
@@ -192,13 +191,13 @@ def on_the_wire(heard_s: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def drift_ms(time_s: NDArray[np.float64], delay_s: NDArray[np.float64]) -> float:
-    """The median of the last minute's delays, less that of the first's."""
+    """Return the median delay of the last minute minus that of the first minute, in ms."""
     first, last = delay_s[time_s < time_s[0] + MINUTE_S], delay_s[time_s > time_s[-1] - MINUTE_S]
     return float(np.median(last) - np.median(first)) * 1000
 
 
 def main() -> None:
-    """Play, and print JSON."""
+    """Play, and print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["day", "hour"])
     parser.add_argument("--hours", type=float, default=24)

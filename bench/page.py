@@ -1,11 +1,12 @@
-"""What a page in the browser costs the player: deadlines with and without one, also a stalled and a hostile one.
+"""Measure the cost of a page in the browser: deadlines without a page, with one, and with stalled and hostile ones.
 
     python -m bench.page deadlines [--seconds 60]
     python -m bench.page cost [--seconds 20]
 
-livebach plays on JACK as in bench.live, with `--web`. `deadlines`: without a page; with one that reads all; with eight
-that read nothing; with a server that is stopped (SIGSTOP) every two seconds; with a program that has the page's cookie
-and floods the server by all means there are. `cost`: memory and processor of the page's server alone.
+livebach plays on JACK as in bench.live, with `--web`. `deadlines` compares playing without a page; with a page that
+reads everything; with pages that read nothing; with a server that is stopped (SIGSTOP) every two seconds; and with a
+program that has the page's cookie and floods the server in many ways. `cost` measures memory and processor of the
+page's server alone.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ COMMAND = '{"type":"command","name":"distance","value":"up"}'
 
 
 class Browser:
-    """Programs that have the cookie, as the page has it."""
+    """A client that has the page's cookie."""
 
     def __init__(self, program: Livebach) -> None:
         found = re.search(rb"http://127\.0\.0\.1:(\d+)(/\?token=[\w-]+)", program.printed)
@@ -52,7 +53,7 @@ class Browser:
         self.program = program
 
     def get(self, path: str, cookie: str = "") -> Any:
-        """Ask for a path, and read the answer."""
+        """Request a path, and return the response."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         connection.request("GET", path, headers={"Cookie": cookie})
         answer = connection.getresponse()
@@ -74,7 +75,7 @@ class Browser:
         return page
 
     def server(self) -> int:
-        """The process that serves the page."""
+        """Return the process that serves the page."""
         lines = ((pid, Path(f"/proc/{pid}/cmdline").read_bytes()) for pid in self.program.tree())
         return next(pid for pid, line in lines if b"livebach.web.server" in line)
 
@@ -84,7 +85,7 @@ class Browser:
 
 @contextlib.contextmanager
 def reading(browser: Browser) -> Iterator[None]:
-    """Have a page read all, and answer pings, as a browser does."""
+    """Run a page that reads everything and answers pings, as a browser does."""
     page = browser.page()
 
     def read() -> None:
@@ -102,7 +103,7 @@ def reading(browser: Browser) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stalled(browser: Browser) -> Iterator[None]:
-    """Have pages that read nothing; each that is dropped is replaced."""
+    """Run pages that read nothing. Each dropped page is replaced."""
     ended = threading.Event()
 
     def hang() -> None:
@@ -124,7 +125,7 @@ def stalled(browser: Browser) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopped(browser: Browser) -> Iterator[None]:
-    """Stop the server's process again and again, so that nobody takes what the player sends."""
+    """Stop the server's process repeatedly, so that no process reads the player's messages."""
     ended = threading.Event()
 
     def stop() -> None:
@@ -141,7 +142,7 @@ def stopped(browser: Browser) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hostile(browser: Browser) -> Iterator[None]:
-    """Have a process of its own do all that it can."""
+    """Run the attack in its own process."""
     command = [sys.executable, "-m", "bench.page", "attack", str(browser.port), browser.cookie]
     process = subprocess.Popen(command, start_new_session=True)
     yield
@@ -150,7 +151,7 @@ def hostile(browser: Browser) -> Iterator[None]:
 
 
 def attack(port: int, cookie: str) -> None:
-    """Flood, send garbage and huge messages, hold connections open, and ask for what is dear; for ever."""
+    """Flood, send garbage and huge messages, hold connections open, and make expensive requests, for ever."""
     browser = Browser.__new__(Browser)
     browser.port, browser.cookie = port, cookie
 
@@ -191,7 +192,7 @@ PAGES_OF = {"one_page": reading, "stalled_pages": stalled, "stopped_server": sto
 
 
 def deadlines(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
-    """By how much what the player does is late, without a page and with each kind."""
+    """Return the lateness of the player's deadlines without a page and with each kind of page."""
     found = {"no_page": played(here, args.seconds, None)}
     for name, kind in PAGES_OF.items():
         found[name] = played(here, args.seconds, kind)
@@ -199,7 +200,7 @@ def deadlines(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def played(here: Rig, seconds: float, kind: Any) -> dict[str, Any]:
-    """Let it play on with a page, or (None) without; how late it was, from its log."""
+    """Let livebach play with a page, or without one (None); return the lateness by its log."""
     web = [] if kind is None else ["--web", "--browser", "off"]
     with here.livebach("--bpm", str(BPM), "--folder", "takes", *web) as program:
         time.sleep(SETTLE_S)
@@ -219,7 +220,7 @@ def played(here: Rig, seconds: float, kind: Any) -> dict[str, Any]:
 
 
 def cost(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
-    """What the page's server takes, when nobody plays and while it plays to one page."""
+    """Return memory and processor of the page's server, idle and while livebach plays with one page."""
     with here.livebach("--bpm", str(BPM), "--save", "off", "--web", "--browser", "off") as program:
         browser = Browser(program)
         time.sleep(SETTLE_S)
@@ -235,7 +236,7 @@ def cost(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def server_share(browser: Browser, seconds: float) -> float:
-    """What the server takes of one core."""
+    """Return the server's share of one core."""
 
     def used() -> int:
         fields = Path(f"/proc/{browser.server()}/stat").read_text().rpartition(")")[2].split()

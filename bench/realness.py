@@ -1,11 +1,11 @@
-"""How well a classifier tells roll-outs from the composer's own music, and by what.
+"""Measure how well a classifier tells roll-outs from the composer's own music, and by which features.
 
     python bench/realness.py CHECKPOINT --data DIR [--bars 32] [--seeds 3] [--split valid,test]
 
-Windows of 8 bars of both are described by figures of themselves: onset rate, intervals, rhythms, pitch classes, note
-lengths, voices. A random forest learns to tell them apart, in five folds that keep all windows of a piece together. As
-many windows of each kind are taken of every piece. Prints one JSON object: the area under the ROC curve, .5 where they
-cannot be told apart, for each seed, and the features that give the roll-outs away. Needs the extra bench.
+The features of windows of 8 bars are onset rate, intervals, rhythms, pitch classes, note lengths and voices. A random
+forest learns to tell roll-outs and real music apart, in five folds that keep all windows of a piece together. Each
+piece gives the same number of windows of both kinds. Prints one JSON object: the area under the ROC curve for each seed
+(.5 means indistinguishable), and the features that reveal the roll-outs. Needs the extra bench.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SHORT = (
 
 
 def described(passage: Passage) -> dict[str, float]:
-    """The features of a window."""
+    """Return the features of a window."""
     frames = passage.frames
     found = {name: figure(frames) for name, figure in WINDOW_FIGURES.items()}
     found |= {name: FIGURES[name](passage) or 0.0 for name in SHORT}
@@ -62,20 +62,20 @@ def _shares(name: str, values: NDArray[np.integer], count: int) -> dict[str, flo
 
 
 def _steps(frames: Frames) -> NDArray[np.int64]:
-    """Steps of the upper line, -12..12 as 0..24."""
+    """Return the steps of the upper line, -12..12 as 0..24."""
     rows = frames[(frames == ONSET).any(axis=1)] == ONSET
     tops = rows.shape[1] - 1 - rows[:, ::-1].argmax(axis=1)
     return np.asarray(np.clip(np.diff(tops), -12, 12) + 12, np.int64)
 
 
 def _harmonies(frames: Frames) -> NDArray[np.int64]:
-    """Intervals over the lowest key that is down, octaves aside."""
+    """Return the intervals above the lowest sounding key, modulo the octave."""
     found = [(keys[1:] - keys[0]) % 12 for keys in map(np.flatnonzero, frames) if len(keys) > 1]
     return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
 def windows(passage: Passage) -> list[Passage]:
-    """The whole windows of a passage, each after the music before it."""
+    """Return the complete windows of a passage, each with the music before it."""
     size, everything = WINDOW_BARS * passage.bar, np.concatenate([passage.primed, passage.frames])
     starts = range(len(passage.primed), len(everything) - size + 1, size)
     return [
@@ -84,7 +84,7 @@ def windows(passage: Passage) -> list[Passage]:
 
 
 def told_apart(rows: list[dict[str, float]], labels: list[int], groups: list[int]) -> tuple[float, dict[str, float]]:
-    """The area under the ROC curve over held-out pieces, and what the features are worth."""
+    """Return the area under the ROC curve on held-out pieces, and the importance of the features."""
     names = list(rows[0])
     x, y = np.array([[row[name] for name in names] for row in rows]), np.array(labels)
     chances, worth = np.zeros(len(y)), np.zeros(len(names))
@@ -97,7 +97,7 @@ def told_apart(rows: list[dict[str, float]], labels: list[int], groups: list[int
 
 
 def main() -> None:
-    """Play, describe, tell apart; print the figures."""
+    """Play the roll-outs, train the classifier, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--data", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""livebach as a process between a player and a listener on JACK, and what its process tree takes."""
+"""Run livebach as a process between a player and a listener on JACK, and measure its process tree."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class Livebach:
-    """The program in a terminal of its own, so that the display runs too."""
+    """livebach in its own terminal, so that the display runs too."""
 
     def __init__(self, folder: Path, *settings: str) -> None:
         command = [sys.executable, "-m", "livebach", "--in", KEYBOARD, "--out", WIRE, "--api", "jack", *settings]
         environment = {**os.environ, "PYTHONPATH": str(TOP), "TERM": "xterm"}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as with anybody, it is compiled once, not at every start
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compile once, as for every user, not at each start
         self._terminal, theirs = pty.openpty()
         self.started_s = time.perf_counter()
         self.process = subprocess.Popen(
@@ -48,17 +48,17 @@ class Livebach:
 
     @property
     def ended(self) -> bool:
-        """Whether it runs no more."""
+        """Whether livebach has ended."""
         return self.process.poll() is not None
 
     def close(self) -> None:
-        """End it as Ctrl-C does, and wait."""
+        """End livebach as Ctrl-C does, and wait."""
         if not self.ended:
             self.process.send_signal(signal.SIGINT)
             self.process.wait(20)
 
     def tree(self) -> list[int]:
-        """Its process and all below it."""
+        """Return the ids of livebach's process and all its descendants."""
         parents = {}
         for path in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
@@ -70,11 +70,11 @@ class Livebach:
         return found
 
     def memory_mb(self) -> dict[str, float]:
-        """Resident memory of all its processes, in MB.
+        """Return the resident memory of all processes, in MB.
 
-        `rss`: as each counts it; `player`: of that, the process that plays. `pss`: a page that several processes share
-        is parted among them. All without the server's memory, which JACK maps into every client: `jack` is that, as
-        each client counts it.
+        `rss`: the sum over the processes; `player`: the part of the process that plays; `pss`: shared pages divided by
+        the number of processes that share them. JACK maps the server's memory into every client. These figures exclude
+        that memory; `jack` is its size, as each client counts it.
         """
         each = [_memory_kb(pid) for pid in self.tree()]
         sums = {"rss": ("RssAnon", "RssFile"), "pss": ("Pss_Anon", "Pss_File"), "jack": ("RssShmem",)}
@@ -83,7 +83,7 @@ class Livebach:
         return {name: round(kb / 1024, 2) for name, kb in found.items()}
 
     def share(self, seconds: float) -> float:
-        """What its processes together take of one core, over some seconds."""
+        """Return the share of one core that all processes together take during some seconds."""
         start_s, used = time.perf_counter(), self._used_s()
         time.sleep(seconds)
         return (self._used_s() - used) / (time.perf_counter() - start_s)
@@ -97,7 +97,7 @@ class Livebach:
 
 
 def _memory_kb(pid: int) -> dict[str, int]:
-    """What Linux says of a process's memory."""
+    """Return the memory of a process from /proc, in kB."""
     lines = [
         line for file in ("status", "smaps_rollup") for line in Path(f"/proc/{pid}/{file}").read_text().splitlines()
     ]
@@ -106,7 +106,7 @@ def _memory_kb(pid: int) -> dict[str, int]:
 
 
 def _as_urgent_as_we_are(pid: int) -> None:
-    """A session of its own is a group of its own to Linux's scheduler: give it the nice value of ours."""
+    """Give the new session our nice value: for Linux's scheduler a session is a group."""
     with contextlib.suppress(OSError):
         nice = Path("/proc/self/autogroup").read_text().rpartition(" ")[2]
         Path(f"/proc/{pid}/autogroup").write_text(nice)
@@ -126,7 +126,7 @@ class Rig:
         self.wire: Listener = jack.listener(WIRE)
 
     def passes(self, listener: Listener | None = None) -> bool:
-        """Whether what the keyboard sends arrives at the listener, whatever is between them."""
+        """Return whether the keyboard's messages arrive at the listener."""
         listener = listener or self.wire
         before = len(listener.heard())
         for _ in range(10):
@@ -135,7 +135,7 @@ class Rig:
         return len(listener.heard()) > before
 
     def whole(self) -> bool:
-        """Whether the server serves both: on a busy machine JACK now and then never wakes a new client."""
+        """Return whether JACK serves both clients. On a busy machine JACK sometimes never wakes a new client."""
         self.jack.connect(self.keyboard.port, self.wire.port)
         passes = self.passes()
         self.jack.disconnect(self.keyboard.port, self.wire.port)
@@ -143,7 +143,7 @@ class Rig:
 
     @contextlib.contextmanager
     def livebach(self, *settings: str) -> Iterator[Livebach]:
-        """The program, connected to both, and served by JACK."""
+        """Run livebach, connected to keyboard and listener and served by JACK."""
         for _ in range(TRIES):
             with contextlib.closing(Livebach(self.folder, *self.settings, *settings)) as program:
                 until(lambda: program.ended or b"Ctrl-C" in program.printed, "livebach in the terminal", 60)
@@ -158,7 +158,7 @@ class Rig:
 
 @contextlib.contextmanager
 def rig(*settings: str, period: int = PERIOD) -> Iterator[Rig]:
-    """Everything started, and ended afterwards; `period` in frames of 1/48 ms."""
+    """Start a rig, and end it afterwards. `period` is in frames of 1/48 ms."""
     with tempfile.TemporaryDirectory() as folder, server_name() as name:
         os.environ |= {"JACK_DEFAULT_SERVER": name, "JACK_NO_START_SERVER": "1"}
         for _ in range(TRIES):

@@ -1,12 +1,12 @@
-"""What the built-in instruments cost, and how exact they are.
+"""Measure the cost and the accuracy of the built-in instruments.
 
     python -m bench.sound mixer        # processor time of 0, 16 and 32 voices, in one process
-    python -m bench.sound device       # the audio process on a device that plays nowhere: callbacks, starts, memory
-    python -m bench.sound render       # from nothing to a bank that can be played, and again from the cache
-    python -m bench.sound pitch        # how far each key is from its temperament
-    python -m bench.sound clip         # the loudest sample of chords of sixteen keys, struck with all force
+    python -m bench.sound device       # the audio process on a silent device: callbacks, starts, memory
+    python -m bench.sound render       # the time to compute a bank, and to load it from the cache
+    python -m bench.sound pitch        # the distance of each key from its temperament
+    python -m bench.sound clip         # the loudest sample of chords of sixteen keys at full velocity
 
-`device` plays alone, and with a busy process beside it for every core; it reads Linux's /proc.
+`device` plays alone, and then beside one busy process per core. It reads Linux's /proc.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _share(name: str, bank: Bank, keys: list[int]) -> dict[str, float]:
 
 
 def device(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return what the audio process does with sixteen voices, alone and beside busy processes."""
+    """Measure the audio process with sixteen voices, alone and beside busy processes."""
     return [_played(name, busy, args.seconds) for name in INSTRUMENTS for busy in (0, os.cpu_count() or 1)]
 
 
@@ -105,7 +105,7 @@ def _played(name: str, busy: int, seconds: float) -> dict[str, Any]:
 
 
 def _strike(speakers: Loudspeakers) -> None:
-    """Have sixteen voices sound for 0.8 s, with one more key every 50 ms."""
+    """Let sixteen voices sound for 0.8 s, with one more key every 50 ms."""
     for number, key in enumerate(CHORD):
         speakers.send(bytes((0x90, key, 90)))
         time.sleep(0.05 if number % 2 else 0)
@@ -138,7 +138,7 @@ def _memory_mb(pid: int) -> dict[str, float]:
 
 
 def render(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return how long a new bank takes, and one from the cache."""
+    """Return the seconds to compute a new bank, and to load one from the cache."""
     found = []
     for name in INSTRUMENTS:
         with tempfile.TemporaryDirectory() as folder:
@@ -221,7 +221,7 @@ def main() -> None:
     """Measure one thing, and print it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=COMMANDS)
-    parser.add_argument("--seconds", type=float, default=15, help="how long `device` plays each time")
+    parser.add_argument("--seconds", type=float, default=15, help="the length of each measurement of `device`")
     args = parser.parse_args()
     before = load_average()
     result = COMMANDS[args.what](args)

@@ -1,4 +1,4 @@
-"""Draw what the built-in instruments sound like: spectra, decays, decay times over the keyboard, and the temperaments.
+"""Draw the sound of the built-in instruments: spectra, decays, decay times over the keyboard, and the temperaments.
 
     python bench/sound_pictures.py docs
 

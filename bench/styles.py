@@ -1,20 +1,19 @@
-"""What the styles are worth: whose music their continuations are taken for, and whether they keep an accompaniment.
+"""Measure the styles: which composer their continuations resemble, and whether they keep an accompaniment.
 
     python bench/styles.py likelihoods --more DIR [--split test] [--most FRAMES] [--json FILE]
     python bench/styles.py composers --bach DIR --more DIR [--count 24] [--json FILE]
     python bench/styles.py figures [--count 8] [--json FILE]
 
-`likelihoods`: nats an onset of each style's network and of Bach's, learning as they play, on held-out pieces.
+`likelihoods`: nats per onset of each style's network and of Bach's, with adaptation, on held-out pieces.
 
-`composers`: a classifier (logistic regression on figures of rhythm, texture and intervals) learns from windows of 16
+`composers`: a classifier (logistic regression on features of rhythm, texture and intervals) learns from windows of 16
 bars of the training pieces of five composers: Bach's from --bach, the others' from --more with the lists in
-checkpoints/. It is then asked about windows of held-out pieces, which gives the yardstick, and about 16 bars that each
-style's network plays after four bars of a held-out piece of its composer.
+checkpoints/. It then classifies windows of held-out pieces, which give the yardstick, and 16 bars that each style's
+network plays after four bars of a held-out piece by its composer.
 
 `figures`: each style's network plays eight bars after four bars of an oom-pah bass, an Alberti bass, a waltz bass and a
-stride bass. A beat keeps the figure if, wherever the left hand of the prime strikes on that beat of the bar, the lowest
-note that is struck is low where the prime's is low, and high where it is high: below or above the middle of the bar's
-lowest notes.
+stride bass. Low and high mean below and above the middle of the bar's lowest notes. A beat keeps the figure if the
+lowest note on it is low where the left hand of the prime is low, and high where that hand is high.
 """
 
 from __future__ import annotations
@@ -59,13 +58,13 @@ Features = NDArray[np.float64]
 
 
 def _share(values: NDArray[Any], low: int, high: int) -> Features:
-    """Return the shares of the whole numbers from `low` to `high`; others count as the nearest."""
+    """Return the share of each whole number from `low` to `high`. Other numbers count as the nearest one."""
     counts = np.bincount(np.clip(values, low, high).astype(int) - low, minlength=high - low + 1)
     return np.asarray(counts / max(1, len(values)))
 
 
 def features(frames: Frames, places: NDArray[np.int16]) -> Features:
-    """Return the figures of a window of frames [T, 88] with its places [T, 3]; no absolute pitch class among them."""
+    """Return the features of a window of frames [T, 88] with places [T, 3], without absolute pitch classes."""
     struck, down = frames == ONSET, frames != OFF
     ticks, keys = np.nonzero(struck)
     at = np.flatnonzero(struck.any(axis=1))
@@ -114,7 +113,7 @@ def _octaves(struck: NDArray[np.bool_]) -> float:
 
 
 def windows(piece: Piece, step: int) -> Iterator[Features]:
-    """Yield the figures of a piece's windows of 16 bars, so many bars apart."""
+    """Yield the features of a piece's windows of 16 bars, `step` bars apart."""
     bar = int(piece.places[0, 2])
     for start in range(0, len(piece.frames) - BARS * bar + 1, step * bar):
         part = slice(start, start + BARS * bar)
@@ -123,7 +122,7 @@ def windows(piece: Piece, step: int) -> Iterator[Features]:
 
 @dataclass(frozen=True)
 class Music:
-    """One composer's pieces that networks were trained on, and those that were held out."""
+    """One composer's training pieces and held-out pieces."""
 
     trained: list[Piece]
     held_out: list[Piece]
@@ -139,7 +138,7 @@ def corpora(bach: Path, more: Path) -> dict[str, Music]:
 
 
 def continuation(engine: Engine, config: Config, piece: Piece) -> Piece:
-    """Return 16 bars that a network plays after the first bars of a piece."""
+    """Return 16 bars by a network after the first bars of a piece."""
     bar = int(piece.places[0, 2])
     end = PRIME_BARS * bar
     prime = Prime(piece.frames[:end], piece.places[: end + 1], ((0, _metre(piece)),), ())
@@ -155,7 +154,7 @@ def _metre(piece: Piece) -> Metre:
 
 
 def composers(args: argparse.Namespace) -> dict[str, Any]:
-    """Ask the classifier about real windows and about continuations."""
+    """Classify real windows and continuations."""
     found, names = corpora(args.bach, args.more), list(STYLES)
     rows = [(f, name) for name in names for piece in found[name].trained for f in windows(piece, STEP)]
     guess = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000))
@@ -174,7 +173,7 @@ def composers(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _confusion(guess: Any, names: Sequence[str], asked: dict[str, list[Features]]) -> dict[str, Any]:
-    """Return how often each composer's windows were taken for whose, and the share of right answers."""
+    """Return the confusion matrix of the composers, and the share of right answers."""
     counts = {}
     for name in names:
         answers = guess.predict(asked[name]).tolist() if asked[name] else []
@@ -187,13 +186,13 @@ def _confusion(guess: Any, names: Sequence[str], asked: dict[str, list[Features]
 
 
 def nats_an_onset(engine: Engine, pieces: Sequence[Piece], most: int) -> float:
-    """Return nats an onset of the first frames of pieces, learning as it plays."""
+    """Return the nats per onset of the first frames of pieces, with adaptation."""
     parts = [Piece(p.name, p.frames[:most], p.places[:most]) for p in pieces]
     return sum(float(key_nats(engine, p).sum()) for p in parts) / sum(p.onsets for p in parts)
 
 
 def likelihoods(args: argparse.Namespace) -> dict[str, Any]:
-    """Compare each style's network with Bach's on the pieces of its composer that were held out."""
+    """Compare each style's network with Bach's on the held-out pieces of its composer."""
     bach, report = load_network(DEFAULT).engine, {}
     for style in STYLES.values():
         if style.scores is None or style.name not in (args.style or STYLES):
@@ -212,27 +211,27 @@ _IN_THREE = "g5:8 e5:4 c6:8 a5:4 g5:8 f5:4 e5:12"
 
 
 def _left(pairs: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return voices of the left hand, one after another in time."""
+    """Return the left hand's notes, one after another in time."""
     return tuple(" ".join(parts) for parts in zip(*pairs, strict=True))
 
 
 def _oom(low: str, a: str, b: str) -> tuple[str, ...]:
-    """A bar of 4/4: a low eighth and a chord's eighth on each beat."""
+    """Return a bar of 4/4: a low eighth and a chord's eighth on each beat."""
     return f"{low}:2 -:2 " * 4, f"-:2 {a}:2 " * 4, f"-:2 {b}:2 " * 4
 
 
 def _alberti(low: str, middle: str, high: str) -> tuple[str, ...]:
-    """A bar of 4/4 in eighths: low, high, middle, high."""
+    """Return a bar of 4/4 in eighths: low, high, middle, high."""
     return (f"{low}:2 {high}:2 {middle}:2 {high}:2 " * 2,)
 
 
 def _waltz(low: str, a: str, b: str) -> tuple[str, ...]:
-    """A bar of 3/4: a low quarter, and a chord on the second and third."""
+    """Return a bar of 3/4: a low quarter, and chords on the second and third beat."""
     return f"{low}:4 -:8", f"-:4 {a}:4 {a}:4", f"-:4 {b}:4 {b}:4"
 
 
 def _stride(low: str, other: str, a: str, b: str) -> tuple[str, ...]:
-    """A bar of 4/4: low quarters on the first and third beat, chords on the second and fourth."""
+    """Return a bar of 4/4: low quarters on the first and third beat, chords on the second and fourth."""
     return f"{low}:4 -:4 {other}:4 -:4", f"-:4 {a}:4 -:4 {a}:4", f"-:4 {b}:4 -:4 {b}:4"
 
 
@@ -270,7 +269,7 @@ LEFT_HAND = 72 - LOW_KEY
 
 
 def contour(frames: Frames, bar: int) -> list[list[int]]:
-    """Return for each bar and tick: 0 nothing of the left hand is struck, -1 a low note is the lowest, 1 a high one."""
+    """Return for each bar and tick: 0 without an onset in the left hand, -1 if the lowest is low, 1 if it is high."""
     struck = frames[:, :LEFT_HAND] == ONSET
     lowest = np.where(struck.any(axis=1), struck.argmax(axis=1), -1)
     rows = []
@@ -297,7 +296,7 @@ def kept(prime: Frames, played: Frames, bar: int, beat: int) -> float:
 
 
 def figures(args: argparse.Namespace) -> dict[str, Any]:
-    """Have each network go on from each figure."""
+    """Let each network continue each figure."""
     report: dict[str, Any] = {}
     for name in STYLES:
         engine = load_network(name).engine
@@ -316,7 +315,7 @@ def figures(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Measure, print the figures, and write them if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     which = parser.add_subparsers(required=True)
     for run, count in ((likelihoods, 0), (composers, 24), (figures, 8)):
@@ -324,11 +323,13 @@ def main() -> None:
         command.set_defaults(run=run)
         if run is likelihoods:
             command.add_argument("--split", default="test", choices=("valid", "test"))
-            command.add_argument("--most", type=int, default=1_000_000, metavar="FRAMES", help="of each piece")
+            command.add_argument(
+                "--most", type=int, default=1_000_000, metavar="FRAMES", help="measure this many frames of each piece"
+            )
             command.add_argument("--style", nargs="+", choices=tuple(STYLES))
-            command.add_argument("--checkpoint", metavar="FILE", help="in place of the style's own")
+            command.add_argument("--checkpoint", metavar="FILE", help="use this network instead of the style's own")
         else:
-            command.add_argument("--count", type=int, default=count, metavar="N", help="continuations of each")
+            command.add_argument("--count", type=int, default=count, metavar="N", help="the number of continuations")
         command.add_argument("--json", type=Path, metavar="FILE")
         if run is composers:
             command.add_argument("--bach", type=Path, required=True, metavar="DIR")

@@ -1,10 +1,10 @@
-"""What taking up another network while it plays costs, on JACK as a person runs it; with the live roll and without.
+"""Measure the cost of switching to another network while playing, on JACK, with and without the live roll.
 
     python -m bench.swap [--swaps 20] [--every 5] [--no-display]
 
-The checkpoint's file is written anew and the signal USR1 sent, again and again, while livebach plays. Counted on the
-log: how late each deadline was, those in the second after a signal apart from the others; how many were missed; how
-long it took from the signal until the new network played.
+The bench writes the checkpoint's file anew and sends the signal USR1, again and again, while livebach plays. From the
+log it computes the lateness of each deadline, with separate figures for the second after a signal; the number of missed
+deadlines; and the time from the signal until the new network plays.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def swaps(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def figures(log: take_log.Log, asked_s: list[float]) -> dict[str, Any]:
-    """How late deadlines were, and how long the exchanges took."""
+    """Return the lateness of the deadlines, and the time of each exchange."""
     timed = [(call.due, call.t - call.due) for call in log.calls if call.do == "advance" and call.due is not None]
     near = [late for due, late in timed if any(0 <= due - at < AFTER_S for at in asked_s)]
     others = [late for due, late in timed if not any(0 <= due - at < AFTER_S for at in asked_s)]
@@ -62,12 +62,12 @@ def figures(log: take_log.Log, asked_s: list[float]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, and print JSON."""
+    """Measure, and print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--swaps", type=int, default=20)
     parser.add_argument("--every", type=float, default=5, metavar="S")
-    parser.add_argument("--no-display", action="store_true", help="plain lines instead of the live roll")
-    parser.add_argument("--checkpoint", type=Path, help="another network than the shipped one")
+    parser.add_argument("--no-display", action="store_true", help="print plain lines instead of the live roll")
+    parser.add_argument("--checkpoint", type=Path, help="use another network than the shipped one")
     args = parser.parse_args()
     before = load_average()
     with rig() as here:

@@ -1,10 +1,10 @@
-"""Fits the weights of a checkpoint's theme memory, and says what they are worth on pieces that they were not fitted to.
+"""Fit the weights of a checkpoint's theme memory, and measure them on pieces that they were not fitted to.
 
     python bench/themes.py CHECKPOINT --data DIR [--out NEW.safetensors]
 
-The weights are fitted to the validation pieces. Figures, in nats a frame, learning as it plays: validation without the
-memory, with weights fitted to the other pieces of the same split (five folds), and with the fitted weights themselves;
-test without the memory and with it. Nothing is fitted to the test pieces.
+The weights are fitted to the validation pieces. The figures are nats per frame with adaptation: validation without the
+memory, with weights fitted to the other pieces of the split (five folds), and with the final weights; test without and
+with the memory. No weight is fitted to the test pieces.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from livebach.training.theme_fit import Examples, cross_validated, examples, fit
 
 
 def per_frame(found: Sequence[Examples], costs: Sequence[float]) -> float:
-    """Nats a frame over all pieces."""
+    """Return the nats per frame over all pieces."""
     return round(sum(costs) / sum(one.frames for one in found), 4)
 
 
 def main() -> None:
-    """Fit, print one JSON object, and write a new checkpoint if asked to."""
+    """Fit, print one JSON object, and optionally write a new checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--data", type=Path, required=True)

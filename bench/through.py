@@ -1,4 +1,4 @@
-"""A bare rtmidi loop: what comes in goes out, and nothing else. What livebach's thru is compared with."""
+"""Pass messages through a bare rtmidi loop, for comparison with livebach's thru."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import rtmidi
 
 
 def main() -> None:
-    """Pass on until the standard input ends."""
+    """Pass messages on until the standard input ends."""
     output = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, name="bare-out")
     output.open_virtual_port("out")
     heard = rtmidi.MidiIn(rtmidi.API_UNIX_JACK, name="bare-in")

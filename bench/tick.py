@@ -1,13 +1,13 @@
-"""Which tick answers a key: presses from 60 ms before a tick to 60 ms after it, real engine, real ports on JACK.
+"""Find the tick that answers a key: presses from 60 ms before a tick to 60 ms after it, with real ports on JACK.
 
     python -m bench.tick [--presses 240] [--behind 0] [--busy 1]
 
-livebach plays a duet, its notes so many ms behind the tick (turns.delay_ms; without --behind, as it is set by
-default). Afterwards its log is replayed with an engine that notes what it was given. A press is answered
-by the first tick whose frame was chosen with that key given, as struck or as held on; it made a difference where
-another frame would have been chosen without it, with the same random numbers. Times of presses are those at the
-input's callback. Delays: at the callback, from there to the answering tick's notes being sent; on the wire, from the
-keyboard's sending the key to the first of these notes' arriving, with JACK's two ways of about two periods each.
+livebach plays a duet. Its notes sound `--behind` milliseconds after the tick (the default is turns.delay_ms). Then the
+bench replays the log with an engine that records the given keys. The answering tick of a press is the first tick whose
+frame was chosen with that key given, as struck or as held. The press made a difference if the engine chooses another
+frame without it, given the same random numbers. The time of a press is that of the input's callback. There are two
+delays: from the callback until the answering tick's notes are sent; and on the wire, from the keyboard's sending to the
+arrival of the first of these notes, which includes JACK's two trips of about two periods each.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ OWN_ON = 0x91
 
 
 class Spy:
-    """The engine, noting of its last draw the keys that were given as down, and whether each made a difference."""
+    """An engine that records the given keys of its last draw, and whether each made a difference."""
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
@@ -55,7 +55,7 @@ class Spy:
         self.down: dict[int, bool] = {}
 
     def draw(self, state: Any, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
-        """Draw as the engine does; and once more for each key that is down, as if it were up."""
+        """Draw like the engine, and once more for each key that is down, as if it were up."""
         frame: Frame = self._engine.draw(state, given, uniforms, params).copy()
         for key in np.flatnonzero((given == ONSET) | (given == HOLD)):
             without = given.copy()
@@ -67,7 +67,7 @@ class Spy:
 
 @dataclass
 class Press:
-    """One press: the tick nearest to it, how far off it came, and what became of it."""
+    """One press: its nearest tick, its distance from that tick, and its answer."""
 
     key: int
     at_s: float
@@ -80,14 +80,14 @@ class Press:
 
     @property
     def late_ms(self) -> float:
-        """How much it came after its tick."""
+        """The lateness after the nearest tick, in ms."""
         return (self.at_s - self.tick_s) * 1000
 
 
 def perform(here: Rig, presses: int, chosen_ms: float) -> tuple[take_log.Log, list[float]]:
     """Play a duet with presses all around the ticks, half of them just before or after the frame is chosen.
 
-    The take's log, and when each press was sent.
+    Return the log of the take, and the time of each press.
     """
     low, high = chosen_ms - NARROW_MS - WAY_MS, chosen_ms + NARROW_MS - WAY_MS
     near = [random.uniform(low, high) / 1000 for _ in range(presses // 2)]
@@ -105,7 +105,7 @@ def perform(here: Rig, presses: int, chosen_ms: float) -> tuple[take_log.Log, li
 
 
 def follow(log: take_log.Log) -> list[Press]:
-    """Replay a take; every press with the tick that answered it. The first one only sets the grid."""
+    """Replay a take; return each press with its answering tick. The first press only sets the grid."""
     loaded = assembly.load_network(log.header.checkpoint)
     spy = Spy(loaded.engine)
     musician = assembly.musician(replace(loaded, engine=spy), log.config, log.header.start_s)  # type: ignore[arg-type]
@@ -129,7 +129,7 @@ def follow(log: take_log.Log) -> list[Press]:
 def measure_delays(
     presses: list[Press], sent_s: list[float], log: take_log.Log, wire: list[tuple[float, bytes]]
 ) -> None:
-    """Find the notes that each press was answered by, if any were struck: as they were sent, and as they arrived."""
+    """Find the notes that answered each press, if any: when they were sent, and when they arrived."""
     struck = [call for call in log.calls if call.do == "advance" and any(isinstance(e, NoteOn) for e in call.out)]
     arrived = [t for t, data in wire if data[0] == OWN_ON]
     for press, pressed_s in zip(presses, sent_s, strict=True):
@@ -141,7 +141,7 @@ def measure_delays(
 
 
 def table(presses: list[Press], chosen_ms: float) -> list[dict[str, Any]]:
-    """By how late they came: how many there were, which tick answered, what share made a difference, and the delays."""
+    """Return the presses grouped by lateness: their number, answering tick, share with a difference, and delays."""
     found = []
     for low, high in pairwise(sorted({*EDGES_MS, *(chosen_ms + n for n in (-2, -1, 0, 1, 2))})):
         some = [press for press in presses if low <= press.late_ms < high]
@@ -162,17 +162,17 @@ def table(presses: list[Press], chosen_ms: float) -> list[dict[str, Any]]:
 
 
 def spread(delays_s: list[float]) -> list[float]:
-    """Least and most, in ms."""
+    """Return the least and the greatest value, in ms."""
     return [round(delay * 1000, 1) for delay in (min(delays_s), max(delays_s))] if delays_s else []
 
 
 def main() -> None:
-    """Perform, follow, print JSON."""
+    """Perform, replay, and print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--presses", type=int, default=240)
     parser.add_argument("--behind", type=float, default=Config().turns.delay_ms)
     parser.add_argument("--busy", type=int, default=0)
-    parser.add_argument("--checkpoint", type=Path, help="another network than the shipped one")
+    parser.add_argument("--checkpoint", type=Path, help="use another network than the shipped one")
     args = parser.parse_args()
     settings = ["--checkpoint", str(args.checkpoint.resolve())] if args.checkpoint else []
     settings += ["--set", f"turns.delay_ms={args.behind:g}"]

@@ -1,8 +1,8 @@
-"""Touch: what it takes a tick, and where the boundary between ticks serves best. Prints JSON.
+"""Measure the touch network's time per tick, and the best boundary between ticks. Prints JSON.
 
-`python -m bench.touch`: the time of a tick is processor time of one thread, over notes of chance. Players of chance
-strike straight 16ths, triplets or swung eighths a little early or late; stated is the share of strokes that come
-to their tick with their offset.
+`python -m bench.touch`: the time of a tick is processor time of one thread, with random notes. Simulated players strike
+straight 16ths, triplets or swung eighths a little early or late. The figure is the share of strokes that are assigned
+to the right tick with the right offset.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def tick_ms(triplets: bool) -> dict[str, dict[str, float]]:
 
 
 def fixed(pattern: str, uneven_s: float, closes: float, tick_s: float) -> float:
-    """Return the share of strokes that are put right where every tick closes at the same part."""
+    """Return the share of strokes assigned correctly if every tick closes at the same point."""
     rng, right = np.random.default_rng(1), []
     for beat in range(BEATS):
         for tick, offset in PATTERNS[pattern]:
@@ -72,7 +72,7 @@ def fixed(pattern: str, uneven_s: float, closes: float, tick_s: float) -> float:
 
 
 def judged(pattern: str, uneven_s: float, tick_s: float) -> float:
-    """Return the same where the player's timing decides when ticks close, as at play; the first two beats left out."""
+    """Return the share if the player's timing decides when ticks close, as in play, without the first two beats."""
     rng, player = np.random.default_rng(1), PlayerPart(Config(), 16)
     grid = Grid.of(BPM, Metre(4, 4), 4)
     strokes = [
@@ -99,7 +99,7 @@ def judged(pattern: str, uneven_s: float, tick_s: float) -> float:
 
 
 def boundaries() -> dict[str, dict[str, list[float]]]:
-    """Return shares for each pattern and boundary, one for each unevenness."""
+    """Return the shares for each pattern and boundary, one for each standard deviation."""
     tick_s = Grid.of(BPM, Metre(4, 4), 4).tick_s
     return {
         pattern: {

@@ -1,10 +1,10 @@
-"""Slow twins of the step engine, in torch, held to the same weights: what a frame costs without its ideas.
+"""Slow twins of the step engine, in torch, with the same weights: the cost of a frame without the engine's ideas.
 
-`QueueTwin` is fast WaveNet generation as public WaveNets do it: a queue for each layer, one step at a time; over time
-once a frame, then over the keys of the coming frame one key after another, each drawn before the next.
-`RecomputeTwin` keeps no queues: the whole receptive field again at every frame, with 88 passes over the keys.
+`QueueTwin` generates like public fast WaveNets: a queue for each layer, one step at a time; over time once per frame,
+then over the keys of the coming frame one after another, each drawn before the next. `RecomputeTwin` keeps no queues:
+it computes the whole receptive field for each frame, with 88 passes over the keys.
 
-Both are the training network itself (`livebach.model`): its layers are called, its weights are shared.
+Both call the layers of the training network (`livebach.training.model`) and share its weights.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Queues = list[deque[Tensor]]
 
 
 def queues(dilations: tuple[int, ...], shape: tuple[int, ...]) -> Queues:
-    """One queue a layer, as long as its dilation, of zeros."""
+    """Return one queue of zeros per layer, as long as the layer's dilation."""
     return [deque([torch.zeros(shape)] * d, maxlen=d) for d in dilations]
 
 
 def layer_step(layer: GatedLayer, queue: deque[Tensor], x: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
-    """One step of a gated layer: the past comes out of the queue, the present goes in."""
+    """Compute one step of a gated layer: take the past from the queue, and put the present in."""
     gates = layer.past(queue[0]) + layer.present(x)
     queue.append(x)
     if layer.condition is not None and condition is not None:
@@ -48,7 +48,7 @@ def layer_step(layer: GatedLayer, queue: deque[Tensor], x: Tensor, condition: Te
 
 
 def run_step(layers: nn.ModuleList, past: Queues, x: Tensor, condition: Tensor | None) -> Tensor:
-    """One step of a stack: the summed skips, rectified."""
+    """Compute one step of a stack, and return the rectified sum of the skips."""
     total: Tensor | float = 0.0
     for layer, queue in zip(layers, past, strict=True):
         assert isinstance(layer, GatedLayer)
@@ -59,7 +59,7 @@ def run_step(layers: nn.ModuleList, past: Queues, x: Tensor, condition: Tensor |
 
 
 def pick(logits: NDArray[np.float32], was_off: bool, uniform: float, params: SamplingParams) -> int:
-    """Draw one key's state from its three logits (of a params, temperature and min-p are heeded)."""
+    """Draw one key's state from its three logits, with temperature and min-p."""
     off, onset, hold = (float(x) / params.temperature for x in logits)
     top = max(off, onset) if was_off else max(off, onset, hold)
     odds = [exp(off - top), exp(onset - top), 0.0 if was_off else exp(hold - top)]
@@ -71,7 +71,7 @@ def pick(logits: NDArray[np.float32], was_off: bool, uniform: float, params: Sam
 
 
 class QueueTwin:
-    """Has the methods of `engine.Engine` that `reference.Player` uses; one state, kept inside."""
+    """A twin with a queue per layer, one state, and the methods of `engine.Engine` that `reference.Player` uses."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.model: TwoAxisWaveNet = from_checkpoint(checkpoint).eval()
@@ -79,7 +79,7 @@ class QueueTwin:
         self.below = self.model.from_below.weight.detach().T.contiguous()  # [3, K]
 
     def new_state(self) -> QueueTwin:
-        """Begin anew, with one empty frame."""
+        """Reset the state to one empty frame."""
         self.time = queues(self.spec.time_dilations, (KEYS, self.spec.time_channels))
         self.frames = queues(self.spec.frame_dilations, (self.spec.frame_channels,))
         self.push(self, np.zeros(KEYS, np.uint8), (15, 4, 16), (0, 4, 16), Texture())
@@ -126,27 +126,27 @@ class QueueTwin:
 
 
 class RecomputeTwin:
-    """The same without queues: everything a prediction depends on is computed again."""
+    """A twin without queues, which recomputes everything that a prediction depends on."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.model: TwoAxisWaveNet = from_checkpoint(checkpoint).eval()
         self.spec = checkpoint.spec
 
     def new_state(self) -> RecomputeTwin:
-        """Begin anew, with one empty frame."""
+        """Reset the state to one empty frame."""
         self.frames: deque[Frame] = deque(maxlen=self.spec.receptive_field)
         self.rows: deque[NDArray[np.float32]] = deque(maxlen=self.spec.receptive_field)
         self.push(self, np.zeros(KEYS, np.uint8), (15, 4, 16), (0, 4, 16), Texture())
         return self
 
     def push(self, _state: RecomputeTwin, frame: Frame, place: Place, coming: Place, texture: Texture) -> None:
-        """Remember a frame; the work is left to `draw`."""
+        """Remember a frame; `draw` does the work."""
         self.frames.append(frame.copy())
         self.rows.append(condition_row(place, coming, texture))
 
     @torch.inference_mode()
     def draw(self, _state: RecomputeTwin, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
-        """Sample the coming frame: the past as a whole, then 88 passes over all keys."""
+        """Sample the coming frame: compute the whole past, then 88 passes over all keys."""
         frames = torch.from_numpy(np.stack(self.frames))[None]
         context = self.model.context(frames, torch.from_numpy(np.stack(self.rows))[None])[:, -1:]
         known = torch.from_numpy(given)[None, None]
