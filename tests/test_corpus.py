@@ -503,7 +503,7 @@ def test_a_list_selects(tmp_path: Path) -> None:
     [
         ("name\na.mid\n", "must have the column file"),
         ("file,split\na.mid,training\n", "line 2: split must be one of train, valid, test or empty"),
-        ("file,work,split\na.mid,x,train\nb.mid,x,test\n", "the files of the work 'x' must have one split"),
+        ("file,work,split\na.mid,x,train\nb.mid,x,test\n", "the files of the work 'x' must all have the same split"),
     ],
 )
 def test_a_damaged_list(tmp_path: Path, text: str, said: str) -> None:
@@ -520,7 +520,7 @@ def test_folders_without_music(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no MIDI file below it"):
         midi_files(tmp_path)
     (tmp_path / "bad.mid").write_bytes(b"")
-    with pytest.raises(CorpusError, match="none of its 1 MIDI files can be read"):
+    with pytest.raises(CorpusError, match="none of the 1 MIDI files can be read"):
         load_corpus(tmp_path)
 
 

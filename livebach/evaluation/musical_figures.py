@@ -32,6 +32,7 @@ CLASHES = (1, 2, 6, 10, 11)
 KEY_BARS = 4
 """Number of bars for the estimate of a key."""
 STRETCHES = ((0, 8), (8, 16), (16, 24), (24, 32))
+"""First bar and end bar of each measurement of `near_home`."""
 Notes = list[tuple[int, int]]
 """Pairs of tick and key (0..87)."""
 

@@ -18,7 +18,9 @@ from livebach.evaluation.rollout_runs import RollOutRecord
 from livebach.music.score_reader import Piece
 
 BARS = 32
+"""Number of bars of each passage."""
 RESAMPLES = 2000
+"""Number of bootstrap samples."""
 LOOPING = 0.3
 """A passage is stuck in a loop if more than this share of bars nearly equals one of the four previous bars."""
 

@@ -26,6 +26,7 @@ Key = tuple[int, int]
 HALVES = 20
 """Number of random splits of the real pieces into halves."""
 REAL_STRIDE = stats.WINDOW // 4
+"""Frames between the starts of two windows of a real piece."""
 
 
 # -- copies -----------------------------------------------------------------------------------------------------------
@@ -61,6 +62,7 @@ def _longest_within(runs: NDArray[np.int64], first: int, stop: int) -> int:
 # -- distributions ----------------------------------------------------------------------------------------------------
 
 Positions = dict[Key, stats.Counts]
+"""Number of onsets at each position in the bar, for each metre."""
 
 
 def positions_of(pairs: Sequence[tuple[Frames, NDArray[np.int16]]]) -> Positions:
@@ -272,12 +274,19 @@ def real_figures(real: Reference) -> dict[str, Any]:
 LEAST_RANGE = 0.1
 """Minimum width of the range of a figure in `alike`, as a share of the middle of the range."""
 LEAST_PIECES = 8
+"""Minimum number of real pieces for overlaps in `alike`."""
 MOST_SILENT_BARS = 2
+"""Maximum silence of a roll-out, in bars."""
 MOST_TIMES_IN_A_ROW = 4
+"""Maximum number of times that two bars may occur in a row."""
 MOST_DRIFT = 0.15
+"""Maximum relative change of a figure from the first quarter of a roll-out to the last quarter."""
 LEAST_SHARE = 0.8
+"""Minimum overlap with real music, as a share of the overlap between halves of real music."""
 IN_BOUNDS = ("onset_rate", "polyphony")
+"""Figures whose windows must stay between the 1st and 99th percentile of real windows, without drift."""
 ALIKE = ("pitch_class_entropy", "scale_consistency", "note_lengths", "onsets_by_position")
+"""Figures whose distributions must overlap with real music."""
 
 
 def check(name: str, value: float | None, low: float | None = None, high: float | None = None) -> dict[str, Any]:

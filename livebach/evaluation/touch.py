@@ -275,6 +275,7 @@ COLUMNS = {
     "alone_spread": "spread",
     "alone_chord_lead": "top-bottom",
 }
+"""Columns of the text table: name of a figure and heading."""
 
 
 def table(found: dict[str, Any]) -> str:

@@ -56,7 +56,7 @@ class Augment:
     gap: float = 0.05
     """Share of crops with some frames cut out. The same jump occurs live when the network waits."""
     texture_dropout: float = 0.5
-    """Share of crops whose texture is unknown."""
+    """Share of crops whose texture is unknown. In another fifth of the crops one of the two levels is unknown."""
     texture_noise: float = 0.3
     """Share of crops whose stated texture may be one level too high or too low."""
     onset_dropout: float = 0.0
@@ -114,7 +114,7 @@ class Sampler:
         share: float = 0.0,
     ) -> None:
         if not pieces:
-            raise ValueError("there is no piece to train on")
+            raise ValueError("no piece to train on")
         self.pieces, self.crop, self.batch, self.augment = [*pieces, *played], crop, batch, augment
         self.scores, share = len(pieces), share if played else 0.0
         self.score_odds = _by_length(pieces)
@@ -158,7 +158,7 @@ class Sampler:
         """Return frames, places and textures of `length` ticks.
 
         If the piece ends earlier, another piece begins at a later bar line. In a file nothing follows the last bar,
-        but live music goes on. A network that never saw music go on after an ending stays silent after its first
+        but live music continues. A network that never saw music continue after an ending stays silent after its first
         cadence.
         """
         parts, total = [], 0
@@ -188,10 +188,10 @@ class Sampler:
         levels = levels.copy()
         if rng.random() < self.augment.texture_noise:
             levels = np.clip(levels + rng.integers(-1, 2, (1, 2)), 0, TEXTURE_LEVELS - 1).astype(np.int8)
-        lot = rng.random()
-        if lot < self.augment.texture_dropout:
+        chance = rng.random()
+        if chance < self.augment.texture_dropout:
             levels[:] = UNKNOWN_TEXTURE
-        elif lot < self.augment.texture_dropout + 0.2:
+        elif chance < self.augment.texture_dropout + 0.2:
             levels[:, int(rng.integers(2))] = UNKNOWN_TEXTURE
         return levels
 
@@ -216,7 +216,7 @@ def transposed(frames: Frames, rng: Generator, most: int) -> Frames:
 
 
 def one_side(frames: Frames, rng: Generator) -> Frames:
-    """Return only the keys above, or below, a key within a fifth of the middle of the music."""
+    """Return only the keys above or below a random key, which is within a fifth of the median pressed key."""
     down = np.flatnonzero((frames != OFF).any(axis=0))
     if not len(down):
         return frames

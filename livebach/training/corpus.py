@@ -132,7 +132,7 @@ def load_corpus(
     pieces, left_out = _parted(folder, steps_per_quarter, cache, None if index is None else origins)
     corpus = split_pieces(pieces, origins)
     if not corpus.splits["train"]:
-        raise CorpusError(f"{folder}: none of its {len(pieces)} pieces is left to train on")
+        raise CorpusError(f"{folder}: none of the {len(pieces)} pieces is left to train on")
     corpus.left_out[:0] = left_out
     for name, why in corpus.left_out:
         report(f"left out {name}: {why}")
@@ -170,7 +170,7 @@ def _parted(
     left_out = [entry for entry in found if not isinstance(entry, Piece)]
     left_out += [(path.relative_to(folder).as_posix(), NOT_READ[path.suffix.lower()]) for path in foreign]
     if not pieces:
-        raise CorpusError(f"{folder}: none of its {len(left_out)} MIDI files can be read")
+        raise CorpusError(f"{folder}: none of the {len(left_out)} MIDI files can be read")
     return pieces, left_out
 
 

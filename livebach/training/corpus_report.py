@@ -93,7 +93,7 @@ def survey(folder: Path) -> Survey:
             entries.append(entry)
             pieces.append(piece)
     if not pieces:
-        raise CorpusError(f"{folder}: none of its {len(left_out)} MIDI files can be read")
+        raise CorpusError(f"{folder}: none of the {len(left_out)} MIDI files can be read")
     corpus = split_pieces(pieces, index)
     splits = {name: len(corpus.splits[name]) for name in SPLITS}
     return Survey(entries, near_duplicates(pieces), splits, left_out + corpus.left_out)

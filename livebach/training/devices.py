@@ -82,10 +82,10 @@ def pick_device(name: str, local: int | None = None) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name not in there:
-        raise TrainingError(f"device must be one of auto, {', '.join(there)}, got {name!r}")
-    if not there[name]:
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name not in available:
+        raise TrainingError(f"device must be one of auto, {', '.join(available)}, got {name!r}")
+    if not available[name]:
         raise TrainingError(f"device {name} is not available on this machine")
     return torch.device(name, local) if name == "cuda" and local is not None else torch.device(name)
 

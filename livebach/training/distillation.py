@@ -32,12 +32,12 @@ class Teachers(nn.Module):
 
         The arguments are those of `TwoAxisWaveNet.forward`.
         """
-        said = []
+        predicted = []
         for network in self.networks:
             assert isinstance(network, TwoAxisWaveNet)
             logits = network.logits(network.context(frames, condition), coming, given)
-            said.append(log_odds(logits, frames).exp())
-        return torch.stack(said).mean(dim=0)
+            predicted.append(log_odds(logits, frames).exp())
+        return torch.stack(predicted).mean(dim=0)
 
 
 def digest(teacher: Checkpoint) -> str:
@@ -48,17 +48,17 @@ def digest(teacher: Checkpoint) -> str:
     return found.hexdigest()
 
 
-def wanted(said: Tensor, coming: Tensor, written: Tensor) -> Tensor:
+def wanted(predicted: Tensor, coming: Tensor, label_weight: Tensor) -> Tensor:
     """Return the target probabilities: a weighted mean of the teachers' prediction and the score.
 
     Args:
-        said: float [B, T, 88, 3], the teachers' prediction.
+        predicted: float [B, T, 88, 3], the teachers' prediction.
         coming: uint8 [B, T, 88], the states of the score.
-        written: float [B], the weight of the score in each crop, 0..1.
+        label_weight: float [B], the weight of the score in each crop, 0..1.
 
     Returns:
         float [B, T, 88, 3].
 
     """
-    share = written.view(-1, 1, 1, 1)
-    return share * one_hot(coming) + (1 - share) * said
+    weight = label_weight.view(-1, 1, 1, 1)
+    return weight * one_hot(coming) + (1 - weight) * predicted

@@ -100,7 +100,7 @@ def read_list(path: Path) -> dict[str, Origin]:
     splits: dict[str, str] = {}
     for origin in origins.values():
         if origin.work and splits.setdefault(origin.work, origin.split) != origin.split:
-            raise UserError(f"{path}: the files of the work {origin.work!r} must have one split")
+            raise UserError(f"{path}: the files of the work {origin.work!r} must all have the same split")
     return origins
 
 

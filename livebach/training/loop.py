@@ -82,12 +82,12 @@ def averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Any
     """
 
     @torch.no_grad()
-    def take_in(average: Sequence[Tensor], weights: Sequence[Tensor], taken: Any) -> None:
-        kept = min(decay, (1 + int(taken)) / (10 + int(taken)))
+    def update(average: Sequence[Tensor], weights: Sequence[Tensor], updates: Any) -> None:
+        current = min(decay, (1 + int(updates)) / (10 + int(updates)))
         for old, new in zip(average, weights, strict=True):
-            old.lerp_(new, 1 - kept)
+            old.lerp_(new, 1 - current)
 
-    return take_in
+    return update
 
 
 def seed_of(*numbers: int) -> int:
@@ -181,19 +181,19 @@ class Trainer:
         return loss
 
     @torch.no_grad()
-    def _asked(self, frames: Tensor, condition: Tensor, coming: Tensor, given: Tensor, written: Tensor) -> Tensor:
+    def _asked(self, frames: Tensor, condition: Tensor, coming: Tensor, given: Tensor, label_weight: Tensor) -> Tensor:
         """Return the target probabilities with teachers: float [B, T, 88, 3]."""
         assert self.teachers is not None
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            said = self.teachers(frames, condition, coming, given)
-        return wanted(said, coming, written)
+            predicted = self.teachers(frames, condition, coming, given)
+        return wanted(predicted, coming, label_weight)
 
     def _wanted(self, batch: Batch, inputs: Sequence[Tensor]) -> Tensor | None:
         """Return the target probabilities of a batch, or None if the target is the states of the batch."""
         if self.teachers is None:
             return None
-        written = torch.from_numpy(np.where(batch.played, 0.0, self.config.label_weight).astype(np.float32))
-        return self._ask(*inputs, written.to(self.device))
+        label_weight = torch.from_numpy(np.where(batch.played, 0.0, self.config.label_weight).astype(np.float32))
+        return self._ask(*inputs, label_weight.to(self.device))
 
     def step(self) -> float:
         """Make one update. Return the loss of the keys that are not given, in nats per frame."""

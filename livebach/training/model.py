@@ -158,8 +158,8 @@ class FrameStack(nn.Module):
             dropout: Dropout rate.
 
         """
-        said = summed_skips(self.layers, self.embed(present).unsqueeze(2), condition, dropout)  # of one key
-        features: Tensor = self.to_keys(drop(said, dropout).squeeze(2))
+        context = summed_skips(self.layers, self.embed(present).unsqueeze(2), condition, dropout)  # [B, T, 1, C]
+        features: Tensor = self.to_keys(drop(context, dropout).squeeze(2))
         return features
 
 
@@ -221,8 +221,8 @@ class TwoAxisWaveNet(nn.Module):
         """
         b, t, _ = frames.shape
         reach = self.spec.reach
-        heard = forget(frames, noise.input_dropout)
-        present = torch.stack([heard == 1, heard == 2, heard <= 2], dim=-1).float()  # struck, held, a key is there
+        visible = forget(frames, noise.input_dropout)
+        present = torch.stack([visible == 1, visible == 2, visible <= 2], dim=-1).float()  # struck, held, key exists
         windows = F.pad(present, (0, 0, reach, reach)).unfold(2, 2 * reach + 1, 1)  # [B, T, 88, 3, 25]
         x = self.embed(windows.reshape(b, t, self.keys, -1)) + self.place
         shared = torch.tanh(self.condition(condition))

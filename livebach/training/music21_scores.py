@@ -63,7 +63,7 @@ def scores(path: Path) -> Iterator[tuple[str, bytes, Origin]]:
             name = path.stem if len(pieces) == 1 else f"{path.stem}-{number}"
             yield f"{name}.mid", midi_of(piece), Origin(_licence(piece), f"music21 {music21.__version__}, {path.name}")
     except (music21.exceptions21.Music21Exception, ValueError, LookupError, AttributeError, TypeError) as error:
-        raise CorpusError(f"{path.name}: music21 cannot read it: {' '.join(str(error).split())}") from error
+        raise CorpusError(f"{path.name}: music21 cannot read the file: {' '.join(str(error).split())}") from error
 
 
 def _licence(score: Any) -> str:

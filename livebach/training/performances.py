@@ -117,7 +117,7 @@ def load_performances(
         except CorpusError as error:
             report(f"left out {name}: {error}")
     if not pieces:
-        raise CorpusError(f"{folder}: none of its MIDI files can be read")
+        raise CorpusError(f"{folder}: none of the MIDI files can be read")
     return pieces
 
 

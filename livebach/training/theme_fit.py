@@ -69,9 +69,9 @@ def examples(checkpoint: Checkpoint, piece: Piece) -> Examples:
         scores = masked(engine.logits(state, frame, nothing), state.frame)
         log_odds = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
         found = evidence(memory).T
-        told = (log_odds[:, OFF] < -PLAIN) | (frame != OFF) | (found[:, :6].max(axis=1) > 0)
-        left_out -= float(log_odds[~told, OFF].sum())
-        rows.append((np.maximum(log_odds[told], -1e4), found[told], frame[told]))
+        kept = (log_odds[:, OFF] < -PLAIN) | (frame != OFF) | (found[:, :6].max(axis=1) > 0)
+        left_out -= float(log_odds[~kept, OFF].sum())
+        rows.append((np.maximum(log_odds[kept], -1e4), found[kept], frame[kept]))
     logits, features, states = (torch.from_numpy(np.concatenate(part)) for part in zip(*rows, strict=True))
     return Examples(logits, features, states.long(), left_out, len(piece.frames))
 
