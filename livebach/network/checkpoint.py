@@ -1,7 +1,7 @@
 """A trained network in one safetensors file: weights, metadata, and a stored input/output pair.
 
-No pickle: a checkpoint is numbers and JSON, and can run no code. Everything is checked against the architecture that
-the file states before any weight is read, so that a wrong file costs no memory.
+A checkpoint holds numbers and JSON, no pickle, so it can run no code. All names, shapes and types are checked against
+the architecture in the file before any weight is read, so a wrong file costs no memory.
 """
 
 from __future__ import annotations
@@ -32,36 +32,45 @@ MAX_BYTES = 256 << 20
 MAX_PAIR = 4096
 STREAMS = ("notes", "line")
 THEMES_VERSION = 1
-"""Of the features that the weights of the theme memory are for."""
+"""Version of the features that the theme memory's weights take."""
 MOST_THEME_UNITS = 256
 PAIR = ("pair.frames", "pair.condition", "pair.given", "pair.coming", "pair.logits")
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint of ours, or a damaged one, in one line."""
+    """A file is no livebach checkpoint, or is damaged. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Weights by name (float32), the shape of the network, metadata, the stored pair, and what it must not quote."""
+    """A trained network.
+
+    Attributes:
+        spec: The shape of the network.
+        weights: float32 arrays by their names in the torch model; `weight_shapes` gives the shapes.
+        meta: Metadata: JSON values, such as the training settings.
+        pair: Stored input and output, for checking an engine: `pair.frames`, `pair.given` and `pair.coming`
+            uint8 [T, 88], `pair.condition` float32 [T, CONDITION_FEATURES], `pair.logits` float32 [T, 88, 3].
+        quotes: Runs of notes in the training music.
+        themes: Weights of the theme memory; None in older files, which play without it.
+
+    """
 
     spec: NetworkSpec
     weights: dict[str, NDArray[np.float32]]
     meta: dict[str, Any]
     pair: dict[str, NDArray[Any]]
     quotes: Quotes = NOTHING
-    """Of the music that it was trained on."""
     themes: ThemeWeights | None = None
-    """Weights of the theme memory; None in older files, which play without it."""
 
 
 def default_path() -> Path:
-    """Where the checkpoint that ships with the package is."""
+    """Return the path of the checkpoint that ships with the package."""
     return data_path(DEFAULT_NAME)
 
 
 def weight_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    """Every weight of a network of this shape, by its name in the torch model."""
+    """Return the shape of every weight of a network, by its name in the torch model."""
     c, k, g, s = spec.time_channels, spec.key_channels, spec.given_channels, spec.context_channels
     shapes: dict[str, tuple[int, ...]] = {
         "place": (KEYS, c),
@@ -105,7 +114,17 @@ def _gated(name: str, channels: int, skip: int, condition: int = 0) -> dict[str,
 
 
 def save(path: Path, checkpoint: Checkpoint, half: bool = False) -> None:
-    """Write a checkpoint, whole or not at all; with `half`, the weights in half precision."""
+    """Write a checkpoint to a temporary file, then move the file into place.
+
+    Args:
+        path: The file to write; an existing file is replaced.
+        checkpoint: The network.
+        half: Whether to store the weights as float16 instead of float32.
+
+    Raises:
+        OSError: The file cannot be written. An existing file stays as it was.
+
+    """
     header: dict[str, Any] = {"format": FORMAT, "architecture": checkpoint.spec.to_dict(), "meta": checkpoint.meta}
     kept = np.float16 if half else np.float32
     tensors = {name: weight.astype(kept) for name, weight in checkpoint.weights.items()} | checkpoint.pair
@@ -121,7 +140,19 @@ def save(path: Path, checkpoint: Checkpoint, half: bool = False) -> None:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read and check a checkpoint. Raises CheckpointError, one line that names the file and what is wrong with it."""
+    """Read and check a checkpoint.
+
+    Args:
+        path: A safetensors file of at most MAX_BYTES.
+
+    Returns:
+        The network, its weights as float32.
+
+    Raises:
+        CheckpointError: The file cannot be read, is no livebach checkpoint, or is damaged. The message is one line
+            that names the file and the fault.
+
+    """
     try:
         check_regular(path)
         if path.stat().st_size > MAX_BYTES:
@@ -156,7 +187,7 @@ def _read(path: Path, handle: Any) -> Checkpoint:
 
 
 def _weights(handle: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
-    """All weights, float32, in one block of memory: the system has it back, without holes, once none is used."""
+    """Return all weights as float32 views of one block of memory, which is freed as a whole."""
     block = np.empty(sum(math.prod(shape) for shape in shapes.values()), np.float32)
     weights, start = {}, 0
     for name, shape in shapes.items():
@@ -205,7 +236,7 @@ def _pair(path: Path, handle: Any) -> dict[str, NDArray[Any]]:
 
 
 def _quotes(path: Path, handle: Any) -> Quotes:
-    """What must not be quoted; older files say nothing of it."""
+    """Return the runs of the training music; none where an older file lacks them."""
     found, there = {}, set(handle.keys())
     for name in (n for n in STREAMS if f"quotes.{n}" in there):
         part = handle.get_slice(f"quotes.{name}")
@@ -221,7 +252,7 @@ def _quotes(path: Path, handle: Any) -> Quotes:
 
 
 def _themes(path: Path, handle: Any) -> ThemeWeights | None:
-    """The weights of the theme memory; older files have none."""
+    """Return the weights of the theme memory; None where an older file lacks them."""
     there = set(handle.keys())
     if "themes.hidden" not in there:
         return None
@@ -244,7 +275,12 @@ def _themes(path: Path, handle: Any) -> ThemeWeights | None:
 
 
 def fingerprint(path: Path) -> str:
-    """The SHA-256 of a file, in hex: what a session's log knows a checkpoint by."""
+    """Return the SHA-256 of a file in hex. A take's log identifies a checkpoint by it.
+
+    Raises:
+        OSError: The file cannot be read.
+
+    """
     digest = _sha256()
     with open_regular(path) as handle:
         while part := handle.read(1 << 16):
@@ -253,8 +289,8 @@ def fingerprint(path: Path) -> str:
 
 
 def _sha256() -> Any:
-    """Python's own, as `random` takes its SHA-512: hashlib would load OpenSSL for it, 3.4 MB of a player's memory."""
+    """Return a SHA-256 hash object of Python's own implementation. hashlib would load OpenSSL, 3.4 MB of memory."""
     try:
         return importlib.import_module("_sha2" if sys.version_info >= (3, 12) else "_sha256").sha256()
-    except ImportError:  # another Python than CPython, or built without
+    except ImportError:  # not CPython, or built without the module
         return importlib.import_module("hashlib").sha256()

@@ -1,8 +1,9 @@
-"""The step engine: the trained network one frame at a time, in numpy, with ring buffers instead of recomputation.
+"""The step engine: runs the trained network one frame at a time, in numpy, with ring buffers instead of recomputation.
 
-Fast WaveNet generation (Le Paine et al. 2016) over time; over the keys a guess that is corrected until the draws agree
-with it, which gives what one pass after another would give. Knows no clock, no port and no torch. State is a value
-beside the network: `push` writes into it, `draw` and `logits` only read.
+Over time the engine uses Fast WaveNet generation (Le Paine et al. 2016). Over the keys it uses fixed-point iteration:
+it guesses a frame and corrects the guess until the draws agree with it. The result equals that of drawing one key after
+another. State is a value apart from the network: `push` writes to the state, `draw` and `logits` only read it. This
+module knows no clock, no port and no torch.
 """
 
 from __future__ import annotations
@@ -27,21 +28,22 @@ Place = tuple[int, int, int]
 
 START: Place = (0, 4, 16)
 SPANS = (88, 80, 64, 48, 32, 16)
-"""How many keys, from the top, a pass may run over: what a product of matrices likes, each with buffers of its own."""
+"""Sizes of a pass over the keys, counted from the top key. They suit matrix products; each has its own buffers."""
 ONE = np.ones((), np.float32)
 NOTHING = np.full(KEYS, UNKNOWN, np.uint8)
 NO_NUMBERS = np.zeros(KEYS)
 MOST_RECALL = np.float32(14.0)
-"""Nats that the theme memory adds for a stroke at most where it is trusted more than it was fitted to be."""
+"""Most nats that the theme memory adds to ONSET while `recall` is above 1."""
 AS_IT_IS = SamplingParams()
 PAIR_TOLERANCE = 1e-3
-"""How far logits may be from the stored ones at load: rounding differs between machines by less than a tenth of it."""
+"""Largest allowed error of the logits at load. Rounding differs between machines by less than a tenth of this."""
 
 
 def _folded(w: dict[str, Array], name: str, *more: Array) -> Array:
-    """A gated layer's weights as one [2C, inputs] for inputs past, present, 1, and `more`; the gate half is halved.
+    """Return a gated layer's weights as one matrix [2C, inputs]; the inputs are past, present, 1 and `more`.
 
-    So one product serves all, and one tanh serves signal and gate: sigmoid(x) = (1 + tanh(x / 2)) / 2.
+    One product then serves all inputs. The gate's half is multiplied by 0.5, so that one tanh serves signal and gate:
+    sigmoid(x) = (1 + tanh(x / 2)) / 2.
     """
     bias = w[f"{name}.present.bias"][:, None]
     out = np.concatenate([w[f"{name}.past.weight"], w[f"{name}.present.weight"], bias, *more], axis=1)
@@ -50,54 +52,54 @@ def _folded(w: dict[str, Array], name: str, *more: Array) -> Array:
 
 
 def _with_bias(weight: Array, bias: Array) -> Array:
-    """[outputs, inputs] and [outputs] as one [outputs, inputs + 1]: biases are weights of an input that is always 1."""
+    """Join a weight [outputs, inputs] and a bias [outputs] to [outputs, inputs + 1], for a last input that is 1."""
     return np.ascontiguousarray(np.concatenate([weight, bias[:, None]], axis=1))
 
 
 def _ones_below(rows: int, columns: int, *stacked: int) -> Array:
-    """A buffer of `rows` rows of zeros and one of ones."""
+    """Return a buffer of `rows` rows of zeros and one row of ones."""
     out = np.zeros((*stacked, rows + 1, columns), np.float32)
     out[..., rows, :] = 1
     return out
 
 
 class GatedLayer:
-    """A gated residual layer bound to its buffers: the same block on both axes, for n keys at once, channels first."""
+    """A gated residual layer, bound to its buffers: the block of both axes. It takes n keys at once, channels first."""
 
     def __init__(self, weights: Array, out: Array, taps: Array, gates: Array, hidden: Array) -> None:
         c = len(hidden) - 1
         self.weights = weights  # [2C, inputs]
         self.out = out[:c]  # [C, C + 1]
-        self.taps = taps  # [inputs, n]: past, present, 1, and what else the layer takes in
+        self.taps = taps  # [inputs, n]: past, present, 1, and further inputs of the layer
         self.past, self.present = taps[:c], taps[c : 2 * c]
         self.gates, self.signal, self.gate = gates, gates[:c], gates[c:]
         self.hidden, self.activity = hidden, hidden[:c]  # [C + 1, n], the last row 1; the skips are read from here
 
     def activate(self) -> None:
-        """Taps to hidden: tanh(signal) * (1 + tanh(gate)); the missing half is folded into the next product."""
+        """Compute `hidden` = tanh(signal) * (1 + tanh(gate)) from `taps`. `out` holds the missing factor 0.5."""
         np.matmul(self.weights, self.taps, out=self.gates)
         np.tanh(self.gates, out=self.gates)
         np.add(self.gate, ONE, out=self.activity)
         np.multiply(self.activity, self.signal, out=self.activity)
 
     def pass_on(self, present: Array) -> None:
-        """Write what the next layer takes for the present."""
-        result = self.signal  # free by now
+        """Write the input of the next layer to `present` [C, n]."""
+        result = self.signal  # no longer needed
         np.matmul(self.out, self.hidden, out=result)
         np.add(self.present, result, out=present)
 
 
 def _out_weights(w: dict[str, Array], names: list[str]) -> tuple[list[Array], Array]:
-    """What each layer adds to the next one's input, [C, C + 1] a layer; all their skips as one, [S, L * (C + 1)]."""
+    """Return the residual weights, [C, C + 1] for each layer, and the joint skip weights, [S, L * (C + 1)]."""
     each = [_with_bias(w[f"{n}.out.weight"] * np.float32(0.5), w[f"{n}.out.bias"]) for n in names]
     c = each[0].shape[1] - 1
     return [out[:c] for out in each], np.concatenate([out[c:] for out in each], axis=1)
 
 
 class RingStack:
-    """Gated layers over time, n columns at once, one call a tick; of each layer's past a ring buffer is kept.
+    """Gated layers over time, for n columns at once and one tick per call. Each layer keeps its past in a ring buffer.
 
-    A ring of d slots for dilation d needs no wrapping: it is read just before it is overwritten.
+    Dilation d needs a ring of d slots: a slot is read just before it is overwritten.
     """
 
     def __init__(self, w: dict[str, Array], names: list[str], dilations: tuple[int, ...], n: int) -> None:
@@ -119,11 +121,22 @@ class RingStack:
         self.total = np.zeros((len(self.skip), n), np.float32)
 
     def blank(self) -> Array:
-        """Rings of silence: [slots, C, n]."""
+        """Return rings without any past: [sum of dilations, C, n]."""
         return np.zeros((sum(self.dilations), self.channels, self.hidden.shape[1]), np.float32)
 
     def run(self, rings: Array, tick: int, condition: Array) -> Array:
-        """From what is in the first layer's present, and a condition [D]: the summed skips [S, n], rectified."""
+        """Run all layers on one tick.
+
+        Args:
+            rings: [sum of dilations, C, n] past of each layer; written to.
+            tick: Number of the tick since the start of the rings.
+            condition: [D] embedding of metre and texture.
+
+        Returns:
+            The summed and rectified skips [S, n], in a buffer that the next call overwrites.
+
+        The input must be in the first layer's `present`.
+        """
         rows = self.bias + self.condition @ condition
         for i, layer in enumerate(self.layers):
             slot = rings[self.starts[i] + tick % self.dilations[i]]
@@ -138,11 +151,11 @@ class RingStack:
         return np.maximum(self.total, 0, out=self.total)
 
     def _mix(self, i: int, x: Array) -> None:
-        """What else layer `i` takes in, besides its past and present: nothing."""
+        """Fill the further inputs of layer `i` from its present. This class has none."""
 
 
 class TimeStack(RingStack):
-    """The WaveNet over time, all keys at once."""
+    """The WaveNet over time (van den Oord et al. 2016), for all keys at once."""
 
     def __init__(self, spec: NetworkSpec, w: dict[str, Array]) -> None:
         super().__init__(w, [f"time_layers.{i}" for i in range(len(spec.time_dilations))], spec.time_dilations, KEYS)
@@ -151,7 +164,7 @@ class TimeStack(RingStack):
 
     @staticmethod
     def _heads(by_interval: Array) -> Array:
-        """[H, 175] weights by interval -> [H, 88, 88], from key to key."""
+        """Expand weights by interval [H, 175] to weights from key to key [H, 88, 88]."""
         index = np.arange(KEYS)[None, :] - np.arange(KEYS)[:, None] + KEYS - 1
         return np.ascontiguousarray(by_interval[:, index])
 
@@ -166,7 +179,7 @@ class TimeStack(RingStack):
         self.windows = sliding_window_view(self.padded, KEYS, axis=1)  # [2, width, 88], a view
 
     def step(self, state: State, condition: Array) -> Array:
-        """Take in `state.frame` and its condition [D]: [S, 88], in a buffer used again by the next."""
+        """Take in `state.frame` and its condition [D]; return [S, 88] in a buffer that the next call overwrites."""
         self._embed(state.frame, self.layers[0].present)
         return self.run(state.rings, state.tick, condition)
 
@@ -177,7 +190,7 @@ class TimeStack(RingStack):
         out += self.of_nothing
 
     def _mix(self, i: int, x: Array) -> None:
-        """Let every key hear every other, by their distance."""
+        """Mix the features of all keys, weighted by interval."""
         if i in self.heads:
             heads = len(self.heads[i])
             np.matmul(x.reshape(heads, -1, KEYS), self.heads[i], out=self.mixed[i].reshape(heads, -1, KEYS))
@@ -194,7 +207,7 @@ class FrameStack(RingStack):
         self.present = np.zeros(2 * KEYS, np.float32)
 
     def step(self, state: State, condition: Array) -> Array:
-        """Take in `state.frame` and its condition [D]: what it has to say of each key, [features, 88]."""
+        """Take in `state.frame` and its condition [D]; return the features of each key, [features, 88]."""
         np.equal(state.frame, 1, out=self.present[:KEYS], casting="unsafe")
         np.equal(state.frame, 2, out=self.present[KEYS:], casting="unsafe")
         self.layers[0].present[:, 0] = self.embed[0] @ self.present + self.embed[1]
@@ -204,7 +217,7 @@ class FrameStack(RingStack):
 
 
 class GivenStack:
-    """What is known of the coming frame, seen from every key: [88] states or UNKNOWN -> [K, 88]."""
+    """Convolutions over the given keys of the coming frame: states or UNKNOWN [88] -> features [K, 88]."""
 
     def __init__(self, spec: NetworkSpec, w: dict[str, Array]) -> None:
         g = spec.given_channels
@@ -221,7 +234,7 @@ class GivenStack:
         self.result = self._run(self.last)
 
     def __call__(self, given: Frame) -> Array:
-        """Of the last one asked for, the answer is kept: often nothing is given, or the same is asked again."""
+        """Return the features [K, 88] of given keys [88]. The last result is cached: many calls repeat the last one."""
         if not np.array_equal(given, self.last):
             self.result, self.last = self._run(given), given.copy()
         return self.result
@@ -238,7 +251,7 @@ class GivenStack:
 
 
 class KeyPass:
-    """The buffers of one pass over the keys from `first` up, and its views of the taps that all passes share."""
+    """The buffers of one pass over the keys from `first` up, with views of the taps that all passes share."""
 
     def __init__(self, stack: KeyStack, first: int) -> None:
         k, n, depth = stack.channels, KEYS - first, len(stack.dilations)
@@ -248,14 +261,14 @@ class KeyPass:
         self.layers = [GatedLayer(weights, out, taps, gates, kept) for weights, out, taps, kept in parts]
         self.shifts = []
         for taps, dilation in zip(stack.taps, stack.dilations, strict=True):
-            start = max(first, dilation)  # below it the past is empty
+            start = max(first, dilation)  # keys below have no past
             self.shifts.append((taps[:k, start:], taps[k : 2 * k, start - dilation : max(0, KEYS - dilation)]))
         self.hidden = hidden.reshape(-1, n)
         self.total = _ones_below(k, n)
 
 
 class KeyStack:
-    """The WaveNet over the keys of the coming frame, all keys in one pass, each seeing the states below it."""
+    """The WaveNet over the keys of the coming frame. One pass evaluates all keys; each key sees the states below it."""
 
     def __init__(self, spec: NetworkSpec, w: dict[str, Array]) -> None:
         self.dilations, self.channels = spec.key_dilations, spec.key_channels
@@ -269,9 +282,16 @@ class KeyStack:
         self.passes = [next(p for p in reversed(passes) if p.first <= key) for key in range(KEYS)]
 
     def logits(self, base: Array, frame: Frame, run: KeyPass | None = None) -> Array:
-        """[K, 88] of context and given keys, states [88] -> logits [3, n] of the n keys of a pass, or of all.
+        """Return the logits of the keys of one pass.
 
-        What the keys below those left in the taps stands from an earlier pass.
+        Args:
+            base: [K, 88] features of the context and the given keys.
+            frame: [88] states; a key's logits depend on the states below it.
+            run: The pass; None for all keys. The taps below its first key must be left from an earlier pass.
+
+        Returns:
+            Logits [3, n] of the n keys of the pass.
+
         """
         run = run or self.passes[0]
         first = run.first
@@ -287,17 +307,26 @@ class KeyStack:
         np.maximum(total, 0, out=total)
         return np.asarray(self.to_logits @ run.total)
 
-    def draw(self, base: Array, lottery: PreparedDraw, guess: Frame) -> Frame:
-        """The states that the lottery draws, each key knowing those below it; `guess` is where to begin, and is lost.
+    def draw(self, base: Array, prepared: PreparedDraw, guess: Frame) -> Frame:
+        """Draw a frame, each key conditioned on the states below it.
 
-        Equal to 88 passes from the lowest key up, each drawn before the next: the guess is evaluated for all keys at
-        once and replaced by what the draws say, until they repeat it. Below the lowest key that changed nothing is run
-        again, so that every pass settles at least one more.
+        The result equals that of 88 passes, one key after another from the lowest up. The guess is evaluated for all
+        keys at once and replaced by the draws, until the draws repeat the guess. Keys up to the lowest one that changed
+        are final, so every pass settles at least one more key.
+
+        Args:
+            base: [K, 88] features of the context and the given keys.
+            prepared: The prepared draw.
+            guess: [88] states to begin with; overwritten.
+
+        Returns:
+            The states [88].
+
         """
         first = 0
         while first < KEYS:
             run = self.passes[first]
-            drawn = lottery.states(self.logits(base, guess, run), run.first)[first - run.first :]
+            drawn = prepared.states(self.logits(base, guess, run), run.first)[first - run.first :]
             changed = np.flatnonzero(drawn != guess[first:])
             if not len(changed):
                 break
@@ -307,14 +336,30 @@ class KeyStack:
 
 
 class Engine:
-    """A checkpoint made ready to play. Not for several threads at once: the buffers are shared by all states."""
+    """A network that is ready to play: computes logits and draws frames from a state.
+
+    All states share the engine's buffers, so use an engine on one thread at a time.
+
+    Attributes:
+        spec: The shape of the network.
+        quotes: Runs of notes in the training music, which the network must not repeat.
+        themes: Weights of the theme memory; None where the checkpoint has none.
+
+    """
 
     key_stack: type[KeyStack] = KeyStack
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        """Fold the weights and check the stored pair. Raises CheckpointError where they disagree.
+        """Fold the weights and compare the stored output with the network's.
 
-        What it needs of the checkpoint is copied, so that it can be let go as a whole.
+        The engine copies the arrays it needs, so the caller may drop the checkpoint.
+
+        Args:
+            checkpoint: A loaded checkpoint.
+
+        Raises:
+            CheckpointError: The output differs from the stored one by PAIR_TOLERANCE or more.
+
         """
         w = checkpoint.weights
         self.spec = checkpoint.spec
@@ -331,7 +376,13 @@ class Engine:
         self._check(checkpoint)
 
     def new_state(self, first: Place = START, texture: Texture | None = None) -> State:
-        """A memory of one empty frame, just before the tick at `first`."""
+        """Return a state that holds one empty frame, on the tick before `first`.
+
+        Args:
+            first: The place of the first frame to come.
+            texture: The texture wanted of that frame; any where None.
+
+        """
         state = self._blank()
         earlier = ((first[0] - 1) % first[2], first[1], first[2])
         self.push(state, np.zeros(KEYS, np.uint8), earlier, first, texture or Texture())
@@ -347,15 +398,16 @@ class Engine:
     def push(
         self, state: State, frame: Frame, place: Place, coming: Place, texture: Texture, adapt: bool = False
     ) -> None:
-        """Remember a frame, and prepare the prediction of the next one.
+        """Take in a frame, and prepare the prediction of the next one.
 
         Args:
-            state: What was played before; written to.
-            frame: [88] states of the keys.
-            place: Where the frame stands in the bar.
-            coming: Where the next frame stands.
+            state: The state of the music so far; written to.
+            frame: uint8 [88], states of the keys.
+            place: The place of the frame in the bar.
+            coming: The place of the next frame.
             texture: The texture wanted of the next frame.
-            adapt: Learn from the frame first: for frames that others play. The theme memory keeps these for good.
+            adapt: Whether to learn from the frame first, as from the player's frames. The theme memory moves frames
+                that were learnt from to its archive; it forgets all others in the end.
 
         """
         if adapt:
@@ -379,23 +431,50 @@ class Engine:
         state.tick += 1
 
     def logits(self, state: State, frame: Frame, given: Frame) -> Array:
-        """Return the logits of the coming frame, teacher forced: [88, 3], HOLD not masked.
+        """Return the logits of the coming frame, teacher forced.
 
-        Key k sees the keys of `frame` below it, and the keys that are given.
+        Args:
+            state: The state before the coming frame.
+            frame: uint8 [88], the coming frame; the logits of a key depend on the states below it.
+            given: uint8 [88], states that are given, UNKNOWN for other keys; every key sees all of these.
+
+        Returns:
+            float32 [88, 3], for OFF, ONSET and HOLD. HOLD is not masked: see `sampling.masked`.
+
         """
         return self._network_logits(state, frame, given) + state.theme_shift.T
 
     def _network_logits(self, state: State, frame: Frame, given: Frame) -> Array:
-        """Return the logits without the theme memory: those that the adapting layer learns from."""
+        """Return the logits without the theme memory's part. The learning layer learns from these."""
         return (self.keys.logits(state.context + self.given(given), frame) + state.adaptation.shift).T
 
     def draw(self, state: State, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
-        """Sample the coming frame: given [88] states or UNKNOWN, uniforms float64 [88] in [0, 1)."""
+        """Sample the coming frame. The state stays unchanged.
+
+        Args:
+            state: The state before the coming frame.
+            given: uint8 [88], states that are given, UNKNOWN for keys to draw.
+            uniforms: float64 [88], random numbers in [0, 1).
+            params: How to sample.
+
+        Returns:
+            uint8 [88] states. Equal arguments give equal frames.
+
+        """
         prepared = PreparedDraw.of(state.frame, given, uniforms, params, self._shift(state, params))
         return self.keys.draw(state.context + self.given(given), prepared, _held_on(state.frame, given))
 
     def onset_chance(self, state: State, given: Frame, params: SamplingParams) -> float:
-        """Return how likely any key is to be struck in the coming frame: an estimate, as if what is down were held."""
+        """Return an estimate of the probability that any key is struck in the coming frame.
+
+        The estimate assumes that all sounding keys are held.
+
+        Args:
+            state: The state before the coming frame.
+            given: uint8 [88], states that are given, UNKNOWN for other keys.
+            params: How to sample.
+
+        """
         prepared = PreparedDraw.of(state.frame, given, NO_NUMBERS, params, self._shift(state, params))
         odds = prepared.odds(self.keys.logits(state.context + self.given(given), _held_on(state.frame, given)))
         struck = odds[ONSET] / odds.sum(axis=0)
@@ -403,7 +482,7 @@ class Engine:
 
     @staticmethod
     def _shift(state: State, params: SamplingParams) -> Array:
-        """Return what is added to the logits, [3, 88]; what speaks for a stroke is trusted as far as is asked for."""
+        """Return the sum of the shifts of the logits, [3, 88]. `params.recall` scales the theme memory's onsets."""
         shift = state.adaptation.shift + state.theme_shift
         if params.recall != 1:
             struck = state.theme_shift[ONSET]
@@ -414,24 +493,34 @@ class Engine:
     def _check(self, checkpoint: Checkpoint) -> None:
         pair, state = checkpoint.pair, self._blank()
         found = np.empty_like(pair["pair.logits"])
-        with np.errstate(all="ignore"):  # of damaged weights anything may come
+        with np.errstate(all="ignore"):  # damaged weights may give any numbers
             for t in range(len(found)):
                 self._push(state, pair["pair.frames"][t], pair["pair.condition"][t])
                 found[t] = self.logits(state, pair["pair.coming"][t], pair["pair.given"][t])
             worst = float(np.abs(found - pair["pair.logits"]).max(initial=0))
-        if not worst < PAIR_TOLERANCE:  # nan is damaged too
+        if not worst < PAIR_TOLERANCE:  # also true of NaN
             raise CheckpointError(
                 f"the checkpoint's stored output differs from what its weights give by {worst:.2g}: it is damaged"
             )
 
 
 def _held_on(frame: Frame, given: Frame) -> Frame:
-    """Return the coming frame if what is down stays down, with the given keys: where the passes begin."""
+    """Return the first guess of the coming frame: sounding keys are held, given keys are as given."""
     return with_given(np.minimum(frame, 1) * np.uint8(HOLD), given)
 
 
 def condition_row(place: Place, coming: Place, texture: Texture) -> Array:
-    """Metre of this tick, metre of the coming one, texture: float32 [CONDITION_FEATURES]."""
+    """Return the conditioning input: the metre of this tick, the metre of the coming tick, and the texture.
+
+    Args:
+        place: The place of this tick.
+        coming: The place of the coming tick.
+        texture: The texture wanted of the coming frame.
+
+    Returns:
+        float32 [CONDITION_FEATURES].
+
+    """
     row = np.zeros(2 * METRE_FEATURES + 2 * (TEXTURE_LEVELS + 1), np.float32)
     row[:METRE_FEATURES] = metre_features(*place)
     row[METRE_FEATURES : 2 * METRE_FEATURES] = metre_features(*coming)

@@ -1,8 +1,8 @@
-"""The key pass compiled by numba (the extra `fast`): the same draws as `engine.KeyStack`, in about half the time.
+"""The pass over the keys, compiled by numba (the extra `fast`): the draws of `engine.KeyStack` in about half the time.
 
-Four keys at once share each weight that is read. They are evaluated on a guess of what lies below them; from the first
-key on that is drawn otherwise they are evaluated again. Loading numba takes longer and more memory than all the rest
-of livebach, so nothing imports this module unless it is asked for.
+Four keys are evaluated at once, so that each weight is read once for four keys. The states below each key are guessed
+first. From the first key that is drawn differently, the keys are evaluated again. Numba takes longer to load and more
+memory than the rest of livebach, so this module is imported only where the settings ask for the fast engine.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from livebach.network.sampling import PreparedDraw, SamplingParams
 from livebach.network.spec import NetworkSpec
 
 ABREAST = 4
-"""Keys at once. The loops below are written out for four, which is what keeps their sums in registers."""
+"""Keys at once. The loops below are written out for four keys, which keeps their sums in registers."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _compiled(function: F) -> F:
-    """Compiled when first called, and kept on disk for the next start. Sums may be reordered, nothing else."""
+    """Compile a function at its first call, and cache the code on disk. The compiler may reorder sums, nothing else."""
     compile_it = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
     return cast(F, compile_it(function))
 
 
 Width = tuple[None, ...]
-"""A number of channels as the length of a tuple: part of its type, so that the compiler knows it and the loops."""
+"""A number of channels as the length of a tuple. The length is part of the type, so the compiler knows the loops."""
 
 
 @_compiled
 def _tanh(x: Array, width: Width) -> None:
-    """Hyperbolic tangents of [2K] in place, by Eigen's rational approximation: a few units in the last place."""
+    """Compute tanh of [2K] in place, by Eigen's rational approximation; errors are a few units in the last place."""
     for j in range(2 * len(width)):
         v = min(max(x[j], np.float32(-7.90531110763549805)), np.float32(7.90531110763549805))
         s = v * v
@@ -56,7 +56,7 @@ def _tanh(x: Array, width: Width) -> None:
 
 @_compiled
 def _product(x: Array, weights: Array, bias: Array, out: Array, inputs: Width, width: Width) -> None:
-    """[4, inputs] @ [inputs, 2K] + [2K]."""
+    """Write x [4, inputs] @ weights [inputs, 2K] + bias [2K] to `out`."""
     out0, out1, out2, out3 = out[0], out[1], out[2], out[3]
     for j in range(2 * len(width)):
         out0[j] = out1[j] = out2[j] = out3[j] = bias[j]
@@ -76,7 +76,7 @@ def _product(x: Array, weights: Array, bias: Array, out: Array, inputs: Width, w
 
 @_compiled
 def _state(logits: Array, added: Any, mark: float, temperature: float, min_p: float) -> int:
-    """What `PreparedDraw.states` says of one key: three logits, what is added to them, its number in [0, 1)."""
+    """Return one key's state by the rule of `PreparedDraw.states`: logits [3], biases [3], a number in [0, 1)."""
     off = (logits[OFF] + added[OFF]) / temperature
     onset = (logits[ONSET] + added[ONSET]) / temperature
     hold = (logits[HOLD] + added[HOLD]) / temperature
@@ -93,13 +93,13 @@ def _state(logits: Array, added: Any, mark: float, temperature: float, min_p: fl
 
 @_compiled
 def _layers(key: int, inputs: Array, network: Any, buffers: Any, width: Width) -> None:
-    """Four keys, from this one up, through all layers; the summed skips are left in the last buffer."""
+    """Evaluate four keys, from `key` up, through all layers; the summed skips go to the last buffer."""
     dilations, (gate_weights, gate_biases), (out_weights, out_biases) = network
     taps, hidden, work, total = buffers
     k = len(width)
     total[:] = 0
     for i in range(len(dilations)):
-        x = inputs[i]  # [88 of nothing + 88 + 3, K]: what goes into this layer, key by key
+        x = inputs[i]  # [88 empty + 88 + 3, K]: the layer's input, key by key
         for c in range(ABREAST):
             here = KEYS + key + c
             for j in range(k):
@@ -119,7 +119,7 @@ def _layers(key: int, inputs: Array, network: Any, buffers: Any, width: Width) -
 
 @_compiled
 def _logits(total: Array, to_logits: Array, out: Array, width: Width) -> None:
-    """Of one key: [K] summed skips to [3]."""
+    """Compute one key's logits [3] from its summed skips [K]."""
     for s in range(STATES):
         out[s] = to_logits[s, len(width)]
         for j in range(len(width)):
@@ -127,15 +127,15 @@ def _logits(total: Array, to_logits: Array, out: Array, width: Width) -> None:
 
 
 @_compiled
-def _draw(base: Array, tables: Any, network: Any, arrays: Any, lottery: Any, states: Frame, width: Width) -> None:
-    """Draw all keys into `states`, which holds the guess."""
+def _draw(base: Array, tables: Any, network: Any, arrays: Any, prepared: Any, states: Frame, width: Width) -> None:
+    """Draw all keys into `states` [88], which holds the guess."""
     below, to_logits = tables
     inputs, logits, buffers = arrays
-    added, uniforms, temperature, min_p = lottery
+    added, uniforms, temperature, min_p = prepared
     key = 0
     while key < KEYS:
         for c in range(ABREAST):
-            here = min(key + c, KEYS - 1)  # past the last key anything may stand
+            here = min(key + c, KEYS - 1)  # values past the last key are not used
             for j in range(len(base)):
                 inputs[0, KEYS + key + c, j] = base[j, here] + (below[states[here - 1], j] if here > 0 else 0)
         _layers(key, inputs, network, buffers, width)
@@ -150,19 +150,19 @@ def _draw(base: Array, tables: Any, network: Any, arrays: Any, lottery: Any, sta
 
 
 def _padded(weights: Array, *sizes: int) -> Array:
-    """With zeros up to these sizes."""
+    """Return the weights, padded with zeros to these sizes."""
     out = np.zeros(sizes, np.float32)
     out[tuple(slice(n) for n in weights.shape)] = weights
     return out
 
 
 def _stacked(weights: list[Array]) -> Array:
-    """In one array, the last axis contiguous whatever it was in the parts: four times as fast to read."""
+    """Stack the weights in one array with a contiguous last axis, which is read four times as fast."""
     return np.ascontiguousarray(np.stack(weights))
 
 
 class FastKeys(KeyStack):
-    """The key stack with a compiled draw. Channels are filled up with zeros to a multiple of four."""
+    """The key stack with a compiled draw. Channels are padded with zeros to a multiple of four."""
 
     def __init__(self, spec: NetworkSpec, w: dict[str, Array]) -> None:
         super().__init__(spec, w)
@@ -175,20 +175,20 @@ class FastKeys(KeyStack):
         self._arrays = inputs, np.zeros(STATES, np.float32), tuple(np.zeros(size, np.float32) for size in sizes)
         self._width: Width = (None,) * width
 
-    def draw(self, base: Array, lottery: PreparedDraw, guess: Frame) -> Frame:
-        """The states that the lottery draws, each key knowing those below it; begins from `guess`, which is lost."""
-        numbers = lottery.added, lottery.uniforms, float(lottery.temperature), float(lottery.min_p)
+    def draw(self, base: Array, prepared: PreparedDraw, guess: Frame) -> Frame:
+        """Draw a frame as `KeyStack.draw` does; `guess` is overwritten."""
+        numbers = prepared.added, prepared.uniforms, float(prepared.temperature), float(prepared.min_p)
         _draw(base, self._tables, self._network, self._arrays, numbers, guess, self._width)
         return guess
 
     def _logit_table(self, width: int) -> Array:
-        """[3, width] weights, and the bias after them."""
+        """Return the weights of the logits [3, width + 1], the bias in the last column."""
         table = _padded(self.to_logits[:, :-1], STATES, width + 1)
         table[:, width] = self.to_logits[:, -1]
         return table
 
     def _gate_tables(self, width: int) -> tuple[Array, Array]:
-        """Weights [L, past and present, signal and gate] and biases [L, signal and gate]."""
+        """Return weights [L, past and present, signal and gate] and biases [L, signal and gate]."""
         k = self.channels
         weights = [
             _padded(w[:, :-1].reshape(2, k, 2, k), 2, width, 2, width).transpose(2, 3, 0, 1) for w in self.weights
@@ -197,7 +197,7 @@ class FastKeys(KeyStack):
         return _stacked(weights).reshape(-1, 2 * width, 2 * width), np.stack(biases).reshape(-1, 2 * width)
 
     def _out_tables(self, width: int) -> tuple[Array, Array]:
-        """Weights [L, hidden, residual and skip] and biases [L, residual and skip]."""
+        """Return weights [L, hidden, residual and skip] and biases [L, residual and skip]."""
         skips = np.split(self.skip, len(self.out), axis=1)
         both = [np.stack([out, skip]) for out, skip in zip(self.out, skips, strict=True)]  # [2, K, K + 1] each
         weights = [_padded(w[:, :, :-1], 2, width, width).transpose(2, 0, 1) for w in both]
@@ -206,11 +206,11 @@ class FastKeys(KeyStack):
 
 
 class FastEngine(Engine):
-    """The step engine with the compiled key pass. Making the first one of a shape compiles it, for some seconds."""
+    """The step engine with the compiled key pass. The first one of a shape is compiled, which takes some seconds."""
 
     key_stack = FastKeys
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        """As the engine, and compile."""
+        """Do what `Engine` does, and compile. Raises CheckpointError as `Engine` does."""
         super().__init__(checkpoint)
         self.draw(self._blank(), np.full(KEYS, UNKNOWN, np.uint8), np.zeros(KEYS), SamplingParams())

@@ -1,6 +1,7 @@
-"""A fixed network with random weights to time engines on, the count of its multiply-adds, and a player for it.
+"""A fixed network with random weights for timing engines, the count of its multiply-adds, and a player for it.
 
-The shipped network may shrink or grow; ratios between engines are taken on this one. Knows no clock and no file.
+The size of the shipped network may change; this one stays, so that timings can be compared. This module knows no clock
+and no file.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ REFERENCE = NetworkSpec(
 """11 time layers of 64 channels and 6 key layers of 32: about 29 million multiply-adds a frame."""
 
 SPARSE = (3.5, 0.0, 2.5)
-"""Bias of the logits of OFF, ONSET and HOLD: random weights then play about as many notes as Bach."""
+"""Biases of the logits of OFF, ONSET and HOLD. With these, random weights play about as many notes as Bach."""
 
 
 def multiply_adds(spec: NetworkSpec) -> int:
-    """How many multiply-adds one frame takes where each is done once; biases, tables and activations left out.
+    """Return the multiply-adds of one frame if each is done once, without biases, tables and activations.
 
-    A gated layer of C channels: 2C·C for the past, 2C·C for the present, S·C for the skip, and C·C for the next layer,
-    which the last one lacks; 88 keys. The two states of 2·reach + 1 keys come in, three logits go out. The stack that
-    takes a frame as one vector runs once, for all keys.
+    A gated layer of C channels takes, for each of 88 keys, 2C·C for the past, 2C·C for the present, S·C for the skip,
+    and C·C for the next layer, which the last layer lacks. The input is two states of 2·reach + 1 keys, the output
+    three logits. The stack that takes a frame as one vector runs once for all keys.
     """
     c, k, g, s, d = (
         spec.time_channels,
@@ -65,14 +66,14 @@ def _of_gated_layers(layers: int, channels: int, skip: int) -> int:
 
 
 def _of_frames(spec: NetworkSpec) -> int:
-    """Of the stack that takes a frame as one vector: nothing where it has no channels."""
+    """Return the multiply-adds of the stack that takes a frame as one vector; 0 where it has no channels."""
     f, layers = spec.frame_channels, len(spec.frame_dilations)
     condition = layers * 2 * f * spec.condition_channels
     return 2 * KEYS * f + condition + _of_gated_layers(layers, f, f) + f * KEYS * spec.frame_features
 
 
 def random_checkpoint(spec: NetworkSpec = REFERENCE, seed: int = 0) -> Checkpoint:
-    """A network that has learnt nothing, drawn as torch draws its first weights; without a stored pair."""
+    """Return an untrained network, with weights drawn as torch draws initial weights, and an empty stored pair."""
     rng = np.random.default_rng(seed)
     weights = {name: _drawn(rng, name, shape) for name, shape in weight_shapes(spec).items()}
     weights["to_logits.bias"][:] = SPARSE
@@ -95,11 +96,11 @@ def _drawn(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> NDArr
 
 BAR: tuple[int, int] = (4, 16)
 LOWEST_GIVEN = 48
-"""From this key (0..87) up, a player's hand is given: a note a beat, and rests beside it."""
+"""The keys (0..87) from here up are given: a note on each beat, and OFF elsewhere."""
 
 
 class Player:
-    """Has an engine play on and on, below a hand that strikes a note on each beat: every frame has given keys."""
+    """Plays on an engine without end, below a given part that strikes a note on each beat."""
 
     def __init__(self, engine: Engine, seed: int = 0) -> None:
         self.engine = engine
@@ -111,7 +112,7 @@ class Player:
         self.coming()
 
     def coming(self) -> None:
-        """Decide what is given of the coming frame, and its uniforms."""
+        """Choose the given keys of the coming frame, and its random numbers."""
         self.given: Frame = np.full(KEYS, UNKNOWN, np.uint8)
         self.given[LOWEST_GIVEN:] = OFF
         struck = self.tick % BAR[0] == 0
@@ -125,11 +126,11 @@ class Player:
         return self.engine.draw(self.state, self.given, self.uniforms, self.params)
 
     def push(self, frame: Frame) -> None:
-        """Remember it."""
+        """Take in a frame [88]."""
         self.engine.push(self.state, frame, self.place(self.tick), self.place(self.tick + 1), self.texture)
         self.tick += 1
 
     @staticmethod
     def place(tick: int) -> Place:
-        """Where a tick stands."""
+        """Return the place of a tick."""
         return tick % BAR[1], *BAR

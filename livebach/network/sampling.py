@@ -1,4 +1,7 @@
-"""From logits and uniform numbers to states: temperature, min-p, biases, forbidden keys. Draws no numbers itself."""
+"""Sampling: from logits and uniform random numbers to states, with temperature, min-p, biases and forbidden keys.
+
+The caller supplies the random numbers.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ IMPOSSIBLE = np.float32(-1e9)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SamplingParams:
-    """How states are drawn from logits.
+    """Parameters of the draw of a frame.
 
     Attributes:
         temperature: Divides the logits of every key.
@@ -24,7 +27,10 @@ class SamplingParams:
         forbidden: bool [88], keys that must not be struck.
         key_bias: float32 [88], nats, added to the logit of ONSET of each key.
         hold_bias: Nats, added to the logit of HOLD.
-        recall: How far the theme memory is trusted: what it adds for keys that a source strikes is multiplied by this.
+        recall: Factor of the theme memory's positive shifts of ONSET; 1 as it was fitted, 0 without, at most 100.
+
+    Raises:
+        ValueError: A temperature outside 0.05..10, a `min_p` outside [0, 1) or a `recall` outside 0..100.
 
     """
 
@@ -47,28 +53,28 @@ class SamplingParams:
 
 
 def masked(logits: NDArray[np.float32], before: Frame) -> NDArray[np.float32]:
-    """Return logits [88, 3] in which HOLD is impossible for keys that were OFF in the frame before."""
+    """Return logits [88, 3] in which HOLD is impossible for keys that are OFF in `before` [88]."""
     out = logits.copy()
     out[before == OFF, HOLD] = IMPOSSIBLE
     return out
 
 
 def with_given(states: Frame, given: Frame) -> Frame:
-    """Return `states` with the given keys put in."""
+    """Return `states` [88], replaced by `given` [88] where that is not UNKNOWN."""
     return np.where(given == UNKNOWN, states, given).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedDraw:
-    """The draw of one frame, prepared once for all passes over the keys. The rule of sampling is here.
+    """The draw of one frame, prepared once for all passes over the keys. This class holds the sampling rule.
 
-    `numba_engine` has the same rule, compiled; a test holds the two equal.
+    `numba_engine` has the same rule, compiled. A test holds the two equal.
 
     Attributes:
-        added: [3, 88] biases to add to the logits; IMPOSSIBLE for states that cannot be.
-        uniforms: [88] numbers in [0, 1), one for each key.
-        temperature: as in `SamplingParams`.
-        min_p: as in `SamplingParams`.
+        added: [3, 88] biases to add to the logits; IMPOSSIBLE for excluded states.
+        uniforms: [88] random numbers in [0, 1), one for each key.
+        temperature: As in `SamplingParams`.
+        min_p: As in `SamplingParams`.
 
     """
 
@@ -90,10 +96,10 @@ class PreparedDraw:
 
         Args:
             before: [88] the last frame.
-            given: [88] states of the coming frame that are given, UNKNOWN for the others.
-            uniforms: [88] numbers in [0, 1).
+            given: [88] states of the coming frame that are given, UNKNOWN for other keys.
+            uniforms: [88] random numbers in [0, 1).
             params: How to sample.
-            shift: [3, 88] added to the logits.
+            shift: [3, 88] nats to add to the logits; none where None.
 
         """
         added = np.zeros((STATES, KEYS)) if shift is None else shift.astype(np.float64)
@@ -108,7 +114,10 @@ class PreparedDraw:
         return cls(added, uniforms, params.temperature, params.min_p)
 
     def odds(self, logits: NDArray[np.float32], first: int = 0) -> NDArray[np.float64]:
-        """Return the odds of the states, 1 for the likeliest: [3, n] for logits [3, n] of the keys from `first` up."""
+        """Return the odds of the states, 1 for the likeliest: [3, n] for logits [3, n] of the keys from `first` up.
+
+        States below `min_p` have odds 0.
+        """
         scores = logits + self.added[:, first:]
         if self.temperature != 1:
             scores /= self.temperature
@@ -118,7 +127,13 @@ class PreparedDraw:
         return np.asarray(odds)
 
     def states(self, logits: NDArray[np.float32], first: int = 0) -> Frame:
-        """Return the states [n] that the uniform numbers fall on: OFF first, then ONSET, then HOLD."""
+        """Return the states [n] that the random numbers select, in the order OFF, ONSET, HOLD.
+
+        Args:
+            logits: [3, n] of the keys from `first` up.
+            first: The lowest key.
+
+        """
         odds = self.odds(logits, first)
         until_hold = odds[OFF] + odds[ONSET]
         marks = self.uniforms[first:] * (until_hold + odds[HOLD])
@@ -131,13 +146,34 @@ _NOTHING_GIVEN = np.full(KEYS, UNKNOWN, np.uint8)
 
 
 def probabilities(logits: NDArray[np.float32], before: Frame, params: SamplingParams) -> NDArray[np.float64]:
-    """Return the probabilities that states are drawn with: [88, 3] for logits [88, 3], rows sum to 1."""
+    """Return the probabilities of the states under the sampling rule.
+
+    Args:
+        logits: [88, 3].
+        before: [88] the last frame.
+        params: How to sample.
+
+    Returns:
+        float64 [88, 3]; every row sums to 1.
+
+    """
     odds = PreparedDraw.of(before, _NOTHING_GIVEN, _NO_NUMBERS, params).odds(logits.T)
     return np.asarray((odds / odds.sum(axis=0)).T)
 
 
 def log_likelihood(logits: NDArray[np.float32], before: Frame, coming: Frame, given: Frame) -> NDArray[np.float64]:
-    """Return the log likelihood in nats of each key of `coming`, zero for given keys: float64 [88]."""
+    """Return the log likelihood of each key of a frame.
+
+    Args:
+        logits: [88, 3], teacher forced with `coming`.
+        before: [88] the last frame.
+        coming: [88] the frame to judge.
+        given: [88] states that were given, UNKNOWN for other keys.
+
+    Returns:
+        float64 [88] in nats, 0 for given keys.
+
+    """
     scores = masked(logits, before).astype(np.float64)
     top = scores.max(axis=1)
     total = top + np.log(np.exp(scores - top[:, None]).sum(axis=1))

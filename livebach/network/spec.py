@@ -1,4 +1,4 @@
-"""The shape of a network: what the torch model, the numpy engine and a checkpoint must agree on."""
+"""The shape of a network, shared by the torch model, the numpy engine and the checkpoint."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ _LATER = {"frame_channels", "frame_dilations", "frame_features"}
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """Sizes of the two-axis WaveNet. Channels are counts of features, dilations are in ticks or in keys."""
+    """Sizes of the two-axis WaveNet. Channels are numbers of features; dilations are in ticks or in keys.
+
+    Raises:
+        ValueError: A size is out of range, or two sizes do not fit together. The message names the field.
+
+    """
 
     steps_per_quarter: int = 4
     time_channels: int = 64
     time_dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 4, 16, 48, 1)
     mixing_layers: tuple[int, ...] = (1, 3, 5, 7, 9, 11)
-    """Time layers that also look across all keys of their frame."""
+    """Indices of time layers that also mix all keys of a frame."""
     mixing_heads: int = 8
     context_channels: int = 64
     condition_channels: int = 48
@@ -32,12 +37,12 @@ class NetworkSpec:
     given_channels: int = 16
     given_dilations: tuple[int, ...] = (1, 3, 9, 27, 54)
     reach: int = 12
-    """Keys to either side that the first layer sees of a frame."""
+    """Keys on either side that the first layer sees."""
     frame_channels: int = 0
-    """Of the stack that takes each frame as one vector of its keys; 0 where there is none."""
+    """Channels of the stack that takes a frame as one vector; 0 without this stack."""
     frame_dilations: tuple[int, ...] = ()
     frame_features: int = 8
-    """How many numbers that stack has for each key."""
+    """Features per key that this stack puts out."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -65,21 +70,26 @@ class NetworkSpec:
 
     @property
     def receptive_field(self) -> int:
-        """How many frames, the newest included, a prediction depends on."""
+        """The number of frames that a prediction depends on, the newest included."""
         return 1 + max(sum(self.time_dilations), sum(self.frame_dilations))
 
     @property
     def context_width(self) -> int:
-        """Features that a key has of the past."""
+        """The number of features of the past per key."""
         return self.context_channels + (self.frame_features if self.frame_channels else 0)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """Return the sizes as JSON values."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> NetworkSpec:
-        """From plain JSON values; an unknown or missing name is a ValueError, but for what older files do not know."""
+        """Return the shape from JSON values. Names in `_LATER` may be missing, as in older files.
+
+        Raises:
+            ValueError: A name is unknown or missing, or a size is out of range.
+
+        """
         known = {f.name for f in fields(cls)}
         if not isinstance(data, dict) or not known - _LATER <= set(data) <= known:
             odd = sorted(set(data) ^ known) if isinstance(data, dict) else data

@@ -1,6 +1,6 @@
-"""The state of the step engine, as a value beside the network: exact, or sketched in an eighth of the memory.
+"""The state of the step engine: exact, or sketched in an eighth of the memory.
 
-Knows no weights. The engine reads and writes it.
+A state is a value apart from the network. The engine reads and writes states. This module knows no weights.
 """
 
 from __future__ import annotations
@@ -26,18 +26,28 @@ def _no_shift() -> Array:
 
 @dataclass(slots=True)
 class State:
-    """What the network remembers: ring buffers of past features, the last frame, and the context for the coming one."""
+    """The memory of the network: past features, the last frame, and the context of the coming frame.
 
-    rings: Array  # [sum of dilations, C, 88]
-    frame_rings: Array  # [sum of frame dilations, F, 1]: of the stack that takes frames as vectors
+    Attributes:
+        rings: [sum of dilations, C, 88] past features of the time layers, as ring buffers.
+        frame_rings: [sum of frame dilations, F, 1] the same of the stack that takes frames as vectors.
+        tick: Number of frames taken in.
+        frame: [88] the last frame.
+        context: [K, 88] features of the past, the input of the pass over the keys.
+        adaptation: The learning layer.
+        themes: The theme memory; None for a network without weights for one.
+        theme_shift: [3, 88] shift of the coming frame's logits by the theme memory, in nats.
+
+    """
+
+    rings: Array
+    frame_rings: Array
     tick: int
     frame: Frame
-    context: Array  # [K, 88]: what the key pass adds its own to
+    context: Array
     adaptation: Adaptation
     themes: ThemeMemory | None = None
-    """Everything that was played; None for a network that has no weights for it."""
     theme_shift: Array = field(default_factory=_no_shift)
-    """[3, 88]: what the theme memory adds to the logits of the coming frame."""
 
     def copy(self) -> State:
         """Return an independent snapshot."""
@@ -46,7 +56,7 @@ class State:
         return State(rings, frame_rings, self.tick, frame, context, learnt, themes, self.theme_shift.copy())
 
     def sketch(self) -> Sketch:
-        """Return a snapshot that takes an eighth of the memory: for going back."""
+        """Return an approximate snapshot that takes an eighth of the memory."""
         ticks, size = len(self.rings), self.rings[0].size
         rings, steps = np.zeros((ticks, size // 2), np.int8), np.zeros(ticks, np.float32)
         frame, context, learnt = self.frame.copy(), self.context.copy(), self.adaptation.copy()
@@ -56,7 +66,7 @@ class State:
         return sketch
 
     def copy_from(self, other: State | Sketch) -> None:
-        """Become equal to a snapshot, or as near as a sketch is, without allocating."""
+        """Restore a snapshot, exactly from a `State` and approximately from a `Sketch`, without allocating."""
         if isinstance(other, Sketch):
             for features, numbers, step in zip(self.rings, other.rings, other.steps, strict=True):
                 _restore(features, numbers, step)
@@ -67,23 +77,36 @@ class State:
 
 @dataclass(slots=True)
 class Sketch:
-    """A state with four bits for each feature of its rings. Probabilities differ by a few hundredths at first.
+    """A state with four bits for each feature of its rings.
 
-    After half a bar more of music they differ by one hundredth.
+    After a sketch is restored, probabilities differ by a few hundredths. After half a bar of music they differ by one
+    hundredth.
+
+    Attributes:
+        rings: [sum of dilations, C * 88 / 2] two features in a byte.
+        steps: [sum of dilations] the unit of each tick's numbers.
+        frame_rings: As in `State`; small, so stored unchanged.
+        tick: As in `State`.
+        frame: As in `State`.
+        context: As in `State`.
+        adaptation: As in `State`.
+        themes: As in `State`.
+        theme_shift: As in `State`.
+
     """
 
-    rings: NDArray[np.int8]  # [sum of dilations, C * 88 / 2]: two features to a byte
-    steps: Array  # [sum of dilations]: what 1 stands for
-    frame_rings: Array  # [sum of frame dilations, F, 1]: small, and kept as they are
+    rings: NDArray[np.int8]
+    steps: Array
+    frame_rings: Array
     tick: int
     frame: Frame
-    context: Array  # [K, 88]
+    context: Array
     adaptation: Adaptation
     themes: ThemeMemory | None
-    theme_shift: Array  # [3, 88]
+    theme_shift: Array
 
     def copy_from(self, state: State) -> None:
-        """Sketch another state, or the same one later."""
+        """Overwrite this sketch with one of `state`, without allocating."""
         for i, features in enumerate(state.rings):
             self.steps[i] = _sketch(features, self.rings[i])
         _copy_the_rest(state, self)
@@ -109,7 +132,7 @@ def _copy_the_rest(source: State | Sketch, target: State | Sketch) -> None:
 
 LARGEST = 7
 WIDE = 3
-"""Root mean squares from zero to the largest number; features further out are clipped."""
+"""Range of the numbers, in root mean squares of a tick's features. Larger features are clipped."""
 
 
 def _sketch(features: Array, numbers: NDArray[np.int8]) -> np.float32:
@@ -125,7 +148,7 @@ def _sketch(features: Array, numbers: NDArray[np.int8]) -> np.float32:
 
 
 def _restore(features: Array, numbers: NDArray[np.int8], step: np.float32) -> None:
-    """Undo `_sketch`, as nearly as possible. Shifts to the right keep the sign."""
+    """Write the features that `_sketch` stored, up to rounding. A shift of int8 to the right keeps the sign."""
     flat = features.reshape(-1)
     flat[: len(numbers)] = (numbers << 4) >> 4
     flat[len(numbers) :] = numbers >> 4

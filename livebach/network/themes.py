@@ -110,13 +110,13 @@ class ThemeMemory:
         return other
 
     def copy_from(self, other: ThemeMemory) -> None:
-        """Become equal to another memory, without allocating."""
+        """Copy another memory of the same size into this one, without allocating."""
         for name in ("frames", "players", "rates", "counts"):
             np.copyto(getattr(self, name), getattr(other, name))
         self.rate, self.clock, self.beat = other.rate, other.clock, other.beat
         self.archived, self.archived_clock = other.archived, other.archived_clock
 
-    # -- hearing ------------------------------------------------------------------------------------------------------
+    # -- frames in ----------------------------------------------------------------------------------------------------
 
     def observe(self, frame: Frame, place: Place, coming: Place, players: bool) -> None:
         """Remember a frame [88] that sounded at `place`; the next frame stands at `coming`."""

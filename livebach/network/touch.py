@@ -1,8 +1,9 @@
-"""The touch network at play: how hard a key is struck, how long after its tick, and what the pedal does.
+"""The touch network at play: predicts velocities, offsets within the tick, and the sustain pedal.
 
-Three small perceptrons over the features of `touch_memory` and `velocity_memory`, in numpy. A velocity's distribution
-mixes discretised logistic ones (Salimans et al., PixelCNN++, 2017). Some are free. The others are at velocities
-that were heard: of this note in the same turn, and of the nearest note.
+It consists of three small perceptrons over the features of `touch_memory` and `velocity_memory`, in numpy. The
+distribution of a velocity is a mixture of discretised logistics (Salimans et al., PixelCNN++, 2017). Some components
+have free means. The others are at velocities that were heard: of the same note in an earlier turn, and of the nearest
+note.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ _NEAREST = NOTE_FEATURES + OFFSETS + NEAREST_VELOCITY
 MAY_FOLLOW: NDArray[np.bool_] = np.array(
     [[kind in (Pedal.UP, Pedal.PRESSED) for kind in Pedal], [kind not in (Pedal.UP, Pedal.PRESSED) for kind in Pedal]]
 )
-"""[down before, PEDALS]: what the pedal can do."""
+"""[down before, PEDALS]: what the pedal can do next."""
 
 
 class Perceptron:
-    """Three hidden layers; the last two are read. The scaling of the features is folded into the first."""
+    """A perceptron with three hidden layers. The output reads the last two; the first includes the normalisation."""
 
     def __init__(self, weights: dict[str, Array], name: str) -> None:
         def layer(part: str) -> tuple[Array, Array]:
@@ -43,11 +44,11 @@ class Perceptron:
         self.second, self.third, self.out = layer("second"), layer("third"), layer("out")
 
     def begin(self, features: Array) -> Array:
-        """The first layer of some of the features [n, ≤ inputs], which are the first of all; before its threshold."""
+        """Return the first layer before its ReLU, from the first features only: [n, at most inputs] to [n, hidden]."""
         return features @ self.first[: features.shape[-1]] + self.bias
 
     def finish(self, begun: Array) -> Array:
-        """What comes out, of what `begin` gave."""
+        """Return the outputs [n, outputs] from the result of `begin`."""
         second = np.maximum(np.maximum(begun, 0) @ self.second[0] + self.second[1], 0)
         third = np.maximum(second @ self.third[0] + self.third[1], 0)
         wide = len(self.second[1])
@@ -55,20 +56,27 @@ class Perceptron:
         return out
 
     def __call__(self, features: Array) -> Array:
-        """Everything at once: [n, inputs] to [n, outputs]."""
+        """Return the outputs [n, outputs] from all features [n, inputs]."""
         return self.finish(self.begin(features))
 
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """The velocities of n notes: log weights, means and log scales of the mixture's parts [n, MIXTURE], in units."""
+    """Distributions of the velocities of n notes, in units of VELOCITY_UNIT around VELOCITY_CENTRE.
+
+    Attributes:
+        log_weight: [n, MIXTURE] log weights of the components.
+        mean: [n, MIXTURE] means.
+        log_scale: [n, MIXTURE] log scales.
+
+    """
 
     log_weight: Array
     mean: Array
     log_scale: Array
 
     def moments(self) -> tuple[Array, Array]:
-        """Mean and standard deviation [n], as MIDI velocities."""
+        """Return the mean and the standard deviation [n], as MIDI velocities."""
         weight = np.exp(self.log_weight)
         mean = (weight * self.mean).sum(axis=-1)
         scale = np.exp(self.log_scale) * np.float32(np.pi / np.sqrt(3))
@@ -76,7 +84,7 @@ class Mixture:
         return VELOCITY_CENTRE + VELOCITY_UNIT * mean, VELOCITY_UNIT * np.sqrt(variance)
 
     def nats(self, velocity: NDArray[np.integer]) -> Array:
-        """-log P of n MIDI velocities, 1..127; the ends take what lies beyond them."""
+        """Return -log P [n] of n MIDI velocities 1..127. The velocities 1 and 127 include the tails."""
         x, half = ((velocity - VELOCITY_CENTRE) / VELOCITY_UNIT)[:, None], 0.5 / VELOCITY_UNIT
         narrow = np.exp(-self.log_scale)
         high = np.where(velocity[:, None] >= 127, 1, _sigmoid((x + half - self.mean) * narrow))
@@ -90,32 +98,40 @@ def _sigmoid(x: Array) -> Array:
 
 
 def log_softmax(logits: Array) -> Array:
-    """The logarithms of the probabilities along the last axis."""
+    """Return the log probabilities along the last axis."""
     top = logits - logits.max(axis=-1, keepdims=True)
     return np.asarray(top - np.log(np.exp(top).sum(axis=-1, keepdims=True)))
 
 
 class TouchNetwork:
-    """A trained touch network. It has no state of its own: what was played is in a `TouchMemory`."""
+    """A trained touch network. It has no state: a `TouchMemory` remembers what was played."""
 
     def __init__(self, checkpoint: TouchCheckpoint) -> None:
-        """Take the weights and check the stored pair. Raises TouchError where they disagree."""
+        """Take the weights, and compare the stored output with the network's.
+
+        Raises:
+            TouchError: An output differs from the stored one by PAIR_TOLERANCE or more.
+
+        """
         self.meta = checkpoint.meta
         parts = [Perceptron(checkpoint.weights, name) for name in ("velocity", "offset", "pedal")]
         self._velocity, self._offset, self._pedal = parts
         for name, part in zip(("velocity", "offset", "pedal"), parts, strict=True):
-            with np.errstate(all="ignore"):  # damaged weights may give anything
+            with np.errstate(all="ignore"):  # damaged weights may give any numbers
                 worst = float(
                     np.abs(part(checkpoint.pair[f"pair.{name}.in"]) - checkpoint.pair[f"pair.{name}.out"]).max()
                 )
-            if not worst < PAIR_TOLERANCE:  # NaN is damaged too
+            if not worst < PAIR_TOLERANCE:  # also true of NaN
                 raise TouchError(f"the stored output of its part {name} differs by {worst:.2g}: the file is damaged")
 
     def velocities(self, features: Array, mean: Array, matched: Array) -> Mixture:
         """Return the distributions of the velocities of n notes.
 
-        `features` [n, VELOCITY_INPUTS - 6] are the notes', their offsets (one-hot), and what was heard. `mean` [n] is
-        the mean velocity that was heard; `matched` [n, 2] are the notes' velocities in the same turn, or NaN.
+        Args:
+            features: [n, VELOCITY_INPUTS - 6]: note features, offsets (one-hot), and features of the heard velocities.
+            mean: [n] mean of the heard velocities, in units.
+            matched: [n, 2] velocities of these notes in an earlier turn, in units; NaN where there is none.
+
         """
         known = ~np.isnan(matched)
         filled = np.where(known, matched, 0)
@@ -123,35 +139,37 @@ class TouchNetwork:
         return mixture_of(out, mean, filled, known, features[:, _NEAREST])
 
     def offset(self, begun: Array, before: Array) -> Array:
-        """Probabilities [OFFSETS] of one note's offset, up to a factor.
+        """Return the probabilities [OFFSETS] of one note's offset, up to a factor.
 
-        `begun` is the note's row of `begin_offsets`; `before` [OFFSETS + 1] tells of the notes of this tick whose
-        offsets are known: the shares of each offset among them, and 1 where there are any.
+        Args:
+            begun: [hidden] the note's row of `begin_offsets`.
+            before: [OFFSETS + 1] the known offsets of this tick, as `touch_memory.known_offsets` gives them.
+
         """
         out = self._offset.finish(begun + before @ self._offset.first[-len(before) :])
         chances: Array = np.exp(out - out.max())
         return chances
 
     def offsets(self, features: Array) -> Array:
-        """Log-probabilities [n, OFFSETS] of offsets, where those of the notes before are known: [n, OFFSET_INPUTS]."""
+        """Return log probabilities [n, OFFSETS] of offsets, from [n, OFFSET_INPUTS] with known earlier offsets."""
         return log_softmax(self._offset(features))
 
     def begin_offsets(self, features: Array) -> Array:
-        """The part of the work on offsets that needs no other offset: [n, OFFSET_FEATURES] to [n, hidden]."""
+        """Return the part of the first layer that needs no other offset: [n, OFFSET_FEATURES] to [n, hidden]."""
         return self._offset.begin(features)
 
     def pedal(self, features: Array, down: bool) -> Array:
-        """Log-probabilities [PEDALS] of what the pedal does, which was down or up before."""
+        """Return log probabilities [PEDALS] of the pedal's next move; `down` is whether it is down before."""
         out: Array = self.pedals(features[None], np.array([down]))[0]
         return out
 
     def pedals(self, features: Array, down: NDArray[np.bool_]) -> Array:
-        """The same of many ticks: [n, PEDAL_FEATURES] and [n] to [n, PEDALS]."""
+        """Return the same for many ticks: [n, PEDAL_FEATURES] and [n] to [n, PEDALS]."""
         return log_softmax(np.where(MAY_FOLLOW[down.astype(np.int64)], self._pedal(features), _OUT_OF_REACH))
 
 
 def with_matches(features: Array, mean: Array, matched: Array, known: NDArray[np.bool_]) -> Array:
-    """The inputs [n, VELOCITY_INPUTS] of the velocity's perceptron; `matched` [n, 2] counts where it is `known`."""
+    """Return the inputs [n, VELOCITY_INPUTS] of the velocity's perceptron; `matched` [n, 2] counts where `known`."""
     wide = features.shape[1]
     out = np.empty((len(features), wide + 6), np.float32)
     out[:, :wide] = features
@@ -163,7 +181,7 @@ def with_matches(features: Array, mean: Array, matched: Array, known: NDArray[np
 
 
 def mixture_of(out: Array, mean: Array, matched: Array, known: NDArray[np.bool_], nearest: Array) -> Mixture:
-    """The perceptron's outputs [n, 2 * MIXTURE + FREE] as a mixture."""
+    """Return the mixture that the perceptron's outputs [n, 2 * MIXTURE + FREE] describe."""
     weights = out[:, :MIXTURE].copy()
     weights[:, FREE : FREE + 2][~known] = _OUT_OF_REACH
     scale = np.minimum(np.maximum(out[:, MIXTURE : 2 * MIXTURE] + _SCALE_BIAS, SMALLEST_SCALE), LARGEST_SCALE)

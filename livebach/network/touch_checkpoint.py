@@ -1,4 +1,7 @@
-"""A trained touch network in one safetensors file: weights, metadata, and a stored input/output pair of each part."""
+"""A trained touch network in one safetensors file: weights, metadata, and a stored input/output pair of each part.
+
+The file holds numbers and JSON, no pickle, so it can run no code.
+"""
 
 from __future__ import annotations
 
@@ -24,33 +27,40 @@ Array = NDArray[np.float32]
 
 
 class TouchError(ValueError):
-    """A file that is no touch network of ours, or a damaged one, in one line."""
+    """A file is no livebach touch network, or is damaged. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class TouchCheckpoint:
-    """Weights by name (float32), the shape, metadata, and the stored pair."""
+    """A trained touch network.
+
+    Attributes:
+        shape: The numbers of hidden channels.
+        weights: float32 arrays by their names in the torch model; `TouchShape.weights` gives the shapes.
+        meta: Metadata: JSON values.
+        pair: Stored input and output of each part, float32: `pair.PART.in` [16, inputs], `pair.PART.out` [16, outputs].
+
+    """
 
     shape: TouchShape
     weights: dict[str, Array]
     meta: dict[str, Any]
     pair: dict[str, Array]
-    """`pair.PART.in` [16, inputs] and `pair.PART.out` [16, outputs]."""
 
 
 def default_path() -> Path:
-    """Where the touch network that ships with the package is."""
+    """Return the path of the touch network that ships with the package."""
     return data_path(DEFAULT_NAME)
 
 
 def pair_shapes() -> dict[str, tuple[int, int]]:
-    """The stored pair's arrays."""
+    """Return the shapes of the stored pair's arrays, by name."""
     inputs = {f"pair.{name}.in": (PAIR_ROWS, width) for name, width in INPUTS.items()}
     return inputs | {f"pair.{name}.out": (PAIR_ROWS, width) for name, width in OUTPUTS.items()}
 
 
 def save(path: Path, checkpoint: TouchCheckpoint) -> None:
-    """Write a touch network, whole or not at all."""
+    """Write a touch network to a temporary file, then move the file into place. Raises OSError."""
     header = {"format": FORMAT, "architecture": checkpoint.shape.to_dict(), "meta": checkpoint.meta}
     part = path.with_name(path.name + ".part")
     tensors = {name: np.ascontiguousarray(value) for name, value in {**checkpoint.weights, **checkpoint.pair}.items()}
@@ -61,7 +71,16 @@ def save(path: Path, checkpoint: TouchCheckpoint) -> None:
 
 
 def load(path: Path) -> TouchCheckpoint:
-    """Read and check a touch network. Raises TouchError, one line that names the file and what is wrong with it."""
+    """Read and check a touch network.
+
+    Args:
+        path: A safetensors file of at most MAX_BYTES.
+
+    Raises:
+        TouchError: The file cannot be read, is no touch network, or is damaged. The message is one line that names the
+            file and the fault.
+
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise TouchError(f"{path}: larger than {MAX_BYTES >> 20} MiB: not a touch network")

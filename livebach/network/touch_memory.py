@@ -1,7 +1,8 @@
-"""What the touch network hears: the notes that are struck, what was played before, and how it was played.
+"""The input features of the touch network: the keys to be struck, the music before, and its offsets and pedal.
 
-Everything is updated tick by tick: `look` at a tick's keys, then `commit` what was played. Training goes through pieces
-in the same way, so that the features are the same there and at play. Velocities are in units of 20 around 64.
+The memory advances tick by tick: read the features of a tick's keys, then `commit` the keys as played. Training goes
+through pieces in the same way, so the features are the same in training and at play. Velocities are in units of 20
+around 64.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from livebach.music.touch import OFFSETS, PEDAL_MOVES, PEDALS, Pedal
 Array = NDArray[np.float32]
 VELOCITY_CENTRE, VELOCITY_UNIT = 64.0, 20.0
 LONGEST = 1024
-"""Ticks: what is longer ago counts as so long ago."""
+"""Most ticks that a distance in time counts."""
 MOST_PHRASES = 4096
-"""Turns of notes that are remembered to be played alike when they come again."""
+"""Most turns of notes that are remembered, so that they can be played alike when they return."""
 BUMPS = 8
 NOTE_FEATURES = 46 + BUMPS
 OFFSET_TICKS = 24
@@ -41,7 +42,7 @@ def _log(ticks: int) -> float:
 
 @dataclass(slots=True)
 class _Turns:
-    """Where turns of notes were last played; the oldest are forgotten."""
+    """Where turns of notes were last played. The oldest are forgotten."""
 
     found: dict[tuple[object, ...], int] = field(default_factory=dict)
 
@@ -53,7 +54,7 @@ class _Turns:
 
 
 class _Sums:
-    """The sums of the newest values, over several spans."""
+    """Running sums of the newest values, over several spans."""
 
     def __init__(self, spans: tuple[int, ...]) -> None:
         self._spans = spans
@@ -61,19 +62,19 @@ class _Sums:
         self.sums = [0] * len(spans)
 
     def add(self, value: int) -> None:
-        """Take one value more."""
+        """Add a value."""
         for i, span in enumerate(self._spans):
             self.sums[i] += value - self._values[-span]
         self._values.append(value)
 
 
 class TouchMemory:
-    """What was played so far by both players, as the touch network needs it."""
+    """The music of both players so far, in the form that the touch network needs."""
 
     def __init__(self) -> None:
         self.tick = 0
         self.notes = 0
-        """Notes that were committed: the number of the next one."""
+        """Number of committed notes, which is the number of the next note."""
         self._last: tuple[int, ...] = ()  # keys of the newest tick with any, the highest first
         self._last_tick = -99
         self._turn: deque[tuple[int, ...]] = deque(maxlen=5)  # of such ticks: the gap before, then the keys
@@ -95,7 +96,17 @@ class TouchMemory:
     # --- the notes ---------------------------------------------------------------------------------------------------
 
     def note_features(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Array:
-        """Return what is written of keys (0..87, the highest first) to be struck now: float32 [n, NOTE_FEATURES]."""
+        """Return the features of notes to be struck now.
+
+        Args:
+            struck: Keys 0..87, the highest first.
+            held: Keys 0..87 that are held.
+            place: The place of the tick.
+
+        Returns:
+            float32 [n, NOTE_FEATURES].
+
+        """
         if not struck:
             return np.zeros((0, NOTE_FEATURES), np.float32)
         position, beat, bar = place
@@ -135,7 +146,7 @@ class TouchMemory:
         return out
 
     def matches(self, struck: Sequence[int]) -> tuple[int | None, int | None]:
-        """Return the number of this chord's first note where it last came in the same turn: a short one, a long one."""
+        """Return the number of this chord's first note at its last occurrence in the same short and long turn."""
         short, long = self._turns(struck)
         return self._short.found.get(short), self._long.found.get(long)
 
@@ -146,7 +157,7 @@ class TouchMemory:
     # --- offsets -----------------------------------------------------------------------------------------------------
 
     def offset_features(self, struck: Sequence[int], place: Place) -> Array:
-        """What bears on the time after the tick: float32 [n, OFFSET_FEATURES]."""
+        """Return the features of the notes' offsets: float32 [n, OFFSET_FEATURES]."""
         out = np.zeros((len(struck), OFFSET_FEATURES), np.float32)
         if not struck:
             return out
@@ -179,7 +190,7 @@ class TouchMemory:
     # --- the pedal ---------------------------------------------------------------------------------------------------
 
     def pedal_features(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Array:
-        """What bears on the pedal: float32 [PEDAL_FEATURES]."""
+        """Return the features of the pedal: float32 [PEDAL_FEATURES]."""
         position, beat, bar = place
         pedals, none, wide = self._pedals, PEDALS, PEDALS + 1
         out = np.zeros(PEDAL_FEATURES, np.float32)
@@ -206,7 +217,7 @@ class TouchMemory:
         )
 
     def _pedal_harmony(self, struck: Sequence[int]) -> tuple[float, ...]:
-        """How the keys go with what sounds in the pedal."""
+        """Return features of the consonance of the keys with the notes that the pedal sustains."""
         sounding, pitches = self._pitches, {key % 12 for key in struck}
 
         def clash(semitones: int) -> float:
@@ -225,7 +236,7 @@ class TouchMemory:
         return (tuple(struck), *list(self._turn)[-2:])
 
     def pedal_up_for(self, ticks: int) -> bool:
-        """Whether the pedal has been up for so many ticks or more."""
+        """Return whether the pedal has been up for at least this number of ticks."""
         return not self.pedal_down and self._pedal_ticks >= ticks
 
     # --- what was played ---------------------------------------------------------------------------------------------
@@ -233,7 +244,16 @@ class TouchMemory:
     def commit(
         self, struck: Sequence[int], held: Sequence[int], place: Place, offsets: Sequence[int], pedal: int
     ) -> None:
-        """Take a tick that is over: its keys, the highest first, with their offsets, and the pedal (`Pedal`)."""
+        """Take in a tick that is over.
+
+        Args:
+            struck: Keys 0..87, the highest first.
+            held: Keys 0..87 that were held.
+            place: The place of the tick.
+            offsets: The offset of each struck key, 0..OFFSETS - 1.
+            pedal: A `Pedal`.
+
+        """
         self._commit_pedal(struck, held, place, pedal)
         self._struck.add(len(struck))
         if struck:
@@ -289,7 +309,7 @@ _ROWS_OF_PEDALS = np.arange(PEDAL_TICKS) * PEDALS
 
 
 def known_offsets(offsets: Sequence[int]) -> Array:
-    """The notes of a tick whose offsets are known: the share of each offset, and 1 where there are any."""
+    """Return the share of each offset among a tick's known offsets, then 1 if there are any: [OFFSETS + 1]."""
     out = np.zeros(OFFSETS + 1, np.float32)
     for offset in offsets:
         out[offset] += 1 / len(offsets)

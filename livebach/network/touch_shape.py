@@ -1,4 +1,4 @@
-"""The shape of the touch network: what goes into each of its perceptrons, and what comes out."""
+"""The shape of the touch network: inputs, hidden channels and outputs of its three perceptrons."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ from livebach.network.touch_memory import NOTE_FEATURES, OFFSET_FEATURES, PEDAL_
 from livebach.network.velocity_memory import VELOCITY_FEATURES
 
 FREE = 5
-"""Parts of the velocity's mixture that are anywhere."""
+"""Components of the velocity's mixture with free means."""
 MIXTURE = FREE + 3
-"""With those at the velocities of the same turn (a short and a long one) and of the nearest note."""
+"""All components: the free ones, two at the velocities in the same turn of notes (a short and a long turn), and one at
+the velocity of the nearest note."""
 TURN_SCALE, NEAREST_SCALE = -4.0, -3.0
-"""Log scales from which those begin."""
+"""Initial log scales of the last three components."""
 VELOCITY_INPUTS = NOTE_FEATURES + OFFSETS + VELOCITY_FEATURES + 6
 OFFSET_INPUTS = OFFSET_FEATURES + OFFSETS + 1
 INPUTS = {"velocity": VELOCITY_INPUTS, "offset": OFFSET_INPUTS, "pedal": PEDAL_FEATURES}
 OUTPUTS = {"velocity": 2 * MIXTURE + FREE, "offset": OFFSETS, "pedal": PEDALS}
 SCALED = {"velocity": VELOCITY_INPUTS - 6, "offset": OFFSET_FEATURES, "pedal": PEDAL_FEATURES}
-"""How many of the inputs are brought to one scale."""
+"""Numbers of inputs that are normalised."""
 MOST_HIDDEN = 512
 
 
 @dataclass(frozen=True, slots=True)
 class TouchShape:
-    """Channels of the hidden layers of each perceptron; the last layer has half as many."""
+    """Hidden channels of each perceptron; the last hidden layer has half as many.
+
+    Raises:
+        ValueError: A number is odd, or outside 2..MOST_HIDDEN.
+
+    """
 
     velocity: int = 128
     offset: int = 64
@@ -39,18 +45,18 @@ class TouchShape:
                 raise ValueError(f"{item.name} must be an even number in 2..{MOST_HIDDEN}, got {value!r}")
 
     def to_dict(self) -> dict[str, int]:
-        """As plain values."""
+        """Return the numbers as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Any) -> TouchShape:
-        """The inverse. Raises ValueError."""
+        """Return the shape from JSON values. Raises ValueError for unknown or missing names and for wrong numbers."""
         if not isinstance(values, dict) or set(values) != {item.name for item in fields(cls)}:
             raise ValueError(f"the shape must be {', '.join(item.name for item in fields(cls))}")
         return cls(**values)
 
     def weights(self) -> dict[str, tuple[int, ...]]:
-        """Every weight, by its name in the torch model."""
+        """Return the shape of every weight, by its name in the torch model."""
         shapes: dict[str, tuple[int, ...]] = {}
         for name, hidden in self.to_dict().items():
             layers = (

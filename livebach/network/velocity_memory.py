@@ -1,10 +1,10 @@
-"""The velocities that were heard, and what they say about a note to come.
+"""The velocities that were heard, and their features for predicting the velocity of a note.
 
-They tell most that are near in pitch and time, at the same place in the bar, or in the same turn of notes. The features
-come from fixed kernels, so that they are as cheap at play as in training.
+Velocities of notes near in pitch and time, at the same place in the bar, or in the same turn of notes count most. The
+features come from fixed kernels, so they are as cheap at play as in training.
 
-Velocities are in units of 20 around 64. Only notes that somebody else played are kept: what livebach strikes by itself
-says nothing new about the player's way of playing.
+Velocities are in units of 20 around 64. Only the player's notes are kept: livebach's own notes say nothing new about
+the player's touch.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from livebach.music.roll import KEYS
 from livebach.network.touch_memory import LONGEST, VELOCITY_CENTRE, VELOCITY_UNIT, Array
 
 HEARD = 128
-"""Notes that are remembered, the newest."""
+"""Number of newest notes that are remembered."""
 NEAREST = 4
-"""Of these the nearest in pitch and time are seen one by one."""
+"""Number of notes, nearest in pitch and time, with features of their own."""
 _REACH = (0.4, 2.5, 7.0, 40.0)  # semitones
 _SPAN = (1.5, 6.0, 24.0, 128.0)  # ticks
 _KERNELS = len(_REACH) * (len(_SPAN) + 3)
 VELOCITY_FEATURES = 2 * _KERNELS + 4 * NEAREST + 2 + 8 + 3
 REFERENCE = 2 * _KERNELS + 4 * NEAREST
-"""The column with the mean velocity that was heard."""
+"""The column with the mean of the heard velocities."""
 NEAREST_VELOCITY = 2 * _KERNELS
-"""The column with the velocity of the nearest note, above the mean."""
+"""The column with the velocity of the nearest note, minus the mean."""
 LAST_ERRORS = 4
 _distance = np.abs(np.arange(-KEYS + 1, KEYS))
 _ago = np.arange(LONGEST + 1)
@@ -44,19 +44,19 @@ _FAR_IN_PITCH: Array = (0.55 * _distance).astype(np.float32)
 _FAR_IN_TIME: Array = (2.2 * np.log1p(_ago)).astype(np.float32)
 _BY_PITCH_OF: Array = np.stack([_BY_PITCH[:, KEYS - 1 - key : 2 * KEYS - 1 - key] for key in range(KEYS)])
 _FAR_IN_PITCH_OF: Array = np.stack([_FAR_IN_PITCH[KEYS - 1 - key : 2 * KEYS - 1 - key] for key in range(KEYS)])
-"""By the key of the note to come, then of the note that was heard."""
+"""Indexed by the key of the coming note, then by the key of the heard note."""
 _LOG_AGO: Array = (np.log1p(_ago) / 4).astype(np.float32)
 _FAINT = np.float32(0.05)
 _NOWHERE = np.float32(1e9)
 
 
 def in_units(velocity: float) -> float:
-    """A MIDI velocity as the network knows it."""
+    """Return a MIDI velocity in the network's units."""
     return (velocity - VELOCITY_CENTRE) / VELOCITY_UNIT
 
 
 def place_codes(place: Place) -> tuple[int, int]:
-    """Numbers that are equal for the same place in an equal bar, and in an equal beat."""
+    """Return a code for the place in the bar and its length, and a code for the place in the beat and its length."""
     position, beat, bar = place
     return position + 100 * bar, position % beat + 100 * beat
 
@@ -74,11 +74,19 @@ class Notes:
 def kernel_features(
     notes: Notes, near: Array, heard: Notes, velocity: Array, visible: NDArray[np.bool_] | None
 ) -> tuple[Array, Array]:
-    """Features [n, VELOCITY_FEATURES] of n notes to come, the last three left at 0, and the mean that was heard [n].
+    """Compute the features of n coming notes from m heard notes.
 
-    `heard` are m ≥ 1 notes of this `velocity` [m]; `visible` bool [n, m] says which of them each note may know, all
-    where it is None. `near` [n, 4] are the velocities of the top and bottom note struck before, of the top note before
-    that, and of the note above in the same chord; NaN where they are not known.
+    Args:
+        notes: The n coming notes.
+        near: [n, 4] velocities of the top and bottom note struck before, of the top note before these, and of the note
+            above in the same chord; NaN where unknown.
+        heard: The m ≥ 1 heard notes.
+        velocity: [m] their velocities.
+        visible: bool [n, m], which heard notes each coming note may use; None for all.
+
+    Returns:
+        Features [n, VELOCITY_FEATURES] with zeros in the last three columns, and the mean heard velocity [n].
+
     """
     n, m = len(notes.key), len(heard.key)
     seen = np.ones((n, m), np.bool_) if visible is None else visible
@@ -118,9 +126,19 @@ def kernel_features(
 def kernel_features_at(
     keys: NDArray[np.int64], tick: int, codes: tuple[int, int], near: Array, heard: Notes, velocity: Array
 ) -> tuple[Array, np.float32]:
-    """The same for keys [n] of one tick at a place with these codes, which may know all m ≥ 1 notes: the fast twin.
+    """Compute the features of the keys of one tick: the fast twin of `kernel_features`.
 
-    `near` [4] is that of every key. The mean that was heard is one number.
+    Args:
+        keys: [n] keys 0..87.
+        tick: The tick of the keys.
+        codes: The codes of its place.
+        near: [4] as in `kernel_features`, the same for every key.
+        heard: The m ≥ 1 heard notes; every key may use all of them.
+        velocity: [m] their velocities.
+
+    Returns:
+        Features [n, VELOCITY_FEATURES] with zeros in the last three columns, and the mean heard velocity.
+
     """
     n, m = len(keys), len(velocity)
     mean = np.float32(velocity.sum() / np.float32(m + 1))
@@ -153,20 +171,23 @@ def kernel_features_at(
 
 
 def error_features(errors: Sequence[float] | NDArray[np.float32]) -> tuple[float, float, float]:
-    """How far the last notes, the newest first, were from where they had been in the same turn; NaN: not known."""
+    """Return features of the last notes' distances, newest first, from their velocities in the same turn.
+
+    Unknown distances are NaN. The features are the mean distance, 1 if any distance is known, and 1 if the newest is 0.
+    """
     known = [error for error in errors if error == error]
     first = len(errors) > 0 and errors[0] < 0.01
     return (min(sum(known) / len(known), 2.0), 1.0, float(first)) if known else (0.0, 0.0, 0.0)
 
 
 class VelocityMemory:
-    """The velocities that were heard of late."""
+    """The newest heard velocities."""
 
     def __init__(self) -> None:
         self._notes = Notes(*(np.zeros(HEARD, np.int64) for _ in range(4)))
         self._velocity: Array = np.zeros(HEARD, np.float32)
         self._count = 0
-        self._turns: dict[int, tuple[float, float]] = {}  # note number -> what it says where its turns come again
+        self._turns: dict[int, tuple[float, float]] = {}  # note number -> velocities for when its turns return
         self._errors: deque[float] = deque(maxlen=LAST_ERRORS)  # the newest first
         self._last = (float("nan"), float("nan"))  # top and bottom note struck last
         self._before = float("nan")  # the top note before these
@@ -174,10 +195,18 @@ class VelocityMemory:
     def features(
         self, keys: Sequence[int], tick: int, place: Place, matches: tuple[int | None, int | None]
     ) -> tuple[Array, Array, Array]:
-        """Return what was heard that bears on keys to be struck on a tick, the highest first.
+        """Compute the features of keys to be struck on a tick.
 
-        That is: features [n, VELOCITY_FEATURES], the mean velocity [n], and the velocities [n, 2] that these notes had
-        in the same turn (NaN: none).
+        Args:
+            keys: Keys 0..87, the highest first.
+            tick: The tick.
+            place: Its place.
+            matches: As `TouchMemory.matches` returns them.
+
+        Returns:
+            Features [n, VELOCITY_FEATURES], the mean velocity [n], and the velocities [n, 2] of these notes in the same
+            turns, NaN where there are none.
+
         """
         near = np.array([*self._last, self._before, np.nan], np.float32)
         codes, columns = place_codes(place), np.array(keys)
@@ -197,7 +226,7 @@ class VelocityMemory:
 
     @property
     def count(self) -> int:
-        """How many velocities were heard."""
+        """The number of velocities heard."""
         return self._count
 
     def _matched(self, n: int, matches: tuple[int | None, int | None]) -> Array:
@@ -216,9 +245,16 @@ class VelocityMemory:
         first: int,
         matches: tuple[int | None, int | None],
     ) -> None:
-        """Take what was struck on a tick, the highest first: MIDI velocities, NaN for livebach's own notes.
+        """Take in the notes of a tick that is over.
 
-        `first` is the number of the first of these notes, `matches` are those of an earlier time in the same turn.
+        Args:
+            keys: Keys 0..87, the highest first.
+            velocities: Their MIDI velocities, NaN for livebach's own notes.
+            tick: The tick.
+            place: Its place.
+            first: The number of the first of these notes.
+            matches: As `TouchMemory.matches` returned them.
+
         """
         values = [in_units(velocity) for velocity in velocities]
         matched = self._matched(len(keys), matches)
