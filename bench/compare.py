@@ -25,7 +25,7 @@ from livebach.network.engine import Engine
 from livebach.network.reference import Player, multiply_adds, random_checkpoint
 
 CHUNKS = {"numpy": 40, "numba": 40, "torch queues": 4, "torch, everything again": 1}
-"""Frames of each implementation in a round: about as long for each, but for the last."""
+"""Frames per round of each implementation, chosen for about equal times, except for the last one."""
 
 
 def check(checkpoint_: checkpoint.Checkpoint, others: dict[str, Any], frames: int = 24) -> dict[str, int]:

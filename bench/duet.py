@@ -63,7 +63,7 @@ from livebach.training.corpus import load_corpus
 QUARTERS = 90
 """Quarter notes a minute."""
 EARLY_S = 0.02
-"""How long before its end on paper a key is let go, as hands do, where there is noise at all."""
+"""The time by which the player releases a key before its written end, if there is noise."""
 SHORTEST_UP_S = 0.005
 STRETCH_BARS = 8
 RESAMPLED = 2000
@@ -110,7 +110,7 @@ class Part:
         return (tick for tick in range(len(self.lower)) if (tick + self.upbeat) % self.bar % step == 0)
 
 
-# --- those who play --------------------------------------------------------------------------------------------------
+# --- players ---------------------------------------------------------------------------------------------------------
 
 
 class Blind(Duet):
@@ -162,7 +162,7 @@ def hands(part: Part, grid: Grid, noise_s: float, seed: int) -> Score:
     late = np.clip(chance.normal(0, 1, (len(part.top), 2)), -2, 2) * noise_s
     early_s = EARLY_S if noise_s else 0.0
     events: list[tuple[float, int, Event]] = []
-    again_s: dict[int, float] = {}  # when a key is struck the next time: before that it has to come up
+    again_s: dict[int, float] = {}  # the next stroke of each key: the key must be released before it
     for note, (on_s, off_s) in reversed(list(zip(part.top, late.tolist(), strict=True))):
         start_s = grid.time_s(note.start + part.upbeat) + on_s
         end_s = grid.time_s(note.end + part.upbeat) - early_s + off_s
@@ -201,7 +201,7 @@ def on_grid(sent: Sequence[tuple[float, Event]], grid: Grid, upbeat: int) -> lis
     return notes
 
 
-# --- what is counted -------------------------------------------------------------------------------------------------
+# --- counting --------------------------------------------------------------------------------------------------------
 
 
 def clashes(part: Part, other: Frames) -> NDArray[np.int64]:
@@ -264,7 +264,7 @@ def by_density(parts: list[Part], takes: list[list[Frames]]) -> list[dict[str, f
     return [dict(zip(("player", "livebach", "bach"), third.mean(axis=0).tolist(), strict=True)) for third in thirds]
 
 
-# --- all of it -------------------------------------------------------------------------------------------------------
+# --- the whole measurement -------------------------------------------------------------------------------------------
 
 
 def measure(parts: list[Part], network: assembly.Loaded, config: Config, takes: int, noise_s: float) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from livebach.training.corpus import midi_files, split_of
 
 PIECES = 30
 STEPS = 48
-"""Steps a quarter in which the scores are read, so that triplets and 32nds are what they are."""
+"""Steps per quarter in which the scores are read, so that triplets and 32nds are exact."""
 LONGEST_S = 150.0
 START_S = 1.0
 CLEAR = 1.3
@@ -46,7 +46,7 @@ TEMPI = {
     (8, True): (50, 84),
     (16, True): (60, 100),
 }
-"""Beats a minute by the metre's denominator, and whether it is compound."""
+"""Beats a minute, by the metre's denominator and whether the metre is compound."""
 
 
 def held_out(folder: Path) -> list[Path]:

@@ -56,15 +56,15 @@ SPEC = NetworkSpec(
     context_channels=64,
     condition_channels=16,
     key_channels=64,
-    key_dilations=(1, 2, 4, 8, 16, 32, 1, 2, 4),  # to the bass from the soprano, and to count the voices between
+    key_dilations=(1, 2, 4, 8, 16, 32, 1, 2, 4),  # from the soprano to the bass, with the voices in between
     given_channels=1,
     given_dilations=(),
     reach=24,
-    frame_channels=192,  # the pieces are all in C or A minor: a key's pitch is its degree, which this stack knows
+    frame_channels=192,  # all pieces are in C or A minor, so a key's pitch is its degree, which this stack sees
     frame_dilations=(1, 2, 4, 8, 16, 1, 2, 4),
 )
 BAR = 16
-"""The metre told to the network is the number of the frame in its piece, modulo this: the set has no metre."""
+"""The place in the bar is the frame's number in its piece modulo this: the data set has no metre."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ class Pool:
     weights: Tensor
     """double [networks]."""
     offsets: Tensor
-    """double [2]: where the key was up before, and where it was down."""
+    """double [2]: for keys that were up before, and for keys that were down."""
 
     @classmethod
     def fit(cls, said: Said) -> Pool:

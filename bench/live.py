@@ -36,9 +36,9 @@ TICK_S = 60 / BPM / 4
 OWN_OFF, OWN_ON = 0x81, 0x91
 PULSED = Realtime(PULSE)
 QUIET_S = 12
-"""For so long nobody plays before it is idle: up to 10 s after the last message livebach listens more closely."""
+"""Seconds without playing before livebach is idle. It polls more often until 10 s after the last message."""
 FULL_S = 25
-"""After so long of playing it keeps all the snapshots of its memory that it ever will."""
+"""Seconds of playing until livebach holds its full number of snapshots."""
 KEYS = (60, 64, 67, 72)
 PHRASE = sorted(
     [(2 * i * TICK_S, bytes((0x90, key, 80))) for i, key in enumerate(KEYS)]

@@ -44,7 +44,7 @@ TICK_S = 60 / BPM / 4
 BEAT_TICKS = 4
 CLICK_ON = 0x99
 SAME_S = 1e-6
-"""Two times that are as near as this are the same moment."""
+"""Times closer than this, in seconds, count as the same moment."""
 
 
 def phrases(hours: float) -> Iterator[tuple[float, bytes]]:
@@ -148,7 +148,7 @@ def on_the_grid(log: take_log.Log) -> dict[str, Any]:
     ticks = np.arange(int((at[-1] - TICK_S) / TICK_S))
     half = TICK_S / 2
     off_grid = np.abs(due - np.round(due / half) * half)
-    on_grid = off_grid < 0.001  # the others are for choosing a frame, ahead of its tick
+    on_grid = off_grid < 0.001  # the other deadlines are for choosing a frame before its tick
     return {
         "deadlines": len(timed),
         "lateness": summary(at - due),

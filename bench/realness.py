@@ -37,7 +37,7 @@ SHORT = (
     *("patterns_again", "bars_nearly_equal", "full_beats", "rhythm_entropy", "silent_ticks", "single_voice"),
     *("polyphony_spread", "above_c6", "clashes", "parallel_fifths", "parallel_octaves"),
 )
-"""Figures of memory and style that a window of 8 bars is long enough for."""
+"""The features that a window of 8 bars is long enough for."""
 
 
 def described(passage: Passage) -> dict[str, float]:

@@ -113,7 +113,7 @@ def _as_urgent_as_we_are(pid: int) -> None:
 
 
 PING = bytes((0xBF, 3, 0))
-"""A controller without a meaning."""
+"""A controller without a defined meaning."""
 TRIES = 8
 
 

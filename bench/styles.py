@@ -49,12 +49,12 @@ from livebach.training.corpus import load_corpus
 
 BARS = 16
 STEP = 4
-"""Bars between the windows that the classifier learns from."""
+"""The distance in bars between the training windows of the classifier."""
 PRIME_BARS = 4
 Features = NDArray[np.float64]
 
 
-# -- whose music is this? ---------------------------------------------------------------------------------------------
+# -- classifying composers --------------------------------------------------------------------------------------------
 
 
 def _share(values: NDArray[Any], low: int, high: int) -> Features:
@@ -182,7 +182,7 @@ def _confusion(guess: Any, names: Sequence[str], asked: dict[str, list[Features]
     return {"confusion": counts, "right": right, "mean": float(np.mean(list(right.values())))}
 
 
-# -- how likely is held-out music? ------------------------------------------------------------------------------------
+# -- the likelihood of held-out music ---------------------------------------------------------------------------------
 
 
 def nats_an_onset(engine: Engine, pieces: Sequence[Piece], most: int) -> float:
@@ -204,7 +204,7 @@ def likelihoods(args: argparse.Namespace) -> dict[str, Any]:
     return {"split": args.split, "most_frames_of_a_piece": args.most, **report}
 
 
-# -- is the accompaniment kept? ---------------------------------------------------------------------------------------
+# -- keeping the accompaniment ----------------------------------------------------------------------------------------
 
 _MELODY = "e5:4 g5:4 c6:6 b5:2 a5:4 b5:4 g5:8 f5:4 a5:4 d6:6 c6:2 b5:4 d6:4 c6:8"
 _IN_THREE = "g5:8 e5:4 c6:8 a5:4 g5:8 f5:4 e5:12"
@@ -265,7 +265,7 @@ FIGURES = {
     ),
 }
 LEFT_HAND = 72 - LOW_KEY
-"""Keys from here on are not the accompaniment."""
+"""The accompaniment is below this key."""
 
 
 def contour(frames: Frames, bar: int) -> list[list[int]]:

@@ -41,7 +41,7 @@ TICK_S = 60 / BPM / 4
 WIDEST_MS, NARROW_MS = 60, 3
 EDGES_MS = (-60, -40, -20, -10, -5, 0, 20, 40, 60)
 WAY_MS = 1.5
-"""About what a press takes from the keyboard to the callback."""
+"""The approximate time of a press from the keyboard to the callback, in ms."""
 OWN_ON = 0x91
 
 
@@ -72,8 +72,8 @@ class Press:
     key: int
     at_s: float
     tick_s: float
-    chosen_s: float | None = None  # when the frame that answers was chosen
-    ticks_later: int = 0  # of the tick that answered, counted from the nearest
+    chosen_s: float | None = None  # the time at which the answering frame was chosen
+    ticks_later: int = 0  # the answering tick, counted from the nearest one
     changed: bool = False
     callback_s: float | None = None
     wire_s: float | None = None

@@ -30,14 +30,14 @@ PATTERNS = {
     "triplets": ((0, 0), (1, 2), (2, 4)),
     "swing": ((0, 0), (2, 4)),
 }
-"""In a beat: ticks with offsets."""
+"""The strokes of a beat, as ticks with offsets."""
 UNEVEN_MS = (5, 10, 15, 20, 30)
 BEATS = 300
 BOUNDARIES = {"1/2": 0.5, "2/3": 4 / 6, "3/4": 0.75, "5/6": BOUNDARY}
 
 
 def tick_ms(triplets: bool) -> dict[str, dict[str, float]]:
-    """Return percentiles of what a tick takes: before it sounds (`play`, `pedal`), and at its end (`observe`)."""
+    """Return percentiles of the time of a tick: before it sounds (`play`, `pedal`), and at its end (`observe`)."""
     rng, player = np.random.default_rng(0), TouchPlayer(TouchNetwork(load(default_path())), 0)
     taken: dict[str, list[float]] = {"play": [], "pedal": [], "observe": []}
     for tick in range(TICKS):

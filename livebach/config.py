@@ -1,7 +1,7 @@
 """The settings: frozen dataclasses, read strictly from YAML and from `section.key=value`.
 
-An unknown key is an error that names the nearest known one; a bad value is one line with the key, the value and what
-is allowed. Knows nothing of what the settings do, and opens no file but the one it is given.
+The error for an unknown key names the nearest known key. The error for an invalid value is one line with the key, the
+value and the allowed values. This module does not know what the settings do, and opens only the file it is given.
 """
 
 from __future__ import annotations

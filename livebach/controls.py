@@ -233,7 +233,7 @@ class ModeRow:
 
 
 MODES: dict[str, ModeRow] = {
-    "continue": ModeRow("livebach.musician.modes:Continue", "you play, and when you stop, livebach goes on"),
+    "continue": ModeRow("livebach.musician.modes:Continue", "you play, and when you stop, livebach continues"),
     "duet": ModeRow("livebach.musician.modes:Duet", "livebach plays with you all the time, around your keys"),
     "accompany": ModeRow("livebach.musician.modes:Accompany", "livebach plays with you, and stops when you do"),
     "listen": ModeRow("livebach.musician.modes:Listen", "livebach only learns what you play"),
@@ -270,7 +270,7 @@ CONTROLS: dict[str, Control] = {
         Control(
             "takeover",
             Act(),
-            "livebach plays from the next beat on, whatever you do. A pedal: cc 64",
+            "livebach plays from the next beat, even if you play on. The sustain pedal is cc 64",
             {" ": ""},
             "livebach plays",
             "livebach.musician.actions:take_over",
@@ -286,7 +286,7 @@ CONTROLS: dict[str, Control] = {
         Control(
             "mute",
             Switch(),
-            "livebach is silent and goes on listening; a controller: while it is pressed",
+            "livebach is silent and keeps listening; with a controller, while the controller is pressed",
             {"m": ""},
             "mute",
             "livebach.musician.actions:mute",
@@ -294,7 +294,7 @@ CONTROLS: dict[str, Control] = {
         Control(
             "hold",
             Switch(),
-            "livebach's notes go on sounding, and nothing new is struck, until hold is off again",
+            "livebach holds its sounding notes and strikes no new ones until hold is off",
             {"h": ""},
             "hold",
             "livebach.musician.actions:hold",
@@ -302,7 +302,7 @@ CONTROLS: dict[str, Control] = {
         Control(
             "back",
             Act(_bars),
-            f"livebach forgets the last bar and goes on from what was before. «= 2» to «= {MOST_BACK}»: so many bars",
+            f"livebach forgets the last bar and continues from before it. «= 2» to «= {MOST_BACK}»: this many bars",
             {"b": ""},
             "back a bar",
             "livebach.musician.actions:take_back",
@@ -310,7 +310,7 @@ CONTROLS: dict[str, Control] = {
         Control(
             "reset",
             Act(),
-            "livebach forgets all that was played",
+            "livebach forgets everything that was played",
             {"r": ""},
             "forget all",
             "livebach.musician.actions:forget",
@@ -318,7 +318,7 @@ CONTROLS: dict[str, Control] = {
         Control(
             "panic",
             Act(),
-            "everything is silenced at once, and livebach waits for you",
+            "livebach silences everything at once, and waits for you",
             {"p": ""},
             "panic",
             "livebach.musician.actions:panic",
@@ -327,7 +327,7 @@ CONTROLS: dict[str, Control] = {
         Control(
             "tap",
             Act(),
-            "the tempo of your taps, one a beat, from the third on",
+            "set the tempo by tapping the beat, at least three times",
             {"t": ""},
             "tap",
             "livebach.musician.actions:tap",
@@ -335,14 +335,14 @@ CONTROLS: dict[str, Control] = {
         Control(
             "swap",
             Act(_file),  # carried out by live/network_swap.py: it loads a file
-            "livebach plays on with another network, «= FILE»; without a name, with the checkpoint's file as it is now",
+            "livebach switches to another network, «= FILE»; without a name, it loads the checkpoint's file again",
             {"c": ""},
             "load the checkpoint again",
         ),
         Control(
             "style",
             Choice(STYLES.keys()),  # carried out by live/network_swap.py, likewise
-            "livebach plays on in another style that it was trained in: the next one, or «= NAME»",
+            "livebach switches to another style: the next one, or «= NAME»",
             {"s": "up", "S": "down"},
             "style",
         ),
@@ -389,7 +389,7 @@ CONTROLS: dict[str, Control] = {
             {"x": "down", "X": "up"},
             "distance",
         ),
-        Control("key", Dial("sampling.key", KEYS), "null, auto, and the 24 keys from C major on"),
+        Control("key", Dial("sampling.key", KEYS), "null, auto, and the 24 keys, starting with C major"),
     )
 }
 """The controls by name. To add a control, write a function and add a row."""

@@ -70,9 +70,9 @@ TEXTS = {
     "turns.delay_ms": (
         "milliseconds; in a duet livebach's notes come so long after the tick: they answer what you strike on it"
     ),
-    "turns.takeover": "silence: livebach goes on when you pause. control: only when you ask (control.takeover)",
+    "turns.takeover": "silence: livebach continues when you pause. control: only when you ask (control.takeover)",
     "turns.bars": (
-        "livebach plays so many bars and then listens; phrase: as many as your phrase had; null: until you play again"
+        "livebach plays this number of bars and then listens; phrase: as many as yours; null: until you play again"
     ),
     "turns.ending": "how these bars end. cadence: the last bar is the closing chord. cut: they stop",
     "sampling.temperature": "lower is more predictable, higher is wilder",

@@ -1,3 +1,3 @@
-"""The version of livebach. It stands in a module of its own, so that it can be read without anything else."""
+"""The version of livebach, in a separate module, so that reading it imports nothing else."""
 
 __version__ = "0.1.0"

@@ -76,7 +76,7 @@ def test_systems_that_are_not_asked_get_no_advice_for_linux() -> None:
     ("change", "line"),
     [
         ({"sound": Checked("Headphones (ALSA)")}, "The built-in instruments sound on Headphones (ALSA)."),
-        ({"sound": Checked(trouble="no device")}, "No sound of its own: no device."),
+        ({"sound": Checked(trouble="no device")}, "The built-in instruments do not sound: no device."),
     ],
 )
 def test_what_is_said_of_the_sound(change: dict[str, object], line: str) -> None:

@@ -310,7 +310,7 @@ def _way_lines(found: Findings) -> list[str]:
 
 def _sound_lines(sound: Checked) -> list[str]:
     if sound.trouble:
-        return [f"No sound of its own: {sound.trouble}."]
+        return [f"The built-in instruments do not sound: {sound.trouble}."]
     return [f"The built-in instruments sound on {sound.works_on}."] if sound.works_on else []
 
 

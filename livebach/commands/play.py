@@ -82,7 +82,9 @@ def _look_for_keyboard(api: str | None) -> str | None:
         raise UserError(f"{error}. Without a MIDI keyboard: {ALONE}") from None
     if len(found) > 1:
         raise UserError(f"there are {len(found)} keyboards: name one, or a part of its name: {_choices(found)}")
-    return None if found else f"There is no MIDI keyboard: plug one in, and it is taken up. Without one: {ALONE}"
+    return (
+        None if found else f"There is no MIDI keyboard: plug one in, and livebach connects to it. Without one: {ALONE}"
+    )
 
 
 def _choices(names: list[str]) -> str:

@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--played",
         type=user_path,
         metavar="DIR",
-        help="music that networks played, on which only the teachers' predictions count (--set synthetic_share=0.3)",
+        help="music that networks played, learnt from the teachers alone; synthetic_share sets its share",
     )
     parser.add_argument(
         "--cache", type=user_path, metavar="DIR", help="share the cache of frames between runs (default: OUT/frames)"

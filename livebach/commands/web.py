@@ -20,6 +20,10 @@ from livebach.web.page import show_page
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.usage = "%(prog)s [SETTINGS]"
+    parser.description = (
+        "Play in the browser, with the computer's keyboard, mouse, touch screen or a MIDI keyboard. Ctrl-C ends. Each"
+        " take is saved as a MIDI file. The page is the keyboard without --in, and the synth without --out."
+    )
     add_settings(parser)
 
 
