@@ -229,7 +229,7 @@ def test_table(data: Path, network: Path, capsys: pytest.CaptureFixture[str]) ->
     ("more", "said"),
     [
         (["--data", "nowhere"], "nowhere: no such folder"),
-        (["--data", "{data}", "--out", "x"], "--out and --sweep belong to --rollouts N"),
+        (["--data", "{data}", "--out", "x"], "--out and --sweep need --rollouts N"),
         (["--data", "{data}", "--rollouts", "0"], "--rollouts must be 1..1000, got 0"),
         (["--data", "{data}", "--rollouts", "1", "--frames", "9"], "--frames must be 512..1000000, got 9"),
         (["--data", "{data}", "--rollouts", "1", "--out", "{data}"], "nothing is overwritten"),
