@@ -1,7 +1,7 @@
-"""Lets the grid follow the beat that the player plays, smoothly: no tick is left out, doubled or turned back.
+"""Moves the grid smoothly towards the beat that the player plays: no tick is left out, repeated or reversed.
 
-Keys wait until a tick has closed; then the beat is found, and the next ticks are moved towards it. The caller gives the
-times; the module reads no clock and knows nothing of turns.
+Keys wait until a tick has closed. Then the beat is estimated, and the next ticks are moved towards it. The caller gives
+the times. This module reads no clock and knows nothing of turns.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from livebach.musician.beat_rhythms import beats
 from livebach.musician.beat_tracker import BeatFollower
 
 STEP = 0.35
-"""The grid's place moves by so much of a tick at most with each tick."""
+"""Largest move of the grid's phase at each tick, in ticks."""
 RESTING = 2.0
-"""So many beats after the player's last note the grid goes on by itself."""
+"""Beats after the player's last note from which the grid continues at its own tempo."""
 ANEW = 4.0
-"""After so many beats without a note, the player begins anew, near a beat of the grid."""
+"""Beats without a note after which the player's next note begins anew, near a beat of the grid."""
 
 MOST_A_TICK = 48
-"""The most keys, struck or released, that count in one tick: more are no playing, and would take too long."""
+"""Most key events that count in one tick. More are not playing, and would take too long."""
 
 
 class BeatGrid:
-    """Follows the player's beat, and lays the grid."""
+    """Follows the player's beat, and moves the grid."""
 
     def __init__(self, metre: Metre, steps_per_quarter: int, grid: Grid) -> None:
         tables = beats(metre)
@@ -38,7 +38,7 @@ class BeatGrid:
         self._placed = True
 
     def begin(self, grid: Grid, placed: bool) -> None:
-        """Begin anew, in the grid's tempo; the next note is where the grid says, or anywhere in a beat."""
+        """Begin anew in the grid's tempo. With `placed` the grid gives the next note's place in the beat."""
         self._placed = placed
         self._follower.begin(grid.tick_s * self._ticks)
         self._waiting.clear()
@@ -46,12 +46,12 @@ class BeatGrid:
         self._last_s = None
 
     def observe(self, event: Event, time_s: float) -> None:
-        """Take a key of the player's, struck or released."""
+        """Take in a key that the player struck or released, at a time in seconds."""
         if len(self._waiting) < MOST_A_TICK:
             self._waiting.append((time_s, event))
 
     def laid(self, grid: Grid, tick: int) -> Grid:
-        """The grid from this tick on; the one before it has just closed."""
+        """Return the grid from this tick on. The tick before has just closed."""
         for time_s, event in self._waiting:
             self._take(event, time_s, grid)
         self._waiting.clear()

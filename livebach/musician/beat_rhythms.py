@@ -1,7 +1,7 @@
-"""How beats are filled: which rhythms there are within one, how often, and what starts where. For `beat_tracker`.
+"""Statistics of the rhythms within a beat, for `beat_tracker`.
 
-A beat is a quarter note, or a dotted one in compound metres (a dotted eighth in 9/16). Counted in Bach's keyboard
-music, without the pieces that validate and test. Knows no time and no tempo.
+A beat is a quarter note, or a dotted quarter in compound metres (a dotted eighth in 9/16). The numbers are counted in
+the training part of Bach's keyboard music. This module knows no time and no tempo.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _RHYTHMS: dict[int, dict[tuple[float, ...], float]] = {
         (0, 1.5, 3, 4.5): 0.002,
     },
 }
-"""By the beat's length in 16ths: the onsets of a rhythm, in 16ths, and how often a beat goes so."""
+"""By the beat's length in 16ths: the onsets of each rhythm, in 16ths, and the share of beats with this rhythm."""
 _LONG: dict[int, tuple[float, ...]] = {
     1: (0.5,),
     2: (0.5, 0.05),
@@ -86,42 +86,59 @@ _LONG: dict[int, tuple[float, ...]] = {
     4: (0.48, 0.04, 0.06, 0.02),
     6: (0.17, 0.004, 0.047, 0.006, 0.01, 0.004),
 }
-"""Of the notes that start on each 16th of a beat, how many last for most of a beat or longer."""
+"""By the beat's length in 16ths: the share of notes, by the 16th on which they start, that last for most of a beat."""
 _LONG_ELSEWHERE = 0.005
 _CHORD, _CHORD_BETWEEN, _CHORD_16TH, _CHORD_ELSEWHERE = 0.5, 0.36, 0.17, 0.06
-"""How often a note is followed by another one of the same chord: on the beat, on what divides it, and so on."""
+"""Share of notes that another note of the same chord follows: on the beat, on its main division, on another 16th, and
+elsewhere."""
 _REST_IN_HALVES = 0.08
-"""How often a quarter note is empty where halves are counted."""
+"""Share of quarter notes without an onset where the metre counts half notes."""
 _FIRST = 0.75
-"""How often a piece begins on a beat."""
+"""Share of pieces that begin on a beat."""
 STAYS, STAYS_SYNCOPATED = 0.75, 0.2
-"""How often the next beat has the same rhythm: syncopations do not last."""
+"""Share of beats that are followed by the same rhythm: of all rhythms, and of rhythms without an onset on the beat."""
 STRAY, MISSING = 0.004, 0.01
-"""How often there is an onset that the rhythm does not have, and none where it has one."""
+"""Probability of an onset that the rhythm lacks, and of a missing onset."""
 FINE = 24
-"""Into so many places a beat is divided where notes are long."""
+"""Number of places in a beat for the statistics of long notes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Beats:
-    """Places in a beat, and how likely things are there; P places, R rhythms."""
+    """Probabilities of onsets at the places of a beat, for P places and R rhythms.
 
-    sixteenths: int  # a beat's length
-    places: Array  # [P] parts of a beat, ascending, the first 0
-    share: Array  # [R] how often a beat has each rhythm
-    stays: Array  # [R] how often the next one has it again
-    within: Array  # [P, P, R] that the next onset after place a is at b, in the same beat
-    after: Array  # [P, R] that none follows a in its beat
-    before: Array  # [P, R] that b is the first onset of its beat
-    none: Array  # [R] that a beat has none
-    onset: Array  # [P, R] that there is one at a place
-    chord: Array  # [P] that another note of the same chord follows
-    first: Array  # [P] that a piece begins there
-    long: Array  # [FINE] that a note which starts there is long; log
+    Attributes:
+        sixteenths: The beat's length in 16ths.
+        places: [P] places as parts of a beat, ascending, the first 0.
+        share: [R] that a beat has the rhythm.
+        stays: [R] that the next beat has the same rhythm.
+        within: [P, P, R] that the next onset after place a is at place b in the same beat.
+        after: [P, R] that no onset follows place a in its beat.
+        before: [P, R] that place b is the first onset of its beat.
+        none: [R] that the beat has no onset.
+        onset: [P, R] that the place has an onset.
+        chord: [P] that another note of the same chord follows.
+        first: [P] that a piece begins at the place.
+        long: [FINE] log probability that a note which starts at the place is long.
+
+    """
+
+    sixteenths: int
+    places: Array
+    share: Array
+    stays: Array
+    within: Array
+    after: Array
+    before: Array
+    none: Array
+    onset: Array
+    chord: Array
+    first: Array
+    long: Array
 
 
 def sixteenths_of(metre: Metre) -> int:
-    """How many 16ths the beat has that is followed."""
+    """Return the length in 16ths of the beat that is followed in a metre."""
     bar = metre.bar_ticks(4)
     if (metre.compound or metre.numerator == 3) and metre.denominator in (8, 16):
         return {8: 6, 16: 3}[metre.denominator]
@@ -130,7 +147,7 @@ def sixteenths_of(metre: Metre) -> int:
 
 @lru_cache(maxsize=8)
 def beats(metre: Metre) -> Beats:
-    """The tables of a metre."""
+    """Return the tables of a metre."""
     length = sixteenths_of(metre)
     rhythms = _RHYTHMS[length]
     places = sorted({place for rhythm in rhythms for place in rhythm} | set(range(length)))
@@ -166,7 +183,7 @@ def _chord(place: float, length: int) -> float:
 
 
 def _first(places: list[float], length: int) -> Array:
-    """A piece begins on a beat, in its middle, or on another 16th."""
+    """Return the probabilities [P] that a piece begins on the beat, in its middle, or on another 16th."""
     first = np.array([place == int(place) for place in places], np.float64)
     rest = (1 - _FIRST) / 2
     middle = places.index(length / 2) if length / 2 in places else None

@@ -1,11 +1,12 @@
-"""Finds the beat and the tempo in free playing, as it happens: from the times at which keys are struck.
+"""Beat tracking: finds the beat and the tempo of free playing in real time, from the onset times of notes.
 
-Many readings of what was heard are kept at once. Each says where in the beat the newest note stands, which rhythm the
-beat has, and how long a beat is; with each note every reading branches into the places where that note may stand, and
-the unlikely ones are dropped. The tempo of a reading is followed by a Kalman filter, which now and then allows for
-slowing down or for the return to the tempo before. The idea is that of multi-agent and particle beat trackers (Dixon
-2001; Cemgil and Kappen 2003), with rhythms of whole beats as in bar-pointer models (Whiteley, Cemgil and Godsill 2006).
-Causal: what it says of a time rests on notes before it. Reads no clock, and knows neither bars nor ticks.
+The tracker keeps many readings of the music at once. A reading holds the place of the newest note in the beat, the
+probabilities of the beat's rhythms, and the length of a beat. With each note every reading branches into the places
+where the note may be, and the unlikely readings are dropped. A Kalman filter follows the tempo of each reading, and
+allows for sudden changes and for a return to the usual tempo. The method follows multi-agent and particle beat trackers
+(Dixon 2001; Cemgil and Kappen 2003), with rhythms of whole beats as in bar-pointer models (Whiteley, Cemgil and Godsill
+2006). The tracker is causal: results depend on earlier notes only. This module reads no clock, and knows neither bars
+nor ticks.
 """
 
 from __future__ import annotations
@@ -18,85 +19,85 @@ from numpy.typing import NDArray
 from livebach.musician.beat_rhythms import FINE, Array, Beats
 
 UNEVEN_S = 0.018
-"""How far off a note is, standard deviation."""
+"""Standard deviation of an onset from its place."""
 WANDER_S = 0.004
-"""How far a beat itself wanders, standard deviation, after one beat."""
+"""Standard deviation of the beat's phase after one beat."""
 DRIFT = 0.03
-"""How much longer or shorter a beat may be than the one before, standard deviation."""
+"""Standard deviation of a beat's length from the length before, as a part of it."""
 SLOWER, SLOWER_BY, SLOWER_SPREAD = 0.06, 1.08, 0.12
-"""How often a beat is suddenly another length, what it is then (times the one before), and its standard deviation."""
+"""Probability of a sudden change of a beat's length, the mean ratio of the lengths, and its standard deviation."""
 RETURN, RETURN_SPREAD = 0.1, 0.05
-"""How often the tempo returns to what it was on the whole, and how exactly."""
+"""Probability that the tempo returns to the usual one, and the standard deviation of the ratio."""
 PULL = 0.1
-"""A beat's length goes back by this part of the way with each beat."""
+"""Part of the difference from the usual length by which a beat's length returns with each beat."""
 SETTLES = 0.03
-"""What the tempo is on the whole follows by this part with each beat."""
+"""Part of the difference by which the usual length follows with each beat."""
 TRUST = 0.12
-"""How far from the tempo that it was told the first beats may be, standard deviation."""
+"""Standard deviation of the first beats' length from the given length, as a part of it."""
 FARTHEST = 0.25
-"""How far from it the tempo on the whole may go."""
+"""Largest difference of the usual length from the given length, as a part of it."""
 STRETCH, HASTE = 0.12, 0.08
-"""How far a slower and a faster beat may be from the tempo on the whole, standard deviation."""
+"""Standard deviations of the log ratio to the usual length, for longer and for shorter beats."""
 LEAST, MOST = 0.78, 1.7
-"""A beat is never shorter or longer than this, times what it is on the whole."""
+"""Smallest and largest ratio of a beat's length to the usual length."""
 ODD = 0.007
-"""How often a note is nowhere: an ornament, a slip."""
+"""Probability that a note has no place in the beat, as an ornament or a slip."""
 LONG = 0.68
 """A note that sounds for more than this part of a beat is long."""
 NEAR = 4
-"""In how many places each reading looks for a note."""
+"""Number of places that each reading tries for a note."""
 KEPT = 48
-"""Readings that are kept at most."""
+"""Most readings."""
 UNLIKELY = 11.0
-"""A reading is dropped when it is so much less likely than the best: nats."""
+"""Nats below the best reading at which a reading is dropped."""
 DOUBT, DOUBT_EVERY = 7.0, 6
-"""So much less likely than the best, the readings that the beat is elsewhere are taken up again every so many notes."""
+"""Readings with the beat at other places are added again, this many nats below the best, once in this many notes."""
 MOST_BEATS = 16
-"""The longest silence that is bridged."""
+"""The longest silence that is bridged, in beats."""
 SEATED = 0.1
-"""How far in the beat a note may be from where it is expected to begin, standard deviation."""
+"""Standard deviation of the first note from its expected place, in beats."""
 _ALIKE_S, _ALIKE = 0.012, 0.04
 _HARDLY = 1e-30
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """Where the beats are: at `time_s` it is `place` beats after one (0..1), and a beat lasts `length_s`."""
+    """The beat: at `time_s` (seconds) the music is at `place` (0..1) in a beat, and a beat lasts `length_s` seconds."""
 
     time_s: float
     place: float
     length_s: float
 
     def place_at(self, time_s: float) -> float:
-        """How many beats after that beat a time is."""
+        """Return the distance in beats from the start of that beat to a time in seconds."""
         return self.place + (time_s - self.time_s) / self.length_s
 
 
 @dataclass(slots=True)
 class _Readings:
-    """N readings of what was heard."""
+    """N readings of the music."""
 
-    place: NDArray[np.intp]  # [N] of the newest note that stands somewhere
-    rhythm: Array  # [N, R] which rhythm this beat has
-    time_s: Array  # [N] when that place was, evenly
-    length_s: Array  # [N] of a beat
-    usual_s: Array  # [N] of a beat, on the whole
+    place: NDArray[np.intp]  # [N] index of the place of the newest note that has one
+    rhythm: Array  # [N, R] probabilities of the beat's rhythms
+    time_s: Array  # [N] estimated time of that place
+    length_s: Array  # [N] length of a beat
+    usual_s: Array  # [N] usual length of a beat
     var: Array  # [N, 3] variance of the time, covariance, variance of the length
-    likely: Array  # [N] log
+    likely: Array  # [N] log likelihood
 
     def picked(self, rows: NDArray[np.intp]) -> _Readings:
-        """Some of them."""
+        """Return the readings of these rows."""
         columns = (getattr(self, name)[rows] for name in self.__slots__)
         return _Readings(*columns)
 
     def and_(self, other: _Readings) -> _Readings:
-        """These and others."""
+        """Return these readings and others."""
         pairs = ((getattr(self, name), getattr(other, name)) for name in self.__slots__)
         return _Readings(*map(np.concatenate, pairs))
 
 
 class BeatFollower:
-    """Takes notes, and says where the beat is."""
+    """Takes in notes, and tells where the beat is."""
 
     def __init__(self, beats: Beats, length_s: float) -> None:
         self._beats = beats
@@ -104,7 +105,13 @@ class BeatFollower:
         self.begin(length_s)
 
     def begin(self, length_s: float, place: float | None = None) -> None:
-        """Begin anew, with beats that are about so long; the next note may be expected somewhere in the beat (0..1)."""
+        """Begin anew.
+
+        Args:
+            length_s: Approximate length of a beat in seconds.
+            place: The expected place of the next note in the beat, 0..1; None where any place may be.
+
+        """
         self._told_s = length_s
         self._expected = place
         self._count = 0
@@ -112,14 +119,14 @@ class BeatFollower:
 
     @property
     def beat(self) -> Beat | None:
-        """The likeliest reading; None before two notes."""
+        """The beat of the likeliest reading; None before two notes."""
         if self._readings is None or self._count < 2:
             return None
         r, best = self._readings, int(self._readings.likely.argmax())
         return Beat(float(r.time_s[best]), float(self._beats.places[r.place[best]]), float(r.length_s[best]))
 
     def strike(self, time_s: float) -> None:
-        """Hear a key being struck. Times go on, not back."""
+        """Take in a note's start, in seconds. Times must not decrease."""
         self._count += 1
         if self._readings is None:
             self._readings = self._first(time_s)
@@ -129,7 +136,7 @@ class BeatFollower:
         self._readings = self._heard(self._readings, time_s)
 
     def release(self, struck_s: float, time_s: float) -> None:
-        """Hear a key come up: where long notes start is likely a beat. Short ones say nothing: they may be staccato."""
+        """Take in a note's end. A long note suggests a beat at its start; a short one may be staccato: it is ignored."""
         r = self._readings
         if r is None:
             return
@@ -137,7 +144,7 @@ class BeatFollower:
         fine = np.rint(place * FINE).astype(np.intp) % FINE
         r.likely += np.where(time_s - struck_s > LONG * r.length_s, self._beats.long[fine], 0.0)
 
-    # --- its parts ---------------------------------------------------------------------------------------------------
+    # --- readings ----------------------------------------------------------------------------------------------------
 
     def _first(self, time_s: float) -> _Readings:
         beats = self._beats
@@ -151,12 +158,12 @@ class BeatFollower:
         return _Readings(place, self._fresh(place), np.full(len(place), time_s), length_s, length_s.copy(), var, likely)
 
     def _fresh(self, place: NDArray[np.intp]) -> Array:
-        """Which rhythm a beat may have that has an onset there: [N, R]."""
+        """Return the probabilities [N, R] of the rhythms of a beat with an onset at a place [N]."""
         rhythm = self._beats.share * self._beats.onset[place]
         return np.asarray(rhythm / rhythm.sum(axis=1, keepdims=True))
 
     def _heard(self, r: _Readings, time_s: float) -> _Readings:
-        """The readings with one note more: each branches, and so does each way that the tempo may have gone."""
+        """Return the readings after another note. Each branches by the note's place and by the change of tempo."""
         beats, count = self._beats, len(self._beats.places)
         here = beats.places[r.place] + (time_s - r.time_s) / r.length_s
         ahead = np.searchsorted(self._unrolled, np.minimum(here, MOST_BEATS)) + np.arange(NEAR)[:, None] - NEAR // 2
@@ -180,7 +187,7 @@ class BeatFollower:
         return best
 
     def _rhythm(self, r: _Readings, ahead: NDArray[np.intp]) -> tuple[Array, Array]:
-        """That the next note stands at each place ahead: rhythms [NEAR, N, R], and how likely, log [NEAR, N]."""
+        """Return the rhythms [NEAR, N, R] and log likelihoods [NEAR, N] for the next note at each place ahead."""
         beats, count = self._beats, len(self._beats.places)
         crossed, place = ahead // count, ahead % count
         same = ahead == r.place
@@ -197,7 +204,7 @@ class BeatFollower:
         return weight / total[..., None], likely
 
     def _doubt(self, r: _Readings) -> None:
-        """Take up the readings that the beat is on another 16th, where they are as good as gone."""
+        """Add readings with the beat on the other 16ths, where such readings are missing or very unlikely."""
         beats, best = self._beats, int(r.likely.argmax())
         floor = r.likely[best] - DOUBT
         phase = beats.places[r.place] - (r.time_s - r.time_s[best]) / r.length_s[best]
@@ -219,16 +226,16 @@ class BeatFollower:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How the tempo may have gone since the note before: what is expected, and how surely; all [NEAR, N]."""
+    """A change of tempo since the note before: the predicted time and length with their covariance; all [NEAR, N]."""
 
-    likely: Array  # log
+    likely: Array  # log probability
     time_s: Array
     length_s: Array
     var: tuple[Array, Array, Array]
 
 
 def _ways(r: _Readings, moved: Array) -> list[_Way]:
-    """On as before, suddenly slower or faster, or back to what it was on the whole."""
+    """Return three changes of tempo: none, a sudden one, and the return to the usual tempo."""
     time_var, both_var, length_var = r.var.T
     some = np.minimum(1, moved)
     on = r.length_s + (1 - np.exp(-PULL * moved)) * (r.usual_s - r.length_s)
@@ -267,7 +274,7 @@ def _ways(r: _Readings, moved: Array) -> list[_Way]:
 def _measured(
     r: _Readings, moved: Array, way: _Way, time_s: float, likely: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Kalman's step: the note's time set against what was expected. Columns of `_Readings`, from the time on."""
+    """Do the Kalman filter's update with a note's time. Return the columns of `_Readings` from `time_s` on."""
     time_var, both_var, length_var = way.var
     spread = time_var + UNEVEN_S**2
     off = time_s - way.time_s
@@ -283,7 +290,7 @@ def _measured(
 
 
 def _best(r: _Readings) -> _Readings:
-    """The likeliest; of those that are alike, one stands for all."""
+    """Return the likeliest readings. Nearly equal readings are merged."""
     likely = r.likely - r.likely.max()
     rows = np.flatnonzero(likely > -UNLIKELY)
     rows = rows[np.argsort(-likely[rows], kind="stable")]

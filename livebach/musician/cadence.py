@@ -1,6 +1,7 @@
-"""The end of a piece: a bar within the key, a beat of its dominant, and its tonic chord on a downbeat.
+"""A cadence that ends a piece: a bar within the key, a beat of the dominant, and the tonic chord on a downbeat.
 
-The bass of the last two is given to the network, which fills in the rest. Knows no time but ticks.
+The bass notes of dominant and tonic are given to the network, which adds the other voices. This module knows no time
+but ticks.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN, Frame
 from livebach.musician.texture_follower import OUTSIDE
 from livebach.network.sampling import SamplingParams
 
-LOWEST_BASS = 36 - LOW_KEY  # the last bass is in the octave above it
+LOWEST_BASS = 36 - LOW_KEY  # the bass of the last chord is in the octave above
 FIFTH = 7
 LOWEST_UPPER = FIFTH
-"""No other note of the last chord is nearer to the bass."""
+"""Smallest interval from the bass of the last chord to the other notes, in semitones."""
 FEWEST_UPPER = 2
 OF_DOMINANT, NOT_OF_DOMINANT = np.float32(1.5), np.float32(-4.0)
-"""Added to the logit of ONSET in the dominant's beat."""
+"""Nats added to the logit of ONSET in the dominant's beat, for keys of its chord and for others."""
 MIDDLE = np.array([55, 60, 64]) - LOW_KEY
 
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """A cadence in a key whose last chord is struck on the tick `due` and ends before the tick `end`."""
+    """A cadence in a key. The last chord is struck on the tick `due`, and ends before the tick `end`."""
 
     key: Key
     due: int
@@ -35,11 +36,11 @@ class Cadence:
 
     @property
     def bass(self) -> int:
-        """The tonic in the bass, 0..87."""
+        """The key 0..87 of the tonic in the bass."""
         return LOWEST_BASS + (self.key.tonic - LOWEST_BASS - LOW_KEY) % 12
 
     def given(self, tick: int, sounding: Frame) -> Frame:
-        """What of its own part is decided: states, UNKNOWN where the network is free."""
+        """Return the decided states [88] of the network's part, UNKNOWN where the network is free."""
         own = np.full(KEYS, UNKNOWN, np.uint8)
         if self.rests(tick, sounding):
             return np.where(sounding == OFF, OFF, HOLD).astype(np.uint8)
@@ -54,11 +55,11 @@ class Cadence:
         return own
 
     def rests(self, tick: int, sounding: Frame) -> bool:
-        """Whether the last chord has been struck."""
+        """Return whether the last chord has been struck."""
         return tick > self.due and bool(sounding.any()) and not sounding[~self._triad].any()
 
     def params(self, params: SamplingParams, tick: int) -> SamplingParams:
-        """How to sample this tick."""
+        """Return the sampling parameters of this tick."""
         bias = np.zeros(KEYS, np.float32) if params.key_bias is None else params.key_bias
         if tick >= self.due:
             forbidden = ~self._triad if params.forbidden is None else params.forbidden | ~self._triad
@@ -69,7 +70,7 @@ class Cadence:
         return replace(params, key_bias=bias + np.where(self.key.scale, np.float32(0), OUTSIDE))
 
     def completed(self, frame: Frame, tick: int, sounding: Frame) -> Frame:
-        """The frame, and in the last chord, where the network left it bare, the notes nearest to what sounded."""
+        """Return the frame. A last chord without third or with too few notes is filled with the nearest notes."""
         if tick < self.due or self.rests(tick, sounding):
             return frame
         upper = np.flatnonzero(frame[self.bass + 1 :]) + self.bass + 1
@@ -81,7 +82,7 @@ class Cadence:
         return frame
 
     def _nearest_chord(self, sounding: Frame) -> list[int]:
-        """Each voice that sounds goes to the nearest note of the chord; one of them has the third."""
+        """Return the keys of a chord to which each voice moves by the smallest interval; one voice has the third."""
         lowest = self.bass + LOWEST_UPPER
         notes = np.flatnonzero(self._triad)
         notes = notes[notes >= lowest]

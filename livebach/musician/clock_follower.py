@@ -1,8 +1,8 @@
-"""Follows a MIDI clock: 24 pulses a quarter note, which come unevenly, made into an even grid.
+"""Follows a MIDI clock: turns 24 uneven pulses per quarter note into an even grid (MIDI 1.0).
 
-A line is laid through the pulses of the last bars. Where the newest stray from it together, the tempo has changed, and
-it begins anew with them. Pulses that are missing are counted by the time that they would have taken. Is told the times;
-reads no clock, and knows neither bars nor notes.
+A regression line is fitted to the pulses of the last bars. Where the newest pulses leave the line together, the tempo
+has changed, and a new line begins with them. Missing pulses are counted by the time that has passed. The caller gives
+the times. This module reads no clock, and knows neither bars nor notes.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from livebach.music.events import CONTINUE, MAX_DATA, PULSE, START, STOP
 
 PULSES = 24  # a quarter note
 MOST = 16 * PULSES
-"""Pulses that the line goes through: with ±5 ms on each, its end is within 1 ms in 99 of 100 cases."""
+"""Most pulses of the line. With ±5 ms on each pulse, the line's end is within 1 ms in 99 of 100 cases."""
 NEWEST = 12
 STRAYED_S = 0.006
-"""The newest pulses are on average so far off only if the tempo has changed."""
+"""Mean distance of the newest pulses from the line above which the tempo has changed."""
 BRIDGED_BEATS = 2
-"""More than these missing, and the clock is lost."""
+"""Beats without pulses after which the clock is lost."""
 SETTLED = 2 * PULSES
 GAP, UNSETTLED_GAP = 1.55, 3.0
-"""After so many pulses' time some are missing: once the line has settled, and before."""
+"""Time in pulses after which pulses are missing: with SETTLED pulses or more, and with fewer."""
 UNEVEN_S = 0.0068
-"""A pulse that is late by no more is only uneven, however fast they come."""
+"""Delay up to which a pulse is only uneven, at any tempo."""
 FEWEST = 7
-"""Pulses after which there is a tempo."""
+"""Number of pulses from which the tempo is known."""
 
 
 class ClockFollower:
-    """Takes pulses, and says when each pulse is, was or will be, evenly. A beat is a quarter note, or longer."""
+    """Takes in pulses, and tells the even time of any past or future pulse. A beat is a quarter note or longer."""
 
     def __init__(self, beat_pulses: int = PULSES) -> None:
         self._bridged = BRIDGED_BEATS * max(PULSES, beat_pulses)
@@ -41,17 +41,17 @@ class ClockFollower:
         self._slope_s = 0.0  # seconds a pulse
         self._newest_s = 0.0  # when the newest pulse should have been
         self.count = -1
-        """The newest pulse's number."""
+        """Number of the newest pulse."""
 
     def pulse(self, time_s: float) -> None:
-        """Take a pulse."""
+        """Take in a pulse at a time in seconds."""
         self.count += self._steps(time_s)
         self._pulses.append((self.count, time_s))
         if len(self._pulses) > 1:
             self._lay()
 
     def _steps(self, time_s: float) -> int:
-        """How many pulses after the newest this one is: more than one where some are missing."""
+        """Return the distance in pulses from the newest pulse: more than 1 where pulses are missing."""
         if not self.known:
             return 1
         by_line, by_last = ((time_s - since_s) / self._slope_s for since_s in (self._newest_s, self._pulses[-1][1]))
@@ -61,7 +61,7 @@ class ClockFollower:
         least = GAP if len(self._pulses) >= SETTLED else UNSETTLED_GAP
         gap = min(by_line, by_last) >= max(
             least, 1 + UNEVEN_S / self._slope_s
-        )  # both, for neither unevenness nor a new tempo is a gap
+        )  # both must exceed it: neither unevenness nor a new tempo is a gap
         return max(1, round(by_line)) if gap else 1
 
     def _lay(self) -> None:
@@ -77,7 +77,7 @@ class ClockFollower:
 
     @property
     def known(self) -> bool:
-        """Whether there is a tempo."""
+        """Whether the tempo is known."""
         return len(self._pulses) >= FEWEST and self._slope_s > 0
 
     @property
@@ -86,16 +86,16 @@ class ClockFollower:
         return self._slope_s
 
     def time_s(self, number: int) -> float:
-        """When a pulse is, by the line."""
+        """Return the even time of a pulse, in seconds."""
         return self._newest_s + (number - self.count) * self._slope_s
 
     def lost(self, now_s: float) -> bool:
-        """Whether it has been away for so long that it is not bridged."""
+        """Return whether the clock has been silent for longer than is bridged."""
         return self.known and now_s > self.time_s(self.count + self._bridged)
 
 
 class ClockKind(StrEnum):
-    """What a message of a MIDI clock says."""
+    """The kind of a MIDI clock's message."""
 
     PULSE = "pulse"
     START = "start"
@@ -106,20 +106,25 @@ class ClockKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClockMessage:
-    """A message of a MIDI clock (MIDI 1.0, System Common and System Real Time)."""
+    """A message of a MIDI clock (MIDI 1.0, System Common and System Real Time).
+
+    Attributes:
+        kind: The kind of message.
+        position: For `POSITION`, the 16th notes since the start of the song.
+
+    """
 
     kind: ClockKind
     position: int = 0
-    """Of `POSITION`: how many 16th notes after the beginning of the song."""
 
     @property
     def text(self) -> str:
-        """The message in words, as the log of a take has it: «pulse» or «position 21»."""
+        """The message in words, as in a take's log: «pulse» or «position 21»."""
         return f"{self.kind} {self.position}" if self.kind is ClockKind.POSITION else str(self.kind)
 
     @classmethod
     def parse(cls, text: str) -> ClockMessage:
-        """Read the message in words; ValueError where there is no such message."""
+        """Return the message from its words. Raises ValueError where no message has these words."""
         word, _, number = text.partition(" ")
         return cls(ClockKind(word), int(number or 0))
 
@@ -129,7 +134,7 @@ SONG_POSITION = 0xF2
 
 
 def clock_message(data: bytes) -> ClockMessage | None:
-    """Read a message of a MIDI clock; None where the bytes are another message."""
+    """Return the MIDI clock's message in these bytes; None where the bytes are another message."""
     if len(data) == 1 and data[0] in _KINDS:
         return ClockMessage(_KINDS[data[0]])
     if len(data) == 3 and data[0] == SONG_POSITION and max(data[1:]) <= MAX_DATA:
@@ -138,25 +143,31 @@ def clock_message(data: bytes) -> ClockMessage | None:
 
 
 class TransportState(Enum):
-    """What the sender of a MIDI clock does."""
+    """The state of a MIDI clock's sender."""
 
     STOPPED = auto()
     STARTING = auto()
-    """The next pulse is the first."""
+    """The next pulse is the first of the music."""
     RUNNING = auto()
 
 
 @dataclass(slots=True)
 class Transport:
-    """Start, stop and place of the sender; the place is counted in 16th notes, as MIDI does."""
+    """State and position of the sender.
+
+    Attributes:
+        position: Song position in 16th notes, the unit of MIDI.
+        state: Whether the sender runs.
+        seat: The number of a pulse, and the tick of the grid on which this pulse falls.
+
+    """
 
     position: int = 0
     state: TransportState = TransportState.STOPPED
     seat: tuple[int, int] = (0, 0)
-    """A pulse's number, and the tick of the grid that it is."""
 
     def receive(self, message: ClockMessage) -> bool:
-        """Take any message but a pulse; True where the music that was running has ended."""
+        """Take in a message other than a pulse; return whether running music has ended."""
         if message.kind is ClockKind.POSITION:
             self.position = message.position
             return False
@@ -168,17 +179,17 @@ class Transport:
         return ran
 
     def begin(self, pulse: int, tick: int) -> None:
-        """Run from a pulse on, which is a tick of the grid."""
+        """Run from a pulse on that falls on a tick of the grid."""
         self.state, self.seat = TransportState.RUNNING, (pulse, tick)
 
     def halt(self) -> None:
-        """Run no longer; a start that has been told still holds."""
+        """Stop running. A start that was received stays valid."""
         if self.state is TransportState.RUNNING:
             self.state = TransportState.STOPPED
 
 
 def _line(numbers: np.ndarray[tuple[int], np.dtype[np.float64]], times: np.ndarray) -> tuple[float, float]:
-    """Slope, and value at 0, of the line nearest to the points."""
+    """Return slope and value at 0 of the least-squares line through the points."""
     mean, mean_s = numbers.mean(), times.mean()
     apart = numbers - mean
     slope = float(apart @ (times - mean_s) / (apart @ apart))

@@ -1,8 +1,8 @@
-"""Sends a MIDI clock: 24 pulses a quarter note along the grid, evenly, with start and stop.
+"""Sends a MIDI clock: 24 even pulses per quarter note along the grid, with start and stop (MIDI 1.0, System Real Time).
 
-Where the grid's phase moves, the pulses catch up little by little: the time between two pulses stays near what it
-should be. Where the bar begins anew, the receiver is started again with the next downbeat. The caller gives the times
-and the grid; the module reads no clock and knows no notes (MIDI 1.0, System Real Time messages).
+Where the grid's phase moves, the pulses follow gradually, so the time between two pulses stays nearly even. Where the
+bar begins anew, the receiver is started again on the next downbeat. The caller gives the times and the grid. This
+module reads no clock and knows no notes.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from livebach.music.grid import Grid
 from livebach.musician.clock_follower import PULSES
 
 HASTE, DELAY = 0.75, 1.25
-"""The shortest and the longest time between two pulses, as parts of what it should be."""
+"""The shortest and the longest time between two pulses, as ratios to the nominal time."""
 ASTRAY = PULSES / 2
-"""The sender does not catch up more pulses than these: the count begins anew at the grid's place."""
+"""Pulses that the sender catches up at most. Beyond that, the count begins anew at the grid's place."""
 AT_ONCE_S = 1e-6
-"""A pulse that is due within this time goes first: it falls on the tick's own moments, give or take a rounding."""
+"""A pulse due within this time is sent first: pulses fall on the moments of ticks, up to rounding."""
 
 
 class ClockSender:
-    """Gives the pulses, and says when the next one is due."""
+    """Returns the pulses, and tells when the next one is due."""
 
     def __init__(self, steps_per_quarter: int, start_s: float) -> None:
         self._ticks = steps_per_quarter / PULSES  # ticks from pulse to pulse
-        self._number = 0  # the next pulse's; pulse n is at tick n * _ticks
+        self._number = 0  # of the next pulse; pulse n is at tick n * _ticks
         self._last_s = start_s
-        self._started = False  # whether whoever follows runs
-        self._running = False  # whether the grid did
+        self._started = False  # whether the receiver runs
+        self._running = False  # whether the grid ran at the last call of `changed`
 
     def deadline_s(self, grid: Grid) -> float:
         """Return when the next pulse is due, in absolute seconds."""
@@ -39,7 +39,7 @@ class ClockSender:
         return min(max(self._on_grid_s(grid), self._last_s + HASTE * apart_s), self._last_s + DELAY * apart_s)
 
     def pulse(self, grid: Grid, now_s: float) -> list[Event]:
-        """Return the pulse that is due, if any; on a downbeat the receiver is started first."""
+        """Return the pulse if one is due. On a downbeat a start precedes it where the receiver does not run."""
         due_s = self.deadline_s(grid)
         if now_s + AT_ONCE_S < due_s:
             return []
@@ -53,7 +53,7 @@ class ClockSender:
         return [Realtime(START), Realtime(PULSE)] if starts else [Realtime(PULSE)]
 
     def changed(self, grid: Grid, tick: int, running: bool, now_s: float) -> list[Event]:
-        """Return what must be sent at once where the grid has stopped, or has moved, from the open tick on."""
+        """Return the events to send at once after a change of the grid, from the open tick on."""
         begins, self._running = running and not self._running, running
         if not running:
             return self.stop()
@@ -66,14 +66,14 @@ class ClockSender:
         return [*self.stop(), *self.pulse(grid, now_s)]
 
     def stop(self) -> list[Event]:
-        """Return the message that stops a receiver that runs."""
+        """Return the stop message for a receiver that runs."""
         started, self._started = self._started, False
         return [Realtime(STOP)] if started else []
 
     def _apart_s(self, grid: Grid) -> float:
-        """Seconds from pulse to pulse."""
+        """Return the nominal seconds from pulse to pulse."""
         return grid.tick_s * self._ticks
 
     def _on_grid_s(self, grid: Grid) -> float:
-        """When the next pulse should be."""
+        """Return the nominal time of the next pulse, in seconds."""
         return grid.origin_s + self._number * self._apart_s(grid)

@@ -1,6 +1,6 @@
-"""Touch: how loud a note is, and on which voice's channel it leaves.
+"""The velocity of a note by rules, and the channel of its voice.
 
-Works on notes alone, after all has been decided. Pure: no time and no chance.
+This module works on notes after they have been chosen. It uses no clock and no random numbers.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from livebach.music.events import MAX_DATA, Event, NoteOff, NoteOn
 from livebach.music.grid import Grid
 
 HIGHEST, LOWEST = 74, 48
-"""Where the outer voices are expected before they have sounded."""
+"""Initial pitches of the highest and the lowest voice, as MIDI keys."""
 CROSSING = 12
-"""What it costs, in semitones, to go above a higher voice that sounds, or below a lower one."""
+"""Cost in semitones of a crossing of voices."""
 
 
 class VoiceChannels:
-    """Separates notes into voices as they come, the highest first; each has a channel, from `first` (0..15) on.
+    """Separates notes into voices. The highest voice has the channel `first` (0..15), the others the channels after it.
 
-    A note goes to the voice that was nearest to it; notes struck together keep their order. Where there are more notes
-    than voices, the nearest voice has two.
+    A note goes to the voice with the nearest last pitch. Notes struck together keep their order. Where there are more
+    notes than voices, the nearest voice has two.
     """
 
     def __init__(self, first: int, voices: int) -> None:
@@ -33,7 +33,7 @@ class VoiceChannels:
         self._sounding: dict[int, int] = {}  # key -> voice
 
     def sent(self, events: Sequence[Event]) -> list[Event]:
-        """The same events, its own notes on their voices' channels."""
+        """Return the same events with the notes of the channel `first` moved to their voices' channels."""
         out: list[Event] = []
         struck: list[NoteOn] = []
         for event in events:
@@ -73,7 +73,15 @@ DOWNBEAT_ACCENT, BEAT_ACCENT, OFFBEAT_ACCENT = 8, 3, -3
 
 
 def velocity(setting: str | int, touch: float, grid: Grid, tick: int) -> int:
-    """The velocity of a note on this tick; `touch` is the player's mean of late."""
+    """Return the velocity 1..127 of a note.
+
+    Args:
+        setting: A velocity, or a word for the player's loudness with metrical accents.
+        touch: The mean of the player's recent velocities.
+        grid: The grid.
+        tick: The tick of the note.
+
+    """
     if isinstance(setting, int):
         return setting
     beat = BEAT_ACCENT if grid.on_beat(tick) else OFFBEAT_ACCENT

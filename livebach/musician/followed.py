@@ -1,6 +1,6 @@
-"""What the words of a setting stand for while it plays: the level or key that is followed, or that is heard.
+"""The present values of settings that are words such as «follow»: the level or key that is followed or heard.
 
-Turning a dial from «follow» goes one step from here.
+A dial that is turned from «follow» begins at this value.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ HEARD_BARS = 4
 
 
 def written(value: object) -> str:
-    """Return a setting's value as a dial's positions are written."""
+    """Return a setting's value in the notation of a dial's positions."""
     return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _heard(play: Performance) -> Frames:
-    """The last bars that both have played, [T, 88]."""
+    """Return the last bars of both players, frames [T, 88]."""
     entries = play.own.memory.told.pushed[-HEARD_BARS * play.time.grid.bar_ticks :]
     return np.array([entry[0] for entry in entries], np.uint8).reshape(len(entries), KEYS)
 
 
 def _texture(play: Performance) -> Texture:
-    """The texture that the network is asked for; what it is free to choose is measured, once a bar was heard."""
+    """Return the texture asked of the network. A free level is measured once a bar has been heard."""
     asked, heard = play.texture, _heard(play)
     measured = texture_levels(heard) if len(heard) >= play.time.grid.bar_ticks else Texture()
     return Texture(
@@ -61,10 +61,10 @@ FOLLOWED: dict[str, Callable[[Performance], float | str | None]] = {
     "sampling.register": _register,
     "sampling.key": _key,
 }
-"""By setting; the other dials have no words."""
+"""Functions by setting. Other dials have no words."""
 
 
 def followed(setting: str, play: Performance) -> str | None:
-    """Return what a setting's word stands for at present; None where that is not known."""
+    """Return the present value of a setting's word; None where unknown."""
     value = FOLLOWED[setting](play) if setting in FOLLOWED else None
     return None if value is None else written(value)

@@ -1,9 +1,9 @@
-"""A plan of keys: the music stays at home, goes to near keys for some bars, and comes back.
+"""A plan of keys: the music stays in its home key, moves to near keys for some bars, and returns.
 
-A step-by-step model has no plan of keys: alone it wanders off within some bars. The plan names the key of the moment.
-Pitch classes that the last bars lack, compared with that key's profile, are made likelier, and those that they have
-too often rarer. The correction grows with the distance from the profile, so that music in the key is left alone.
-Knows no time but ticks.
+A step-by-step model plans no keys, and drifts away from its key within some bars. The plan names the present key.
+Pitch classes that are rarer in the last bars than in that key's profile become likelier, and more frequent ones rarer.
+The correction grows with the distance from the profile, so music in the key is hardly changed. This module knows no
+time but ticks.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ HEARD_BARS = 2
 FEWEST_NOTES = 4
 LEAST_GAIN = 0.6
 ERROR_GAIN = 4.5
-"""Times the distance from the profile, 0..1; added to LEAST_GAIN."""
+"""Factor of the distance from the profile (0..1), added to LEAST_GAIN."""
 MOST_LOG_RATIO = 1.5
 FLOOR = 0.02
-"""Added to shares before their ratio is taken: one note more or less of a rare pitch class means little."""
+"""Added to shares before their ratio is taken, as one note of a rare pitch class means little."""
 _MAJOR = (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081)
 _MINOR = (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052)
 """Shares of pitch classes in major and minor, from the tonic up (Albrecht and Shanahan 2013)."""
@@ -44,13 +44,13 @@ def profile(key: Key) -> NDArray[np.float64]:
 
 
 def near_keys(home: Key) -> list[Key]:
-    """Return the keys within a fifth of home on the circle of fifths, but for home itself."""
+    """Return the keys within a fifth of home on the circle of fifths, without home itself."""
     steps = _NEAR_MINOR if home.minor else _NEAR_MAJOR
     return [Key((home.tonic + up) % 12, minor) for up, minor in steps]
 
 
 class KeyPlan:
-    """Which key the music is to be in, bar by bar, and what brings it there."""
+    """The planned key of each bar, and the bias of the logits that leads there."""
 
     def __init__(self, home: Key, bar_ticks: int, random: Random) -> None:
         self.home = self.key = home
@@ -63,22 +63,22 @@ class KeyPlan:
         return self._random.randint(*bars) * self._bar_ticks
 
     def observe(self, frame: Frame) -> None:
-        """Take in what sounded on a tick, by both players."""
+        """Take in the frame [88] of both players on a tick."""
         self._heard.append(np.bincount(PITCH_CLASSES[frame == ONSET], minlength=12))
 
     def advance(self) -> None:
-        """Go on by a tick: home and another key take turns."""
+        """Advance by a tick. Home and other keys alternate."""
         self._left -= 1
         if self._left <= 0:
             self.key = self._random.choice(near_keys(self.home)) if self.key == self.home else self.home
             self._left = self._stay()
 
     def go_home(self) -> None:
-        """Be at home from now on for as long as a stay can be: before an ending."""
+        """Return home now, for the longest stay. Call this before an ending."""
         self.key, self._left = self.home, STAY_BARS[1] * self._bar_ticks
 
     def bias(self) -> NDArray[np.float32]:
-        """Return what to add to the logits of ONSET in nats, [88]; zeros before enough has been heard."""
+        """Return the bias of the logits of ONSET, [88] in nats; zeros before enough notes have been heard."""
         counts = np.sum(self._heard, axis=0) if self._heard else np.zeros(12)
         if counts.sum() < FEWEST_NOTES:
             return np.zeros(len(PITCH_CLASSES), np.float32)

@@ -1,8 +1,8 @@
-"""What the network remembers: the frames that were played, given to it once each, rests held back.
+"""The network's memory: passes each frame to the network once, and holds back rests.
 
-A frame's prediction depends on where the next one stands in the bar. So a frame is handed over when it is known what
-follows it: the next frame that sounds, or the tick on which the network itself goes on. Rests in which the player has
-merely stopped are kept out, as in Bach a long rest is an ending.
+The network's input for a frame includes the place of the next one. So a frame is passed on once its successor is known:
+the next frame that sounds, or the tick on which the network continues. Rests in which the player has merely stopped are
+left out, because in Bach a long rest is an ending.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from livebach.network.sampling import SamplingParams
 START: Place = (0, 4, 16)
 """The downbeat of a bar of 4/4 in 16ths."""
 BARS_APART = 4
-"""Bars between two snapshots of the state: each is 1 MB, and a bar that is told again takes 10 ms."""
+"""Bars between two snapshots of the state. A snapshot takes 1 MB, and replaying a bar takes 10 ms."""
 HistoryEntry = tuple[Frame, Place, Place, Texture, bool]
-"""What the network was told: a frame, its place, the next one's, the texture asked for, whether to learn from it."""
+"""An input of the network: a frame, its place, the next place, the texture asked for, and whether to learn from it."""
 
 
 class Spec(Protocol):
-    """What must be known of a network's architecture."""
+    """The part of a network's architecture that the musician needs."""
 
     @property
     def steps_per_quarter(self) -> int:
-        """Ticks in a quarter note."""
+        """Ticks per quarter note."""
 
 
 class Network(Protocol):
-    """The part of `engine.Engine` that playing needs; its state is the engine's own affair."""
+    """The part of `engine.Engine` that playing needs. Its state is opaque, with `copy_from` and `sketch`."""
 
     @property
     def spec(self) -> Spec:
@@ -46,56 +46,61 @@ class Network(Protocol):
 
     @property
     def quotes(self) -> Quotes:
-        """What it must not quote at length."""
+        """Runs of the training music that must not be repeated at length."""
 
     def new_state(self, first: Place, texture: Texture) -> Any:
-        """A memory in which nothing has been played, and the first frame is going to stand at a place."""
+        """Return a state without any music, for a first frame at this place."""
 
     def push(
         self, state: Any, frame: Frame, place: Place, coming: Place, texture: Texture, adapt: bool = False
     ) -> None:
-        """Remember a frame, and where the coming one stands; learn from it first where it is another's."""
+        """Take in a frame [88] and the place of the coming one; with `adapt`, learn from the frame first."""
 
     def draw(self, state: Any, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
-        """Sample the coming frame; changes nothing that is remembered."""
+        """Sample the coming frame [88]. The state stays unchanged."""
 
     def onset_chance(self, state: Any, given: Frame, params: SamplingParams) -> float | None:
-        """Return how likely any key is to be struck in the coming frame; None where that cannot be told."""
+        """Return the probability that any key is struck in the coming frame; None where unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryView:
-    """What a network was told, from the frame number `first` on, as far as that is kept."""
+    """The kept inputs of a network, from the frame with the number `first` on."""
 
     first: int
     pushed: tuple[HistoryEntry, ...]
 
 
 class History:
-    """What one network was told, from the frame number `first` on: its state, and the way back."""
+    """One network's state and inputs, from the frame with the number `first` on, with snapshots for going back."""
 
     def __init__(self, network: Network, first: int = 0, place: Place = START) -> None:
-        """Begin before the frame number `first`; `place` is where the first frame will probably stand."""
+        """Begin before the frame with the number `first`; `place` is its probable place."""
         self._network = network
         self._place = place
         self._state = network.new_state(place, Texture())
         self._pushed: deque[HistoryEntry] = deque()  # since the oldest snapshot
-        self._snapshots: deque[tuple[int, Any]] = deque()  # how many frames had been pushed, the state then
+        self._snapshots: deque[tuple[int, Any]] = deque()  # number of frames pushed, and the state then
         self.first = first
         self.count = first
 
     @property
     def told(self) -> HistoryView:
-        """What is kept of what it was told."""
+        """The kept inputs."""
         return HistoryView(self.count - len(self._pushed), tuple(self._pushed))
 
     @property
     def newest(self) -> Frame:
-        """The last frame that it was told."""
+        """The last frame, [88]."""
         return self._pushed[-1][0] if self._pushed else np.zeros(KEYS, np.uint8)
 
     def catch_up(self, told: HistoryView) -> bool:
-        """Take what another was told since; False where that other has forgotten something since, or gone back."""
+        """Take in the inputs that another history has in addition.
+
+        Returns:
+            Whether the histories agree; False where the other one has gone back, or no longer keeps the frames needed.
+
+        """
         since = self.first - told.first
         mine, theirs = self.told, told.pushed[since:]
         if since < 0 or self.count > told.first + len(told.pushed):
@@ -107,7 +112,7 @@ class History:
         return True
 
     def push(self, pushed: HistoryEntry) -> None:
-        """Tell it one frame more. A first one that stands elsewhere than was expected begins a state of its own."""
+        """Take in an input. A first frame at an unexpected place begins a new state."""
         if not self._pushed and not self._snapshots and pushed[1] != self._place:
             self._state.copy_from(self._network.new_state(pushed[1], pushed[3]))
         if not self._snapshots or self.count % (BARS_APART * pushed[1][2]) == 0:
@@ -117,7 +122,7 @@ class History:
         self.count += 1
 
     def _snap(self) -> None:
-        """Keep the state as it is now; the oldest snapshot makes room."""
+        """Store a snapshot of the state. Where the store is full, the oldest snapshot is overwritten."""
         if len(self._snapshots) <= MOST_BACK // BARS_APART:
             self._snapshots.append((self.count, self._state.sketch()))
             return
@@ -128,7 +133,7 @@ class History:
             self._pushed.popleft()
 
     def back(self, frames: int) -> None:
-        """Forget the newest frames, as many as are kept at most: the snapshot before, and what followed it again."""
+        """Forget the newest frames, at most those kept: restore a snapshot, and replay the frames after it."""
         if frames <= 0 or not self._snapshots:
             return
         count = max(self._snapshots[0][0], self.count - frames)
@@ -144,19 +149,19 @@ class History:
             self._network.push(self._state, *self._pushed[i])
 
     def draw(self, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
-        """A sample of the coming frame, the caller's to change."""
+        """Return a sample of the coming frame, which the caller may change."""
         return self._network.draw(self._state, given, uniforms, params).copy()
 
     def onset_chance(self, given: Frame, params: SamplingParams) -> float | None:
-        """Return how likely any key is to be struck in the coming frame, where that can be told."""
+        """Return the probability that any key is struck in the coming frame; None where unknown."""
         return self._network.onset_chance(self._state, given, params)
 
 
 class Memory:
-    """A network's past, and the frames on their way into it."""
+    """A network's history, and the frames that wait to enter it."""
 
     def __init__(self, network: Network, adapts: bool = True, place: Place = START) -> None:
-        """Begin with a network; `place` is that of a downbeat."""
+        """Begin with a network; `place` is a downbeat. With `adapts`, the network learns from the player's frames."""
         self._network = network
         self._place = place
         self._adapts = adapts  # whether the network learns from the frames that are the player's alone
@@ -165,13 +170,19 @@ class Memory:
         self._rests = 0
         self._blank = True
         self.last: Frame = np.zeros(KEYS, np.uint8)
-        """The newest frame that is remembered or about to be."""
+        """The newest frame, remembered or waiting."""
 
     def note(self, frame: Frame, place: Place, players: bool) -> None:
-        """Take a final frame, which may be the player's alone; does no work on the network.
+        """Take in a final frame, without running the network.
 
-        The player's rests are held back. If a frame that sounds follows them, they lead up to it, a bar at most; before
-        the first frame of all there is nothing to rest from. They teach nothing: the player may only be thinking.
+        The player's rests are held back. If a frame that sounds follows, at most a bar of rests precedes it. Rests
+        before the first frame are dropped. The network does not learn from rests: the player may only be thinking.
+
+        Args:
+            frame: The frame of both players, [88].
+            place: Its place.
+            players: Whether the frame is the player's alone.
+
         """
         if players and not frame.any():
             self._rests += not self._blank
@@ -183,13 +194,13 @@ class Memory:
         self._rests, self._blank, self.last = 0, False, frame
 
     def settle(self, texture: Texture) -> None:
-        """Hand over every frame of which the following one is known."""
+        """Pass on every frame whose successor is known."""
         while len(self._waiting) > 1:
             frame, place, adapt = self._waiting.pop(0)
             self._past.push((frame, place, self._waiting[0][1], texture, adapt))
 
     def make_ready(self, place: Place, texture: Texture) -> None:
-        """Hand over everything, so that the frame at `place` can be drawn; rests held back are dropped."""
+        """Pass on all frames, so that the frame at `place` can be drawn. Rests held back are dropped."""
         self._rests = 0
         self.settle(texture)
         for frame, at, adapt in self._waiting:
@@ -197,7 +208,7 @@ class Memory:
         self._waiting.clear()
 
     def back(self, frames: int) -> None:
-        """Forget the newest frames, as many as are kept at most."""
+        """Forget the newest frames, at most those kept."""
         drop = min(frames, len(self._waiting))
         del self._waiting[len(self._waiting) - drop :]
         self._rests = 0
@@ -205,7 +216,7 @@ class Memory:
         self.last = self._waiting[-1][0] if self._waiting else self._past.newest
 
     def forget(self) -> None:
-        """Begin as if nothing had been played."""
+        """Forget all the music so far."""
         self._past = History(self._network, place=self._place)
         self._waiting.clear()
         self._rests, self._blank = 0, True
@@ -213,25 +224,25 @@ class Memory:
 
     @property
     def told(self) -> HistoryView:
-        """What is kept of what the network was told."""
+        """The kept inputs of the network."""
         return self._past.told
 
     @property
     def quotes(self) -> Quotes:
-        """What the network must not quote at length."""
+        """Runs of the training music that the network must not repeat at length."""
         return self._network.quotes
 
     def exchange(self, network: Network, past: History) -> bool:
-        """Go on with another network, which was told the same; False, and nothing changed, where it was not."""
+        """Continue with another network whose history agrees; return False, and change nothing, where it does not."""
         if not past.catch_up(self.told):
             return False
         self._network, self._past = network, past
         return True
 
     def draw(self, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
-        """A sample of the coming frame, the caller's to change."""
+        """Return a sample of the coming frame, which the caller may change."""
         return self._past.draw(given, uniforms, params)
 
     def onset_chance(self, given: Frame, params: SamplingParams) -> float | None:
-        """Return how likely any key is to be struck in the coming frame, where that can be told."""
+        """Return the probability that any key is struck in the coming frame; None where unknown."""
         return self._past.onset_chance(given, params)

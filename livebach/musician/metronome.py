@@ -1,4 +1,4 @@
-"""The metronome: a click on every beat, on a channel of its own, for a count-in or always."""
+"""The metronome: a click on every beat, on its own channel, during a count-in or always."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from livebach.music.events import Event, NoteOff, NoteOn
 from livebach.music.grid import Grid
 
 DOWNBEAT_KEY, BEAT_KEY = 76, 77
-"""High and low wood block, where General MIDI has its drums."""
+"""High and low wood block in General MIDI's drum kit."""
 DOWNBEAT_VELOCITY, BEAT_VELOCITY = 110, 84
 
 

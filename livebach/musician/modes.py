@@ -1,6 +1,6 @@
-"""Who plays when, and what the network is told about the player's part: a small class for each mode of playing.
+"""The modes of playing: when the network plays, and which keys of the coming frame are given. One class for each mode.
 
-A mode only decides; time, notes and memory are the musician's. The table of modes is `controls.MODES`.
+A mode only decides. Time, notes and memory belong to the musician. The table of modes is `controls.MODES`.
 """
 
 from __future__ import annotations
@@ -22,69 +22,79 @@ if TYPE_CHECKING:
 
 OCTAVE = 12
 TOGETHER = Texture(density=5)
-"""What both play in a duet, where nothing is set: as many notes as Bach's keyboard music has in all its voices."""
+"""Default texture of both players in a duet: the density of all voices of Bach's keyboard music."""
 SEMITONE = np.float32(-2.5)
-"""Added to the logit of ONSET, on a beat, of keys a semitone from one of the player's, in any octave: so is one pair
-of Bach's in thirty, and two of a network's that plays with lines which it did not write."""
+"""Nats added on a beat to the logit of ONSET of keys a semitone from one of the player's, in any octave. Of Bach's
+pairs of notes one in thirty is such; without the bias, two in thirty of the network's pairs with a player are."""
 TRITONE = np.float32(-0.2)
-"""The same for keys a tritone from one of the player's, which are hardly too many."""
+"""The same for keys a tritone from one of the player's, which are only slightly too frequent."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnContext:
-    """What a mode knows when it decides about a tick."""
+    """The state of the music on which a mode's decision about a tick depends.
+
+    Attributes:
+        on_beat: Whether the tick is on a beat.
+        playing: Whether the network played on the tick before.
+        asked: Whether the network was asked to play.
+        heard: Whether the player has ever played.
+        at_rest: Whether the player has no key down, and no pedal where the pedal counts.
+        silent_ticks: Whole ticks since the player was last active.
+        player: [88] the player's part of this tick, as far as known.
+        recent: The player's frames before this tick, [88] each, at most a bar.
+        sounding: [88] non-zero where the network's own notes sound.
+
+    """
 
     on_beat: bool
-    playing: bool  # whether the network played on the tick before
-    asked: bool  # whether it has been asked to play
-    heard: bool  # whether the player has played anything at all
-    at_rest: bool  # the player, now: no key down, and no pedal where that counts
-    silent_ticks: int  # for how many whole ticks the player has been at rest
-    player: Frame  # the player's part of this tick, as far as it is known
-    recent: Sequence[Frame]  # the player's part of the ticks before, a bar at most
-    sounding: Frame  # non-zero where the network's own notes sound
+    playing: bool
+    asked: bool
+    heard: bool
+    at_rest: bool
+    silent_ticks: int
+    player: Frame
+    recent: Sequence[Frame]
+    sounding: Frame
 
 
 class Mode:
-    """The player plays and the network listens: what all modes have in common."""
+    """Base class of the modes: the player plays, and the network listens."""
 
     yields = False
-    """Whether the two take turns: the network falls silent at once when the player strikes a key."""
+    """Whether the players take turns: the network falls silent at once when the player strikes a key."""
 
     def __init__(self, settings: Config) -> None:
         self._settings = settings
 
     def plays(self, context: TurnContext) -> bool:
-        """Whether the network plays on this tick; asked half a tick before it."""
+        """Return whether the network plays on this tick. The musician asks half a tick before."""
         return False
 
     def given(self, context: TurnContext) -> Frame:
-        """What is given of the coming frame: states, or UNKNOWN where the network is free."""
+        """Return the given states [88] of the coming frame, UNKNOWN where the network is free."""
         return np.full(KEYS, UNKNOWN, np.uint8)
 
     def own(self, context: TurnContext) -> Frame:
-        """What is decided of the network's own part of the coming frame: states, or UNKNOWN where it is free."""
+        """Return the decided states [88] of the network's own part, UNKNOWN where the network is free."""
         return np.full(KEYS, UNKNOWN, np.uint8)
 
     def params(self, params: SamplingParams, context: TurnContext) -> SamplingParams:
-        """How to sample this tick."""
+        """Return the sampling parameters of this tick."""
         return params
 
     def texture(self, followed: Texture) -> Texture:
-        """How busy and full it is to be, where turning to the player's own texture would say `followed`."""
+        """Return the texture to play; `followed` is the one that follows the player."""
         return followed
 
 
 class Continue(Mode):
-    """Call and answer: when the player has been silent for a while, or asks for it, the network goes on.
-
-    It does until the player returns.
-    """
+    """Call and answer: the network continues after a silence of the player, or on request, until the player returns."""
 
     yields = True
 
     def plays(self, context: TurnContext) -> bool:
-        """From the first beat after the silence on, until it yields."""
+        """Return True from the first beat after the silence on, until the network yields."""
         if context.playing:
             return True
         turns = self._settings.turns
@@ -93,25 +103,25 @@ class Continue(Mode):
 
 
 class Duet(Mode):
-    """It plays with the player all the time, around the player's keys.
+    """Duet: the network plays together with the player, around the player's keys.
 
-    The player's register, from the lowest to the highest key of the last bar and a settable distance beyond, is given:
-    what is down there is the player's, and the rest of it stays free. How many notes there are is meant of both
-    together: the more the player strikes, the less is left to the network.
+    The player's register reaches from the lowest to the highest key of the last bar, plus a settable margin. All keys
+    in the register are given, so the network strikes none of them. The density target covers both players: the more
+    the player strikes, the less the network does.
     """
 
     def plays(self, context: TurnContext) -> bool:
-        """From the player's first note on."""
+        """Return True from the player's first note on."""
         return context.heard or context.asked
 
     def given(self, context: TurnContext) -> Frame:
-        """The player's keys, and OFF around them; what the network itself still sounds there may end by itself."""
+        """Return the player's keys, and OFF around them. The network's own notes there are left to end naturally."""
         given = np.full(KEYS, UNKNOWN, np.uint8)
         given[self._register(context) & (context.sounding == OFF)] = OFF
         return np.where(context.player == OFF, given, context.player).astype(np.uint8)
 
     def own(self, context: TurnContext) -> Frame:
-        """On a beat, what lies a semitone below a key that the player strikes, in any octave, is let go."""
+        """Release, on a beat, the network's keys a semitone below a key that the player strikes, in any octave."""
         own = super().own(context)
         if context.on_beat:
             struck = np.flatnonzero(context.player == ONSET) % OCTAVE
@@ -119,7 +129,7 @@ class Duet(Mode):
         return own
 
     def params(self, params: SamplingParams, context: TurnContext) -> SamplingParams:
-        """Strike nothing in the player's register, and on a beat seldom what clashes with a key of the player's."""
+        """Forbid onsets in the player's register, and make clashes with the player's keys rarer on a beat."""
         bias = np.zeros(KEYS, np.float32) if params.key_bias is None else params.key_bias
         if context.on_beat:
             for semitones, less in ((1, SEMITONE), (6, TRITONE)):
@@ -127,7 +137,7 @@ class Duet(Mode):
         return replace(params, forbidden=self._register(context), key_bias=bias)
 
     def texture(self, followed: Texture) -> Texture:
-        """What is set, of both together."""
+        """Return the texture of both players together."""
         following = self._settings.sampling.density == "follow"
         return replace(followed, density=TOGETHER.density) if following else followed
 
@@ -141,25 +151,25 @@ class Duet(Mode):
 
 
 def _apart(frame: Frame, semitones: int) -> NDArray[np.bool_]:
-    """The keys, in all octaves, that are so far from one that is down, up or down."""
+    """Return which keys [88], in all octaves, are this interval above or below a key that is down."""
     pitches = np.flatnonzero(frame) % OCTAVE
     return np.isin(np.arange(KEYS) % OCTAVE, [*(pitches + semitones) % OCTAVE, *(pitches - semitones) % OCTAVE])
 
 
 class Accompany(Duet):
-    """Like a duet, but silent when the player is."""
+    """Accompaniment: as a duet, but the network is silent when the player is."""
 
     def plays(self, context: TurnContext) -> bool:
-        """Until the player has been silent for a while."""
+        """Return True until the player has been silent for `turns.silence_ticks`."""
         return context.asked or (context.heard and context.silent_ticks < self._settings.turns.silence_ticks)
 
 
 class Listen(Mode):
-    """It only learns what the player plays."""
+    """Listening: the network only learns from the player."""
 
 
 def mode_of(settings: Config) -> Mode:
-    """Return the mode that the settings name; ValueError where the table has no such mode."""
+    """Return the mode of the settings. Raises ValueError where the table has no such mode."""
     name = settings.turns.mode
     if name not in MODES:
         raise ValueError(f"turns.mode must be {' or '.join(MODES)}, got {name!r}")

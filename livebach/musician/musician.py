@@ -1,7 +1,7 @@
-"""The musician: a performance, what can be asked of it while it plays, and how its notes and its clock leave.
+"""The musician: a performance, the controls, and the sending of notes and clock.
 
-Sans I/O: the musician is told the time with every call, and says when it wants to be called next. It reads no clock and
-opens no port; equal calls at equal times give equal events, which is what replay rests on.
+The musician does no I/O. The caller gives the time with every call, and asks when to call next. The musician reads no
+clock and opens no port. Equal calls at equal times give equal events, so a take can be replayed.
 """
 
 from __future__ import annotations
@@ -24,18 +24,28 @@ from livebach.musician.turns import Turn
 from livebach.network.touch import TouchNetwork
 
 Request = Command | ClockMessage
-"""What may be asked for between two events of the player's."""
+"""A control's command, or a message of a MIDI clock."""
 
 
 class Musician:
-    """Takes in the player's events and what the person asks for; gives the events that are to be sent."""
+    """Takes in the player's events and requests, and returns the events to send.
+
+    Times are absolute seconds of any clock that does not go backwards. Call `advance` at `deadline_s`, and `feed` and
+    `command` as events arrive. Send all returned events in order.
+    """
 
     def __init__(
         self, engine: Network, settings: Config, seed: int, start_s: float, touch: TouchNetwork | None = None
     ) -> None:
-        """Begin in silence; a count-in starts at `start_s` (absolute seconds). `seed` is that of all chance.
+        """Begin in silence, or with a count-in at `start_s`.
 
-        `touch` says how notes are played where `sound.touch` is learned; without it they follow the player's loudness.
+        Args:
+            engine: The network, such as an `Engine`.
+            settings: The settings.
+            seed: Seed of all random numbers.
+            start_s: The present time, in absolute seconds.
+            touch: The touch network for `sound.touch: learned`; None follows the player's loudness instead.
+
         """
         self.performance = Performance(engine, settings, seed, start_s, touch)
         self.taps = Taps()
@@ -43,43 +53,61 @@ class Musician:
         self._outlet = Outlet(settings, seed)
         self._sender = ClockSender(engine.spec.steps_per_quarter, start_s) if settings.time.send_clock else None
 
-    # --- what the world calls ----------------------------------------------------------------------------------------
+    # --- the interface -----------------------------------------------------------------------------------------------
 
     def feed(self, event: Event, now_s: float) -> list[Event]:
-        """Take in an event of the player's, be it music or a control; return what must be sent at once."""
+        """Take in an event of the player's, a note or a control.
+
+        Args:
+            event: The event.
+            now_s: The time of the event, in absolute seconds.
+
+        Returns:
+            Events to send at once.
+
+        """
         if not self._controls.claims(event):
             self._outlet.make_way(event)
             return self._sent(self.performance.feed(event, now_s), now_s)
         return [out for command in self._controls.read(event) for out in self.command(command, now_s)]
 
     def command(self, request: Request, now_s: float) -> list[Event]:
-        """Do what is asked for, where that can be; return what must be sent at once."""
+        """Carry out a request; return the events to send at once. An impossible request does nothing."""
         return [] if self._closed else self._sent(self._do(request, now_s), now_s)
 
     def deadline_s(self) -> float:
-        """When `advance` should be called next; infinity where only an event can change anything."""
+        """Return the time for the next call of `advance`, in absolute seconds; infinity until the next event."""
         if self._closed:
             return math.inf
         pulse_s = math.inf if self._sender is None else self._sender.deadline_s(self.performance.time.grid)
         return min(self.performance.next_s(), self._outlet.next_s(), pulse_s)
 
     def advance(self, now_s: float) -> list[Event]:
-        """Do what is due; return what is to be sent now. A pulse of the clock waits for no work on the network."""
+        """Do the work that is due; return the events to send now. A pulse of the clock never waits for the network."""
         if self._sender is not None and (pulse := self._sender.pulse(self.performance.time.grid, now_s)):
             return pulse
         return self._sent(self.performance.advance(now_s), now_s)
 
     def stop(self, now_s: float) -> list[Event]:
-        """End everything that sounds; what has not begun never does. What comes after is ignored."""
+        """End all notes, and drop those that wait; return the events to send. Later calls are ignored."""
         out = self._sent(self.performance.close(), now_s)
         return out if self._sender is None else [*out, *self._sender.stop()]
 
     def told(self) -> HistoryView:
-        """What the network was told, as far as that is kept."""
+        """Return the frames in the network's memory, as far as they are kept."""
         return self.performance.own.memory.told
 
     def exchange(self, network: Network, history: History) -> bool:
-        """Play on with another network, which was told the same; False, and nothing changed, where it was not."""
+        """Continue with another network.
+
+        Args:
+            network: The new network.
+            history: Its history, which must agree with the frames that `told` returned.
+
+        Returns:
+            Whether the network was exchanged; False where the histories disagree, and nothing changes.
+
+        """
         own = self.performance.own
         if not own.memory.exchange(network, history):
             return False
@@ -87,7 +115,7 @@ class Musician:
         return True
 
     def status(self) -> Status:
-        """What there is to show."""
+        """Return the values to display."""
         play, time = self.performance, self.performance.time
         here = time.tick if time.running else 0
         bar, beat = time.grid.count(here) if time.running else (0, 0)
@@ -109,7 +137,7 @@ class Musician:
             settings=play.settings,
         )
 
-    # --- what the person asks for ------------------------------------------------------------------------------------
+    # --- requests ----------------------------------------------------------------------------------------------------
 
     def _do(self, request: Request, now_s: float) -> list[Event]:
         if isinstance(request, ClockMessage):
@@ -123,7 +151,7 @@ class Musician:
         return []
 
     def turn(self, dial: Dial, to: Argument, now_s: float) -> list[Event]:
-        """Turn a dial to a value, or by a step; a value that its setting cannot have is left."""
+        """Turn a dial to a value, or by a step. A value that the setting does not allow is ignored."""
         play = self.performance
         now = written(value_of(play.settings, dial.setting))
         try:
@@ -133,7 +161,7 @@ class Musician:
         return play.apply(settings, now_s)
 
     def set_tempo(self, to: Argument, now_s: float) -> list[Event]:
-        """Go at this tempo, in beats a minute, or a step from the tempo of the grid."""
+        """Set the tempo in beats per minute, or move it by a step. A tempo that the setting does not allow is ignored."""
         play = self.performance
         try:
             dial = CONTROLS["tempo"].kind
@@ -145,14 +173,14 @@ class Musician:
         play.set_tempo()
         return out
 
-    # --- how it leaves -----------------------------------------------------------------------------------------------
+    # --- sending -----------------------------------------------------------------------------------------------------
 
     @property
     def _closed(self) -> bool:
         return self.performance.turn is Turn.CLOSED
 
     def _sent(self, events: Sequence[Event | Delayed], now_s: float) -> list[Event]:
-        """What goes out of these events now, and of the clock where the grid has changed."""
+        """Return the events to send now, with the clock's where the grid has changed."""
         time = self.performance.time
         out = self._outlet.send(events, now_s, time.grid.tick_s)
         if self._sender is None:

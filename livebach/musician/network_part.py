@@ -1,6 +1,6 @@
-"""The network's part: what it remembers, which frame it chooses for a tick, and which notes of its own sound.
+"""The network's part: its memory, its choice of a frame, and its sounding notes.
 
-Knows neither the time nor whose turn it is.
+This module knows neither the time nor whose turn it is.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class NetworkPart:
     def __init__(
         self, engine: Network, settings: Config, seed: int, grid: Grid, touch: TouchNetwork | None = None
     ) -> None:
-        """Begin with nothing heard; `touch` says how notes are played, where that is to be learnt."""
+        """Begin without any music. `touch` is the touch network; None plays by rules."""
         self.touch = OwnTouch(touch if engine.spec.steps_per_quarter == STEPS_PER_QUARTER else None, settings, seed)
         self.notes = OwnNotes(settings.midi.output_channel - 1, settings.sound.voices, shared=settings.midi.thru)
         self.memory = Memory(engine, settings.engine.adapt, grid.place(0))
@@ -39,23 +39,23 @@ class NetworkPart:
 
     @property
     def begun(self) -> bool:
-        """Whether it has struck a key since it took over."""
+        """Whether the network has struck a key since its takeover."""
         return self.improviser.begun
 
     @property
     def midi_keys(self) -> tuple[int, ...]:
-        """The MIDI keys that sound."""
+        """The network's MIDI keys that sound."""
         return tuple(key + LOW_KEY for key in self.notes.sounding)
 
     def take_up(self, alone: bool, home: Key | None = None) -> None:
-        """Begin to play: alone, in this key and near ones, with a stroke within a beat; or beside the player."""
+        """Begin to play: alone in and near this key, with a stroke within a beat, or together with the player."""
         if alone:
             self.improviser.begin(home)
         else:
             self.improviser.join()
 
     def make_ready(self, settings: Config, place: Place, texture: Texture) -> None:
-        """Remember all that came before the tick at `place`, so that its frame can be chosen."""
+        """Take all earlier frames into the memory, so that the frame at `place` can be chosen."""
         register = settings.sampling.register
         self.improviser.texture = texture
         self.improviser.register = register if isinstance(register, int) else None
@@ -70,10 +70,19 @@ class NetworkPart:
         tick: int,
         cadence: Cadence | None,
     ) -> Frame:
-        """Return its frame for the coming tick, [88].
+        """Choose the network's frame of the coming tick.
 
-        `last_key` (0..87) is the player's last highest key; `tick` counts from the first downbeat on, and is what the
-        cadence goes by.
+        Args:
+            context: The state of the turn.
+            mode: The mode of playing.
+            params: How to sample.
+            last_key: The player's last highest key, 0..87; None before there was one.
+            tick: The tick, counted from the first downbeat.
+            cadence: The planned cadence, if any.
+
+        Returns:
+            The states [88].
+
         """
         params, given = mode.params(params, context), mode.given(context)
         if cadence is None:
@@ -85,9 +94,17 @@ class NetworkPart:
     def sound(
         self, drawn: Frame | None, players_keys: list[int], touch: TickTouch, part_s: float
     ) -> tuple[Frame, list[Event | Delayed]]:
-        """Sound a frame without the keys (0..87) that the player holds; return what sounds, [88], and its events.
+        """Sound a frame without the keys that the player holds.
 
-        `part_s` is what the offsets of `touch` are counted in.
+        Args:
+            drawn: The network's frame [88]; None for silence.
+            players_keys: Keys 0..87 that the player holds.
+            touch: Velocities, offsets and pedal.
+            part_s: The unit of the offsets, in seconds.
+
+        Returns:
+            The frame that sounds, [88], and its events.
+
         """
         own = (SILENCE if drawn is None else drawn).copy()
         own[players_keys + self.notes.barred] = OFF
@@ -95,5 +112,5 @@ class NetworkPart:
         return own, self.touch.events(self.notes.play(own, velocities), touch, part_s)
 
     def release(self) -> list[Event]:
-        """End all its notes and lift its pedal; return the events."""
+        """End the network's notes and lift its pedal; return the events."""
         return [*self.notes.release(), *self.touch.lift()]

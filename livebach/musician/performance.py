@@ -1,10 +1,10 @@
 """Playing on a musical grid, tick by tick: the player's keys in, the network's notes out.
 
 Each tick n has three moments: its frame is chosen a little before T_n, sounds at T_n, and is final half a tick later.
-Until then the player's keys round to it; final frames go into the network's memory. Nothing provisional is remembered.
+Until then the player's keys are rounded to the tick. Only final frames go into the network's memory.
 
-The performance is told the time with every call. It reads no clock and opens no port; equal calls at equal times give
-equal events, which is what replay rests on. It knows neither controls nor how its notes leave.
+The caller gives the time with every call. The performance reads no clock and opens no port. Equal calls at equal times
+give equal events, so a take can be replayed. The performance knows neither controls nor how its notes are sent.
 """
 
 from __future__ import annotations
@@ -36,16 +36,25 @@ from livebach.network.sampling import SamplingParams
 from livebach.network.touch import TouchNetwork
 
 BARS_AT_HOME = 4
-"""Bars before an ending from which on the network is in its home key."""
+"""Bars before an ending in which the network stays in its home key."""
 
 
 class Performance:
-    """Listens to a player, and plays when it is the network's turn."""
+    """Listens to a player, and plays in the network's turn."""
 
     def __init__(
         self, engine: Network, settings: Config, seed: int, start_s: float, touch: TouchNetwork | None = None
     ) -> None:
-        """Wait for the player, or count in from `start_s` on (absolute seconds)."""
+        """Wait for the player, or count in from `start_s` on.
+
+        Args:
+            engine: The network.
+            settings: The settings.
+            seed: Seed of all random numbers.
+            start_s: The present time, in absolute seconds.
+            touch: The touch network; None plays by rules.
+
+        """
         self.time = Timekeeper(settings, engine.spec.steps_per_quarter, start_s)
         grid = self.time.grid
         self.player = PlayerPart(settings, grid.bar_ticks)
@@ -59,11 +68,11 @@ class Performance:
         self._phrase: tuple[int, int] | None = None  # first and last tick on which the player sounded in this turn
         self.switches = Switches()
         self.missed = 0
-        """How many ticks came too late to be sounded."""
+        """Number of ticks that were too late to sound."""
 
     @property
     def settings(self) -> Config:
-        """The settings as they stand now."""
+        """The present settings."""
         return self._settings
 
     @property
@@ -73,20 +82,20 @@ class Performance:
 
     @property
     def state(self) -> State:
-        """The turn as it is shown."""
+        """The state to display."""
         if not self.time.running:
             return State.IDLE
         return State.PLAYING if self._playing else State.LISTENING
 
     @property
     def texture(self) -> Texture:
-        """How busy and how full the network is asked to be."""
+        """The texture asked of the network."""
         return self._mode.texture(self.player.follower.texture)
 
     # --- what comes in -----------------------------------------------------------------------------------------------
 
     def feed(self, event: Event, now_s: float) -> list[Event]:
-        """Take in an event of the player's; return what must be sent at once."""
+        """Take in an event of the player's; return the events to send at once."""
         if self._turn is Turn.CLOSED:
             return []
         out = self.own.notes.make_way(event)
@@ -106,7 +115,7 @@ class Performance:
         return out
 
     def receive_clock(self, message: ClockMessage, now_s: float) -> list[Event]:
-        """Take in a message of a MIDI clock; return what must be sent at once."""
+        """Take in a message of a MIDI clock; return the events to send at once."""
         effect = self.time.source.receive(message, now_s)
         if effect.halts:
             return self._halt(now_s)
@@ -118,7 +127,7 @@ class Performance:
         return out
 
     def _follow_tempo(self, bpm: float, now_s: float) -> None:
-        """Go at a clock's tempo; one that no setting can have is left."""
+        """Set the tempo of a clock. A tempo that the setting does not allow is ignored."""
         try:
             settings = with_value(self._settings, "time.bpm", bpm)
         except ConfigError:
@@ -127,9 +136,9 @@ class Performance:
         self.set_tempo()
 
     def advance(self, now_s: float) -> list[Event | Delayed]:
-        """Do what is due; return what is to be sent now.
+        """Do the work that is due; return the events to send now.
 
-        Choosing a frame ends the call, as it takes time: whether the frame comes too late is for the next call to say.
+        Choosing a frame takes time, so it ends the call. The next call decides whether the frame is too late.
         """
         time = self.time
         out: list[Event | Delayed] = [*self._halt(now_s)] if time.source.lost(now_s) else []
@@ -146,23 +155,22 @@ class Performance:
         return out
 
     def next_s(self) -> float:
-        """When there is something to do next; infinity where only an event can change anything."""
+        """Return the time of the next work, in absolute seconds; infinity where only an event can cause any."""
         if self._turn is Turn.CLOSED or not self.time.running:
             return math.inf
         return min(self._due_s, self.time.moments.click_s(self.time.tick)) if self._click_waits else self._due_s
 
     def close(self) -> list[Event]:
-        """End everything that sounds. What comes after is ignored."""
+        """End all sounding notes; return their events. Later calls are ignored."""
         self._change(Change.CLOSE)
         return [*self._click.end(), *self.own.notes.close(), *self.own.touch.lift()]
 
-    # --- what the person asks for ------------------------------------------------------------------------------------
+    # --- requests ----------------------------------------------------------------------------------------------------
 
     def apply(self, settings: Config, now_s: float) -> list[Event]:
-        """Go on with other settings; return what must be sent at once.
+        """Use other settings from now on; return the events to send at once.
 
-        Another mode begins with its own decision, from the next tick on; what sounds and goes on is not cut. Another
-        tempo takes `set_tempo`.
+        A new mode decides from the next tick on; notes that go on are not cut. For a new tempo call `set_tempo` too.
         """
         before, self._settings = self._settings.turns.mode, settings
         self.player.set(settings)
@@ -174,18 +182,18 @@ class Performance:
         return self.fall_silent(now_s) if self._mode.yields or not self._playing else []
 
     def set_tempo(self) -> None:
-        """Go at the tempo that is set, from the open tick on."""
+        """Use the tempo of the settings, from the open tick on."""
         self.time.set_bpm(self._settings.time.bpm)
 
     def take_over(self, now_s: float) -> None:
-        """Play from the next beat on; where nobody has begun, now is the downbeat."""
+        """Let the network play from the next beat on. Where the grid does not run, it starts with a downbeat now."""
         self._change(Change.ASK)
         if not self.time.running:
             self._start(now_s)
             self._decide()
 
     def finish(self, now_s: float) -> None:
-        """End with a cadence: a bar from now, on the next downbeat. Where nothing was heard there is nothing to end."""
+        """End with a cadence on the first downbeat a bar or more from now. Without music so far, do nothing."""
         if self._ending.cadence is None and self._hearing.key() is not None and not self.switches.mute:
             self.take_over(now_s)
             grid = self.time.grid
@@ -197,7 +205,7 @@ class Performance:
         self._ending = Ending()
 
     def fall_silent(self, now_s: float) -> list[Event]:
-        """End the network's notes now, in the middle of the tick; return their note-offs."""
+        """End the network's notes now, within the tick; return their note-offs."""
         if self.time.running:
             self._catch_up(now_s)
         self._change(Change.LET_GO)
@@ -205,7 +213,7 @@ class Performance:
         return self.own.release()
 
     def forget(self) -> None:
-        """Forget all that was played."""
+        """Forget all the music so far."""
         self.own.memory.forget()
         self.own.touch.forget()
         self._hearing.forget()
@@ -221,23 +229,23 @@ class Performance:
         self._turn = after(self._turn, change)
 
     def _note(self, **known: Any) -> None:
-        """Note what has become known of the open tick."""
+        """Replace values of the open tick."""
         self.time.open_tick = replace(self.time.open_tick, **known)
 
     @property
     def _audible(self) -> bool:
-        """Whether anything may have to be sent on the open tick."""
+        """Whether the open tick may have events to send."""
         own = bool(self.own.notes.sounding) or self.own.touch.pedal_down
         return self._playing or own or self._click.falls_on(self.time.tick)
 
     @property
     def _delayed(self) -> bool:
-        """Whether notes leave a little after the tick: in a duet, but not among machines that share a clock."""
+        """Whether notes are sent a little after the tick: in a duet, unless a MIDI clock leads."""
         return not self._mode.yields and not self.time.source.leads
 
     @property
     def _due_s(self) -> float:
-        """When the open tick is to be drawn, sounded or closed."""
+        """The time at which the open tick is to be drawn, sounded or closed, in absolute seconds."""
         tick, moments = self.time.open_tick, self.time.moments
         if tick.sounded or not self._audible:
             return moments.close_s(tick.number)
@@ -264,7 +272,7 @@ class Performance:
         )
 
     def _draw(self) -> list[Event]:
-        """Choose the open tick's frame. Where notes end before the tick that ends them, that is now."""
+        """Choose the open tick's frame. With articulation below 1, notes that end on the tick end now."""
         context, sampling = self._context(), self._settings.sampling
         if self.switches.hold:
             drawn = context.sounding
@@ -277,7 +285,7 @@ class Performance:
         return self.own.notes.release_all_but(drawn) if self.time.moments.gap_s else []
 
     def _touch_of(self, drawn: Frame, context: TurnContext) -> TickTouch:
-        """Choose how the open tick's frame is played."""
+        """Choose velocities, offsets and pedal of the open tick's frame."""
         grid, tick = self.time.grid, self.time.tick
         held = np.flatnonzero((drawn == HOLD) | (context.player == HOLD)).tolist()
         return self.own.touch.choose(
@@ -285,7 +293,7 @@ class Performance:
         )
 
     def _sound(self, now_s: float) -> list[Event | Delayed]:
-        """Sound the open tick. Too late for it, what sounds goes on, and nothing new is struck."""
+        """Sound the open tick. If that is too late, sounding notes go on and nothing new is struck."""
         if self.time.too_late(now_s):
             self.missed += 1
             self._note(sounded=True, own=self.own.notes.held_frame)
@@ -300,7 +308,7 @@ class Performance:
         return [] if self.time.too_late(now_s) else self._click.strike(self.time.tick)
 
     def _close_tick(self, now_s: float) -> list[Event]:
-        """End the open tick: its frame is final, and the mode decides about the next."""
+        """Close the open tick: its frame becomes final, and the mode decides about the next tick."""
         grid, tick = self.time.grid, self.time.open_tick
         self.missed += now_s > grid.time_s(tick.number + 1) and not tick.sounded
         self._finish_tick(grid.close_s(tick.number))
@@ -309,13 +317,13 @@ class Performance:
         return self._click.end()
 
     def _finish_tick(self, until_s: float) -> None:
-        """Note the open tick's frame, in which the player's keys win; no work on the network."""
+        """Remember the open tick's frame, in which the player's keys take precedence, without running the network."""
         tick = self.time.open_tick
         own = tick.own if tick.sounded else self.own.notes.held_frame
         self.time.set_mark()
         struck = self.player.struck(self.time.grid, tick.number)
         self.player.judge_timing(self.time.grid, tick.number)
-        # In a duet the frames are both players': their texture is not the goal.
+        # In a duet the texture of both together is not the one to follow.
         player = self.player.close_tick(until_s, follow=self._mode.yields and not self._playing)
         frame: Frame = np.where(player == OFF, own, player)
         self._hearing.observe(frame)
@@ -323,20 +331,20 @@ class Performance:
         if self._playing:
             self.own.improviser.played(own, own if self._mode.yields else frame)
         place = self.time.grid.place(tick.number)
-        if self._playing or self.player.silent_ticks <= self.time.grid.bar_ticks:  # longer rests tell nothing
+        if self._playing or self.player.silent_ticks <= self.time.grid.bar_ticks:  # longer rests carry no information
             self.own.touch.observe(own, tick.touch, player, struck, place, self.player.pedal, self._playing)
         self._follow_phrase(tick.number, player)
         self.own.memory.note(frame, place, players=not self._playing)
 
     def _follow_phrase(self, tick: int, player: Frame) -> None:
-        """Follow from which tick to which the player has played since the network did."""
+        """Note the first and last tick on which the player has played since the network's turn."""
         if self._playing:
             self._phrase = None
         elif player.any():
             self._phrase = (tick if self._phrase is None else self._phrase[0]), tick
 
     def _decide(self) -> None:
-        """Decide whether the network plays on the open tick; if so, all that came before goes into its memory now."""
+        """Decide whether the network plays on the open tick. If so, all earlier frames go into its memory now."""
         self.time.set_between(self.player.between)
         self.time.follow_source()
         self._look_ahead()
@@ -351,7 +359,7 @@ class Performance:
         self.own.make_ready(self._settings, self.time.grid.place(self.time.tick), self.texture)
 
     def _look_ahead(self) -> None:
-        """Make an end where it is time to, and plan one where it is near."""
+        """End the turn if that is due, and plan a cadence if the end is near."""
         ending = self._ending
         if ending.leave is not None and self.time.tick >= ending.leave - BARS_AT_HOME * self.time.grid.bar_ticks:
             self.own.improviser.guides.go_home()
@@ -361,7 +369,7 @@ class Performance:
             self._plan_cadence(ending.leave - self.time.grid.bar_ticks, self.own.improviser.guides.home)
 
     def _take_up(self) -> None:
-        """Begin to play."""
+        """Begin the network's turn."""
         self._change(Change.TAKE_UP)
         self.own.take_up(alone=self._mode.yields, home=self.player.key_lock.home)
         if self._mode.yields:
@@ -370,7 +378,7 @@ class Performance:
             self._ending = replace(self._ending, leave=leave)
 
     def _answer_bars(self) -> int | None:
-        """Return how many bars the network is to play: as set, or as many as the player's phrase; None is no limit."""
+        """Return the number of bars of the network's turn: as set, or as in the player's phrase; None has no limit."""
         bars = self._settings.turns.bars
         if not isinstance(bars, str):
             return bars
@@ -378,7 +386,7 @@ class Performance:
         return max(1, round((last + 1 - first) / self.time.grid.bar_ticks))
 
     def _plan_cadence(self, due: int, home: Key | None = None) -> None:
-        """End with a chord on this tick, a downbeat, if that is near and a key is known: `home`, or as heard."""
+        """Plan a last chord on the downbeat `due` if that is near and a key is known: `home`, or the key heard."""
         key, grid = self.player.key_lock.key or home or self._hearing.key(), self.time.grid
         if key is not None and 0 <= due - self.time.tick <= 2 * grid.bar_ticks:
             self._ending = replace(self._ending, cadence=Cadence(key, due, due + grid.bar_ticks, grid.beat_ticks))
@@ -387,20 +395,20 @@ class Performance:
 
     @property
     def _begins_phrase(self) -> bool:
-        """Whether a key that the player strikes now begins a phrase: always in turns, after a silence in a duet."""
+        """Whether a key struck now begins a phrase: always where the players take turns, else after a silence."""
         silence = self.player.silent_ticks >= self._settings.turns.silence_ticks
         return self._mode.yields or silence or not self.time.running
 
     def _start(self, now_s: float) -> None:
-        """Begin at the first onset after a silence: it is the downbeat."""
+        """Start the grid at the first onset after a silence, which is a downbeat."""
         self.player.silent_ticks = 0
         self.time.start(now_s)
 
     def _yield(self, now_s: float) -> list[Event]:
         """Fall silent for the player, and take the grid's phase from this onset.
 
-        On a beat, give or take half a tick, the player is with the network: the count of the bar goes on. Anywhere else
-        it is a new start: a downbeat. A grid that is not the player's to move stays.
+        Within half a tick of a beat, the player is in time with the network, and the count of the bar goes on.
+        Elsewhere the onset is a new start, a downbeat. A fixed grid stays.
         """
         out = self.fall_silent(now_s)
         self._ending = Ending()
@@ -419,7 +427,7 @@ class Performance:
         return out
 
     def _take_place(self, place: int, now_s: float) -> list[Event]:
-        """Go on where a clock's sender starts: `place` is its tick, counted from the beginning of its song."""
+        """Continue at the place of a clock's sender: `place` is its tick, counted from the start of its song."""
         out = self.fall_silent(now_s)
         if self.time.running:
             self._pass_over(now_s)
@@ -427,20 +435,20 @@ class Performance:
         return out
 
     def _pass_over(self, now_s: float) -> None:
-        """Leave the open tick as it is now; one that has not sounded is left open."""
+        """Finish the open tick as it is now. A tick that has not sounded stays open."""
         if self.time.open_tick.sounded:
             self._finish_tick(now_s)
             self.time.open(self.time.tick + 1)
 
     def _halt(self, now_s: float) -> list[Event]:
-        """Be silent, as the clock has stopped or is lost, until the player or the clock begins anew."""
+        """Fall silent because the clock has stopped or is lost, until the player or the clock begins anew."""
         out = self.fall_silent(now_s)
         self._ending = Ending()
         self.time.halt()
         return out
 
     def _catch_up(self, now_s: float) -> None:
-        """Close the ticks that `advance` came too late for, without any work on the network."""
+        """Close the ticks that `advance` missed, without running the network."""
         self._skip_to(now_s)
         while now_s >= (close_s := self.time.grid.close_s(self.time.tick)):
             self.missed += not self.time.open_tick.sounded
@@ -448,14 +456,14 @@ class Performance:
             self.time.open(self.time.tick + 1)
 
     def _may_rest(self) -> bool:
-        """Whether, after a silence in which the mode wants nothing, the grid may wait for the player's next onset."""
+        """Return whether the silence is long enough for the grid to stop and wait for the player's next onset."""
         grid = self.time.grid
         limit = grid.bar_ticks + self._settings.turns.silence_ticks + grid.beat_ticks
         quiet = not self.own.notes.sounding and not self.time.fixed
         return quiet and min(self.player.silent_ticks, self.time.tick) > limit
 
     def _skip_to(self, now_s: float) -> None:
-        """After a standstill of more than a bar, close the open tick, and leave out most of the others."""
+        """After a standstill of more than a bar, close the open tick, and skip most of the ticks since."""
         if not self.time.running or self._turn is Turn.CLOSED:
             return
         grid, tick = self.time.grid, self.time.tick

@@ -1,7 +1,7 @@
-"""Where the tempo comes from: the settings, a MIDI clock that comes in, or the player's own beat.
+"""Sources of the tempo: the settings, an incoming MIDI clock, or the player's own beat.
 
-Each source answers the same questions, and the rest of the musician does not ask which one it is. Sources are told the
-times; they read no clock, send nothing, and know nothing of notes but when the player's keys go down and up.
+All sources have one interface, so the rest of the musician does not depend on which one is used. The caller gives the
+times. Sources read no clock, send nothing, and know only when the player's keys go down and up.
 """
 
 from __future__ import annotations
@@ -20,62 +20,66 @@ SIXTEENTHS = 4  # a quarter note: the unit of a song position
 
 @dataclass(frozen=True, slots=True)
 class ClockEffect:
-    """What a message of a MIDI clock asks for; by default nothing."""
+    """The effect of a MIDI clock's message; by default none.
+
+    Attributes:
+        halts: Whether the music stops.
+        place: The tick of this moment, counted from the start of the song; None where the place stays.
+        bpm: The new tempo in beats per minute; None where the tempo stays.
+
+    """
 
     halts: bool = False
-    """The music stops."""
     place: int | None = None
-    """This moment is the tick of this number since the song began."""
     bpm: float | None = None
-    """The tempo is another, in beats a minute."""
 
 
 NO_EFFECT = ClockEffect()
 
 
 class TempoSource:
-    """Where the tempo comes from. This base class keeps the tempo that is set, and leaves the phase to the player."""
+    """A source of the tempo. This base class keeps the tempo of the settings, and leaves the phase to the player."""
 
     @property
     def leads(self) -> bool:
-        """Whether the source, and not the player's first key, decides where the beats are."""
+        """Whether the source decides where the beats are, instead of the player's first key."""
         return False
 
     def receive(self, message: ClockMessage, now_s: float) -> ClockEffect:
-        """Take a message of a MIDI clock; return what it asks for."""
+        """Take in a message of a MIDI clock; return its effect."""
         return NO_EFFECT
 
     def seat(self, tick: int) -> None:
-        """Take note that the newest pulse is this tick of the grid."""
+        """Note that the newest pulse is on this tick of the grid."""
 
     def aligned(self, grid: Grid) -> Grid:
-        """Return the grid as it is after the newest message of a MIDI clock."""
+        """Return the grid after the newest message of a MIDI clock."""
         return grid
 
     def lost(self, now_s: float) -> bool:
-        """Return whether the source has gone away by now."""
+        """Return whether the source has disappeared."""
         return False
 
     def halt(self) -> None:
-        """Take note that the music was stopped because the source said so, or has gone away."""
+        """Note that the music has stopped, because the source stopped or disappeared."""
 
     def observe(self, event: Event, now_s: float) -> None:
-        """Take a key of the player's, struck or released."""
+        """Take in a key that the player struck or released."""
 
     def restart(self, grid: Grid, placed: bool) -> None:
-        """Begin anew in a grid's tempo; `placed` where the grid says where the next note is in the beat."""
+        """Begin anew in the grid's tempo. With `placed` the grid gives the next note's place in the beat."""
 
     def next_grid(self, grid: Grid, tick: int) -> Grid:
-        """Return the grid from this tick on; the tick before has just closed."""
+        """Return the grid from this tick on. The tick before has just closed."""
         return grid
 
 
 class SetTempo(TempoSource):
-    """The tempo that the settings, a control or the player's taps say."""
+    """The tempo of the settings, of a control, or of taps."""
 
 
 class MidiClockTempo(TempoSource):
-    """A MIDI clock: its pulses are the tempo; once it has started, they are the grid too."""
+    """A MIDI clock. Its pulses give the tempo; once the sender has started, they give the grid too."""
 
     def __init__(self, steps_per_quarter: int, beat_ticks: int) -> None:
         self._tick_pulses = PULSES / steps_per_quarter
@@ -90,7 +94,7 @@ class MidiClockTempo(TempoSource):
         return self._transport.state is TransportState.RUNNING
 
     def receive(self, message: ClockMessage, now_s: float) -> ClockEffect:
-        """Take a pulse, or what the sender does; return what follows from it."""
+        """Take in a pulse or a transport message; return its effect."""
         if message.kind is not ClockKind.PULSE:
             ended = self._transport.receive(message)
             return ClockEffect(halts=ended or message.kind is ClockKind.STOP)
@@ -99,23 +103,23 @@ class MidiClockTempo(TempoSource):
         return ClockEffect(place=self._place(), bpm=self._new_bpm())
 
     def _place(self) -> int | None:
-        """The number of the tick that the newest pulse is, in ticks of the song, where the sender has just started."""
+        """Return the newest pulse's tick, counted from the start of the song; None unless the sender just started."""
         if self._transport.state is not TransportState.STARTING:
             return None
         return round(self._transport.position * PULSES / SIXTEENTHS / self._tick_pulses)
 
     def _new_bpm(self) -> float | None:
-        """The tempo in four digits, once a quarter note."""
+        """Return the tempo in four digits once per quarter note, else None."""
         if not self._clock.known or self._clock.count % PULSES:
             return None
         return float(f"{60 / (self._clock.pulse_s * self._beat_pulses):.4g}")
 
     def seat(self, tick: int) -> None:
-        """Take note that the newest pulse is this tick of the grid: from here on the sender leads."""
+        """Note that the newest pulse is on this tick of the grid. From now on the sender leads."""
         self._transport.begin(self._clock.count, tick)
 
     def aligned(self, grid: Grid) -> Grid:
-        """Return the grid whose ticks fall on the pulses, evenly."""
+        """Return the grid with its ticks evenly on the pulses."""
         if not self.leads or not self._clock.known:
             return grid
         count, tick = self._transport.seat
@@ -123,11 +127,11 @@ class MidiClockTempo(TempoSource):
         return replace(grid, tick_s=tick_s).moved(tick, self._clock.time_s(count))
 
     def lost(self, now_s: float) -> bool:
-        """Return whether a sender has sent nothing for longer than is bridged, be it that it led or only ran."""
+        """Return whether a sender that was heard has been silent for longer than is bridged."""
         return self._heard and self._clock.lost(now_s)
 
     def halt(self) -> None:
-        """Take note that the sender no longer leads."""
+        """Note that the sender no longer leads."""
         self._heard = False
         self._transport.halt()
 
@@ -139,15 +143,15 @@ class PlayerTempo(TempoSource):
         self._beat_grid = beat_grid
 
     def observe(self, event: Event, now_s: float) -> None:
-        """Take a key of the player's, struck or released."""
+        """Take in a key that the player struck or released."""
         self._beat_grid.observe(event, now_s)
 
     def restart(self, grid: Grid, placed: bool) -> None:
-        """Begin anew in a grid's tempo; `placed` where the grid says where the next note is in the beat."""
+        """Begin anew in the grid's tempo. With `placed` the grid gives the next note's place in the beat."""
         self._beat_grid.begin(grid, placed)
 
     def next_grid(self, grid: Grid, tick: int) -> Grid:
-        """Return the grid laid towards the player's beat from this tick on."""
+        """Return the grid from this tick on, moved towards the player's beat."""
         return self._beat_grid.laid(grid, tick)
 
 

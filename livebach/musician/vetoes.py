@@ -1,4 +1,4 @@
-"""Objections to a drawn frame: too many keys at once, quotes of the training music, repeated passages."""
+"""Objections to a drawn frame: too many keys at once, quotes of the training music, and repeated passages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from livebach.network.quotes import (
 from livebach.network.sampling import SamplingParams
 
 MOST_AT_ONCE = 8
-"""Keys struck on one tick. Bach's fullest chords have as many; what strikes more is an accident of the biases."""
+"""Most keys struck on one tick, as in Bach's fullest chords. More are an accident of the biases."""
 
 
 SOFTER = 1.0
@@ -31,19 +31,28 @@ MOST_REDRAWS = 8
 
 
 class Watch(Protocol):
-    """What may object to a frame."""
+    """An object that may object to a frame."""
 
     def observe(self, part: Frame) -> None:
-        """Take in what the network played on a tick."""
+        """Take in the network's part [88] of a tick."""
 
     def against(self, part: Frame) -> int | None:
-        """The key that it must not strike, if this is to be its part of the coming tick; None: it may be."""
+        """Return a key 0..87 that must not be struck in this part [88] of the coming tick; None for no objection."""
 
 
 def playable(draw: Callable[[SamplingParams], Frame], params: SamplingParams, watches: Sequence[Watch]) -> Frame:
-    """A frame that hands can strike, and that no watch objects to: else it is drawn again, under more rules.
+    """Draw a frame that hands can play and that no watch objects to.
 
-    Where it has too many onsets they are made rarer; a key that a watch names is not struck.
+    A frame with too many onsets is drawn again with a lower bias of ONSET. A key that a watch names is forbidden.
+
+    Args:
+        draw: Draws a frame [88] with the given parameters.
+        params: The parameters of the first draw.
+        watches: The watches, in order.
+
+    Returns:
+        The first accepted frame, or the last of MOST_REDRAWS + 1 frames.
+
     """
     frame = draw(params)
     for _ in range(MOST_REDRAWS):
@@ -68,17 +77,17 @@ def _with(forbidden: NDArray[np.bool_] | None, key: int) -> NDArray[np.bool_]:
 
 
 class _Stream:
-    """One stream as it goes on: how long its end is a quote."""
+    """A stream of notes, and the length of the quote at its end."""
 
     def __init__(self, known: Hashes) -> None:
         self._known = known
         self._steps: deque[int] = deque(maxlen=GRAM)
         self._last: int | None = None
-        self._found = 0  # the last so many runs are known
+        self._found = 0  # number of newest runs that are all known
         self.rests = 0  # ticks since the last note
 
     def strike(self, key: int) -> int:
-        """The next note, so many rests after the last: how many notes at the end are a quote then, 0 where none are."""
+        """Take in the next note, `rests` ticks after the last; return the number of notes at the end that are a quote."""
         if self._last is not None:
             self._steps.append(step_number(self.rests, key - self._last))
         self._last, self.rests = key, 0
@@ -93,11 +102,11 @@ class _Stream:
         return at < len(self._known) and int(self._known[at]) == wanted
 
     def know(self, known: Hashes) -> None:
-        """Go on with other music that is known: how long the end is a quote of that is counted from here."""
+        """Continue with other known runs. The length of a quote counts from here."""
         self._known, self._found = known, 0
 
     def copy(self) -> _Stream:
-        """An independent one, to try out what comes next."""
+        """Return an independent copy, for trying notes."""
         other = _Stream(self._known)
         other._steps, other._last, other._found = self._steps.copy(), self._last, self._found
         other.rests = self.rests
@@ -105,20 +114,20 @@ class _Stream:
 
 
 class QuoteWatch:
-    """Follows what a network plays of itself, from the beginning of its turn on."""
+    """Objects to long quotes of the training music, within one turn of the network."""
 
     def __init__(self, quotes: Quotes, longest: int | None) -> None:
-        """`longest` is how many notes on end may stand in its training music: at least `SHORTEST`; None: any number."""
+        """Allow quotes of at most `longest` notes (`SHORTEST_QUOTE` or more); None allows any."""
         self._longest = longest
         self._notes, self._line = _Stream(quotes.notes), _Stream(quotes.line)
 
     def know(self, quotes: Quotes) -> None:
-        """Another network plays on."""
+        """Continue with another network's training music."""
         self._notes.know(quotes.notes)
         self._line.know(quotes.line)
 
     def observe(self, part: Frame) -> None:
-        """Take in what the network played on a tick, [88]."""
+        """Take in the network's part [88] of a tick."""
         if self._longest is None:
             return
         for stream in (self._notes, self._line):
@@ -130,7 +139,7 @@ class QuoteWatch:
             self._line.strike(keys[-1])
 
     def against(self, part: Frame) -> int | None:
-        """The key (0..87) that it must not strike, if its part of the coming tick is to be [88]; None: it may be."""
+        """Return a key 0..87 that would make a quote too long in this part [88] of the coming tick, or None."""
         keys = np.flatnonzero(part == ONSET).tolist() if self._longest is not None else []
         if not keys:
             return None
@@ -146,24 +155,24 @@ BARS = 2
 
 
 MOST_TIMES = 3
-"""In a row. Bach writes nothing of two bars more often."""
+"""Most times in a row that two bars may be played. Bach does not repeat two bars more often."""
 
 
 class RepeatWatch:
-    """Follows what a network plays of itself, from the beginning of its turn on."""
+    """Objects to passages that are repeated too often, within one turn of the network."""
 
     def __init__(self, bar_ticks: int) -> None:
         self._period = BARS * bar_ticks
         self._past: deque[bytes] = deque(maxlen=self._period)
-        self._same = 0  # so many ticks on end were those of two bars before
+        self._same = 0  # number of newest ticks that all equal those of two bars before
 
     def observe(self, part: Frame) -> None:
-        """Take in what the network played on a tick, [88]."""
+        """Take in the network's part [88] of a tick."""
         self._same = self._same + 1 if self._again(part) else 0
         self._past.append(part.tobytes())
 
     def against(self, part: Frame) -> int | None:
-        """The key (0..87) that it must not strike, if its part of the coming tick is to be [88]; None: it may be."""
+        """Return a key 0..87 of this part [88] of the coming tick that would repeat a passage too often, or None."""
         struck = np.flatnonzero(part == ONSET)
         enough = self._same >= (MOST_TIMES - 1) * self._period
         return int(struck[-1]) if enough and len(struck) and self._again(part) else None

@@ -1,6 +1,7 @@
 """Objections of counterpoint to a drawn frame: parallels, clashes, and keys that are struck too often.
 
-What cannot be read off one key at a time is not made rarer but drawn again. Each class is a `vetoes.Watch`.
+A fault that involves several keys cannot be avoided by a bias of single keys, so the frame is drawn again. Each class
+is a `vetoes.Watch`.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ import numpy as np
 from livebach.music.roll import KEYS, ONSET, Frame
 
 PARALLEL = (0, 7)
-"""Semitones, octaves aside: octaves and unisons, fifths."""
+"""Intervals in semitones modulo 12: unisons and octaves, fifths."""
 CLASHES = (1, 2, 6, 10, 11)
-"""Semitones, octaves aside, of seconds, tritones and sevenths."""
+"""Intervals in semitones modulo 12: seconds, tritones and sevenths."""
 CLASH_REFUSED = 0.6
-"""Share of clashes that are drawn again: a third of what is struck together clashes otherwise, of Bach's a sixth."""
+"""Share of clashes that are drawn again. Without this a third of simultaneous pairs clash, in Bach a sixth."""
 OFTEN_BARS = 8
 MOST_SHARE = 0.17
-"""Of the onsets of 8 bars: no key of Bach's has more than a fifth."""
+"""Largest share of one key in the onsets of 8 bars. In Bach no key has more than a fifth."""
 FEWEST_ONSETS = 24
-"""Onsets from which on a share says something."""
+"""Number of onsets from which a share is meaningful."""
 
 
 class ParallelWatch:
     """Objects to two voices that move from one fifth or octave to another.
 
-    Voices are the keys that are down, counted from below; they can be told apart where as many are down as before.
+    Voices are the keys that are down, counted from below. They are identified only while their number stays the same.
     """
 
     def __init__(self) -> None:
