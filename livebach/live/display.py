@@ -309,11 +309,11 @@ class Display:
 
 
 def terminal_sink(stream: TextIO | None = None) -> Sink:
-    """The live roll where this is a terminal, else plain lines."""
+    """Return the live roll on a terminal, plain lines elsewhere."""
     stream = sys.stdout if stream is None else stream
     return ChildSink() if stream.isatty() else PlainSink(stream)
 
 
 def open_display(stream: TextIO | None = None) -> Display:
-    """Show what there is on a terminal."""
+    """Return a display on a stream, by default standard output."""
     return Display(terminal_sink(stream))

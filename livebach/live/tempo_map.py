@@ -92,7 +92,7 @@ class TempoMap:
             self._begin_anew(mark, passed)
 
     def _go_on(self, mark: Mark) -> None:
-        """The next beat, or one some beats later; each bar line on the way ends a bar."""
+        """Continue to the next beat or a later one. Each bar line on the way ends a bar."""
         last = self._open[-1]
         quarter_s = (mark.time_s - last.time_s) / (mark.quarters - last.quarters)
         for line in self._lines(last.quarters, mark.quarters):
@@ -100,14 +100,14 @@ class TempoMap:
         if mark.quarters > self._open[-1].quarters:
             self._open.append(mark)
         else:
-            self._open[-1] = mark  # with the tempo as it is told
+            self._open[-1] = mark  # with the tempo of the mark
 
     def _lines(self, after: float, until: float) -> Iterator[float]:
         first = math.floor(after / self._bar + 1e-9) + 1
         return (bar * self._bar for bar in range(first, math.floor(until / self._bar + 1e-9) + 1))
 
     def _begin_anew(self, mark: Mark, passed: float) -> None:
-        """The bar was broken off, or there was a silence: the next one begins with this beat, or shortly before it."""
+        """Begin a bar with this beat or shortly before, after a bar that was broken off or a silence."""
         last, into = self._open[-1], mark.quarters % self._bar
         played = last.quarters - self._open[0].quarters
         total = played + max(1 / FINEST, passed - into)
@@ -121,7 +121,7 @@ class TempoMap:
             self._open.append(mark)
 
     def _close(self, line: Mark, length: float) -> None:
-        """End the open bar, or the silence after it, with this bar line; it is so many quarters long."""
+        """End the open bar, or the silence after it, with this bar line; `length` is in quarter notes."""
         signature = self._signature(length)
         ends = [*(mark.quarters - self._open[0].quarters for mark in self._open[1:]), length]
         times = [*(mark.time_s for mark in self._open), line.time_s]
@@ -134,7 +134,7 @@ class TempoMap:
         self._open = [line]
 
     def _signature(self, quarters: float) -> tuple[int, int]:
-        """The metre, where the bar, or bars, are whole; else as many 16ths, eighths or quarters as there are."""
+        """Return the metre for whole bars, else a time signature of quarters, eighths or 16ths."""
         if math.isclose(quarters / self._bar, round(quarters / self._bar)):
             return self._metre.numerator, self._metre.denominator
         count, unit = round(quarters * FINEST / 4), FINEST

@@ -44,7 +44,7 @@ class Pedal(IntEnum):
 
     @classmethod
     def of(cls, before: bool, lifted: bool, after: bool) -> Pedal:
-        """What it did on a tick: whether it was down before it, came up during it, and was down at its end."""
+        """Return the pedal's move on a tick, from its state before, a lift during the tick, and its state after."""
         if before:
             return (cls.CHANGED if lifted else cls.DOWN) if after else cls.LIFTED
         return cls.PRESSED if after else cls.UP
@@ -52,17 +52,17 @@ class Pedal(IntEnum):
 
 PEDALS = len(Pedal)
 PEDAL_MOVES = frozenset({Pedal.PRESSED, Pedal.LIFTED, Pedal.CHANGED})
-"""It comes up or goes down."""
+"""The moves on which the pedal comes up or goes down."""
 
 
 def tick_and_offset(parts: int) -> tuple[int, int]:
-    """The tick and the offset (0..4) of a time in 24ths of a quarter note from tick 0 on."""
+    """Return the tick and the offset (0..4) of a time in 24ths of a quarter note from tick 0."""
     tick, offset = divmod(parts + 1, PARTS)
     return tick, max(0, offset - 1)
 
 
 def played_offset(fraction: float) -> int:
-    """The offset that a person meant who struck a key at this fraction of a tick, -1/6 up to 5/6."""
+    """Return the intended offset of a key struck at this fraction of a tick, -1/6 up to 5/6."""
     return min(PLAYED_OFFSETS, key=lambda offset: abs(offset - fraction * PARTS))
 
 

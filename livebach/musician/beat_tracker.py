@@ -136,7 +136,7 @@ class BeatFollower:
         self._readings = self._heard(self._readings, time_s)
 
     def release(self, struck_s: float, time_s: float) -> None:
-        """Take in a note's end. A long note suggests a beat at its start; a short one may be staccato: it is ignored."""
+        """Take in a note's end. A long note suggests a beat at its start. A short one, perhaps staccato, is ignored."""
         r = self._readings
         if r is None:
             return

@@ -1,7 +1,7 @@
-"""What guides a network while it plays: the governor, the key plan, the rhythm, the compass, and the watches.
+"""Guides of a network while it plays: the governor, the key plan, the rhythm, the compass, and the watches.
 
-The likelihood of one step says little about thirty bars. Everything here acts on sampling alone. Each guide is a
-class of its own, and this module puts them in order. The improviser plays with it live, and `rollout` offline. Knows
+A good likelihood of single steps does not ensure thirty good bars. The guides act on sampling alone. Each guide is a
+class of its own, and this module combines them. The improviser uses it live, and `rollout` offline. This module knows
 no time but ticks.
 """
 
@@ -27,32 +27,32 @@ from livebach.network.quotes import Quotes
 from livebach.network.sampling import SamplingParams
 
 LOWEST, HIGHEST = 36 - LOW_KEY, 84 - LOW_KEY
-"""C2 and C6, 0..87: outside them nothing is struck unless the player was there, or asks for it."""
+"""C2 and C6 as keys 0..87. Beyond these nothing is struck, unless the player was there or asks for a register."""
 MOST_TRIES = 6
-"""Draws of a tick on which something is to be struck; fewer where watches have objected to them."""
+"""Most tries on a tick on which a key is to be struck. Objections of watches leave fewer."""
 MOST_DRAWS = 10
-"""Draws of a tick after which no further try is made."""
+"""Number of draws of a tick after which no further try is made."""
 FAITHFUL_TRIES = 2
-"""Draws before onsets are made likelier."""
+"""Number of tries before onsets are made likelier."""
 DRIVE = 3.5
-"""Times the governor's correction of density, where it acts on whether a tick is struck."""
+"""Factor of the governor's correction of density in the decision whether a tick is struck."""
 RECALL = 10.0
-"""How far the theme memory is trusted: figures of roll-outs, not likelihood, decide it."""
+"""`SamplingParams.recall` at play, chosen by statistics of roll-outs instead of likelihood."""
 THINNER = 1.5
-"""Nats taken off the logit of ONSET on ticks that are struck: more ticks, and fewer keys on each."""
+"""Nats taken off the logit of ONSET on struck ticks, which leaves fewer keys on each."""
 EAGERNESS = 0.7
 """Nats added to the logit of ONSET at each further draw."""
 VOICES_KEPT = 1.5
-"""Nats taken off the logit of OFF where a draw has left fewer voices than are wanted."""
+"""Nats taken off the logit of OFF after a draw with too few voices."""
 TWO_VOICES = 2
-"""The level of polyphony from which on a tick is to have two voices."""
+"""Level of polyphony from which a tick should have two voices."""
 SUSTAIN = (3.0, 8.0)
-"""Nats taken off the logit of OFF on a tick without a stroke, where one voice, or none, would be left."""
+"""Nats taken off the logit of OFF on a tick without an onset, in turn, where fewer than two voices would be left."""
 
 Draw = Callable[[SamplingParams, NDArray[np.float64]], Frame]
-"""A frame [88], drawn with these parameters and 88 uniform numbers."""
+"""Draws a frame [88] from parameters and random numbers [88] in [0, 1)."""
 Chance = Callable[[SamplingParams], float | None]
-"""How likely the network is to strike any key; None where it cannot tell."""
+"""Returns the probability that the network strikes any key; None where unknown."""
 
 
 class Guides:
@@ -61,7 +61,7 @@ class Guides:
     def __init__(
         self, beat_ticks: int, bar_ticks: int, random: Random, decisions: Random, longest_quote: int | None
     ) -> None:
-        """Take two generators: one for the numbers that frames are drawn with, one for plans and decisions."""
+        """Take two generators: `random` for drawing frames, `decisions` for plans and decisions."""
         self.governor = Governor(bar_ticks)
         self.plan: KeyPlan | None = None
         self._beat_ticks, self._bar_ticks, self._random = beat_ticks, bar_ticks, random
@@ -74,16 +74,16 @@ class Guides:
 
     @property
     def home(self) -> Key | None:
-        """The key that the music comes back to, where there is one."""
+        """The home key, if any."""
         return None if self.plan is None else self.plan.home
 
     def go_home(self) -> None:
-        """Be at home from now on: an ending is near."""
+        """Return to the home key for an ending."""
         if self.plan is not None:
             self.plan.go_home()
 
     def restart(self, quotes: Quotes, home: Key | None = None) -> None:
-        """Begin a turn: what the network played before does not count. Keep to this key; None keeps to no key."""
+        """Begin a turn. The network's earlier turns do not count. `home` is the key to keep to; None keeps to none."""
         self.governor.restart()
         self.watches = QuoteWatch(quotes, self._longest_quote), RepeatWatch(self._bar_ticks)
         self._counterpoint = ParallelWatch(), OveruseWatch(self._bar_ticks), ClashWatch(self._decisions)
@@ -95,13 +95,13 @@ class Guides:
                 self.plan.observe(frame)
 
     def know(self, quotes: Quotes) -> None:
-        """Another network plays on."""
+        """Continue with another network's training music."""
         for watch in self.watches:
             if isinstance(watch, QuoteWatch):
                 watch.know(quotes)
 
     def listen(self, frame: Frame) -> None:
-        """Take in what sounded on a tick, by both players."""
+        """Take in the frame [88] of both players on a tick."""
         self._votes.observe(frame)
         self._heard.append(frame)
         keys = np.flatnonzero(frame)
@@ -111,7 +111,7 @@ class Guides:
             self.plan.observe(frame)
 
     def played(self, heard: Frame, part: Frame) -> None:
-        """Take in a tick on which the network played: what is to be as busy as asked for, and the network's part."""
+        """Take in a tick of the network's turn: the frame [88] that the texture is asked of, and the network's part."""
         self.governor.observe(heard, part)
         for watch in (*self.watches, *self._counterpoint):
             watch.observe(part)
@@ -126,9 +126,22 @@ class Guides:
         register: int | None = None,
         chance: Chance | None = None,
     ) -> Frame:
-        """Draw a frame. With `chance` the network is alone, and whether anything is struck is decided first."""
+        """Draw a frame under all guides.
+
+        Args:
+            once: Draws a frame.
+            params: The parameters to start from.
+            texture: The texture asked for.
+            register: The MIDI key to play around, if any.
+            chance: The network's probability of an onset. With it the network plays alone, and whether any key is
+                struck is decided before the keys.
+
+        Returns:
+            The states [88].
+
+        """
         steered = self._steered(params, texture, register)
-        # Alone, it becomes busier by striking on more ticks, not by striking more keys at once.
+        # Alone, the network becomes busier by striking on more ticks, not more keys at once.
         busier, free = DRIVE * (steered.onset_bias - params.onset_bias), replace(steered, onset_bias=params.onset_bias)
         likely = None if chance is None else chance(free)
         if likely is None:
@@ -139,7 +152,7 @@ class Guides:
 
     @property
     def _sounding(self) -> int:
-        """Keys down on the last tick."""
+        """Number of keys down on the last tick."""
         return int(np.count_nonzero(self._heard[-1])) if self._heard else 0
 
     def _steered(self, params: SamplingParams, texture: Texture, register: int | None) -> SamplingParams:
@@ -154,13 +167,13 @@ class Guides:
         return params
 
     def _drawn(self, once: Draw, params: SamplingParams, watches: Sequence[Watch] | None = None) -> Frame:
-        """Return a frame that no watch objects to; by default those of counterpoint are asked as well."""
+        """Return a frame that no watch objects to. By default the watches of counterpoint are included."""
         watches = (*self.watches, *self._counterpoint) if watches is None else watches
         uniforms = np.array([self._random.random() for _ in range(KEYS)])
         return playable(lambda steered: once(steered, uniforms), params, watches)
 
     def _struck(self, once: Draw, params: SamplingParams, voices: int) -> Frame:
-        """Return a frame in which something is struck, and as many keys are down, if some draws bring one about."""
+        """Return a frame with an onset and at least `voices` keys down, if one is found within MOST_TRIES."""
         params = replace(params, onset_bias=params.onset_bias - THINNER)
         drawn = 0
 
@@ -184,7 +197,7 @@ class Guides:
         return frame if best is None or (frame == ONSET).any() else best
 
     def _sustained(self, once: Draw, params: SamplingParams) -> Frame:
-        """Return a frame in which nothing is struck, and as many voices as can be go on."""
+        """Return a frame without onsets in which up to two voices go on, if possible."""
         params = replace(params, forbidden=np.ones(KEYS, np.bool_))
         frame = self._drawn(once, params)
         wanted = min(2, self._sounding)

@@ -1,8 +1,8 @@
-"""What the network plays on a tick: draws, the urge to begin, and the guides once it has begun.
+"""Choice of the network's frame on a tick: the beginning of a turn, and draws under the guides afterwards.
 
-After a rest of the player's the network is likely to rest too, as in Bach. So from the takeover on OFF is made rarer,
-more from tick to tick, and on the beat's last tick until something is struck. From then on the guides keep the music in
-order. Knows no time but ticks.
+After a rest of the player's the network is likely to rest too, as in Bach. So from the takeover on OFF is made rarer
+from tick to tick. On the last tick of the first beat the frame is drawn again until a key is struck. From then on the
+guides apply. This module knows no time but ticks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from livebach.network.sampling import SamplingParams
 
 MIDDLE_C = 39  # 0..87
 FIRST_URGE = 1.0
-"""Taken off the logit of OFF on the first tick of a takeover."""
+"""Nats taken off the logit of OFF on the first tick of a takeover."""
 LAST_URGE = 3.0
 """The same on the last tick of the first beat, at the first try."""
 URGE_STEP = 1.0
@@ -34,12 +34,21 @@ MOST_TRIES = 7
 
 
 class Improviser:
-    """Draws the network's frames. All chance is from one seeded generator."""
+    """Draws the network's frames. All random numbers come from one seed."""
 
     def __init__(
         self, memory: Memory, seed: int, beat_ticks: int, bar_ticks: int, longest_quote: int | None = None
     ) -> None:
-        """`longest_quote` is how many notes on end may stand in the training music; None is any number."""
+        """Begin with a memory.
+
+        Args:
+            memory: The network's memory.
+            seed: Seed of all random numbers.
+            beat_ticks: Length of a beat.
+            bar_ticks: Length of a bar.
+            longest_quote: Most notes of a quote from the training music; None allows any number.
+
+        """
         self._memory = memory
         self._random = Random(seed)  # nosec B311: chance for music; numpy's would load 7 MB more
         self._beat_ticks = beat_ticks
@@ -50,22 +59,22 @@ class Improviser:
         self._still_ticks = 0  # since the takeover, or since it struck a key
         self.begun = True
         self.texture = Texture()
-        """What it keeps to: alone, or together with the player."""
+        """The texture asked for, of the network alone or of both players."""
         self.register: int | None = None
-        """The MIDI key that it is to play around."""
+        """The MIDI key to play around, if any."""
 
     def begin(self, home: Key | None = None) -> None:
-        """Play alone from here on: something must be struck within a beat. `home` is the key to come back to."""
+        """Begin to play alone: a key must be struck within a beat. `home` is the home key."""
         self.begun, self._alone, self._still_ticks = False, True, 0
         self.guides.restart(self._memory.quotes, home)
 
     def join(self) -> None:
-        """Play beside the player from here on; nothing need be struck."""
+        """Begin to play together with the player. No key need be struck."""
         self._alone, self._still_ticks = False, 0
         self.guides.restart(self._memory.quotes)
 
     def exchanged(self) -> None:
-        """Another network plays on."""
+        """Note that the network was exchanged."""
         self.guides.know(self._memory.quotes)
 
     def draw(
@@ -74,11 +83,11 @@ class Improviser:
         """Return the network's own part of the coming frame, [88].
 
         Args:
-            given: [88] what is known of the player's part; the player's keys go first.
+            given: [88] known states of the player's part, which take precedence.
             params: How to sample.
-            sounding: [88] non-zero where its own notes sound.
+            sounding: [88] non-zero where the network's own notes sound.
             fallback: Key (0..87) to strike if the network must begin and every draw is empty.
-            own: [88] what is decided of its own part, UNKNOWN where it is free.
+            own: [88] decided states of the network's part, UNKNOWN where the network is free.
         """
         own = np.where((given == ONSET) | (given == HOLD), UNKNOWN, own).astype(np.uint8)
         draw = partial(self._draw_once, given, own, sounding)
@@ -89,7 +98,7 @@ class Improviser:
         return self.guides.draw(draw, params, self.texture, self.register, chance)
 
     def _first_strokes(self, draw: Draw, params: SamplingParams, fallback: int | None) -> Frame:
-        """Return a frame of the first beat: drawn again and again where something must be struck on this tick."""
+        """Return a frame of the first beat, drawn repeatedly where a key must be struck on this tick."""
         uniforms = np.array([self._random.random() for _ in range(KEYS)])
         must = self._still_ticks >= self._beat_ticks - 1
         frame = np.zeros(KEYS, np.uint8)
@@ -102,7 +111,7 @@ class Improviser:
         return frame
 
     def _urged(self, params: SamplingParams, must: bool) -> Iterator[SamplingParams]:
-        """Yield how to draw, try after try."""
+        """Yield the sampling parameters of each try."""
         if must:
             for i in range(MOST_TRIES):
                 yield replace(params, off_bias=params.off_bias - LAST_URGE - URGE_STEP * i)
@@ -115,7 +124,7 @@ class Improviser:
     ) -> Frame:
         given = np.where(own == UNKNOWN, players, own).astype(np.uint8)
         frame = self._memory.draw(given, uniforms, params)
-        # In its memory keys may be down that the player has let go since: those it can strike, but not hold.
+        # In the memory, keys may be down that the player has since released. The network cannot hold these.
         gone = (self._memory.last != OFF) & (sounding == OFF) & (given == UNKNOWN)
         if (gone & (frame == HOLD)).any():
             without = given.copy()
@@ -126,11 +135,11 @@ class Improviser:
         return np.where(own == UNKNOWN, frame, own).astype(np.uint8)
 
     def listen(self, frame: Frame) -> None:
-        """Take in what sounded on a tick, by both players."""
+        """Take in the frame [88] of both players on a tick."""
         self.guides.listen(frame)
 
     def played(self, part: Frame, heard: Frame) -> None:
-        """Take in a tick on which the network played: its own part, and what is to be as busy as asked for."""
+        """Take in a tick of the network's turn: its part, and the frame [88] that the texture is asked of."""
         self.guides.played(heard, part)
         struck = bool((part == ONSET).any())
         self.begun |= struck

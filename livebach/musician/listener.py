@@ -1,7 +1,7 @@
-"""The player's hands: keys, pedal and touch, and the frames that the keys make.
+"""The player's keys, pedal and loudness, and the frames that result.
 
-Presses and releases round to the nearest tick: the caller asks for a frame with the time at which its tick ends, and
-the frame holds all that came before that time. The module knows no grid, no clock and nothing of the network's notes.
+Presses and releases are rounded to the nearest tick: the caller asks for a frame with the time at which its tick ends,
+and the frame holds all events before that time. This module knows no grid, no clock and none of the network's notes.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from livebach.music.roll import HIGH_KEY, HOLD, KEYS, LOW_KEY, OFF, ONSET, Frame
 
 RESET_CONTROLLERS = 121
 TOUCH_WEIGHT = 0.2
-"""The newest velocity's share in the mean."""
+"""Weight of the newest velocity in the mean."""
 Bools = NDArray[np.bool_]  # [88]
 
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A key was struck: when, in absolute seconds, and how hard."""
+    """The time of a key's stroke, in absolute seconds, and its velocity."""
 
     time_s: float
     velocity: int
@@ -42,7 +42,7 @@ class Strike:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A key went down or up; `down` is its state afterwards."""
+    """A key's move down or up; `down` is the state afterwards."""
 
     time_s: float
     key: int  # 0..87
@@ -67,7 +67,7 @@ class Listener:
         self._touch = touch
 
     def receive(self, event: Event, now_s: float) -> bool:
-        """Take in an event at a time in seconds; return True where the player strikes one of the 88 keys."""
+        """Take in an event at a time in seconds; return whether the player strikes one of the 88 keys."""
         if not self._on_channel(event):
             return False
         match event:
@@ -109,14 +109,14 @@ class Listener:
                 self._release(channel, key, now_s)
 
     def release(self, now_s: float) -> None:
-        """Release every key and pedal, as a note-off may have been lost."""
+        """Release every key and pedal, because note-offs may have been lost."""
         for channel, key in sorted(self._pressed):
             self._release(channel, key, now_s)
         self._lifted |= bool(self._pedals)
         self._pedals.clear()
 
     def frame(self, until_s: float) -> Frame:
-        """Return the player's next frame, [88], of all that happened before a time; each call is one tick further."""
+        """Return the player's next frame [88], from all events before a time. Each call advances by a tick."""
         frame, down, used = self._build(until_s)
         for _ in range(used):
             self._changes.popleft()
@@ -124,7 +124,7 @@ class Listener:
         return frame
 
     def strikes(self, until_s: float) -> dict[int, Strike]:
-        """The keys (0..87) struck before a time that are in no frame yet; of a key struck twice the first time."""
+        """Return the strokes of keys 0..87 before a time that are in no frame yet, the first stroke of each key."""
         found: dict[int, Strike] = {}
         for change in self._changes:
             if change.time_s >= until_s:
@@ -139,12 +139,12 @@ class Listener:
         return bool(self._pedals)
 
     def pedal_lifted(self) -> bool:
-        """Whether the pedal has come up since this was asked last."""
+        """Return whether the pedal has come up since the last call."""
         lifted, self._lifted = self._lifted, False
         return lifted
 
     def peek(self, until_s: float) -> Frame:
-        """Return what `frame` would return now; nothing changes."""
+        """Return the frame [88] that `frame` would return, without advancing."""
         return self._build(until_s)[0]
 
     def _build(self, until_s: float) -> tuple[Frame, Bools, int]:
@@ -170,7 +170,7 @@ class Listener:
 
     @property
     def at_rest(self) -> bool:
-        """Whether no key is down now, and no pedal where the pedal counts."""
+        """Whether no key is down, and no pedal where the pedal counts."""
         return not self._pressed and not (self._pedal_counts and self._pedals)
 
     @property
@@ -180,5 +180,5 @@ class Listener:
 
     @property
     def touch(self) -> float:
-        """How hard the player has struck of late: a mean of velocities, the newest counting most."""
+        """The player's loudness: an exponential mean of the velocities."""
         return self._touch

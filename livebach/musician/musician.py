@@ -161,7 +161,7 @@ class Musician:
         return play.apply(settings, now_s)
 
     def set_tempo(self, to: Argument, now_s: float) -> list[Event]:
-        """Set the tempo in beats per minute, or move it by a step. A tempo that the setting does not allow is ignored."""
+        """Set the tempo in beats per minute, or move it by a step. A tempo outside the setting's range is ignored."""
         play = self.performance
         try:
             dial = CONTROLS["tempo"].kind

@@ -1,7 +1,7 @@
-"""The open tick, the next one to be closed, and the moments that every tick has.
+"""The open tick, which is the next one to close, and the moments of every tick.
 
-A tick's frame is chosen a little before the tick, sounds at its time, and is final half a tick later. Plain values: no
-clock is read here.
+A tick's frame is chosen a little before the tick, sounds at its time, and is final half a tick later. This module reads
+no clock.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from livebach.music.roll import KEYS, OFF, ONSET, Frame
 from livebach.music.touch import BOUNDARY, NO_TOUCH, PARTS, TickTouch
 
 ALONE_LEADS = 4
-"""Leads before a tick that its frame is chosen where the network plays alone."""
+"""Leads (`engine.lead_ms`) by which a frame is chosen early where the network plays alone."""
 MAX_EARLY = 0.45
-"""No tick is drawn or sent earlier than this part of a tick before it sounds: the tick before must be closed."""
+"""Earliest time of drawing or sending, in ticks before a tick sounds, because the tick before must be closed."""
 CLOSE = 0.5
-"""A tick closes this part of a tick after it sounds, or later."""
+"""Earliest time at which a tick closes, in ticks after it sounds."""
 READY = 0.05
-"""This part of a tick is left to remember a frame before the next one is chosen."""
+"""Part of a tick reserved for remembering a frame before the next one is chosen."""
 MAX_DELAY = 0.25
-"""No tick of a duet is drawn or sent later than this part of a tick after its time."""
+"""Longest delay of a duet's notes, in ticks."""
 
 SILENCE: Frame = np.zeros(KEYS, np.uint8)
 """A frame without a key down; read-only."""
@@ -34,23 +34,23 @@ SILENCE.setflags(write=False)
 
 @dataclass(frozen=True, slots=True)
 class OpenTick:
-    """What is known of the open tick."""
+    """The values of the open tick."""
 
     number: int
     """Counted from the first downbeat on; negative in a count-in."""
     drawn: Frame | None = None
     """The network's frame, [88]; None until it is chosen."""
     touch: TickTouch = NO_TOUCH
-    """How it is to be played."""
+    """Velocities, offsets and pedal of the frame."""
     own: Frame = field(default_factory=lambda: SILENCE)
-    """What sounds of it, [88]."""
+    """The part of the frame that sounds, [88]."""
     sounded: bool = False
-    """Whether its moment has passed."""
+    """Whether the time of its notes has passed."""
     clicked: bool = False
     """Whether its click has sounded."""
 
     def with_onsets_only(self) -> OpenTick:
-        """Return the tick with its notes cut short: struck, and not held."""
+        """Return the tick with onsets only, without held notes."""
         return replace(self, own=np.where(self.own == ONSET, ONSET, OFF).astype(np.uint8))
 
 
@@ -60,23 +60,23 @@ class Moments:
 
     grid: Grid
     early_s: float
-    """Notes leave this much before their tick, for a synth that sounds late."""
+    """Time by which notes are sent before their tick, for a synth with latency."""
     lead_s: float
-    """A frame is chosen this much before its notes leave."""
+    """Time by which a frame is chosen before its notes are sent."""
     gap_s: float
-    """From a note's end to the tick that ends it."""
+    """Time from a note's end to the tick that ends it."""
     delay_s: float
-    """In a duet notes leave this much later: what the player strikes on the tick is known by then.
+    """Delay of notes in a duet, so that the player's keys on the tick are known by then.
 
     The onsets of people who play together are 30 to 50 ms apart (Rasch, Acustica 43, 1979).
     """
 
     @classmethod
     def of(cls, grid: Grid, settings: Config, between: bool = False) -> Moments:
-        """Return the moments of a grid's ticks; what is longer than a part of a tick is cut.
+        """Return the moments of a grid's ticks. Times are limited to parts of a tick.
 
-        A tick closes half way to the next. Where the player plays `between` the ticks it takes in what is struck up to
-        `BOUNDARY`, or less where the next frame has to be chosen sooner.
+        A tick closes half way to the next. Where the player plays `between` the ticks, a tick takes in keys struck up
+        to `BOUNDARY`, or less where the next frame must be chosen sooner.
         """
         early_s = min(settings.midi.latency_ms / 1000, MAX_EARLY * grid.tick_s)
         lead_s, gap_s = settings.engine.lead_ms / 1000, (1 - settings.sound.articulation) * grid.tick_s
@@ -92,22 +92,22 @@ class Moments:
 
     @property
     def part_s(self) -> float:
-        """A 24th of a quarter note, where a tick is a 16th: what offsets are counted in."""
+        """The unit of offsets in seconds: a 24th of a quarter note, where a tick is a 16th."""
         return self.grid.tick_s / PARTS
 
     def click_s(self, tick: int) -> float:
-        """Return when a click on this tick leaves."""
+        """Return the time at which a click on this tick is sent."""
         return self.grid.time_s(tick) - self.early_s
 
     def sound_s(self, tick: int, delayed: bool) -> float:
-        """Return when the notes of this tick leave; `delayed` in a duet."""
+        """Return the time at which the notes of this tick are sent; `delayed` in a duet."""
         return self.grid.time_s(tick) - self.early_s + (self.delay_s if delayed else 0.0)
 
     def draw_s(self, tick: int, delayed: bool, takes_over: bool, alone: bool = False) -> float:
-        """Return when the frame of this tick is chosen.
+        """Return the time at which the frame of this tick is chosen.
 
-        A takeover may need several draws, and the player is silent anyway: it takes all the time there is. Where the
-        network plays alone, some draws are refused and repeated, and there is nobody to wait for.
+        A takeover may need several draws, so it takes all the time there is: the player is silent. Where the network
+        plays alone, draws may be refused and repeated, so the frame is chosen earlier.
         """
         lead_s = ALONE_LEADS * self.lead_s if alone else self.lead_s
         ahead = math.inf if takes_over else self.early_s + max(lead_s, self.gap_s)
@@ -115,9 +115,9 @@ class Moments:
         return self.grid.time_s(tick) - early_s + (self.delay_s if delayed else 0.0)
 
     def close_s(self, tick: int) -> float:
-        """Return when the frame of this tick is final."""
+        """Return the time at which the frame of this tick is final."""
         return self.grid.close_s(tick)
 
     def too_late(self, tick: int, now_s: float) -> bool:
-        """Return whether it is no use sounding this tick any more."""
+        """Return whether it is too late to sound this tick."""
         return now_s > self.grid.close_s(tick) - self.early_s

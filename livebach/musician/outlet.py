@@ -1,6 +1,7 @@
-"""How the network's notes leave: each as late as it is meant to be.
+"""Sends the network's notes, each with its own delay.
 
-Works on events after all has been decided. Told the time; all chance is from one seeded generator.
+This module works on events after they have been chosen. The caller gives the time. All random numbers come from one
+seeded generator.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from livebach.config import Config
 from livebach.music.events import ControlChange, Event, NoteOff, NoteOn
 
 MAX_SPREAD = 0.4
-"""No note starts later by chance than this part of a tick: before it may end."""
+"""Largest random delay of a note, in ticks, so that a note starts before it may end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delayed:
-    """A note-on or controller that is to leave so much later than it is handed over."""
+    """A note-on or controller to be sent after a delay in seconds."""
 
     event: NoteOn | ControlChange
     delay_s: float
@@ -27,7 +28,7 @@ class Delayed:
 class Outlet:
     """Sends events at once, or holds them back until they are due.
 
-    A note that is to end first never starts. A controller that is sent at once replaces those that wait.
+    A note that ends while it waits never starts. A controller sent at once cancels its waiting values.
     """
 
     def __init__(self, settings: Config, seed: int) -> None:
@@ -40,12 +41,12 @@ class Outlet:
         self._waiting: list[tuple[float, NoteOn | ControlChange]] = []
 
     def send(self, events: Sequence[Event | Delayed], now_s: float, tick_s: float) -> list[Event]:
-        """Return what is to be sent now: of these events those that do not wait, and what has waited long enough.
+        """Return the events to send now: those without a delay, and waiting ones that are due.
 
         Args:
-            events: The events in order; on the network's channels those of the network itself.
+            events: Events in order; on the network's channels, only the network's own.
             now_s: The time, in absolute seconds.
-            tick_s: How long a tick is; notes are spread by chance over a part of it at most.
+            tick_s: Length of a tick in seconds, which limits the random delay.
 
         """
         for event in events:
@@ -71,12 +72,12 @@ class Outlet:
         return [*out, *self._due(now_s)]
 
     def make_way(self, event: Event) -> None:
-        """Drop a note that waits where the player, on the same channel, strikes its key first."""
+        """Drop a waiting note if the player strikes its key first, on the same channel."""
         if self._shared and isinstance(event, NoteOn) and self._cancel(event):
             self._dropped.add((event.channel, event.key))
 
     def next_s(self) -> float:
-        """When a note is to be sent; infinity where none waits."""
+        """Return the time at which the next event is due, in absolute seconds; infinity where none waits."""
         return min((time_s for time_s, _ in self._waiting), default=float("inf"))
 
     def _cancel(self, ending: NoteOn | NoteOff) -> bool:
@@ -91,7 +92,7 @@ class Outlet:
         return False
 
     def _replace(self, moved: ControlChange) -> None:
-        """Drop what waits of the same controller."""
+        """Drop the waiting values of the same controller."""
         self._waiting = [
             item
             for item in self._waiting

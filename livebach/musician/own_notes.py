@@ -1,6 +1,6 @@
-"""The network's own notes: every note-on gets its one note-off, and never cuts a note of the player's.
+"""The network's own notes: every note-on gets exactly one note-off, and no note of the player's is cut.
 
-Knows frames and MIDI channels; neither time nor the network.
+This module knows frames and MIDI channels, and neither time nor the network.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from livebach.musician.expression import VoiceChannels
 
 
 class OwnNotes:
-    """What sounds by the network's doing, on one channel or on one for each voice.
+    """The network's sounding notes, on one channel or on one for each voice.
 
-    Where the player's thru uses a channel too, a key that the player strikes there becomes the player's. If the network
-    sounded the key on that channel, its note-off is owed, and is paid when the player lets go.
+    Where the player's thru uses the same channel, a key that the player strikes there becomes the player's. If the
+    network sounded the key on that channel, its note-off is postponed until the player releases the key.
     """
 
     def __init__(self, channel: int, voices: int | None, shared: bool) -> None:
-        """Sound notes on a channel (0..15), or from it on; `shared` where the player may use these channels too."""
+        """Use a channel (0..15), or one per voice from it on. `shared`: whether the player may use these channels."""
         self._channel = channel
         self._channels = range(channel, channel + (voices or 1))
         self._voices = None if voices is None else VoiceChannels(channel, voices)
@@ -41,9 +41,9 @@ class OwnNotes:
         self._owed: dict[tuple[int, int], Event] = {}
 
     def play(self, frame: Frame, velocity: Mapping[int, int]) -> list[Event]:
-        """Sound a frame: what it does not hold ends, what it strikes starts; a key that sounds can be struck again.
+        """Sound a frame [88]: end the notes that it does not hold, and start those that it strikes.
 
-        `velocity` (1..127) is that of each key (0..87) that is struck.
+        A key that sounds may be struck again. `velocity` gives the velocity (1..127) of each struck key (0..87).
         """
         ending = [key for key in self.sounding if frame[key] != HOLD]
         struck = [key for key in np.flatnonzero(frame == ONSET).tolist() if key not in self.barred]
@@ -55,24 +55,24 @@ class OwnNotes:
         return events
 
     def release(self, key: int | None = None) -> list[Event]:
-        """End one key (0..87), or all."""
+        """End the note of one key (0..87), or all notes where None; return the note-offs."""
         ending = [sounds for sounds in self.sounding if key in (None, sounds)]
         for sounds in ending:
             del self._sounding[sounds]
         return self._placed([*map(self._off, ending)])
 
     def release_all_but(self, frame: Frame) -> list[Event]:
-        """End what a frame does not hold."""
+        """End the notes that a frame [88] does not hold; return the note-offs."""
         return [event for key in self.sounding if frame[key] != HOLD for event in self.release(key)]
 
     def close(self) -> list[Event]:
-        """End everything, what is owed too."""
+        """End all notes; return their note-offs, with the postponed ones."""
         owed = [self._owed[place] for place in sorted(self._owed)]
         self._owed.clear()
         return [*self.release(), *owed]
 
     def make_way(self, event: Event) -> list[Event]:
-        """Note what the player does on the network's channels; return note-offs that are due by it."""
+        """Take in an event of the player's on the network's channels; return the note-offs that become due."""
         if isinstance(event, Realtime) or not self._shared or event.channel not in self._channels:
             return []
         channel = event.channel
@@ -92,7 +92,7 @@ class OwnNotes:
         return [self._owed.pop(place) for place in sorted(places & self._owed.keys())]
 
     def _placed(self, events: list[Event]) -> list[Event]:
-        """The events on their voices' channels."""
+        """Return the events on their voices' channels."""
         return events if self._voices is None or not events else self._voices.sent(events)
 
     def _off(self, key: int) -> Event:
@@ -105,12 +105,12 @@ class OwnNotes:
 
     @property
     def barred(self) -> list[int]:
-        """The keys (0..87) that the player holds on a channel of the network's: not to be struck."""
+        """The keys (0..87) that the player holds on a channel of the network's, and which must not be struck."""
         return sorted({key for _, key in self._taken})
 
     @property
     def held_frame(self) -> Frame:
-        """The frame in which all that sounds goes on."""
+        """The frame [88] that holds all sounding notes."""
         frame = np.zeros(KEYS, np.uint8)
         frame[self.sounding] = HOLD
         return frame

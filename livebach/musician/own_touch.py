@@ -1,6 +1,6 @@
-"""How the network's notes are played, as the settings say: velocity, time after the tick, and the sustain pedal.
+"""Velocity, offset and sustain pedal of the network's notes, according to the settings.
 
-Told of every tick what was played, and what is to be struck next. Knows no time but ticks.
+The caller reports each tick as played, and asks for the touch of the next one. This module knows no time but ticks.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from livebach.network.touch import TouchNetwork
 UNTOUCHED = ("harpsichord", "organ")
 """Instruments without dynamics and without a sustain pedal."""
 UNTOUCHED_PROGRAMS = (7, *range(17, 22))
-"""The same by their General MIDI programs, counted from 1."""
+"""General MIDI programs of such instruments, counted from 1."""
 LIFT, PRESS = 0.5, 4.0
-"""Parts of a tick after which the pedal comes up and goes down: medians of 110,000 moves at piano-midi.de, where the
-pedal comes up just after the notes and goes down .16 of a quarter note after them."""
+"""Offsets at which the pedal comes up and goes down, in 24ths of a quarter note. They are medians of 110,000 moves in
+files of piano-midi.de: the pedal comes up just after the notes, and goes down 0.16 quarter notes after them."""
 
 
 class OwnTouch:
-    """Plays keys by the touch network, by the player's loudness, or all alike."""
+    """Chooses the touch by the touch network, by the player's loudness, or a fixed velocity."""
 
     def __init__(self, network: TouchNetwork | None, settings: Config, seed: int) -> None:
-        """Without a network, `learned` is as `follow`."""
+        """Begin without any music. Without a touch network, `learned` is the same as `follow`."""
         self._settings = settings
         first = settings.midi.output_channel - 1
         self._channels = range(first, first + (settings.sound.voices or 1))
@@ -47,16 +47,16 @@ class OwnTouch:
         return self._down
 
     def make_way(self, event: Event) -> None:
-        """Leave the pedal of a channel to the player who uses it there: a thru sends it to the same synth."""
+        """Leave the pedal to the player from now on, if the player uses it on a shared channel."""
         if self._shared and isinstance(event, ControlChange) and event.control == SUSTAIN:
             self._lent |= event.channel in self._channels
 
     def set(self, settings: Config) -> None:
-        """Play by other settings from here on."""
+        """Use other settings from now on."""
         self._settings = settings
 
     def forget(self) -> None:
-        """Forget how was played."""
+        """Forget all the music so far."""
         if self._network is not None:
             self._network.forget()
 
@@ -73,10 +73,16 @@ class OwnTouch:
     def choose(
         self, drawn: Frame, player: Mapping[int, Sounded], held: Sequence[int], grid: Grid, tick: int, loudness: float
     ) -> TickTouch:
-        """Choose how a frame is played that was drawn for a tick.
+        """Choose the touch of a tick's frame.
 
-        `player` are the keys that the player has struck on it, `held` those that were down before, and `loudness` is
-        the player's mean velocity of late.
+        Args:
+            drawn: The network's frame, [88].
+            player: The player's struck keys (0..87) of the tick.
+            held: Keys 0..87 that were down before.
+            grid: The grid.
+            tick: The tick.
+            loudness: The mean of the player's recent velocities.
+
         """
         struck, sound = np.flatnonzero(drawn == ONSET).tolist(), self._settings.sound
         place, learned = grid.place(tick), self._learned
@@ -98,7 +104,14 @@ class OwnTouch:
         return network.pedal(sorted({*struck}, reverse=True), held, place)
 
     def events(self, notes: Sequence[Event], touch: TickTouch, part_s: float) -> list[Event | Delayed]:
-        """Return the events of a tick, each note as late as its offset says, and the pedal's."""
+        """Return the events of a tick, delayed by their offsets, and the pedal's events.
+
+        Args:
+            notes: The note events of the tick.
+            touch: Velocities, offsets and pedal.
+            part_s: The unit of the offsets, in seconds.
+
+        """
         out: list[Event | Delayed] = []
         for event in notes:
             sounded = touch.notes.get(event.key - LOW_KEY) if isinstance(event, NoteOn) else None
@@ -120,7 +133,7 @@ class OwnTouch:
         return out
 
     def lift(self) -> list[Event]:
-        """Return what lifts the pedal at once."""
+        """Lift the pedal; return the events to send at once."""
         if not self._down or self._lent:
             return []
         self._down = False
@@ -140,9 +153,17 @@ class OwnTouch:
         players_pedal: Pedal,
         playing: bool,
     ) -> None:
-        """Take a tick that is over: both frames, how they were played, and the pedals.
+        """Take in a tick that is over.
 
-        `playing` says whether the network played on it: then the pedal that counts is its own.
+        Args:
+            own: The network's frame, [88].
+            touch: The touch of this frame.
+            player: The player's frame, [88].
+            struck: The player's struck keys (0..87).
+            place: The place of the tick.
+            players_pedal: The player's pedal.
+            playing: Whether the network played on the tick, and its pedal counts instead of the player's.
+
         """
         if self._network is None:
             return

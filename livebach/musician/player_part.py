@@ -1,7 +1,4 @@
-"""The player's part: what the player does, and what is known of the music by it.
-
-Brings together the hands (`Listener`), the last bar, and what follows the player: texture and key. Knows no grid.
-"""
+"""The player's part: keys and pedal (`Listener`), the last bar, and the texture and key that follow the player."""
 
 from __future__ import annotations
 
@@ -18,11 +15,11 @@ from livebach.musician.listener import Listener
 from livebach.musician.texture_follower import KeyLock, TextureFollower
 
 TIMED = 16
-"""So many of the keys struck last tell whether the player plays between the ticks."""
+"""Number of newest keys that decide whether the player plays between the ticks."""
 OFF_TICK = 0.25
-"""A key that is struck so far from the nearest tick, in ticks, is between two."""
+"""Distance from the nearest tick, in ticks, from which a key is between two ticks."""
 BEGINS, STAYS = 4 / TIMED, 2 / TIMED
-"""From which share of such keys on it is taken for meant, and down to which it stays so."""
+"""Shares of such keys from which playing between the ticks is taken as intended, and down to which it stays so."""
 
 
 class PlayerPart:
@@ -33,25 +30,25 @@ class PlayerPart:
         self.listener = Listener(
             None if channel is None else channel - 1, settings.turns.pedal_counts, settings.sound.velocity_default
         )
-        self._follows = settings.time.clock == "player"  # a grid that is still finding the beat judges no timing
+        self._follows = settings.time.clock == "player"  # a grid that follows the player cannot judge timing
         self.follower = TextureFollower(settings, bar_ticks)
         self.key_lock = KeyLock(settings, bar_ticks)
         self.recent: deque[Frame] = deque(maxlen=bar_ticks)
         """The frames of the last bar, each [88]."""
         self.last_key: int | None = None
-        """The highest key (0..87) of the last frame that had any."""
+        """The highest key (0..87) of the last frame with a key down."""
         self.between = False
-        """Whether the player plays between the ticks, as in triplets or with swing, rather than early or late."""
+        """Whether the player plays between the ticks on purpose, as in triplets or with swing."""
         self._off_tick: deque[bool] = deque(maxlen=TIMED)
         self.pedal = Pedal.UP
-        """What the sustain pedal did on the last tick."""
+        """The move of the sustain pedal on the last tick."""
         self.silent_ticks = 0
-        """For how many whole ticks the player has been at rest."""
+        """Number of whole ticks for which the player has been at rest."""
 
     def close_tick(self, until_s: float, follow: bool) -> Frame:
-        """Return the player's final frame of a tick that ends at this time; `follow` if its texture is to be followed.
+        """Close a tick that ends at this time, and return the player's final frame [88].
 
-        Each call is one tick further.
+        `follow` tells whether the texture follows this frame. Each call advances by a tick.
         """
         frame = self.listener.frame(until_s)
         self.pedal = Pedal.of(self.pedal.down, self.listener.pedal_lifted(), self.listener.pedal_down)
@@ -65,7 +62,7 @@ class PlayerPart:
         return frame
 
     def struck(self, grid: Grid, tick: int) -> dict[int, Sounded]:
-        """Return how the player struck the keys (0..87) of the open tick, as far as that is known."""
+        """Return the velocity and offset of the player's keys (0..87) on the open tick, as far as known."""
         start_s, strikes = grid.time_s(tick), self.listener.strikes(grid.close_s(tick))
         return {
             key: Sounded(strike.velocity, played_offset((strike.time_s - start_s) / grid.tick_s) if self.between else 0)
@@ -73,7 +70,7 @@ class PlayerPart:
         }
 
     def judge_timing(self, grid: Grid, tick: int) -> None:
-        """Judge by the keys that were struck on this tick, too, whether the player plays between the ticks."""
+        """Update the estimate of whether the player plays between the ticks, with the keys struck on this tick."""
         for strike in self.listener.strikes(grid.close_s(tick)).values():
             place = (strike.time_s - grid.origin_s) / grid.tick_s
             self._off_tick.append(abs(place - round(place)) > OFF_TICK)
@@ -81,16 +78,16 @@ class PlayerPart:
         self.between = share >= (STAYS if self.between else BEGINS)
 
     def strikes(self, event: Event, now_s: float) -> bool:
-        """Take in an event; True where it is a key of the 88 being struck."""
+        """Take in an event; return whether it strikes one of the 88 keys."""
         return self.listener.receive(event, now_s)
 
     def set(self, settings: Config) -> None:
-        """Follow texture and key as other settings say from here on; what was heard is kept."""
+        """Use other settings from now on. The music heard so far is kept."""
         self.follower.set(settings)
         self.key_lock.set(settings)
 
     def forget(self) -> None:
-        """Forget which texture and key the player's music had."""
+        """Forget the texture and the key of the player's music."""
         self.key_lock.forget()
         self.follower.forget()
 

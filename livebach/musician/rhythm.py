@@ -1,8 +1,9 @@
-"""Whether anything is struck on a tick: decided first, before it is decided which keys.
+"""The decision whether a tick is struck, before the decision which keys are struck.
 
-Drawn key by key, the rhythm of a tick is the sum of 88 small chances, and runs of 16ths break up. So the network's
-own probability that any key is struck is combined with the votes of the bars before: of each lag of whole beats whose
-rhythm has agreed with the present one of late. Knows no time but ticks.
+If keys are drawn one by one, the rhythm results from 88 small probabilities, and runs of 16ths break up. So the
+network's probability that any key is struck is combined with votes of the bars before. Each lag of whole beats votes,
+with a weight that grows with the recent agreement of its rhythm with the present one. This module knows no time but
+ticks.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ import numpy as np
 from livebach.music.roll import ONSET, Frame
 
 VOTING_BARS = 8
-"""Furthest lag that votes."""
+"""The longest lag that votes."""
 KEPT = 0.93
-"""Part of an agreement that is left after one more tick."""
+"""Decay per tick of the agreement."""
 TRUST = 8
-"""Power of the agreement, 0..1, with which a lag votes: lags that agree now and then hardly count."""
+"""A lag's weight is its agreement (0..1) to this power, so lags that agree only sometimes hardly count."""
 VOTE = 1.0
 """Weight of the votes' log odds beside those of the network."""
 SHARPER = 1.5
-"""Times the log odds of both."""
+"""Factor of the sum of both log odds."""
 LEAST = 0.001
-"""Neither striking nor resting is less likely than this."""
+"""Lower limit of the network's probabilities of an onset and of none."""
 LEAST_VOTE = 0.1
 
 
 class RhythmVotes:
-    """Follows on which ticks something was struck, and says how likely the next one is to be among them."""
+    """Remembers which ticks were struck, and estimates the probability that the next one is."""
 
     def __init__(self, beat_ticks: int, bar_ticks: int) -> None:
         self._lags = beat_ticks * (1 + np.arange(max(1, VOTING_BARS * bar_ticks // beat_ticks)))
@@ -38,7 +39,7 @@ class RhythmVotes:
         self._tick = 0
 
     def observe(self, frame: Frame) -> None:
-        """Take in what sounded on a tick."""
+        """Take in the frame [88] of a tick."""
         struck = bool((frame == ONSET).any())
         known = self._lags <= self._tick
         agrees = self._struck[(self._tick - self._lags[known]) % len(self._struck)] == struck
@@ -47,11 +48,11 @@ class RhythmVotes:
         self._tick += 1
 
     def chance(self, network: float, busier: float = 0.0) -> float:
-        """Return how likely the coming tick is to be struck.
+        """Return the probability that the coming tick is struck.
 
         Args:
-            network: How likely the network alone says it is.
-            busier: Nats, added to the log odds.
+            network: The network's probability.
+            busier: Nats to add to the log odds.
 
         """
         known = self._lags <= self._tick

@@ -1,6 +1,6 @@
-"""The network left to itself: frame after frame from the step engine, on a metre that runs on.
+"""Roll-outs: music that the network plays alone, frame by frame, in a fixed metre.
 
-Knows no file and no clock.
+This module knows no file and no clock.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from livebach.network.sampling import SamplingParams
 
 @dataclass(slots=True)
 class RollOut:
-    """A network playing on: `prime` it, then take frames from `play`."""
+    """A network that plays alone. Call `prime` first if it continues other music, then take frames from `play`."""
 
     engine: Engine
     metre: Metre
@@ -36,15 +36,15 @@ class RollOut:
     params: SamplingParams = field(default_factory=SamplingParams)
     texture: Texture = field(default_factory=Texture)
     adapts: bool = True
-    """Whether it learns from what it is primed with."""
+    """Whether the network learns from the prime."""
     quotes: int | None = None
-    """The most notes on end that it takes over from its training music; None: any number."""
+    """Most notes of a quote from the training music; None allows any number."""
     tick: int = 0
-    """Ticks since a downbeat, of the coming frame."""
+    """The coming frame's tick, counted from a downbeat."""
     home: Key | None = None
-    """The key to keep to; None is the key of what it is primed with."""
+    """The home key; None is the key of the prime."""
     register: int | None = None
-    """The MIDI key to play around; None: any."""
+    """The MIDI key to play around; None for any."""
     state: State = field(init=False)
     guides: Guides = field(init=False)
 
@@ -60,13 +60,13 @@ class RollOut:
         return tick % bar, self.metre.beat_ticks(steps), bar
 
     def take(self, frame: Frame, adapt: bool = False) -> None:
-        """Remember a frame [88] as what sounded now."""
+        """Take in a frame [88] that sounds on the present tick; with `adapt`, learn from it."""
         here, coming = self._place(self.tick), self._place(self.tick + 1)
         self.engine.push(self.state, frame, here, coming, self.texture, adapt)
         self.tick += 1
 
     def prime(self, prime: Prime) -> None:
-        """Begin with the frames of a prime, each at its own place, and go on from the place that follows it."""
+        """Begin with the frames of a prime at their places, and continue from the place after it."""
         places: list[Place] = [(int(tick), int(beat), int(bar)) for tick, beat, bar in prime.places]
         self.state = self.engine.new_state(places[0], self.texture)
         hearing = KeyHearing(len(prime.frames))
@@ -78,7 +78,7 @@ class RollOut:
         self.tick = places[-1][0]
 
     def play(self, given: Frame | None = None) -> Iterator[Frame]:
-        """Frames [88] without end, each remembered as it is drawn; it does not stay silent for long."""
+        """Yield frames [88] without end. Each is remembered as it is drawn."""
         nothing = np.full(KEYS, UNKNOWN, np.uint8) if given is None else given
         self.guides.restart(self.engine.quotes, self.home)
         while True:
@@ -102,7 +102,18 @@ VELOCITY = 72
 
 
 def music(engine: Engine, config: Config, bars: int, prime: Prime | None = None) -> tuple[Frames, int]:
-    """Return frames [T, 88] of the prime and of so many bars that follow it, and the number of the prime's frames."""
+    """Play a prime and a continuation.
+
+    Args:
+        engine: The network.
+        config: The settings.
+        bars: Number of bars after the prime.
+        prime: The music to continue, if any.
+
+    Returns:
+        Frames uint8 [T, 88] of prime and continuation, and the number of the prime's frames.
+
+    """
     metre = prime.metre if prime else config.time.metre
     start = prime.frames if prime else np.zeros((0, KEYS), np.uint8)
     texture = texture_from(config, start, metre.bar_ticks(engine.spec.steps_per_quarter))
@@ -118,19 +129,19 @@ def music(engine: Engine, config: Config, bars: int, prime: Prime | None = None)
 
 
 def params_from(config: Config) -> SamplingParams:
-    """Return the sampling settings; where a key is set, pitches outside it are rarer, as they are live."""
-    bias = KeyLock(config, bar_ticks=1).bias  # «auto» is the prime's key, which the roll-out itself keeps to
+    """Return the sampling parameters of the settings. With a key, pitches outside the key are rarer, as live."""
+    bias = KeyLock(config, bar_ticks=1).bias  # «auto» is the prime's key, which the roll-out keeps to by itself
     return SamplingParams(config.sampling.temperature, config.sampling.min_p, key_bias=bias)
 
 
 def texture_from(config: Config, heard: Frames, bar_ticks: int) -> Texture:
-    """Return the texture of the settings; «follow» goes on from what was heard, where there was anything."""
+    """Return the texture of the settings; «follow» continues the heard frames [T, 88], if any."""
     following = grown(followed(heard), heard, bar_ticks) if len(heard) else Texture()
     return asked(config.sampling.density, config.sampling.polyphony, following)
 
 
 def tracks(frames: Frames, primed: int) -> list[tuple[str, list[Note]]]:
-    """Return the notes of frames [T, 88] as the MIDI tracks «prime», up to the tick `primed`, and «livebach»."""
+    """Return the notes of frames [T, 88] as MIDI tracks: «prime» before the tick `primed`, then «livebach»."""
     notes = notes_from_frames(frames, VELOCITY)
     prime, own = ([n for n in notes if (n.start < primed) is first] for first in (True, False))
     return [("prime", prime), ("livebach", own)] if prime else [("livebach", own)]

@@ -1,4 +1,4 @@
-"""Tap tempo: the tempo of the beats that somebody taps. The caller gives the times; the module reads no clock."""
+"""Tap tempo: measures the tempo of tapped beats. The caller gives the times; this module reads no clock."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections import deque
 
 FEWEST, MOST = 3, 8
 SLOWEST_S, FASTEST_S = 3.0, 0.15
-"""Seconds. A later tap begins a new series (20 a minute); a sooner one is a bounce of the same tap (400 a minute)."""
+"""Seconds between taps. A later tap begins a new series (20 a minute); an earlier one is a bounce (400 a minute)."""
 UNEVEN = 1.4
-"""A beat that is so much longer or shorter than those before begins a new series: another tempo."""
+"""Ratio to the mean beat from which a longer or shorter beat begins a new series."""
 
 
 class Taps:
@@ -18,7 +18,7 @@ class Taps:
         self._times: deque[float] = deque(maxlen=MOST)
 
     def tap(self, time_s: float) -> float | None:
-        """Take a tap at a time in seconds; return beats a minute, or None until there are enough taps."""
+        """Take in a tap at a time in seconds; return beats per minute, or None until there are enough taps."""
         if self._times:
             since_s = time_s - self._times[-1]
             if since_s < FASTEST_S:

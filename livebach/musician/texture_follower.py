@@ -1,4 +1,4 @@
-"""How many notes the network should play, how many at once, and in which key: as set, or as the player does."""
+"""Density, polyphony and key of the network's music: as set, or as the player plays."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 FOLLOWED_BARS = 4
 LEAST, MOST = Texture(density=1, polyphony=2), Texture(density=6, polyphony=7)
-"""The limits of what is followed. The lowest levels also mark a piece that is about to end; the network adds a second
-line to a single one; and few pieces of Bach stay at the highest levels for longer than a flourish."""
+"""Limits of the followed levels. The lowest levels also mark the end of a piece, a single line gets a second one, and
+few pieces of Bach stay at the highest levels for longer than a flourish."""
 OUTSIDE = np.float32(-3.0)
-"""Added to the logit of ONSET of pitches outside the key: rarer, not forbidden."""
+"""Nats added to the logit of ONSET of pitches outside the key, which makes them rarer without forbidding them."""
 
 
 def followed(heard: Frames) -> Texture:
-    """Return the texture that answers what was heard, frames [T, 88]."""
+    """Return the texture of an answer to heard frames [T, 88]."""
     texture = texture_levels(heard)
     levels = [
         sorted((least or 0, level or 0, most or 0))[1]
@@ -35,7 +35,7 @@ def followed(heard: Frames) -> Texture:
 
 
 class TextureFollower:
-    """The texture that the network is asked for; where it follows, that of the player's last bars."""
+    """The texture asked of the network: as set, or that of the player's last bars."""
 
     def __init__(self, settings: Config, bar_ticks: int) -> None:
         self._bar_ticks = bar_ticks
@@ -45,20 +45,20 @@ class TextureFollower:
         self.set(settings)
 
     def set(self, settings: Config) -> None:
-        """Follow other settings from now on."""
+        """Use other settings from now on."""
         self._density = settings.sampling.density
         self._polyphony = settings.sampling.polyphony
         self.texture = self._texture()
 
     def forget(self) -> None:
-        """Forget what was heard."""
+        """Forget all the music so far."""
         self._frames.clear()
         self._rests = 0
         self._heard = Texture()
         self.texture = self._texture()
 
     def observe(self, frame: Frame) -> None:
-        """Take in a frame of the player's, [88]. Long rests count as one bar; a whole bar must have been heard."""
+        """Take in a frame [88] of the player's. The texture changes after the first bar; a long rest counts as one bar."""
         if not frame.any():
             self._rests += 1
             return
@@ -74,7 +74,7 @@ class TextureFollower:
 
 
 def asked(density: str | int, polyphony: str | int, heard: Texture) -> Texture:
-    """Return the texture that settings ask for: a level, «off» (None), or «follow»: the one that was heard."""
+    """Return the texture of the settings: a level, None for «off», or the heard level for «follow»."""
     return Texture(_level(density, heard.density), _level(polyphony, heard.polyphony))
 
 
@@ -93,32 +93,32 @@ class KeyLock:
         self.set(settings)
 
     def set(self, settings: Config) -> None:
-        """Go by other settings from now on; what was heard is kept."""
+        """Use other settings from now on. The music heard so far is kept."""
         self._setting = settings.sampling.key
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Forget all the music so far."""
         self._hearing.forget()
 
     def observe(self, frame: Frame) -> None:
-        """Take in a frame of the player's."""
+        """Take in a frame [88] of the player's."""
         self._hearing.observe(frame)
 
     @property
     def key(self) -> Key | None:
-        """The key, where there is one; a key that is to be found needs a bar of the player's."""
+        """The key, if any. With «auto» a bar of the player's must have been heard."""
         if self._setting == "auto":
             return self._hearing.key() if len(self._hearing) >= self._bar_ticks else None
         return None if self._setting is None else Key.parse(self._setting)
 
     @property
     def home(self) -> Key | None:
-        """The key that is set, or the one that the player's last bars are in, where one can be told."""
+        """The key of the settings, or of the player's last bars; None where unknown."""
         set_key = None if self._setting in (None, "auto") else Key.parse(str(self._setting))
         return set_key or self._hearing.key()
 
     @property
     def bias(self) -> NDArray[np.float32] | None:
-        """For `SamplingParams.key_bias`: float32[88]."""
+        """The bias for `SamplingParams.key_bias`, float32 [88]; None without a key."""
         key = self.key
         return None if key is None else np.where(key.scale, np.float32(0), OUTSIDE).astype(np.float32)

@@ -1,6 +1,6 @@
-"""The musician's time: the grid, whether it runs, the open tick, and who says where the beats are.
+"""The musician's time: the grid, whether it runs, the open tick, and the source of the tempo.
 
-Told the times with every call; reads no clock. Knows nothing of notes and of whose turn it is.
+The caller gives the time with every call. This module reads no clock, and knows nothing of notes and turns.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Timekeeper:
         self.running = time.click or time.count_in_bars > 0
         """Whether the grid runs; at rest it waits for the player's first key."""
         self.mark: Mark | None = None
-        """The newest beat that is over, or the tick from which on the tempo is another."""
+        """The newest beat that is over, or the tick from which the tempo changed."""
         self.set_bpm(time.bpm)
 
     @property
     def grid(self) -> Grid:
-        """The grid as it is laid now."""
+        """The present grid."""
         return self.moments.grid
 
     @property
@@ -46,21 +46,21 @@ class Timekeeper:
 
     @property
     def tick_s(self) -> float:
-        """When the open tick sounds."""
+        """The time at which the open tick sounds, in absolute seconds."""
         return self.grid.time_s(self.tick)
 
     @property
     def bpm(self) -> float:
-        """Beats a minute, as the grid goes."""
+        """The grid's tempo in beats per minute."""
         return round(60 / (self.grid.tick_s * self.grid.beat_ticks), 3)
 
     @property
     def fixed(self) -> bool:
-        """Whether the grid is not the player's to move: a clock leads, or a click that always sounds."""
+        """Whether the player cannot move the grid, because a clock leads or a click always sounds."""
         return self.source.leads or self._settings.time.click
 
     def lay(self, grid: Grid) -> None:
-        """Go on by this grid, and with all that is a part of a tick."""
+        """Use this grid from now on, with the moments that depend on it."""
         self.moments = Moments.of(grid, self._settings, self._between)
 
     def set_between(self, between: bool) -> None:
@@ -70,23 +70,23 @@ class Timekeeper:
             self.lay(self.grid)
 
     def set_bpm(self, bpm: float) -> None:
-        """Go at this tempo from the open tick on."""
+        """Set the tempo from the open tick on."""
         self.lay(self.grid.at_tempo(bpm, self.tick))
         self.source.restart(self.grid, placed=True)
 
     def follow_source(self) -> None:
-        """Lay the grid as the source of the tempo says, where a tick has just closed."""
+        """Update the grid from the source of the tempo, after a tick has closed."""
         self.lay(self.source.next_grid(self.grid, self.tick))
 
     def start(self, now_s: float) -> None:
-        """Have the next downbeat be now."""
+        """Start the grid with a downbeat now."""
         self.running = True
         self.open(self.grid.next_downbeat(self.tick))
         self.move_to(now_s)
         self.source.restart(self.grid, placed=False)
 
     def open(self, tick: int) -> None:
-        """Go on with this tick; nothing is known of it yet."""
+        """Open this tick."""
         self.open_tick = OpenTick(tick)
 
     def move_to(self, now_s: float) -> None:
@@ -94,19 +94,19 @@ class Timekeeper:
         self.moments = replace(self.moments, grid=self.grid.moved(self.tick, now_s))
 
     def take_place(self, place: int, now_s: float) -> None:
-        """Have the open tick, or one soon after it, be now, where a clock's sender is in the bar: `place` in ticks."""
+        """Set the present tick to a clock sender's place in the bar, and start; `place` is in ticks of its song."""
         self.open(self.tick + (place - self.tick) % self.grid.bar_ticks)
         self.move_to(now_s)
         self.running = True
         self.source.seat(self.tick)
 
     def halt(self) -> None:
-        """Rest until the player or the clock begins anew."""
+        """Stop the grid until the player or the clock begins anew."""
         self.running = False
         self.source.halt()
 
     def too_late(self, now_s: float) -> bool:
-        """Return whether it is no use sounding the open tick any more."""
+        """Return whether it is too late to sound the open tick."""
         return self.moments.too_late(self.tick, now_s)
 
     def set_mark(self) -> None:

@@ -20,25 +20,26 @@ from livebach.network.touch_memory import VELOCITY_CENTRE, VELOCITY_UNIT, Array,
 from livebach.network.velocity_memory import HEARD, REFERENCE, VelocityMemory
 
 STRETCH, SURE = 0.5, 6.0
-"""How far a velocity is moved from the mean, and by what uncertainty: what is expected varies less than playing."""
+"""Largest factor by which velocities are moved further from the mean, because expected values vary less than playing,
+and the uncertainty at which half of this applies."""
 CHANCE = 0.35
-"""The part of its uncertainty by which a velocity varies by chance."""
+"""Random variation of a velocity, as a part of its standard deviation."""
 SLOWNESS, SHARED = 0.9, 0.8
-"""How much of that chance lasts from tick to tick, and how much of it all notes of a tick have in common."""
+"""Autocorrelation of the random variation from tick to tick, and the part that all notes of a tick share."""
 RARE_OFFSET = 0.05
-"""Offsets that are less likely are not used, nor those that the player uses for a smaller part of the notes."""
+"""Smallest share of an offset, relative to the likeliest one and among the player's notes, from which it is used."""
 USUAL = -0.3
-"""A mean velocity as the network has heard it most, in its units: 58 of 127."""
+"""The most frequent mean velocity in training, in the network's units: 58 of 127."""
 PEDALS_AT = 0.02
-"""Where the pedal follows the player, the share of ticks on which the player's moved at least."""
+"""Smallest share of ticks with moves of the player's pedal from which the network uses the pedal too."""
 _PEDAL_TICKS = 128
 
 
 class TouchPlayer:
-    """Plays keys by the touch network."""
+    """Chooses velocities, offsets and pedal by the touch network."""
 
     def __init__(self, network: TouchNetwork, seed: int, velocity: float = VELOCITY_CENTRE) -> None:
-        """Begin with nothing heard; until then notes are as loud as `velocity`."""
+        """Begin without any music. `velocity` is the loudness before the player has been heard."""
         self._network = network
         self._random = Random(f"{seed} touch")  # nosec B311: chance for music
         self._default = velocity
@@ -46,7 +47,7 @@ class TouchPlayer:
         self.forget()
 
     def forget(self) -> None:
-        """Begin as if nothing had been played."""
+        """Forget all the music so far."""
         self._memory, self._velocities = TouchMemory(), VelocityMemory()
         self._offsets: deque[int] = deque(maxlen=HEARD)  # the player's
         self._pedals: deque[bool] = deque(maxlen=_PEDAL_TICKS)  # whether the player's moved
@@ -54,9 +55,17 @@ class TouchPlayer:
     def play(
         self, own: Sequence[int], player: Mapping[int, Sounded], held: Sequence[int], place: Place
     ) -> dict[int, Sounded]:
-        """Choose how its own keys (0..87) sound that are struck on the coming tick.
+        """Choose velocity and offset of the network's keys on the coming tick.
 
-        `player` are the keys that the player has struck on it, `held` those that are down from before.
+        Args:
+            own: The network's struck keys, 0..87.
+            player: The player's struck keys on the tick, with their velocities and offsets.
+            held: Keys 0..87 that are down from before.
+            place: The place of the tick.
+
+        Returns:
+            Velocity and offset by key.
+
         """
         self._slow = SLOWNESS * self._slow + (1 - SLOWNESS**2) ** 0.5 * self._random.gauss(0, 1)
         if not own:
@@ -68,7 +77,7 @@ class TouchPlayer:
         timing[np.arange(len(struck)), offsets] = 1
         matches = self._memory.matches(struck)
         heard, mean, matched = self._velocities.features(struck, self._memory.tick, place, matches)
-        level = float(mean[0]) - USUAL  # told how loud the player is, the network would come back to what is usual
+        level = float(mean[0]) - USUAL  # the network would return to the usual loudness, so it gets that as the mean
         heard[:, REFERENCE] -= level
         features = np.concatenate([notes, timing, heard], axis=1)
         expected, deviation = self._network.velocities(features, mean - level, matched - level).moments()
@@ -78,9 +87,9 @@ class TouchPlayer:
         return {key: Sounded(velocity, offset) for key, velocity, offset in sounded if key in mine}
 
     def _choose_offsets(self, struck: Sequence[int], player: Mapping[int, Sounded], place: Place) -> list[int]:
-        """Draw an offset for each key, the highest first, in view of those that are known; the player's are given.
+        """Draw an offset for each key, the highest first, given the known ones. The player's offsets are known.
 
-        Only offsets that the player uses may be used: straight playing is answered straight.
+        Only offsets that the player uses are allowed, so straight playing gets a straight answer.
         """
         uses = Counter(self._offsets)
         may = [offset for offset in range(OFFSETS) if not offset or uses[offset] > RARE_OFFSET * len(self._offsets)]
@@ -101,7 +110,7 @@ class TouchPlayer:
         return out
 
     def _choose_velocities(self, heard: Array, expected: Array, deviation: Array) -> list[int]:
-        """Draw velocities: what is expected, more pronounced where it is uncertain, and a little by chance."""
+        """Draw velocities: the expected ones, stretched where uncertain, with a random variation."""
         few, out = (self._default - VELOCITY_CENTRE) / (1 + self._velocities.count), []
         for mean, value, spread in zip(heard.tolist(), expected.tolist(), deviation.tolist(), strict=True):
             centre = VELOCITY_CENTRE + VELOCITY_UNIT * mean
@@ -112,9 +121,9 @@ class TouchPlayer:
         return out
 
     def pedal(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Pedal:
-        """Choose what its pedal does on the coming tick, on which these keys are struck and those held.
+        """Choose the move of the network's pedal on the coming tick, with these struck and held keys.
 
-        It begins on the first beat after a beat without pedal: what has no pedal tends to stay so.
+        After a beat without pedal, the pedal goes down on the next beat, as the model tends to stay without pedal.
         """
         down, on_beat = self._memory.pedal_down, place[0] % place[1] == 0
         if struck and on_beat and self._memory.pedal_up_for(place[1]):
@@ -137,9 +146,16 @@ class TouchPlayer:
         pedal: Pedal,
         players_pedal: Pedal | None = None,
     ) -> None:
-        """Take a tick that is over: the keys that both struck, the keys that were down before, and the pedal.
+        """Take in a tick that is over.
 
-        `players_pedal` is what the player's pedal did, None while the player does not play.
+        Args:
+            player: The player's struck keys (0..87), with velocities and offsets.
+            own: The network's struck keys.
+            held: Keys 0..87 that were down before.
+            place: The place of the tick.
+            pedal: The move of the pedal that counts.
+            players_pedal: The move of the player's pedal; None while the player does not play.
+
         """
         both = {**own, **player}
         struck = sorted(both, reverse=True)

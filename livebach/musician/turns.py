@@ -1,6 +1,6 @@
-"""Whose turn it is: the states of a turn, what changes them, and how a turn of the network's ends.
+"""Turns: the states of a turn, the transitions between them, and the end of the network's turn.
 
-Knows nothing of time but ticks, and nothing of notes.
+This module knows no time but ticks, and no notes.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ class Turn(Enum):
     LISTENING = auto()
     """The player's."""
     ASKED = auto()
-    """The player's, and the network has been asked to play: it begins on the next beat."""
+    """The player's. The network has been asked to play, and begins on the next beat."""
     PLAYING = auto()
-    """The network's, alone or together with the player."""
+    """The network's, which plays alone or together with the player."""
     ENDED = auto()
-    """The player's: the network has come to its end, and stays silent until the player begins a new phrase."""
+    """The player's. The network has ended, and stays silent until the player begins a new phrase."""
     CLOSED = auto()
     """Nobody's: the session is over."""
 
 
 class Change(Enum):
-    """What may change whose turn it is."""
+    """An event that may change the turn."""
 
     ASK = auto()
     """The network is asked to play."""
     TAKE_UP = auto()
     """The mode lets the network play on the coming tick."""
     LET_GO = auto()
-    """The network stops playing, for the player or because the mode says so."""
+    """The network stops playing, for the player or by the mode's decision."""
     END = auto()
-    """The network has made an end, or everything was silenced."""
+    """The network has ended, or all notes were silenced."""
     NEW_PHRASE = auto()
     """The player begins a new phrase."""
     CLOSE = auto()
@@ -58,7 +58,7 @@ TRANSITIONS: dict[tuple[Turn, Change], Turn] = {
     (Turn.ENDED, Change.NEW_PHRASE): Turn.LISTENING,
     (Turn.ENDED, Change.CLOSE): Turn.CLOSED,
 }
-"""The next turn. What is not listed changes nothing."""
+"""The next turn. Pairs that are not listed change nothing."""
 
 
 def after(turn: Turn, change: Change) -> Turn:
@@ -68,7 +68,7 @@ def after(turn: Turn, change: Change) -> Turn:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the network's turn is going to end: on a given tick, with or without a cadence; by default neither."""
+    """The planned end of the network's turn: on a tick, with or without a cadence; by default none."""
 
     leave: int | None = None
     """The tick on which the network hands over to the player; None: when the player returns."""
@@ -76,15 +76,15 @@ class Ending:
 
     @property
     def tick(self) -> int | None:
-        """The tick from which on the network is silent, where that is decided."""
+        """The tick from which the network is silent; None where not decided."""
         return self.leave if self.cadence is None else self.cadence.end
 
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """What the person has switched on."""
+    """The switches of the controls."""
 
     mute: bool = False
     """The network is silent, and goes on listening."""
     hold: bool = False
-    """What sounds of the network goes on sounding, and nothing new is struck."""
+    """The network's sounding notes go on, and nothing new is struck."""

@@ -87,7 +87,7 @@ class _Stream:
         self.rests = 0  # ticks since the last note
 
     def strike(self, key: int) -> int:
-        """Take in the next note, `rests` ticks after the last; return the number of notes at the end that are a quote."""
+        """Take in the next note, `rests` ticks after the last; return the number of last notes that are a quote."""
         if self._last is not None:
             self._steps.append(step_number(self.rests, key - self._last))
         self._last, self.rests = key, 0

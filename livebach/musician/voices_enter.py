@@ -1,6 +1,6 @@
-"""How music grows that begins with a single line: other voices enter, and the texture becomes that of the whole piece.
+"""The growth of music that begins with a single line: other voices enter, and the texture becomes full.
 
-An answer that is as thin as a fugue's first bars stays thin, because the texture follows them. Knows frames only.
+An answer with the texture of a fugue's first bars would stay as thin as they are. This module knows frames only.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from livebach.music.roll import OFF, Frames
 from livebach.music.texture import Texture
 
 SINGLE_LINE = 1.3
-"""Keys down at once, where any is, up to which a beginning is a single line."""
+"""Mean number of keys down, on ticks with any, up to which a beginning is a single line."""
 FULL = Texture(density=6, polyphony=5)
 """The texture of Bach's fugues once the voices are in."""
 MORE = 3
-"""Levels of density that the entries add at most: slow subjects stay slower."""
+"""Most levels of density that the entries add. Slow subjects stay slower."""
 
 
 def grown(texture: Texture, heard: Frames, bar_ticks: int) -> Texture:
-    """Return the texture to go on with after `heard`, frames [T, 88]: fuller where its first bar is a single line."""
+    """Return the texture of a continuation of heard frames [T, 88], fuller if their first bar is a single line."""
     down = (heard[:bar_ticks] != OFF).sum(axis=1)
     sounding = np.count_nonzero(down)
     if not sounding or down.sum() > SINGLE_LINE * sounding or None in (texture.density, texture.polyphony):

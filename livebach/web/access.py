@@ -1,8 +1,8 @@
-"""Who may talk to the server: the browser that was given the token, and no other page in it. After Jupyter's model.
+"""Access to the server: only for the browser that has the token, and for no other page in it, as in Jupyter Server.
 
-The address that is opened holds a random token. The server answers with a cookie, and has the browser go on to the
-address without the token; from then on the cookie is asked for. The address that is printed may be opened again. That
-which a browser is started with has a token of its own, which is good for one time: other users of the machine can read
+The address to open holds a random token. The server answers with a cookie, and redirects the browser to the address
+without the token. From then on the cookie is required. The printed address may be opened again. The address that a
+browser is started with has a token of its own, which is valid once, because other users of the machine can read
 command lines. SameSite=Strict keeps other sites from using it, HttpOnly keeps scripts from
 reading it. Host is checked, as another site may have its name point to 127.0.0.1 (DNS rebinding), and Origin, as
 browsers let any page open a WebSocket to any address. Pure: sees requests as values.
@@ -81,9 +81,9 @@ class Gate:
         return f"{self._cookie_name}={self._keys.cookie}; Path=/; HttpOnly; SameSite=Strict"
 
     def _is_own_origin(self, request: Request) -> bool:
-        """A WebSocket must name its Origin, as every browser does; a plain request may leave it out."""
+        """Return whether the request comes from this page. Only a WebSocket must have an Origin."""
         if request.upgrade or request.origin:
-            # The Host was found right already; localhost and 127.0.0.1 are different origins to a browser.
+            # The Host has been checked before. To a browser, localhost and 127.0.0.1 are different origins.
             return tuple(request.origin) == (f"http://{request.host[0].lower()}",)
         own = all(site in ("same-origin", "none") for site in request.fetch_site)
         return (

@@ -108,7 +108,7 @@ class Room:
         return page, [*(ToPage(page, message) for message in greeting), *self._roles()]
 
     def leave(self, page: int) -> list[Action]:
-        """A page has gone; where it played, what it holds is released and the music pauses."""
+        """Remove a page that has closed. If it played, its keys are released and the music pauses."""
         if self._pages.pop(page, None) is None or page != self._plays:
             return []
         self._plays = None
