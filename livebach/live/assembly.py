@@ -1,4 +1,4 @@
-"""The parts of a take: settings, seed, network and the musician made of them. A replay makes the same ones."""
+"""The parts of a take: settings, seed, network and musician. A replay assembles the same parts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Loaded:
     name: str
     sha256: str
     touch: TouchNetwork | None = None
-    """What its notes are played by, where `sound.touch` is learned."""
+    """The touch network, where `sound.touch` is learned."""
     touch_sha256: str = ""
 
 

@@ -36,12 +36,12 @@ class SharedVoice:
         self._voice.send(data, due_s)
 
     def close(self) -> None:
-        """Leave the voice, which ends when nobody uses it; again does nothing."""
+        """Release the voice, which ends with its last user. A second call does nothing."""
         self._leave(self)
 
 
 class BuiltInSound(Backend):
-    """What this machine's loudspeakers sound."""
+    """The voice of this machine's loudspeakers."""
 
     name = "built-in"
     needs_guard = False

@@ -44,7 +44,7 @@ class MusicianProtocol(Protocol):
         """Return the time of the next call of `advance`."""
 
     def advance(self, now_s: float) -> list[Event]:
-        """Carry out what is due, and return the events to send."""
+        """Do the work that is due, and return the events to send."""
 
     def stop(self, now_s: float) -> list[Event]:
         """Return the events that end every sounding note."""
@@ -207,7 +207,7 @@ class Daemon:
             self._clock.sleep_until(deadline_s)
 
     def turn(self) -> None:
-        """Process the entries of the inbox, then what is due."""
+        """Process the entries of the inbox, then the work that is due."""
         for _ in range(EVENTS_A_TURN):
             item = self._inbox.take()
             if item is None:

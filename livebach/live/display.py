@@ -29,7 +29,7 @@ SUSPEND_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class DisplayUpdate:
-    """What one turn of the loop changes on the display: the status, and the MIDI keys that were struck in the turn."""
+    """The changes of one turn of the loop: the status, and the MIDI keys struck in the turn."""
 
     state: str = "idle"
     mode: str = ""
@@ -94,7 +94,7 @@ class Sink(Protocol):
 
 @dataclass
 class Lines:
-    """Turns updates into lines: one for each beat in which somebody struck a key, and one for each change of turns."""
+    """Turns updates into lines: one for each beat with a struck key, and one for each change of turns."""
 
     last: DisplayUpdate = field(default_factory=DisplayUpdate)
     struck: dict[str, list[int]] = field(default_factory=lambda: {"you": [], "livebach": []})
@@ -131,7 +131,7 @@ _TURNS = {"idle": "· waiting for you", "listening": "· listening", "playing": 
 
 
 class Unmoved:
-    """What a sink does about being suspended that only adds lines: nothing."""
+    """Suspension of a sink that only adds lines, which needs no action."""
 
     def suspend(self) -> None:
         """There is nothing to give back."""
@@ -290,7 +290,7 @@ class Display:
             self._queue.put(self._sink.resume)
 
     def close(self) -> None:
-        """Show what is left, as long as that takes no time; again does nothing."""
+        """Show the remaining updates for a short time, and close. A second call does nothing."""
         if not self._closed:
             self._closed = True
             self._queue.put(None)

@@ -237,7 +237,7 @@ def _outputs(
 
 
 def _guard(output: OutputPort, thru: Thru, stack: ExitStack) -> Guard:
-    """Start the guard. At the end, once all is silent, it is told to leave, and leaves while the ports close."""
+    """Start the guard. At the end, once all notes are silent, ask it to end, which it does while the ports close."""
     guard = Guard(output, thru.output)
     leaving = Thread(target=guard.close, name="livebach-goodbye")
 

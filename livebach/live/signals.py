@@ -36,7 +36,7 @@ class OnTerminal(Protocol):
 
 
 class Stage:
-    """Where the input's callback and the signals find the daemon, once there is one."""
+    """Gives the input's callback and the signal handlers access to the daemon, once it exists."""
 
     def __init__(self) -> None:
         self.daemon: Daemon | None = None
@@ -50,7 +50,7 @@ class Stage:
         """Whether a signal has asked for the end."""
 
     def receive(self, data: bytes, time_s: float) -> None:
-        """Hand on a message that is the player's; before there is a daemon, nobody listens."""
+        """Pass on a message of the player's; before the daemon exists, drop it."""
         if self.daemon is None or self._suspended:
             return
         verdict = self.feedback.judge(data, time_s)
@@ -67,7 +67,7 @@ class Stage:
 
     @contextmanager
     def heeding_signals(self) -> Iterator[None]:
-        """While this lasts, signals do what is said above; afterwards they do what they did before."""
+        """Handle signals as described above within the context, and as before afterwards."""
         handlers: dict[str, Callable[[int, Any], None]] = dict.fromkeys(SIGNALS, self._end)
         handlers |= {SWAP: self._swap, _SUSPEND: self._suspend, _CONTINUE: self._continue}
         here = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}

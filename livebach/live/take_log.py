@@ -26,7 +26,7 @@ CALLS = ("feed", "advance", "command", "swap", "stop")
 MOST_S = 1e9
 """A clock that counts from the machine's start stays below this for thirty years."""
 MOST_WAITING = 1000
-"""After so many calls without a beat, the bars of the MIDI file go on without one."""
+"""Number of calls without a beat after which the bars of the MIDI file go on without one."""
 QUICKEST_S, SLOWEST_S = 0.01, 100.0
 """A quarter note at the most extreme tempi and metres."""
 SAME_US = 5
@@ -117,12 +117,12 @@ CLOCK = "clock"
 
 
 def _words(request: Command | ClockMessage) -> tuple[str, str]:
-    """Return what was asked for, as name and value."""
+    """Return a request as name and value."""
     return (CLOCK, request.text) if isinstance(request, ClockMessage) else (request.name, request.value)
 
 
 def _request(name: str, value: str) -> Command | ClockMessage:
-    """Read what was asked for; ValueError where it is no message of a clock."""
+    """Return the request of a name and a value. Raises ValueError for an invalid message of a clock."""
     return ClockMessage.parse(value) if name == CLOCK else parse_command(name, value)
 
 

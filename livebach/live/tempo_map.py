@@ -1,8 +1,8 @@
 """The bars of music that was played at a changing tempo: maps the beats of a take to the ticks of a MIDI file.
 
-Each beat is told with its place, its time and the tempo then. Between two of them time runs evenly. A bar is laid when
-the next one begins: one that the player broke off gets a signature of its own, and a silence in between as many bars
-as fit. Knows no file and no event.
+Each beat comes with its place, its time and the present tempo. Between two beats time runs evenly. A bar is written
+when the next one begins. A bar that the player broke off gets its own time signature, and a silence is filled with
+bars. This module knows no file and no event.
 """
 
 from __future__ import annotations

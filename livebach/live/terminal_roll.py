@@ -29,7 +29,7 @@ BLACK = frozenset({1, 3, 6, 8, 10})
 PLAYER, OWN, FAINT, ALARM, BLACK_KEY, WHITE_KEY = "player", "own", "faint", "alarm", "black key", "white key"
 FEW_COLOURS = {PLAYER: "96", OWN: "93", FAINT: "90", ALARM: "31", BLACK_KEY: "90", WHITE_KEY: "97"}
 MANY_COLOURS = FEW_COLOURS | {FAINT: "38;5;59", BLACK_KEY: "38;5;239", WHITE_KEY: "38;5;253"}
-"""What a terminal is told (Select Graphic Rendition) of 16 colours, and where it has 256."""
+"""Select Graphic Rendition codes (ECMA-48) for terminals with 16 and with 256 colours."""
 LOUDEST = 127
 STRUCK, HELD = (("█", 88), ("▓", 56), ("▒", 0)), "┃"
 """How a key that is struck is drawn from which velocity on; one that is held."""
@@ -179,7 +179,7 @@ def printable(text: str) -> str:
 
 
 def text_lines(texts: Iterable[str], width: int, most: int) -> list[Line]:
-    """Return the newest texts as lines, broken between words, in at most so many lines."""
+    """Return the newest texts as lines, broken between words: at most `most` lines."""
     lines: list[str] = []
     for text in texts:
         lines += textwrap.wrap(text, max(1, width - 2), break_long_words=True, break_on_hyphens=False)
@@ -187,7 +187,7 @@ def text_lines(texts: Iterable[str], width: int, most: int) -> list[Line]:
 
 
 def legend(ports: Sequence[tuple[str, bool]], width: int) -> Line:
-    """Return the line that says which colour is whose, and names the ports; what is gone is shown before the rest."""
+    """Return the line with the players' colours and the ports; missing ports come first."""
     gone = [(f"   {printable(name)}: gone", ALARM) for name, connected in ports if not connected]
     there = [(f"   {printable(name)}", FAINT) for name, connected in ports if connected]
     parts = [("█ you", PLAYER), ("   █ livebach", OWN), ("   Ctrl-C ends", ""), *there, *gone]
@@ -239,7 +239,7 @@ class Screen:
         self._stream.flush()
 
     def leave(self) -> None:
-        """Leave the terminal as it was found; what is drawn next begins below."""
+        """Restore the terminal. The next drawing begins below."""
         self._drawn = 0
         self.__exit__()
 

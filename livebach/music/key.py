@@ -21,7 +21,7 @@ MINOR_SCALE = frozenset({0, 2, 3, 5, 7, 8, 10, 11})  # the leading note too
 NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 HEARD_BARS = 8
-"""The key is found from so many bars back."""
+"""Number of bars from which the key is found."""
 
 PITCH_CLASSES = (np.arange(KEYS) + LOW_KEY) % 12  # [88]
 Weights = NDArray[np.float64]  # [12]
@@ -48,12 +48,12 @@ class Key:
         return f"{NAMES[self.tonic]} {'minor' if self.minor else 'major'}"
 
     def degrees(self, *steps: int) -> NDArray[np.bool_]:
-        """Return a mask [88] of the piano keys that are so many semitones above a tonic, in any octave."""
+        """Return a mask [88] of the piano keys at these intervals (semitones) above a tonic, in any octave."""
         return np.isin(PITCH_CLASSES, [(self.tonic + step) % 12 for step in steps])
 
     @property
     def scale(self) -> NDArray[np.bool_]:
-        """A mask [88] of the piano keys that belong to the scale."""
+        """The mask [88] of the piano keys that belong to the scale."""
         return self.degrees(*(MINOR_SCALE if self.minor else MAJOR_SCALE))
 
     @property

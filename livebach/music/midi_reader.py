@@ -43,7 +43,7 @@ class MidiFormatError(ValueError):
 
 @dataclass(slots=True)
 class MidiEvents:
-    """What a MIDI file holds, in order of time."""
+    """The contents of a MIDI file, in order of time."""
 
     division: int
     """Ticks of a quarter note."""

@@ -70,7 +70,7 @@ class Phrase:
         return [(start_s + part * part_s, data) for part, _, data in sorted(moments)]
 
     def _part(self, tick: int) -> int:
-        """Return when what is on a tick is played, in 24ths of a quarter note."""
+        """Return the time at which a tick's notes are played, in 24ths of a quarter note."""
         return tick * PARTS + self.late[tick % len(self.late)]
 
 

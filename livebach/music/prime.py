@@ -38,7 +38,7 @@ class Prime:
 
 
 def prime_of(score: Score, bars: int) -> Prime:
-    """Return so many bars of a score (fewer where it is shorter), beginning with the bar of its first note.
+    """Return the first bars of a score (fewer where it is shorter), beginning with the bar of its first note.
 
     An incomplete first bar is not counted.
     """
@@ -92,6 +92,6 @@ def _metres(score: Score, start: int, end: int, pickup: int) -> tuple[tuple[int,
 
 
 def _shifted(changes: tuple[tuple[int, Change], ...], start: int, end: int) -> tuple[tuple[int, Change], ...]:
-    """Return what is in force at `start`, as a change at 0, and the changes up to `end`, counted from `start`."""
+    """Return the value in force at `start`, as a change at 0, and the changes up to `end`, counted from `start`."""
     before = [value for tick, value in changes if tick <= start]
     return (*((0, value) for value in before[-1:]), *((t - start, v) for t, v in changes if start < t <= end))

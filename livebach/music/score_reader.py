@@ -32,9 +32,9 @@ class Score:
 
     notes: tuple[Note, ...]
     metres: tuple[tuple[int, Metre], ...]
-    """With the tick at which each begins, the first at 0."""
+    """Metres, each with the tick at which it begins, the first at 0."""
     length: int
-    """In ticks."""
+    """Length of the piece in ticks."""
     steps_per_quarter: int
     pedal: tuple[tuple[int, bool], ...] = ()
     """The tick of each, and whether the sustain pedal is down from then on."""
@@ -44,7 +44,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What the network is trained on: `frames` uint8[T, 88] and `places` int16[T, 3] (tick in bar, beat, bar)."""
+    """Training data of a piece: `frames` uint8 [T, 88] and `places` int16 [T, 3] (tick in bar, beat, bar)."""
 
     name: str
     frames: Frames
@@ -52,7 +52,7 @@ class Piece:
 
     @property
     def onsets(self) -> int:
-        """How many notes are struck."""
+        """The number of onsets."""
         return int((self.frames == ONSET).sum())
 
 
@@ -153,7 +153,7 @@ def _tempos(events: MidiEvents, scale: float, length: int) -> tuple[tuple[int, i
 
 
 def upbeat_ticks(score: Score) -> int:
-    """How many ticks of upbeat the first metre begins with: 0, or what the accents say where they say it clearly.
+    """Return the ticks of upbeat at the start of the first metre: as the accents suggest where they are clear, else 0.
 
     MIDI has no sign for an upbeat: an engraver's file starts its first bar with it. The downbeat is looked for where
     long and low notes start and where many start together.

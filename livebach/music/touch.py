@@ -14,22 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 STEPS_PER_QUARTER = 4
-"""The ticks of a quarter note that touch is told in."""
+"""Ticks per quarter note of the touch network."""
 PARTS = 6
 """Parts of a tick: each is a 24th of a quarter note."""
 OFFSETS = PARTS - 1
 """An offset is 0..4; a key struck 5 parts after a tick is on the next one."""
 PLAYED_OFFSETS = (0, 2, 3, 4)
-"""The offsets that a person is taken to mean: straight, triplets (2 and 4), 32nds (3).
+"""The offsets that a person may intend: straight (0), triplets (2 and 4), 32nds (3).
 
 Of 652,000 notes on an exact grid, .2 % are at 1 and .3 % at 5. A person who strikes there is a little late or early.
 """
 BOUNDARY = 5 / PARTS
-"""The part of a tick from which on a key that is struck belongs to the next tick."""
+"""Part of a tick from which a struck key belongs to the next tick."""
 
 
 class Pedal(IntEnum):
-    """What the sustain pedal does on a tick. On `CHANGED` it comes up, and goes down again before the next tick."""
+    """The sustain pedal's move on a tick. On `CHANGED` it comes up, and goes down again before the next tick."""
 
     UP = 0
     PRESSED = 1
@@ -68,7 +68,7 @@ def played_offset(fraction: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Sounded:
-    """How a note is played: MIDI velocity, and 24ths of a quarter note after its tick."""
+    """The touch of a note: MIDI velocity, and offset from its tick in 24ths of a quarter note."""
 
     velocity: int
     offset: int = 0
@@ -76,7 +76,7 @@ class Sounded:
 
 @dataclass(frozen=True, slots=True)
 class TickTouch:
-    """How the keys (0..87) of a tick are to be played, and what the pedal does."""
+    """The touch of a tick's keys (0..87), and the pedal's move."""
 
     notes: Mapping[int, Sounded] = field(default_factory=dict)
     pedal: Pedal = Pedal.UP
@@ -87,7 +87,7 @@ NO_TOUCH = TickTouch()
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """A piece as somebody played it, T ticks and N notes; notes are in order of tick, the highest of a tick first."""
+    """A piece as it was played, with T ticks and N notes, in order of tick, the highest note of a tick first."""
 
     name: str
     tick: NDArray[np.int32]  # [N]
@@ -98,9 +98,9 @@ class Performance:
     pedal: NDArray[np.int16]  # [T], of `Pedal`
     place: NDArray[np.int16]  # [T, 3]: tick in the bar, beat length, bar length
     lost: NDArray[np.integer] = field(default_factory=lambda: np.array(0))
-    """How many notes are left out, as their key is struck twice in one tick; shape ()."""
+    """Number of notes left out because their key is struck twice in one tick; shape ()."""
 
     @property
     def ticks(self) -> int:
-        """How many ticks it has."""
+        """The number of ticks."""
         return len(self.pedal)

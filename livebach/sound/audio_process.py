@@ -34,7 +34,7 @@ _TAIL_S = 0.8  # after a goodbye: the last notes die away
 
 @dataclass(frozen=True, slots=True)
 class SoundSettings:
-    """What the audio process is started with."""
+    """The arguments of the audio process."""
 
     instrument: str = "piano"
     temperament: str = "equal"
@@ -65,7 +65,7 @@ class _NoSound(Exception):
 
 
 def _quiet() -> Any:
-    """Send what anybody prints nowhere; return a function that reports to the player process."""
+    """Discard all printed text; return a function that reports to the player process."""
     pipe = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -74,7 +74,7 @@ def _quiet() -> Any:
     def report(**what: object) -> None:
         try:
             os.write(pipe, json.dumps(what).encode() + b"\n")
-        except OSError:  # nobody reads any more
+        except OSError:  # the reader has gone
             return
 
     return report
@@ -243,7 +243,7 @@ class _Player:
         self._speaker.play(due_s + self._offset_s, event)
 
     def _figures(self) -> dict[str, Any]:
-        """Return what was measured: times in seconds."""
+        """Return the measurements, with times in seconds."""
         speaker = self._speaker
         return {
             "callback_s": list(speaker.took_s),

@@ -46,7 +46,7 @@ Samples = NDArray[np.int16]
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What the pitches of a bank depend on."""
+    """The settings that determine the pitches of a bank."""
 
     temperament: str = "equal"
     a4_hz: float = 440.0
@@ -67,7 +67,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a layer lies in the file, in bytes, and how many samples fit there."""
+    """A layer's position in the file in bytes, and its capacity in samples."""
 
     record: int
     start: int

@@ -17,7 +17,7 @@ _MOST_BYTES = 12 << 20  # of samples that are kept in memory
 
 
 class BankKeeper:
-    """Opens banks, has their missing keys rendered, and lets go of what was not played lately."""
+    """Opens banks, has their missing keys rendered, and closes banks that were not played recently."""
 
     def __init__(self, tuning: Tuning, folder: Path | None = None) -> None:
         self._tuning = tuning

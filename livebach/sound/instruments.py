@@ -136,7 +136,7 @@ CLICK = Instrument(
     spread=0.0,
     programs=range(0),
 )
-"""What sounds on MIDI's percussion channel."""
+"""The instrument of MIDI's percussion channel."""
 
 
 def of_program(program: int) -> str | None:

@@ -19,7 +19,7 @@ Frames = NDArray[np.float32]
 
 
 class Limiter:
-    """Turns down what is too loud."""
+    """Turns down sound that is too loud."""
 
     def __init__(self) -> None:
         self.gain = 1.0
@@ -43,7 +43,7 @@ class Limiter:
 
 
 def _bent(sound: Frames) -> Frames:
-    """Bend what is too loud below 1, in place."""
+    """Bend peaks above full scale below 1, in place."""
     over = np.maximum(np.abs(sound) - _KNEE, 0)
     np.clip(sound, -_KNEE, _KNEE, out=sound)
     sound += np.sign(sound) * (1 - _KNEE) * np.tanh(over / (1 - _KNEE))

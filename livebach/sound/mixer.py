@@ -49,7 +49,7 @@ Frames = NDArray[np.float32]
 
 
 class Keys(Protocol):
-    """Where a mixer finds the layers of an instrument's keys: a bank."""
+    """A source of the layers of an instrument's keys, such as a bank."""
 
     def key(self, key: int) -> Mapping[str, Stored] | None:
         """Return the layers of a key; None where they are not there yet."""
@@ -79,7 +79,7 @@ class Note:
 
 @dataclass(slots=True)
 class Channel:
-    """What was set on one MIDI channel."""
+    """The settings of one MIDI channel."""
 
     instrument: str
     pedal: bool = False
@@ -105,7 +105,7 @@ class Mixer:
         self.sample = 0
         """The number of samples that were mixed so far."""
         self.late = 0
-        """How many events came after their sample had been mixed."""
+        """The number of events that came after their sample had been mixed."""
         self._default = instrument
         self._bank = bank
         self._clicks = Clicks()
@@ -120,7 +120,7 @@ class Mixer:
 
     @property
     def notes(self) -> int:
-        """How many notes sound now, those that fade away included."""
+        """The number of notes that sound, including those that fade."""
         return len(self._notes)
 
     def schedule(self, sample: int, event: Event) -> None:

@@ -91,7 +91,7 @@ def _largest_factor(number: int) -> int:
 def _add_pipe(
     spectrum: NDArray[np.complex128], speech: Signal, rank: Rank, cycles: int, samples: int, rng: np.random.Generator
 ) -> None:
-    """Add one pipe: to the loop's spectrum what it sounds like, to the speech what is missing until it does."""
+    """Add one pipe: its steady sound to the loop's spectrum, and its missing start to the speech."""
     pipe_hz = cycles * RATE / samples
     n = np.arange(1, 25, dtype=float)
     n = n[n * pipe_hz < _HIGHEST_HZ]

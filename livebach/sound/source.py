@@ -1,4 +1,4 @@
-"""Where sound comes from: the built-in instruments, or FluidSynth with a soundfont where that is asked for."""
+"""Sources of sound: the built-in instruments, or FluidSynth with a soundfont on request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PATIENCE_S = 0.8  # a start that takes longer is explained
 
 
 class Voice(Protocol):
-    """Something that sounds what is sent."""
+    """A source that sounds the events sent to it."""
 
     @property
     def alive(self) -> bool:
@@ -32,7 +32,7 @@ class Source(Protocol):
 
     @property
     def title(self) -> str:
-        """What it is, for people."""
+        """The name to display."""
 
     def start(self, say: Callable[[str], object]) -> Voice:
         """Return what sounds on this machine's loudspeakers; SoundError in one line where nothing can."""
@@ -53,7 +53,7 @@ class BuiltIn:
         return f"the built-in {self.settings.instrument}"
 
     def start(self, say: Callable[[str], object]) -> Loudspeakers:
-        """Return the loudspeakers when they are ready; `say` is told why where that takes long."""
+        """Return the loudspeakers once they are ready; call `say` with the reason if that takes long."""
         speakers = Loudspeakers(self.settings)
         try:
             if not speakers.answers_within(_PATIENCE_S):

@@ -1,4 +1,4 @@
-"""What stands between a sound device's callbacks and the mixer: blocks cut to the length that is asked for, and times.
+"""The link between a sound device's callbacks and the mixer: cuts blocks to the requested length, and keeps the times.
 
 Knows no device: `frames` is called with the time and the number of frames that are wanted.
 """
@@ -42,7 +42,7 @@ class Speaker:
         self._out = np.zeros((_MOST_FRAMES, 2), np.float32)
         self._rest = np.zeros((0, 2), np.float32)
         self.given = 0
-        """How many samples the device has taken."""
+        """The number of samples that the device has taken."""
         self._watched: deque[tuple[int, float]] = deque()  # notes to come: the sample, and the due time
 
     def play(self, due_s: float, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""What a rendered key is: named layers of samples, some of which are repeated for as long as the key is held."""
+"""A rendered key: named layers of samples, some of which repeat while the key is held."""
 
 from __future__ import annotations
 

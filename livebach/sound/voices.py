@@ -44,15 +44,15 @@ class Voice:
     gains: tuple[float, float, float]
     """Left, right and room, without the volume of the channel."""
     start: int
-    """Where in the next block it begins."""
+    """Sample of the next block at which the voice begins."""
     position: int = 0
     table: Table | None = None
     faded: int = 0
     """How far into the table it is."""
     fade_start: int = 0
-    """Where in the next block the table begins."""
+    """Sample of the next block at which the table begins."""
     level: float = 1.0
-    """What earlier fades have left of it."""
+    """Gain left by earlier fades."""
     over: bool = False
 
     def fade(self, table: Table, at: int) -> None:
@@ -79,7 +79,7 @@ class Rows:
 
     @property
     def free(self) -> int:
-        """How many more voices there can be."""
+        """The number of free voices."""
         return len(self._free)
 
     def add(self, layer: Stored, gains: tuple[float, float, float], volume: float, start: int) -> Voice:
@@ -129,7 +129,7 @@ class Rows:
             self._fade(voice, row)
 
     def mixed(self) -> Block:
-        """Return left, right and room, [3, block], of what was filled."""
+        """Return left, right and room, [3, block], of the filled rows."""
         top = self._top
         np.matmul(self._gains[:, :top], self._samples[:top], out=self._mixed)
         if self._moved:

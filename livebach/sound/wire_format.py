@@ -1,4 +1,4 @@
-"""What the player process writes to the audio process: records of one size, each with the time at which it is due."""
+"""The messages of the player process to the audio process: records of one size, each with its due time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 _RECORD = struct.Struct("<dB3s")
 SIZE = _RECORD.size
 HELLO, REPORT, GOODBYE = 1, 2, 3
-"""Commands: what time it is, what was measured so far, and leave."""
+"""Commands: report the time, report the measurements, and end."""
 MAX_MESSAGE = 3
 
 

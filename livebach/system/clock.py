@@ -27,7 +27,7 @@ class Clock:
 
 
 class ManualClock:
-    """A clock that moves only when a test advances it, or when somebody sleeps on it."""
+    """A clock that moves only when a test advances it, or during a sleep on it."""
 
     def __init__(self, start_s: float = 0.0) -> None:
         self.time_s = start_s

@@ -27,7 +27,7 @@ _SWITCH_S = 0.0005  # how long a computing thread may keep Python's lock from a 
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What the operating system has granted; None where it cannot be asked. As text it is a sentence for people."""
+    """The grants of the operating system; None where it cannot be asked. `str` gives a sentence for people."""
 
     real_time: bool | None = None
     """Real-time priority."""

@@ -24,7 +24,7 @@ TOKEN_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What decides about a request. A header that was not sent is an empty sequence."""
+    """The parts of a request that decide about access. A missing header is an empty sequence."""
 
     path: str
     host: Sequence[str] = ()
@@ -35,7 +35,7 @@ class Request:
 
 
 class Verdict(Enum):
-    """What is done with a request."""
+    """The decision about a request."""
 
     ADMIT = "admit"
     WELCOME = "welcome"  # the token was right: give the cookie, and send the browser on to the address without it

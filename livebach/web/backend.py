@@ -1,7 +1,7 @@
-"""The browser as a MIDI back-end: one input, which is what is played on the page, and one output, which it sounds.
+"""The browser as a MIDI back-end: an input for notes played on the page, and an output that sounds on the page.
 
-An event that has a due time sounds a constant delay after that. One without (the player's own, passed on by thru)
-sounds at once; where the page itself is the keyboard it has sounded there already, and is not sent back.
+An event with a due time sounds a constant delay after this time. An event without one (the player's own, passed on by
+thru) sounds at once. If the page is the keyboard, it has sounded the event already, so the event is not sent back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NAME = "browser"
 
 
 class BrowserInput:
-    """What is played on the page. When the page goes, what it holds is released."""
+    """The input from the page. When the page closes, its held keys are released."""
 
     def __init__(self, link: Link, receive: Receive) -> None:
         self._link = link
@@ -49,7 +49,7 @@ class BrowserInput:
 
 
 class BrowserOutput:
-    """What sounds on the page."""
+    """The output that sounds on the page."""
 
     def __init__(self, link: Link, heard: Callable[[], bool]) -> None:
         self._link = link
@@ -90,7 +90,7 @@ class BrowserBackend(Backend):
         return [NAME]
 
     def open_input(self, name: str, receive: Receive) -> BrowserInput:
-        """Hear what is played on the page."""
+        """Open the input from the page."""
         self._input = BrowserInput(self._link, receive)
         return self._input
 

@@ -1,4 +1,4 @@
-"""Tries out the page: served as it is to a person, and asked for the time by a program in the browser's place."""
+"""Tests the page: serves it as to a person, and exchanges messages with a program instead of a browser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIMIT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class PageFindings:
-    """What was found: how long until the page was served, each round trip of a message, and what is missing.
+    """The findings: the time until the page was served, the round trips of messages, and missing parts.
 
     Attributes:
         ready_s: from the start of the server until it listens, in seconds.

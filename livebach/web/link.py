@@ -1,8 +1,8 @@
 """The player's side of the page: starts the server's process, and exchanges lines of JSON with it.
 
-Nothing here makes the caller wait: messages are left in a queue, and a thread hands them on. Where the server does not
-take them, they are dropped, and it is started anew, on the same port and with the same keys: pages find back to it.
-Knows neither ports nor music.
+No call waits: messages go into a queue, and a thread passes them on. If the server does not take them, they are
+dropped, and the server is restarted on the same port with the same keys, so that pages reconnect. This module knows
+neither ports nor music.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Link:
         return self._failure
 
     def send(self, message: Sent, keep: str | None = None) -> None:
-        """Leave a message for the server. A server that is started anew is told the newest one of each `keep`."""
+        """Queue a message for the server. A restarted server gets the newest message of each `keep`."""
         if keep is not None:
             self._latest[keep] = message
         run = self._run
@@ -147,7 +147,7 @@ class Link:
         run.process.wait()
 
     def _write(self, run: _Run, line: str) -> None:
-        """Hand on what is left in the queue, until the end or until nobody reads."""
+        """Pass on the queued messages, until the end or until the reader has gone."""
         pipe = run.process.stdin
         assert pipe is not None
         with contextlib.suppress(OSError, ValueError):

@@ -26,12 +26,12 @@ _SHOWN = 40
 
 
 class MessageError(Exception):
-    """A page has sent something that no schema allows; the message says which field, and what is allowed."""
+    """A page has sent a message that no schema allows. The text names the field and the allowed values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What a field may hold."""
+    """The allowed values of a field."""
 
     allowed: str
     fits: Callable[[Any], bool]

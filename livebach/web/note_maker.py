@@ -1,4 +1,4 @@
-"""The process that hands the notes of the built-in instruments to the page's server, rendered where they are not yet.
+"""The process that gives the notes of the built-in instruments to the page's server, and renders missing ones.
 
 A line on stdin asks for the manifest, the room, or a layer of a key («piano 60 body»). The answer is one line with
 its size, then the bytes; size 0: there is no such thing. The process ends when stdin does. Of the page's processes it
@@ -21,7 +21,7 @@ from livebach.sound.temperaments import TEMPERAMENTS, cents
 from livebach.sound.tone import HIGHEST, LOWEST
 
 STEP = 3
-"""Every so many keys one is sent: at another speed it serves its neighbours too, a semitone away."""
+"""Distance in semitones between the keys that are sent. Played at another speed, a key serves its neighbours too."""
 RENDERED_KEYS = range(LOWEST, HIGHEST + 1, STEP)
 RENDERED_A_HZ = 440.0
 _A = 9  # its pitch class

@@ -1,7 +1,6 @@
-"""The page of one session, as the player sees it: its server, its ports, what it is shown, and what it asks for.
+"""The page of one session on the player's side: its server, its ports, its display, and its requests.
 
-Nothing here makes the caller wait: a turn of the loop leaves its parts in the link's queue, and they are put into words
-on the link's thread.
+No call waits: a turn of the loop puts its values into the link's queue, and the link's thread formats them.
 """
 
 from __future__ import annotations
@@ -144,11 +143,11 @@ def show_page(config: Config) -> Page:
 
 
 def hello(config: Config) -> Message:
-    """Return what a page is told first."""
+    """Return the first message to a page."""
     first = config.midi.output_channel - 1
     return {
         "type": "hello",
-        "keyboard": config.midi.input == NAME,  # whether what is played on the page is heard
+        "keyboard": config.midi.input == NAME,  # whether the page is a keyboard
         "sounds": config.midi.output == NAME,
         "delay_ms": config.web.delay_ms,
         "channels": list(range(first, first + (config.sound.voices or 1))),

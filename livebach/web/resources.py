@@ -1,4 +1,4 @@
-"""What the server has besides the page's own files: the take as a MIDI file, and the notes of the instruments.
+"""The server's resources besides the page's own files: the take as a MIDI file, and the notes of the instruments.
 
 Both are made by processes of their own, which end when they are done: the server stays small, and its loop is free.
 """

@@ -1,7 +1,7 @@
-"""The pages that are open, and which of them plays. Messages in, actions out; the times are given.
+"""The open pages, and the one that plays. Messages in, actions out; the caller gives the times.
 
-One page plays, the others watch and steer. Whoever comes while nobody plays, plays; a page that asks for it takes over.
-Sends nothing itself: what is to be done is returned.
+One page plays, the others watch and steer. A page that opens while no page plays becomes the one that plays. Another
+page takes over on request. This module sends nothing itself: it returns the actions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from livebach.web.messages import MessageError
 
 MOST_PAGES = 8
 MESSAGES_A_SECOND, BURST = 300.0, 600.0
-"""How many messages a page may send in the long run, and at once: more than ten fingers and a pedal can."""
+"""Messages that a page may send per second on average, and at once: more than ten fingers and a pedal can send."""
 SILENCE_S = 8.0
 """A page that has not answered a ping for so long is stalled, and dropped."""
 TEXTS = 20
@@ -55,7 +55,7 @@ Action = ToPlayer | ToPage | Close
 
 @dataclass(slots=True)
 class _Page:
-    """What is known of a page."""
+    """The state of a page."""
 
     heard_s: float
     budget: float = BURST
@@ -63,7 +63,7 @@ class _Page:
 
 @dataclass(slots=True)
 class _Known:
-    """What a page that comes late has to be told."""
+    """The messages for a page that opens later."""
 
     latest: dict[str, Message] = field(default_factory=dict)  # the newest message of some types
     texts: deque[Message] = field(default_factory=lambda: deque(maxlen=TEXTS))
@@ -145,7 +145,7 @@ class Room:
     # --- messages ----------------------------------------------------------------------------------------------------
 
     def _midi(self, page: int, message: Message, now_s: float) -> list[Action]:
-        """Where nobody plays, the first key makes a page the one that does."""
+        """Let a page play at its first key, if no page plays."""
         roles: list[Action] = []
         if self._plays is None:
             self._plays = page
@@ -166,7 +166,7 @@ class Room:
         return [*released, *self._roles()]
 
     def _roles(self) -> list[Action]:
-        """Tell every page whether it plays, and whether anybody does."""
+        """Return messages that tell every page whether it plays, and whether any page does."""
         return [
             ToPage(page, {"type": "role", "plays": page == self._plays, "taken": self._plays is not None})
             for page in self._pages

@@ -1,7 +1,7 @@
 """The process that serves the page: HTTP and WebSockets on 127.0.0.1, lines of JSON from and to the player.
 
-It starts with one line on stdin (see `start`), and ends when stdin does. What the player sends goes to all pages at
-once and waits for none of them: a page that does not keep up is dropped. Knows neither ports nor music.
+The process reads one line on stdin first (see `start`), and ends when stdin does. The player's messages go to all pages
+at once without waiting: a page that does not keep up is dropped. This module knows neither ports nor music.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class PageServer:
             server.close()
 
     def receive(self, message: dict[str, Any]) -> None:
-        """Pass on a message of the player's; where the take lies is not for the pages."""
+        """Pass on a message of the player's to the pages, without the take's folder."""
         if message["type"] == "take":
             self._resources.take = message["folder"]
             message = {"type": "take", "kept": message["folder"] is not None}
@@ -119,7 +119,7 @@ class PageServer:
     # --- requests ----------------------------------------------------------------------------------------------------
 
     async def _request(self, _connection: ServerConnection, request: HttpRequest) -> Response | None:
-        """Answer a request; None has the WebSocket opened."""
+        """Answer a request; return None to open the WebSocket."""
         answer = await self._answer(request)
         if answer is None:
             return None
@@ -194,7 +194,7 @@ class PageServer:
 
 
 def _listen(loop: asyncio.AbstractEventLoop, server: PageServer, ended: asyncio.Event) -> None:
-    """Read what the player sends, on a thread of its own, until it has gone."""
+    """Read the player's messages on a thread of its own, until the player has gone."""
 
     def read() -> None:
         for line in sys.stdin:

@@ -11,7 +11,7 @@ from livebach.web.access import Keys
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What the server has to know first. Port 0: any that is free."""
+    """The server's first input. Port 0 is any free port."""
 
     keys: Keys
     port: int
