@@ -1,7 +1,7 @@
 """The real-time loop: gives the musician the player's events, sends the answers on time, and ends in silence.
 
 The input callback sends each message on to the synth (thru) and puts the event into the inbox. The loop waits for the
-inbox or for the musician's next deadline, whichever comes first. Knows no port by name, and no network.
+inbox or for the musician's next deadline, whichever comes first. This module knows no port by name, and no network.
 """
 
 from __future__ import annotations

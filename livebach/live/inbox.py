@@ -1,7 +1,7 @@
 """The inbox of the loop: a bounded queue of events and tasks that other threads fill, and the loop empties.
 
 When `CAPACITY` entries wait, new events are dropped and counted until the queue is empty; then the loop is told, and
-releases every key. Knows neither ports nor music.
+releases every key. This module knows neither ports nor music.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ LEFT = 1
 PAUSE_S = 0.005
 PATIENCE_S = 0.2
 MOST_READINGS = 5
-"""How often a file is read because it changed while it was read."""
+"""Most readings of a file that changes while it is read."""
 
 
 class Loop(Protocol):

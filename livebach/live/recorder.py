@@ -125,7 +125,7 @@ class TakeRecorder:
         self._enqueue(take_log.remark_line(text, now_s))
 
     def close(self) -> Path | None:
-        """Write the entries that are left and the MIDI file, and return the folder. Again does nothing more."""
+        """Write the remaining entries and the MIDI file, and return the folder. A second call only returns it."""
         if not self._closing.is_set():
             self._closing.set()
             self._queue.put(None)

@@ -17,22 +17,22 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 SWAP = "SIGUSR1"
-"""Has the checkpoint's file taken up anew."""
+"""The signal that reloads the checkpoint's file."""
 
 
 _SUSPEND, _CONTINUE = "SIGTSTP", "SIGCONT"
-_DELIVERY_S = 0.06  # what was sent is on its way so long: JACK and the sound of our own need us for it
-_STALE_S = 0.05  # what came in while the process was stopped comes all at once, and is not played
+_DELIVERY_S = 0.06  # time until sent events have left: JACK and the built-in sound need this process until then
+_STALE_S = 0.05  # events that came in while the process was stopped arrive all at once, and are not played
 
 
 class OnTerminal(Protocol):
-    """Something that has changed the terminal, or draws on it."""
+    """An object that has changed the terminal, or draws on it."""
 
     def suspend(self) -> None:
-        """Leave the terminal as it was found. Again does nothing."""
+        """Restore the terminal. A second call does nothing."""
 
     def resume(self) -> None:
-        """Take it again, unless this process is in its background. Again does nothing."""
+        """Use the terminal again, unless this process is in its background. A second call does nothing."""
 
 
 class Stage:
@@ -61,7 +61,7 @@ class Stage:
         self.probe(time_s)
 
     def probe(self, now_s: float) -> None:
-        """Send what the feedback filter needs to find out whether there is a loop; mostly nothing."""
+        """Send the messages with which the feedback filter detects a loop, if any are due."""
         for data in self.feedback.probe(now_s):
             self.send_probe(data)
 
@@ -90,7 +90,7 @@ class Stage:
             self.daemon.ask(self._stop)
 
     def _stop(self) -> None:
-        """Be stopped: silent, the terminal as it was. Returns when the process has been continued."""
+        """Stop the process in silence, with the terminal restored. Return when the process has been continued."""
         if self.daemon is not None:
             self.daemon.silence()
         for part in self.on_terminal:
@@ -102,7 +102,7 @@ class Stage:
         self._continue()
 
     def _continue(self, *_: Any) -> None:
-        """Take the terminal again; after `bg` not yet, but after `fg`, which sends this signal too."""
+        """Use the terminal again after `fg`; `bg` sends this signal too, but leaves the terminal to the shell."""
         if not self._suspended:
             for part in self.on_terminal:
                 part.resume()

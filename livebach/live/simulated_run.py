@@ -1,6 +1,6 @@
 """A take without waiting: plays a score into the daemon on a clock that is moved by hand.
 
-Serves tests and `demo --fast`. Knows no real time and no port.
+Serves tests and `demo --fast`. This module knows no real time and no port.
 """
 
 from __future__ import annotations

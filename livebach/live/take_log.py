@@ -1,7 +1,7 @@
 """The log of a take: its lines, and how they are read and written.
 
 `take.jsonl` is a header, then one line for each call of the musician, with exact times and what it answered, in the
-order in which they happened; `livebach replay` makes the same calls again. Knows no thread and no network.
+order in which they happened; `livebach replay` makes the same calls again. This module knows no thread and no network.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Score:
         return TempoMap(self._metre, mark, min((call.t for call in self._waiting), default=mark.time_s))
 
     def _go_on(self, beyond: int = 0) -> None:
-        """Go on with the last tempo: no beat says otherwise."""
+        """Continue at the last tempo, without a beat."""
         if self._map is None:
             self._map = self._begun(Mark(0.0, self._first_s, self._quarter_s))
         self._write(self._map.until(max((call.t for call in self._waiting), default=self._start_s), beyond))

@@ -1,6 +1,6 @@
 """MIDI events as immutable values: note-on, note-off, control change, program change and clock messages.
 
-The numbers are those of MIDI 1.0. Knows no port, no clock and no file.
+The numbers are those of MIDI 1.0. This module knows no port, no clock and no file.
 """
 
 from __future__ import annotations

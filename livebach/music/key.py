@@ -1,7 +1,7 @@
 """Musical keys: find the key of music by its pitch classes, and the pitches that belong to a key.
 
 The key is the one whose profile correlates most with the pitch classes (Krumhansl and Kessler 1982, "Tracing the
-dynamic changes in perceived tonal organization"). Knows frames, and no time but ticks.
+dynamic changes in perceived tonal organization"). This module knows frames, and no time but ticks.
 """
 
 from __future__ import annotations

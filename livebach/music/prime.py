@@ -1,6 +1,6 @@
 """The beginning of a score, as music to go on from: its bars, with the metre, the place and the tempo at its end.
 
-Knows no network and no file.
+This module knows no network and no file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The piano roll: 88 keys by ticks, with three states for each key.
 
 A frame is `uint8[88]`, key 0 is MIDI note 21 (A0). Each key is `OFF`, `ONSET` (struck on this tick) or `HOLD`
-(still down from the tick before); `HOLD` never follows `OFF`. Knows no file and no clock.
+(still down from the tick before); `HOLD` never follows `OFF`. This module knows no file and no clock.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The musician: events in, events out. Knows no clock, no port, no thread and no file."""
+"""The musician: events in, events out. This module knows no clock, no port, no thread and no file."""

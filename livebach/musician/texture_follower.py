@@ -58,7 +58,7 @@ class TextureFollower:
         self.texture = self._texture()
 
     def observe(self, frame: Frame) -> None:
-        """Take in a frame [88] of the player's. The texture changes after the first bar. Long rests count as one bar."""
+        """Take in a frame [88] of the player's. The texture changes once a bar is heard. A long rest counts as one."""
         if not frame.any():
             self._rests += 1
             return

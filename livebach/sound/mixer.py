@@ -1,6 +1,6 @@
 """The mixer: MIDI events that are due at a sample go in, blocks of stereo sound come out.
 
-Knows nothing of devices, clocks and threads; but `schedule` may be called from another thread than `mix`.
+This module knows nothing of devices, clocks and threads; but `schedule` may be called from another thread than `mix`.
 """
 
 from __future__ import annotations

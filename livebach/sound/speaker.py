@@ -1,6 +1,6 @@
 """The link between a sound device's callbacks and the mixer: cuts blocks to the requested length, and keeps the times.
 
-Knows no device: `frames` is called with the time and the number of frames that are wanted.
+This module knows no device: `frames` is called with the time and the number of frames that are wanted.
 """
 
 from __future__ import annotations

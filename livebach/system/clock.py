@@ -1,6 +1,6 @@
 """The clock: the time now, and sleeping until a given time.
 
-Knows nothing of music: times are seconds of one monotonic clock.
+This module knows nothing of music: times are seconds of one monotonic clock.
 """
 
 from __future__ import annotations

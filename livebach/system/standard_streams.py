@@ -1,7 +1,7 @@
 """Standard input, output and error: usable however the program was started.
 
 A shell may start a program with a stream closed (`>&-`), on a full disk, or in a locale that cannot encode the names
-of files. Knows nothing of what is written.
+of files. This module knows nothing of what is written.
 """
 
 from __future__ import annotations
