@@ -1,4 +1,4 @@
-"""The pass over the keys, compiled by numba (the extra `fast`): the draws of `engine.KeyStack` in about half the time.
+"""The pass over the keys, compiled by numba (the extra `fast`): the draws of `layers.KeyStack` in about half the time.
 
 Four keys are evaluated at once, so that each weight is read once for four keys. The states below each key are guessed
 first. From the first key that is drawn differently, the keys are evaluated again. Numba takes longer to load and more
@@ -16,9 +16,11 @@ from numba import njit
 
 from livebach.music.roll import HOLD, KEYS, OFF, ONSET, STATES, UNKNOWN, Frame
 from livebach.network.checkpoint import Checkpoint
-from livebach.network.engine import Array, Engine, KeyStack
+from livebach.network.engine import Engine
+from livebach.network.layers import KeyStack
 from livebach.network.sampling import PreparedDraw, SamplingParams
 from livebach.network.spec import NetworkSpec
+from livebach.network.state import Array
 
 ABREAST = 4
 """Keys at once. The loops below are written out for four keys, which keeps their sums in registers."""
