@@ -11,6 +11,7 @@ from livebach.network.checkpoint import (
     Checkpoint,
     weight_shapes,
 )
+from livebach.network.reference import random_checkpoint
 from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
 
 SPEC = NetworkSpec(
@@ -41,3 +42,14 @@ def made() -> Checkpoint:
     pair["pair.condition"] = np.zeros((5, CONDITION_FEATURES), np.float32)
     pair["pair.logits"] = np.zeros((5, KEYS, STATES), np.float32)
     return Checkpoint(SPEC, weights, META, pair)
+
+
+def plain() -> Checkpoint:
+    """A network of next to no arithmetic that is whole: its odds are the same for every key and tick."""
+    whole = random_checkpoint(SPEC)
+    whole.weights["to_logits.weight"][:] = 0
+    states = np.zeros((1, KEYS), np.uint8)
+    logits = np.broadcast_to(whole.weights["to_logits.bias"], (1, KEYS, STATES)).astype(np.float32)
+    condition = np.zeros((1, CONDITION_FEATURES), np.float32)
+    names = {"frames": states, "coming": states, "given": states, "condition": condition, "logits": logits}
+    return Checkpoint(SPEC, whole.weights, META, {f"pair.{name}": value for name, value in names.items()})
