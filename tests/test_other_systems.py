@@ -16,12 +16,14 @@ from livebach.files import data_path
 # What Windows and macOS lack is taken away after the standard library has been loaded, before livebach is.
 STAND_IN = """
 import asyncio, ctypes, ctypes.util, multiprocessing, os, platform, select, shutil, signal, socket, subprocess, sys
-import tempfile, threading, uuid, webbrowser
+import tempfile, threading, urllib.request, uuid, webbrowser
+import websockets.sync.client
 import numpy, mido, yaml, rich.progress
 from importlib.abc import MetaPathFinder
 
 system = sys.argv.pop(1)
 sys.platform = system
+webbrowser.WindowsDefault = webbrowser.MacOSXOSAScript = lambda *_: None  # classes of those systems alone
 
 def lack(place, *names):
     for name in names:

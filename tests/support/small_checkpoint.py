@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from livebach.music.roll import KEYS, STATES
 from livebach.network.checkpoint import (
@@ -51,5 +52,11 @@ def plain() -> Checkpoint:
     states = np.zeros((1, KEYS), np.uint8)
     logits = np.broadcast_to(whole.weights["to_logits.bias"], (1, KEYS, STATES)).astype(np.float32)
     condition = np.zeros((1, CONDITION_FEATURES), np.float32)
-    names = {"frames": states, "coming": states, "given": states, "condition": condition, "logits": logits}
+    names: dict[str, NDArray[Any]] = {
+        "frames": states,
+        "coming": states,
+        "given": states,
+        "condition": condition,
+        "logits": logits,
+    }
     return Checkpoint(SPEC, whole.weights, META, {f"pair.{name}": value for name, value in names.items()})
