@@ -177,8 +177,8 @@ def main_generate(teacher: str, out: Path) -> int:
     [
         (["--played", "."], "--played needs a --teacher"),
         (["--teacher", "/nonexistent.safetensors"], "cannot be read"),
-        (["--set", "label_weight=1.5"], "written must be 0..1, got 1.5"),
-        (["--set", "synthetic_share=1"], "played must be 0..0.99, got 1"),
+        (["--set", "label_weight=1.5"], "label_weight must be 0..1, got 1.5"),
+        (["--set", "synthetic_share=1"], "synthetic_share must be 0..0.99, got 1"),
     ],
 )
 def test_bad_input(words: list[str], said: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -202,7 +202,7 @@ def test_half_precision_and_what_it_starts_from(data: Path, tmp_path: Path) -> N
     themes = ThemeWeights(np.ones((2, len(FEATURES) + 1), np.float32), np.ones((3, 3), np.float32))
     whole = checkpoint.load(tmp_path / "a" / "checkpoint.safetensors")
     checkpoint.save(tmp_path / "start.safetensors", replace(whole, themes=themes))
-    start = ["--from", str(tmp_path / "start.safetensors"), "--quotes", str(tmp_path / "start.safetensors")]
+    start = ["--init-from", str(tmp_path / "start.safetensors"), "--quotes", str(tmp_path / "start.safetensors")]
     assert train(data, tmp_path / "b", "--updates", "1", "--half", *start) == 0
     assert train(data, tmp_path / "b", "--updates", "2", "--half", "--resume") == 0
     path = tmp_path / "b" / "checkpoint.safetensors"
