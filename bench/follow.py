@@ -26,12 +26,12 @@ import numpy as np
 
 from livebach.commands.timing import load_average, machine
 from livebach.config import Config, override
-from livebach.evaluation.simulated_player import Hands, Playing, f_measure
 from livebach.music.metre import Metre
 from livebach.music.score_reader import Score, read_score, upbeat_ticks
 from livebach.musician.musician import Musician
 from livebach.testing import ScriptedEngine
 from livebach.training.corpus import midi_files, split_of
+from tests.support.simulated_player import Hands, Playing, f_measure
 
 PIECES = 30
 STEPS = 48

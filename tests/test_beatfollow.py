@@ -10,7 +10,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from livebach.evaluation.simulated_player import Hands, Playing, f_measure
 from livebach.music.events import Event, NoteOff, NoteOn, Realtime
 from livebach.music.metre import Metre
 from livebach.music.phrases import PHRASES, Phrase
@@ -19,6 +18,7 @@ from livebach.musician.beat_grid import MOST_A_TICK
 from livebach.musician.beat_rhythms import FINE, beats, sixteenths_of
 from livebach.musician.beat_tracker import BeatFollower
 from tests.support.driven import START, TICK, Take
+from tests.support.simulated_player import Hands, Playing, f_measure
 
 EACH = [{60 + n % 12: ONSET} for n in range(48)]
 FREE, STRICT = Hands(), Hands(drift=0, noise_s=0, slowing=0)

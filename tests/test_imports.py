@@ -190,3 +190,23 @@ def test_the_page_and_the_player_keep_out_of_each_others_memory(module: str, abs
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=PACKAGE.parent)
     assert done.returncode == 0, done.stderr
     assert not set(done.stdout.split()) & absent
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE.parent / "bench").glob("*.py")), ids=lambda path: path.stem)
+def test_benches_take_no_private_names(path: Path) -> None:
+    """A benchmark uses no attribute of another object that begins with an underscore, and leaves sys.path alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    owners = {"self", "cls", "os"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            assert isinstance(node.value, ast.Name), ast.unparse(node)
+            assert node.value.id in owners, ast.unparse(node)
+        assert not (isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path")
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE.parent / "tests").rglob("test_*.py")), ids=lambda path: path.stem)
+def test_test_modules_stand_alone(path: Path) -> None:
+    """No test module imports another one; what they share is in tests/support."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert not [name for name in modules if name.rpartition(".")[2].startswith("test_")]
