@@ -11,6 +11,7 @@ import json
 import math
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,16 @@ def save(path: Path, checkpoint: Checkpoint, half: bool = False) -> None:
     if checkpoint.themes is not None:
         header["themes"] = THEMES_VERSION
         tensors |= {"themes.hidden": checkpoint.themes.hidden, "themes.out": checkpoint.themes.out}
+    write_tensors(path, tensors, header)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> None:
+    """Write named arrays and a header to a temporary file, then move the file into place.
+
+    Raises:
+        OSError: The file cannot be written. An existing file stays as it was.
+
+    """
     part = path.with_name(path.name + ".part")
     save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part, {"livebach": json.dumps(header)})
     with part.open("rb") as handle:

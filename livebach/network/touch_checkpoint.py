@@ -6,7 +6,6 @@ The file holds numbers and JSON, no pickle, so it can run no code.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from livebach.files import data_path
+from livebach.network.checkpoint import write_tensors
 from livebach.network.touch_shape import INPUTS, OUTPUTS, TouchShape
 
 FORMAT = "livebach-touch-1"
@@ -62,12 +61,7 @@ def pair_shapes() -> dict[str, tuple[int, int]]:
 def save(path: Path, checkpoint: TouchCheckpoint) -> None:
     """Write a touch network to a temporary file, then move the file into place. Raises OSError."""
     header = {"format": FORMAT, "architecture": checkpoint.shape.to_dict(), "meta": checkpoint.meta}
-    part = path.with_name(path.name + ".part")
-    tensors = {name: np.ascontiguousarray(value) for name, value in {**checkpoint.weights, **checkpoint.pair}.items()}
-    save_file(tensors, part, {"livebach": json.dumps(header)})
-    with part.open("rb") as handle:
-        os.fsync(handle.fileno())
-    part.replace(path)
+    write_tensors(path, {**checkpoint.weights, **checkpoint.pair}, header)
 
 
 def load(path: Path) -> TouchCheckpoint:
