@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from threading import Event, get_ident
+from threading import Event, Thread, get_ident
 
 import pytest
 
 from livebach.midi import rtmidi_io
-from livebach.midi.rtmidi_io import Activity, PolledInput, RtMidiOutput
+from livebach.midi.rtmidi_io import Activity, CallbackInput, PolledInput, RtMidiOutput
 
 NOTE = bytes((0x90, 60, 64))
 
@@ -212,3 +212,51 @@ def test_a_buffer_that_stays_full_is_a_lost_connection(slept: list[float]) -> No
     assert port.sent == [NOTE]
     assert not opened.alive
     opened.close()
+
+
+class CallingPort(Port):
+    """A port that calls back. It notes which thread takes the callback away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cancelled_by: list[int] = []
+
+    def cancel_callback(self) -> None:
+        """Note the thread."""
+        self.cancelled_by.append(get_ident())
+
+
+def test_while_messages_pour_in_the_calling_thread_itself_takes_its_callback_away() -> None:
+    """Another thread would do so while rtmidi is about to call: the process would crash."""
+    port = CallingPort()
+    heard: list[bytes] = []
+    line = CallbackInput(port, lambda: True, heard.append)
+    line.deliver(NOTE)
+    ended = Event()
+
+    def pour() -> None:
+        while not ended.is_set() and not port.cancelled_by:
+            line.deliver(NOTE)
+            time.sleep(0.0002)
+
+    player = Thread(target=pour)
+    player.start()
+    line.close()
+    ended.set()
+    player.join()
+    assert port.cancelled_by == [player.ident]
+    assert port.ended == ["closed", "deleted"]
+    known = len(heard)
+    line.deliver(NOTE)
+    assert len(heard) == known
+    assert len(port.cancelled_by) == 1
+
+
+def test_without_messages_the_closing_thread_takes_the_callback_away(slept: list[float]) -> None:
+    """Then nothing is about to be called; what had begun ends before the port is closed."""
+    port = CallingPort()
+    line = CallbackInput(port, lambda: True, lambda data: None)
+    line.close()
+    assert port.cancelled_by == [get_ident()]
+    assert slept
+    assert port.ended == ["closed", "deleted"]

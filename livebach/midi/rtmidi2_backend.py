@@ -70,6 +70,7 @@ class _Input(_Port):
         def callback(message: list[int], _delta_s: float) -> None:
             receive(bytes(message))
 
+        self._callback = callback  # it must outlive its own cancelling, which it may do itself
         self._port.callback = callback
 
     def cancel_callback(self) -> None:

@@ -126,12 +126,13 @@ class RtMidiBackend(Backend):
 
     def _input(self, port: Any, open_it: Callable[[], object], name: str, receive: Receive) -> Connection:
         """Open an input; on JACK it is polled, elsewhere it calls back."""
-        polled = self._jack is not None
-        if not polled:
-            self._set_callback(port, receive)
+        if self._jack is not None:
+            self._try(port, open_it, name)
+            return PolledInput(port, self._liveness(), receive, self._activity)
+        connection = CallbackInput(port, self._liveness(), receive)
+        self._set_callback(port, connection.deliver)
         self._try(port, open_it, name)
-        liveness = self._liveness()
-        return PolledInput(port, liveness, receive, self._activity) if polled else CallbackInput(port, liveness)
+        return connection
 
     def _output(self, port: Any, open_it: Callable[[], object], name: str) -> RtMidiOutput:
         self._try(port, open_it, name)

@@ -10,7 +10,7 @@ import ctypes
 import gc
 import time
 from collections.abc import Callable
-from threading import Lock, Thread, current_thread
+from threading import Event, Lock, Thread, current_thread
 from typing import Any
 
 from livebach.midi.backends import Receive
@@ -82,11 +82,34 @@ class _RtMidiConnection:
 
 
 class CallbackInput(_RtMidiConnection):
-    """An input whose messages come by rtmidi's callback."""
+    """An input whose messages come by rtmidi's callback: `deliver` is that callback.
+
+    Two habits of rtmidi make closing delicate. `close_port` waits for rtmidi's thread with Python's lock held, so no
+    callback may be waiting for that lock then. And `cancel_callback` takes the callback away without a lock: if
+    rtmidi's thread is just about to call it, the process crashes. So that thread itself cancels, within its next
+    callback. If no message comes for a while, nothing is about to be called, and the closing thread cancels.
+    """
+
+    def __init__(self, port: Any, liveness: Callable[[], bool], receive: Receive) -> None:
+        super().__init__(port, liveness)
+        self._receive = receive
+        self._cancel: Callable[[], object] = port.cancel_callback
+        self._closing = False
+        self._cancelled = Event()
+
+    def deliver(self, data: bytes) -> None:
+        """Hand on a message. Once the input is closing, cancel the callback instead."""
+        if not self._closing:
+            self._receive(data)
+        elif not self._cancelled.is_set():
+            self._cancelled.set()
+            self._cancel()
 
     def _before_closing(self, port: Any) -> None:
-        # close_port waits for rtmidi's thread with Python's lock held: no callback may be waiting for that lock then.
-        port.cancel_callback()
+        self._closing = True
+        if not self._cancelled.wait(_SETTLE_S):
+            self._cancelled.set()
+            self._cancel()
         time.sleep(_SETTLE_S)
 
 
