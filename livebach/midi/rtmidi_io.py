@@ -97,10 +97,10 @@ class CallbackInput(_RtMidiConnection):
         self._closing = False
         self._cancelled = Event()
 
-    def deliver(self, data: bytes) -> None:
+    def deliver(self, data: bytes, time_s: float | None = None, /) -> None:
         """Hand on a message. Once the input is closing, cancel the callback instead."""
         if not self._closing:
-            self._receive(data)
+            self._receive(data) if time_s is None else self._receive(data, time_s)
         elif not self._cancelled.is_set():
             self._cancelled.set()
             self._cancel()
