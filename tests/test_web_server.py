@@ -96,6 +96,10 @@ def test_the_page_is_served_with_strict_headers(served: Served) -> None:
         assert headers["Content-Type"].startswith(kind)
         assert headers["Content-Security-Policy"].startswith("default-src 'self'")
         assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert headers["Permissions-Policy"] == "camera=(), geolocation=(), microphone=(), midi=(self)"
         assert headers["Cache-Control"] == "no-store"
         assert "Server" not in headers
 

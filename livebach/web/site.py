@@ -24,10 +24,10 @@ POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancesto
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-SamplingParams": "no-referrer",
-    "Cross-Origin-Opener-SamplingParams": "same-origin",
-    "Cross-Origin-Resource-SamplingParams": "same-origin",
-    "Permissions-SamplingParams": "camera=(), geolocation=(), microphone=(), midi=(self)",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), midi=(self)",
     "Cache-Control": "no-store",
 }
 
