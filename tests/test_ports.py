@@ -164,6 +164,22 @@ def test_a_new_backend_is_one_class_and_one_row(with_paper: BackendRow, capsys: 
     assert doctor.backend_lines(reports("paper")) == ["paper (a sheet of paper): 1 input, 1 output."]
 
 
+def test_the_list_names_what_is_always_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without any MIDI system, the list has the reason of each, the built-in instruments and the page."""
+
+    def refuse(_row: BackendRow) -> None:
+        raise PortError("it does not run")
+
+    monkeypatch.setattr("livebach.midi.port_list.open_backend", refuse)
+    assert cli.main(["ports"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("not available: it does not run\n") == len(rows_here())
+    assert "outputs (--out):\n    piano\n    harpsichord\n    organ\n" in shown
+    assert "inputs (--in):\n    browser\n" in shown
+    assert cli.main(["ports", "--api", rows_here()[0].name]) == 2
+    assert capsys.readouterr().err == "livebach ports: it does not run\n"
+
+
 def test_help_and_settings_file_name_every_backend(capsys: pytest.CaptureFixture[str]) -> None:
     """What people read of `--api` is what the table has."""
     with pytest.raises(SystemExit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from livebach.midi.backends import BackendRow, open_backend, rows_here
@@ -40,15 +41,15 @@ def _report(row: BackendRow) -> BackendReport:
 
 
 def listing(api: str | None = None) -> str:
-    """Return the ports as text for people.
+    """Return the ports as text for people, and the reason of each back-end that cannot be used.
 
     Raises:
-        PortError: No back-end can be used; the line has the reason of each.
+        PortError: There is no back-end of that name, or it cannot be used.
 
     """
     found = reports(api)
-    if all(report.trouble for report in found):
-        raise PortError("; ".join(dict.fromkeys(report.trouble for report in found)))
+    if api is not None and found[0].trouble:
+        raise PortError(found[0].trouble)
     return "\n".join(line for report in found for line in _lines(report))
 
 
@@ -56,9 +57,9 @@ def _lines(report: BackendReport) -> list[str]:
     title = f"{report.row.name}: {report.row.title}"
     if report.trouble:
         return [title, f"  not available: {report.trouble}"]
-    parts = (("inputs (--in)", report.inputs), ("outputs (--out)", report.outputs))
-    return [title, *(line for part, names in parts for line in _part(part, names))]
+    return [title, *part("inputs (--in)", report.inputs), *part("outputs (--out)", report.outputs)]
 
 
-def _part(title: str, names: tuple[str, ...]) -> list[str]:
+def part(title: str, names: Sequence[str]) -> list[str]:
+    """Return the lines of a back-end's inputs or outputs."""
     return [f"  {title}:", *(f"    {name}" for name in names or ("none",))]
