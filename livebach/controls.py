@@ -261,6 +261,8 @@ class Control:
 _TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")  # as `music.key` writes them
 KEYS = ("null", "auto", *(f"{tonic} {mode}" for mode in ("major", "minor") for tonic in _TONICS))
 """The values of `sampling.key`: no key, the player's key, or one of the 24 keys."""
+METRES = ("2/4", "3/4", "4/4", "3/8", "6/8", "9/8", "12/8", "2/2", "3/2")
+"""The metres that a dial moves through. Other metres can be set by their name."""
 _LEVELS = ("follow", *"01234567")
 _REGISTERS = (*map(str, range(40, 61, 4)), "off", *map(str, range(64, 85, 4)))
 
@@ -354,6 +356,7 @@ CONTROLS: dict[str, Control] = {
             "tempo",
             "livebach.musician.actions:turn_tempo",
         ),
+        Control("metre", Dial("time.metre", METRES), "the metre, from the next bar line on"),
         Control(
             "temperature",
             Dial("sampling.temperature", [f"{n / 20:g}" for n in range(10, 31)]),

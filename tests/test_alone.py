@@ -77,7 +77,7 @@ def with_backends(monkeypatch: pytest.MonkeyPatch, backends: Callable[[Any], Any
     played: list[str | None] = []
     monkeypatch.setattr(play, "open_backends", backends)
     no_network(monkeypatch)
-    monkeypatch.setattr(playing, "play_takes", lambda config, *_: played.append(config.midi.input))
+    monkeypatch.setattr(playing, "play", lambda config, *_: played.append(config.midi.input))
     return played
 
 

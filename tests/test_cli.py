@@ -91,7 +91,7 @@ def no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("something was started")
 
     monkeypatch.setattr(play, "open_backends", lambda api: [FakeBackend(inputs=["Piano", "Organ"])])
-    monkeypatch.setattr(playing, "play_takes", refuse)
+    monkeypatch.setattr(playing, "play", refuse)
 
 
 @pytest.mark.usefixtures("no_ports")

@@ -164,7 +164,9 @@ def test_a_new_backend_is_one_class_and_one_row(with_paper: BackendRow, capsys: 
     assert doctor.backend_lines(reports("paper")) == ["paper (a sheet of paper): 1 input, 1 output."]
 
 
-def test_the_list_names_what_is_always_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_names_what_is_always_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Without any MIDI system, the list has the reason of each, the built-in instruments and the page."""
 
     def refuse(_row: BackendRow) -> None:

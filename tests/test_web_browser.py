@@ -213,20 +213,43 @@ def test_controls_act_and_show_what_is_set(session: Session) -> None:
         wait_for(window, "document.getElementById('bpm').textContent === '120'")
 
 
-def test_another_metre_begins_another_take(session: Session) -> None:
-    """The metre that is chosen is played from then on, in a take of its own, with all else as it was."""
+def test_another_metre_begins_on_the_next_bar_line(session: Session) -> None:
+    """The metre that is chosen is played from the next bar on, in the same take, and both pages show it."""
     page = session.open()
+    other = session.open()
     page.click("#begin")
-    page.select_option("[data-dial=mode]", "listen")
     play_phrase(page)
-    wait_for(page, "document.querySelector('[data-dial=mode]').value === 'listen'")
+    wait_for_state(page, "playing")
     page.select_option("[data-dial=metre]", "3/4")
-    wait_for(page, f"livebach.roll.struck.you === {len(PHRASE)}")
-    page.wait_for_timeout(1500)
-    page.keyboard.press("KeyS")
     wait_for(page, "document.getElementById('metre-now').textContent === '3/4'")
-    wait_for(page, "document.querySelector('[data-dial=mode]').value === 'listen'")
-    assert len(list(session.folder.glob("20*"))) == 2
+    for window in (page, other):
+        wait_for(window, "document.querySelector('[data-dial=metre]').value === '3/4'")
+        wait_for(window, "document.getElementById('beats').childElementCount === 3")
+    assert page.get_attribute("#state", "data-state") == "playing"
+    assert struck(page, "you") == len(PHRASE)
+    assert len(list(session.folder.glob("20*"))) == 1
+
+
+def test_the_style_is_shown_whoever_chose_it(start: START) -> None:
+    """By another page, or by a controller of the keyboard. A page that opens later shows it too."""
+    session = start("--set", "control.style=cc 21 = joplin")
+    page = session.open(script=STAND_IN)
+    other = session.open()
+    page.click("#begin")
+    style = "document.querySelector('[data-dial=style]').value"
+    for window in (page, other):
+        wait_for(window, f"{style} === 'bach'")
+    other.select_option("[data-dial=style]", "scarlatti")
+    for window in (page, other):
+        wait_for(window, f"{style} === 'scarlatti'")
+    page.focus("#midi-input")
+    page.keyboard.press("ArrowDown")
+    wait_for(page, "window.keyboard.onmidimessage !== null")
+    page.evaluate("keyboard.onmidimessage({ data: Uint8Array.from([0xb0, 21, 127]) })")
+    for window in (page, other):
+        wait_for(window, f"{style} === 'joplin'")
+    late = session.open()
+    wait_for(late, f"{style} === 'joplin'")
 
 
 def test_take_over_and_panic(session: Session) -> None:

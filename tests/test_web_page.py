@@ -30,7 +30,19 @@ from livebach.web.page import Page, dial_values, hello, turn
 from tests.support.daemon_rig import SCRIPT, START_S
 
 STATUS = Status(
-    "playing", "continue", 90.0, "3/4", 2, 3, 8, (60,), (72, 76), 1, load=0.1, mark=Mark(5.0, 1.5, 0.6), muted=True
+    "playing",
+    "continue",
+    90.0,
+    "3/4",
+    2,
+    3,
+    8,
+    (60,),
+    (72, 76),
+    1,
+    load=0.1,
+    mark=Mark(5.0, 1.5, 0.6, bar=2),
+    muted=True,
 )
 
 
@@ -119,7 +131,7 @@ def test_a_turn_in_words() -> None:
     message = turn(3.5, STATUS, heard, sent)
     assert message["heard"] == [[0x90, 60, 70]]
     assert message["sent"] == [[0x81, 72, 0], [0x91, 76, 80]]
-    assert message["mark"] == [5.0, 1.5]
+    assert message["mark"] == [1.5, 2]
     assert (message["state"], message["mode"], message["on"]) == ("playing", "continue", ["mute"])
     assert (message["at"], message["bar"], message["beat"], message["missed"]) == (3.5, 2, 3, 1)
     assert json.loads(json.dumps(message))["own"] == [72, 76]
@@ -187,23 +199,24 @@ def test_texts_and_ports_are_shown(link: FakeLink) -> None:
 def test_music_pauses_with_the_page_only_where_it_is_a_port(link: FakeLink, midi: MidiSettings, pauses: bool) -> None:
     """A page that only shows and steers a session on real ports stops nothing when it goes."""
     asked: list[Command] = []
-    Page(Config(midi=midi)).obey(asked.append, lambda: None)
+    Page(Config(midi=midi)).obey(asked.append)
     link.receive(type="command", name="tempo", value="up")
     link.receive(type="pause")
     assert asked == [Command("tempo", Step.UP), *[Command("panic")] * pauses]
 
 
-def test_another_metre_begins_another_take(link: FakeLink) -> None:
-    """A metre that the page chooses ends the take; the next one has it, and all else as it stands."""
-    page, ended = Page(Config()), []
-    page.obey(lambda _: None, lambda: ended.append("end"))
+def test_the_style_that_plays_is_shown_with_the_dials(link: FakeLink) -> None:
+    """Whoever changed it: the page, another page, a hotkey or a program."""
+    page = Page(Config())
+    page.show_network("bach")
     page.watch(replace(STATUS, settings=Config(time=TimeSettings(bpm=72))), (), ())
-    link.receive(type="command", name="metre", value="0/4")
-    assert (ended, page.take_next()) == ([], None)
-    link.receive(type="command", name="metre", value="3/4")
-    assert ended == ["end"]
-    assert page.take_next() == override(Config(time=TimeSettings(bpm=72)), "time.metre=3/4")
-    assert page.take_next() is None
+    page.show_network("joplin")
+    shown = [message["values"] for message in link.of("settings")]
+    assert [(values["style"], values["tempo"]) for values in shown] == [
+        ("bach", "90"),
+        ("bach", "72"),
+        ("joplin", "72"),
+    ]
 
 
 # --- with the musician -----------------------------------------------------------------------------------------------
@@ -217,7 +230,7 @@ def test_a_daemon_is_played_and_paused_by_the_page(link: FakeLink) -> None:
     output = OutputPort.open(NAME, backends=[page.backend])
     daemon = Daemon(musician, clock, output, thru=Thru(output.twin()), watch=page.watch)
     InputPort(NAME, daemon.receive, [page.backend], clock.now).check()
-    page.obey(daemon.command, daemon.end)
+    page.obey(daemon.command)
     link.receive(type="midi", data=[0x90, 60, 64])
     link.receive(type="midi", data=[0x80, 60, 0])
     while not link.of("midi"):

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         display = stack.enter_context(closing(Display(sink if page is None else Both(sink, page))))
         if hint is not None:
             display.warn(hint)
-        playing.play_takes(config, network, stage, display, notifier, page)
+        playing.play(config, network, stage, display, notifier, page)
     return 0
 
 

@@ -10,7 +10,7 @@ from livebach.commands.flags import add_settings, settings
 from livebach.config import Config, with_value
 from livebach.live import assembly
 from livebach.live.display import Both, Display, TextSink
-from livebach.live.playing import play_takes
+from livebach.live.playing import play
 from livebach.live.signals import Stage
 from livebach.system.systemd import open_notifier
 from livebach.web.backend import NAME
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         closing(show_page(config)) as page,
         closing(Display(Both(TextSink(sys.stdout), page))) as display,
     ):
-        play_takes(config, network, stage, display, notifier, page)
+        play(config, network, stage, display, notifier, page)
     return 0
 
 

@@ -52,6 +52,10 @@ COMMANDS = ("swap", "style")
 """The commands that change the network."""
 
 
+def show_nowhere(_name: str) -> None:
+    """Show the network nowhere."""
+
+
 def _no_other(command: Command) -> None:
     raise AssertionError(f"{command.name} changes no network")
 
@@ -63,12 +67,14 @@ class _ClosedError(Exception):
 class Swapper:
     """Loads networks, and has the loop play on with them. `ask` is safe to call from any thread or signal handler."""
 
-    def __init__(self, network: assembly.Loaded, config: Config) -> None:
+    def __init__(self, network: assembly.Loaded, config: Config, show: Callable[[str], None] = show_nowhere) -> None:
+        """Begin with a network. `show` is called with its name, and again after every request."""
         self._plays = network.name, network.sha256
         self._fast, self._per_quarter = config.engine.fast, network.engine.spec.steps_per_quarter
         self._watches = config.engine.reload_on_change
         self._controls = Controls({name: config.control.bindings[name] for name in COMMANDS})
         self._style = network.name
+        self._show = show
         self._wanted: SimpleQueue[str | None] = SimpleQueue()
         self._closed = Flag()
         self._loop: Loop | None = None
@@ -78,6 +84,7 @@ class Swapper:
     def start(self, loop: Loop) -> None:
         """Begin to serve requests with this loop."""
         self._loop = loop
+        self._show(self._plays[0])
         self._thread.start()
 
     def close(self) -> None:
@@ -141,6 +148,7 @@ class Swapper:
                 text = f"{error}; the network plays on as it was"
             except Exception as error:  # noqa: BLE001 - an error that is not told here would end all later requests too
                 text = f"{name or self._plays[0]}: {type(error).__name__}: {error}; the network plays on as it was"
+            self._show(self._plays[0])  # also after a failure: a display may show the name that was asked for
             self._loop.tell(text)
 
     def _swap(self, name: str, loop: Loop) -> str:

@@ -17,7 +17,7 @@ from livebach.live.built_in_sound import BuiltInSound
 from livebach.live.daemon import Daemon, Watch
 from livebach.live.display import Display
 from livebach.live.hotkeys import HELP, Hotkeys, open_hotkeys
-from livebach.live.network_swap import Swapper, watching
+from livebach.live.network_swap import Swapper, show_nowhere, watching
 from livebach.live.recorder import Recorder, open_recorder
 from livebach.live.signals import Stage
 from livebach.midi.backends import Backend
@@ -38,20 +38,18 @@ class Page(Protocol):
     """A page in a browser that shows and steers the take, and may be a keyboard and a loudspeaker."""
 
     backend: Backend
-    next: Config | None
-    """The settings of another take, where the page has asked for one."""
 
     def watch(self, status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
         """Show a turn of the loop. Must not wait."""
 
-    def obey(self, command: Callable[[Command], None], end: Callable[[], None]) -> None:
-        """Carry out the page's commands by these functions; `end` ends the take."""
+    def obey(self, command: Callable[[Command], None]) -> None:
+        """Carry out the page's commands by this function."""
 
     def show_take(self, folder: str | None) -> None:
         """Show the folder of the take; None if it is not recorded."""
 
-    def take_next(self) -> Config | None:
-        """Return `next`, once."""
+    def show_network(self, name: str) -> None:
+        """Show the style or checkpoint that plays."""
 
     def check(self) -> str | None:
         """Look after the page's server; return a sentence when something has changed."""
@@ -89,23 +87,6 @@ class PortLights:
             self._show(now)
 
 
-def play_takes(
-    config: Config,
-    network: assembly.Loaded,
-    stage: Stage,
-    display: Display,
-    notifier: Notifier,
-    page: Page | None = None,
-) -> None:
-    """Play until a signal ends the program; a page may end a take and begin another one with other settings."""
-    while True:
-        play(config, network, stage, display, notifier, page)
-        another = None if page is None or stage.ended else page.take_next()
-        if another is None:
-            return
-        stage.daemon, config = None, another
-
-
 def play(
     config: Config,
     network: assembly.Loaded,
@@ -117,7 +98,7 @@ def play(
     """Open all parts, play one take until the stage ends it, and close the parts again."""
     with ExitStack() as stack:
         daemon = _opened(config, network, stage, display, notifier, page, stack)
-        stack.callback(lambda: None if page is not None and page.next is not None else notifier.close())
+        stack.callback(notifier.close)
         notifier.ready()
         daemon.run()
 
@@ -143,7 +124,8 @@ def _opened(
     start_s = clock.now() + READY_S
     recorder = _recorder(config, network, start_s, display, stack)
     musician = assembly.musician(network, config, start_s)
-    swapper = stack.enter_context(closing(Swapper(network, config)))
+    show_network = show_nowhere if page is None else page.show_network
+    swapper = stack.enter_context(closing(Swapper(network, config, show_network)))
     daemon = Daemon(
         musician,
         clock,
@@ -177,7 +159,7 @@ def _opened(
     hotkeys = stack.enter_context(closing(open_hotkeys(obey)))
     stage.on_terminal = [hotkeys, display]
     if page is not None:
-        page.obey(obey, daemon.end)
+        page.obey(obey)
     if isinstance(hotkeys, Hotkeys):
         display.say(HELP)
     lift_helpers()

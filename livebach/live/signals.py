@@ -46,8 +46,6 @@ class Stage:
         """Sends a message of the feedback filter's to the output."""
         self.on_terminal: list[OnTerminal] = []
         self._suspended = False
-        self.ended = False
-        """Whether a signal has asked for the end."""
 
     def receive(self, data: bytes, time_s: float) -> None:
         """Pass on a message of the player's; before the daemon exists, drop it."""
@@ -108,7 +106,6 @@ class Stage:
                 part.resume()
 
     def _end(self, _number: int, _frame: Any) -> None:
-        self.ended = True
         if self.daemon is None:
             raise KeyboardInterrupt
         self.daemon.end()

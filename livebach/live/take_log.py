@@ -18,6 +18,7 @@ from livebach.errors import UserError
 from livebach.files import read_bytes
 from livebach.music.events import Event, from_bytes, realtime, to_bytes
 from livebach.music.grid import Mark
+from livebach.music.metre import Metre
 from livebach.musician.clock_follower import ClockMessage
 
 FORMAT = 2
@@ -106,10 +107,16 @@ def call_line(call: Call) -> str:
     if call.swap is not None:
         line |= asdict(call.swap)
     if call.mark is not None:
-        line["beat"] = [call.mark.quarters, call.mark.time_s, call.mark.quarter_s]
+        line["beat"] = _beat(call.mark)
     if call.out:
         line["out"] = [to_bytes(event).hex() for event in call.out]
     return json.dumps(line, separators=(",", ":"))
+
+
+def _beat(mark: Mark) -> list[float | str]:
+    """Return a beat as a list; it names the metre where that is not the one of the settings."""
+    metre: list[float | str] = [] if mark.metre is None else [str(mark.metre), mark.since]
+    return [mark.quarters, mark.time_s, mark.quarter_s, *metre]
 
 
 CLOCK = "clock"
@@ -154,10 +161,13 @@ def _call(line: dict[str, Any]) -> Call:
 def _mark(beat: Any) -> Mark | None:
     if beat is None:
         return None
-    quarters, time_s, quarter_s = map(_time, beat)
+    quarters, time_s, quarter_s = map(_time, beat[:3])
     if not QUICKEST_S <= quarter_s <= SLOWEST_S:
         raise ValueError(f"not a quarter note's length: {quarter_s!r}")
-    return Mark(quarters, time_s, quarter_s)
+    if len(beat) == 3:
+        return Mark(quarters, time_s, quarter_s)
+    metre, since = beat[3:]
+    return Mark(quarters, time_s, quarter_s, Metre.parse(str(metre)), _time(since))
 
 
 def _swap(line: dict[str, Any]) -> Swap:

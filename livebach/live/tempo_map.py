@@ -50,9 +50,9 @@ class TempoMap:
 
     def __init__(self, metre: Metre, first: Mark, from_s: float) -> None:
         """Begin with the bar line of the first beat, or as many bars before it as hold `from_s`."""
-        self._metre = metre
-        self._bar = 4 * metre.numerator / metre.denominator  # quarters
-        line = first.quarters - first.quarters % self._bar
+        self._usual = metre
+        self._use_metre_of(first)
+        line = first.quarters - self._into_bar(first)
         time_s = first.time_s - (first.quarters - line) * first.quarter_s
         before = max(0, math.ceil((time_s - from_s) / (self._bar * first.quarter_s) - 1e-9))
         start = Mark(line - before * self._bar, time_s - before * self._bar * first.quarter_s, first.quarter_s)
@@ -85,6 +85,19 @@ class TempoMap:
         last = self._open[-1]
         if mark.time_s <= last.time_s:
             return
+        self._place(mark, last)
+        self._use_metre_of(mark)
+
+    def _use_metre_of(self, mark: Mark) -> None:
+        """Lay the bar lines after a beat as its metre has them. A metre begins on a bar line of the one before."""
+        self._metre, self._since = mark.metre or self._usual, mark.since
+        self._bar = 4 * self._metre.numerator / self._metre.denominator  # quarters
+
+    def _into_bar(self, mark: Mark) -> float:
+        """Return how many quarters a beat is after the bar line."""
+        return (mark.quarters - self._since) % self._bar
+
+    def _place(self, mark: Mark, last: Mark) -> None:
         told, passed = mark.quarters - last.quarters, (mark.time_s - last.time_s) / last.quarter_s
         if 0 < told <= 2 * self._bar and told / STRAIGHT <= passed <= told * STRAIGHT:
             self._go_on(mark)
@@ -103,12 +116,13 @@ class TempoMap:
             self._open[-1] = mark  # with the tempo of the mark
 
     def _lines(self, after: float, until: float) -> Iterator[float]:
-        first = math.floor(after / self._bar + 1e-9) + 1
-        return (bar * self._bar for bar in range(first, math.floor(until / self._bar + 1e-9) + 1))
+        first = math.floor((after - self._since) / self._bar + 1e-9) + 1
+        last = math.floor((until - self._since) / self._bar + 1e-9)
+        return (self._since + bar * self._bar for bar in range(first, last + 1))
 
     def _begin_anew(self, mark: Mark, passed: float) -> None:
         """Begin a bar with this beat or shortly before, after a bar that was broken off or a silence."""
-        last, into = self._open[-1], mark.quarters % self._bar
+        last, into = self._open[-1], self._into_bar(mark)
         played = last.quarters - self._open[0].quarters
         total = played + max(1 / FINEST, passed - into)
         bars = max(1, round(total / self._bar))

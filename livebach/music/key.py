@@ -80,6 +80,10 @@ class KeyHearing:
     def __init__(self, bar_ticks: int) -> None:
         self._ticks: deque[Weights] = deque(maxlen=HEARD_BARS * bar_ticks)
 
+    def set_bar(self, bar_ticks: int) -> None:
+        """Have bars of another length count. What was heard stays, as far as it counts."""
+        self._ticks = deque(self._ticks, HEARD_BARS * bar_ticks)
+
     def observe(self, frame: Frame) -> None:
         """Add a frame [88]."""
         self._ticks.append(np.bincount(PITCH_CLASSES[frame != OFF], minlength=12).astype(np.float64))

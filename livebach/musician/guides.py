@@ -90,9 +90,29 @@ class Guides:
         if home is None:
             self.plan = None
         elif self.plan is None or self.plan.home != home:
-            self.plan = KeyPlan(home, self._bar_ticks, self._decisions)
-            for frame in self._heard:
-                self.plan.observe(frame)
+            self.plan = self._new_plan(home)
+
+    def _new_plan(self, home: Key) -> KeyPlan:
+        plan = KeyPlan(home, self._bar_ticks, self._decisions)
+        for frame in self._heard:
+            plan.observe(frame)
+        return plan
+
+    def set_metre(self, beat_ticks: int, bar_ticks: int) -> None:
+        """Count in another metre from now on. What counts in bars begins anew, with the last bars known to it."""
+        heard = self._heard
+        self._bar_ticks = bar_ticks
+        self.governor = Governor(bar_ticks)
+        self._votes = RhythmVotes(beat_ticks, bar_ticks)
+        self._heard = deque(heard, HEARD_BARS * bar_ticks)
+        self.watches = tuple(RepeatWatch(bar_ticks) if isinstance(each, RepeatWatch) else each for each in self.watches)
+        self._counterpoint = tuple(
+            OveruseWatch(bar_ticks) if isinstance(each, OveruseWatch) else each for each in self._counterpoint
+        )
+        for frame in heard:
+            self._votes.observe(frame)
+        if self.plan is not None:
+            self.plan = self._new_plan(self.plan.home)
 
     def know(self, quotes: Quotes) -> None:
         """Continue with another network's training music."""

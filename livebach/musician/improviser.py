@@ -73,6 +73,11 @@ class Improviser:
         self._alone, self._still_ticks = False, 0
         self.guides.restart(self._memory.quotes)
 
+    def set_metre(self, beat_ticks: int, bar_ticks: int) -> None:
+        """Play in another metre from now on."""
+        self._beat_ticks = beat_ticks
+        self.guides.set_metre(beat_ticks, bar_ticks)
+
     def exchanged(self) -> None:
         """Note that the network was exchanged."""
         self.guides.know(self._memory.quotes)

@@ -207,6 +207,10 @@ class Memory:
             self._past.push((frame, at, place, texture, adapt))
         self._waiting.clear()
 
+    def set_place(self, place: Place) -> None:
+        """Begin at this place, a downbeat, when all the music has been forgotten."""
+        self._place = place
+
     def back(self, frames: int) -> None:
         """Forget the newest frames, at most those kept."""
         drop = min(frames, len(self._waiting))

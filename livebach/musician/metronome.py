@@ -19,6 +19,10 @@ class Click:
         self._on: int | None = None
         self.always = always
 
+    def follow(self, grid: Grid) -> None:
+        """Click on the beats of another grid."""
+        self._grid = grid
+
     def falls_on(self, tick: int) -> bool:
         """Return whether this tick has a click."""
         return (self.always or tick < 0) and self._grid.on_beat(tick)

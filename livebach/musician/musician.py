@@ -125,7 +125,7 @@ class Musician:
             muted=play.switches.mute,
             holding=play.switches.hold,
             bpm=time.bpm,
-            metre=str(play.settings.time.metre),
+            metre=str(time.metre),
             bar=bar,
             beat=beat,
             tick=time.grid.place(here)[0],

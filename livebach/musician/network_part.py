@@ -37,6 +37,11 @@ class NetworkPart:
         quotes = settings.sampling.longest_quote
         self.improviser = Improviser(self.memory, seed, grid.beat_ticks, grid.bar_ticks, quotes)
 
+    def set_metre(self, grid: Grid) -> None:
+        """Play in another metre, that of the grid. What was played is kept."""
+        self.memory.set_place((0, grid.beat_ticks, grid.bar_ticks))
+        self.improviser.set_metre(grid.beat_ticks, grid.bar_ticks)
+
     @property
     def begun(self) -> bool:
         """Whether the network has struck a key since its takeover."""

@@ -170,9 +170,12 @@ class Performance:
     def apply(self, settings: Config, now_s: float) -> list[Event]:
         """Use other settings from now on; return the events to send at once.
 
-        A new mode decides from the next tick on; notes that go on are not cut. For a new tempo call `set_tempo` too.
+        A new mode decides from the next tick on; notes that go on are not cut. A new metre begins on the next downbeat.
+        For a new tempo call `set_tempo` too.
         """
         before, self._settings = self._settings.turns.mode, settings
+        if not self.time.running:
+            self._take_metre()
         self.player.set(settings)
         self.own.touch.set(settings)
         self._mode = mode_of(settings)
@@ -345,6 +348,7 @@ class Performance:
 
     def _decide(self) -> None:
         """Decide whether the network plays on the open tick. If so, all earlier frames go into its memory now."""
+        self._take_metre()
         self.time.set_between(self.player.between)
         self.time.follow_source()
         self._look_ahead()
@@ -404,6 +408,23 @@ class Performance:
         self.player.silent_ticks = 0
         self.time.start(now_s)
 
+    def _take_metre(self) -> None:
+        """Begin the metre of the settings where the open tick is a downbeat. At rest, the next tick is one."""
+        time, metre = self.time, self._settings.time.metre
+        if metre == time.metre:
+            return
+        if not time.running:
+            time.open(time.grid.next_downbeat(time.tick))
+        elif not time.grid.on_downbeat(time.tick):
+            return
+        before = time.grid
+        time.set_metre(metre)
+        self._ending = self._ending.in_metre(before, time.grid)
+        self._hearing.set_bar(time.grid.bar_ticks)
+        self._click.follow(time.grid)
+        self.player.set_bar(time.grid.bar_ticks)
+        self.own.set_metre(time.grid)
+
     def _yield(self, now_s: float) -> list[Event]:
         """Fall silent for the player, and take the grid's phase from this onset.
 
@@ -421,6 +442,7 @@ class Performance:
         else:
             self._pass_over(now_s)
             time.open(time.grid.next_downbeat(time.tick))
+            self._take_metre()
         if not time.fixed:
             time.move_to(now_s)
         time.source.restart(time.grid, placed=False)

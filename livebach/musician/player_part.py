@@ -86,6 +86,12 @@ class PlayerPart:
         self.follower.set(settings)
         self.key_lock.set(settings)
 
+    def set_bar(self, bar_ticks: int) -> None:
+        """Have bars of another length count. The music heard so far is kept."""
+        self.follower.set_bar(bar_ticks)
+        self.key_lock.set_bar(bar_ticks)
+        self.recent = deque(self.recent, bar_ticks)
+
     def forget(self) -> None:
         """Forget the texture and the key of the player's music."""
         self.key_lock.forget()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from livebach.config import TimeSettings
 from livebach.music.events import Event
 from livebach.music.grid import Grid
+from livebach.music.metre import Metre
 from livebach.musician.beat_grid import BeatGrid
 from livebach.musician.clock_follower import PULSES, ClockFollower, ClockKind, ClockMessage, Transport, TransportState
 
@@ -73,6 +74,9 @@ class TempoSource:
         """Return the grid from this tick on. The tick before has just closed."""
         return grid
 
+    def set_metre(self, metre: Metre, grid: Grid) -> None:
+        """Follow the beats of another metre; `grid` is the grid in that metre."""
+
 
 class SetTempo(TempoSource):
     """The tempo of the settings, of a control, or of taps."""
@@ -118,6 +122,10 @@ class MidiClockTempo(TempoSource):
         """Note that the newest pulse is on this tick of the grid. From now on the sender leads."""
         self._transport.begin(self._clock.count, tick)
 
+    def set_metre(self, metre: Metre, grid: Grid) -> None:
+        """Count the pulses of another beat."""
+        self._beat_pulses = self._tick_pulses * grid.beat_ticks
+
     def aligned(self, grid: Grid) -> Grid:
         """Return the grid with its ticks evenly on the pulses."""
         if not self.leads or not self._clock.known:
@@ -139,8 +147,9 @@ class MidiClockTempo(TempoSource):
 class PlayerTempo(TempoSource):
     """The beat of the player's own playing."""
 
-    def __init__(self, beat_grid: BeatGrid) -> None:
-        self._beat_grid = beat_grid
+    def __init__(self, metre: Metre, steps_per_quarter: int, grid: Grid) -> None:
+        self._steps_per_quarter = steps_per_quarter
+        self._beat_grid = BeatGrid(metre, steps_per_quarter, grid)
 
     def observe(self, event: Event, now_s: float) -> None:
         """Take in a key that the player struck or released."""
@@ -154,6 +163,10 @@ class PlayerTempo(TempoSource):
         """Return the grid from this tick on, moved towards the player's beat."""
         return self._beat_grid.laid(grid, tick)
 
+    def set_metre(self, metre: Metre, grid: Grid) -> None:
+        """Follow the beat of another metre."""
+        self._beat_grid = BeatGrid(metre, self._steps_per_quarter, grid)
+
 
 def _set_tempo(_time: TimeSettings, _grid: Grid, _steps_per_quarter: int) -> TempoSource:
     return SetTempo()
@@ -164,7 +177,7 @@ def _midi_clock(_time: TimeSettings, grid: Grid, steps_per_quarter: int) -> Temp
 
 
 def _player(time: TimeSettings, grid: Grid, steps_per_quarter: int) -> TempoSource:
-    return PlayerTempo(BeatGrid(time.metre, steps_per_quarter, grid))
+    return PlayerTempo(time.metre, steps_per_quarter, grid)
 
 
 SOURCES: dict[str, Callable[[TimeSettings, Grid, int], TempoSource]] = {

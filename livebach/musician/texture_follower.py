@@ -50,6 +50,11 @@ class TextureFollower:
         self._polyphony = settings.sampling.polyphony
         self.texture = self._texture()
 
+    def set_bar(self, bar_ticks: int) -> None:
+        """Have bars of another length count. The music heard so far is kept."""
+        self._bar_ticks = bar_ticks
+        self._frames = deque(self._frames, FOLLOWED_BARS * bar_ticks)
+
     def forget(self) -> None:
         """Forget all the music so far."""
         self._frames.clear()
@@ -95,6 +100,11 @@ class KeyLock:
     def set(self, settings: Config) -> None:
         """Use other settings from now on. The music heard so far is kept."""
         self._setting = settings.sampling.key
+
+    def set_bar(self, bar_ticks: int) -> None:
+        """Have bars of another length count. The music heard so far is kept."""
+        self._bar_ticks = bar_ticks
+        self._hearing.set_bar(bar_ticks)
 
     def forget(self) -> None:
         """Forget all the music so far."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from livebach.config import Config
 from livebach.music.grid import Grid, Mark
+from livebach.music.metre import Metre
 from livebach.musician.open_tick import Moments, OpenTick
 from livebach.musician.tempo_sources import tempo_source
 
@@ -23,6 +24,8 @@ class Timekeeper:
         first = -time.count_in_bars * grid.bar_ticks
         early_s = Moments.of(grid, settings).early_s
         self._settings = settings
+        self.metre = time.metre
+        """The present metre. A change of the setting takes effect on the next downbeat."""
         self._between = False
         self._steps = steps_per_quarter
         self.source = tempo_source(time, grid, steps_per_quarter)
@@ -74,6 +77,14 @@ class Timekeeper:
         self.lay(self.grid.at_tempo(bpm, self.tick))
         self.source.restart(self.grid, placed=True)
 
+    def set_metre(self, metre: Metre) -> None:
+        """Use this metre from the open tick on, a downbeat. The beat keeps its length, unless a MIDI clock leads."""
+        bpm, self.metre = self.bpm, metre
+        grid = self.grid.in_metre(metre, self.tick, self._steps)
+        self.source.set_metre(metre, grid)
+        self.lay(grid if self.source.leads else grid.at_tempo(bpm, self.tick))
+        self.source.restart(self.grid, placed=True)
+
     def follow_source(self) -> None:
         """Update the grid from the source of the tempo, after a tick has closed."""
         self.lay(self.source.next_grid(self.grid, self.tick))
@@ -95,7 +106,7 @@ class Timekeeper:
 
     def take_place(self, place: int, now_s: float) -> None:
         """Set the present tick to a clock sender's place in the bar, and start; `place` is in ticks of its song."""
-        self.open(self.tick + (place - self.tick) % self.grid.bar_ticks)
+        self.open(self.tick + (place - self.grid.place(self.tick)[0]) % self.grid.bar_ticks)
         self.move_to(now_s)
         self.running = True
         self.source.seat(self.tick)
@@ -113,4 +124,7 @@ class Timekeeper:
         """Note the open tick as a mark where it is a beat, or where the tempo has changed."""
         quarter_s = self._steps * self.grid.tick_s
         if self.grid.on_beat(self.tick) or self.mark is None or self.mark.quarter_s != quarter_s:
-            self.mark = Mark(self.tick / self._steps, self.grid.time_s(self.tick), quarter_s)
+            grid, tick, steps = self.grid, self.tick, self._steps
+            bar = grid.count(tick)[0] if grid.on_downbeat(tick) else None
+            metre = None if self.metre == self._settings.time.metre and not grid.downbeat else self.metre
+            self.mark = Mark(tick / steps, grid.time_s(tick), quarter_s, metre, grid.downbeat / steps, bar)

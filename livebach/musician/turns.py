@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from livebach.music.grid import Grid
 from livebach.musician.cadence import Cadence
 
 
@@ -78,6 +79,17 @@ class Ending:
     def tick(self) -> int | None:
         """The tick from which the network is silent; None where not decided."""
         return self.leave if self.cadence is None else self.cadence.end
+
+    def in_metre(self, before: Grid, after: Grid) -> Ending:
+        """Return the ending as many bars ahead, where another metre begins on the downbeat of `after`."""
+
+        def moved(tick: int) -> int:
+            return after.downbeat + (tick - after.downbeat) // before.bar_ticks * after.bar_ticks
+
+        cadence = self.cadence
+        if cadence is not None:
+            cadence = Cadence(cadence.key, moved(cadence.due), moved(cadence.end), after.beat_ticks)
+        return Ending(None if self.leave is None else moved(self.leave), cadence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,8 @@ from livebach.controls import CONTROLS, parse_command
 LONGEST = 512
 """Bytes of the longest message that a page may send."""
 LONGEST_VALUE = 24
-METRE = "metre"
-"""Not a control of the musician's: another metre begins another take."""
-COMMANDS = frozenset({*CONTROLS, METRE} - {"swap"})
-"""Commands that a page may give. `swap` reads a file of any name: no page may ask for that."""
+COMMANDS = CONTROLS.keys() - {"swap"}
+"""The commands that a page may send. `swap` reads a file of any name, so no page may send it."""
 
 _LENGTHS = {0x80: 3, 0x90: 3, 0xB0: 3}  # note-off, note-on, control change
 _SHOWN = 40
@@ -93,7 +91,7 @@ def read(text: str | bytes) -> dict[str, Any]:
 def _can_be(name: str, value: str) -> bool:
     """Whether a command can have this value; those of settings are checked where they are set."""
     try:
-        return name == METRE or parse_command(name, value) is not None
+        return parse_command(name, value) is not None
     except ValueError:
         return False
 

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from time import perf_counter
 from typing import Any, Self
 
-from livebach.config import Config, to_dict, with_value
+from livebach.config import Config, to_dict
 from livebach.controls import Command, dials, parse_command, positions
 from livebach.errors import UserError
 from livebach.live.display import DisplayUpdate, Unmoved
@@ -22,23 +22,18 @@ from livebach.musician.status import Status
 from livebach.web.backend import NAME, BrowserBackend
 from livebach.web.browser import open_browser
 from livebach.web.link import Link, Message
-from livebach.web.messages import METRE
 
 Commanded = Callable[[Command], None]
-METRES = ("2/4", "3/4", "4/4", "3/8", "6/8", "9/8", "12/8", "2/2", "3/2")
-"""Those that the page offers; others may be set when livebach is started."""
 
 
 class Page(Unmoved):
     """Serves a page from its making on, until it is closed."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config
         self._keyboard, self._sounds = config.midi.input == NAME, config.midi.output == NAME
         self._link = Link(hello(config), config.web.port)
-        self._settings: Config | None = None
-        self.next: Config | None = None
-        """The settings of another take that the page has asked for."""
+        self._settings = config
+        self._network = config.engine.checkpoint
         self.backend: Backend = BrowserBackend(self._link)
 
     @classmethod
@@ -72,19 +67,20 @@ class Page(Unmoved):
         """Tell which folder the take is kept in, so that it can be had as a MIDI file."""
         self._link.send({"type": "take", "folder": folder}, keep="take")
 
-    def obey(self, command: Commanded, end: Callable[[], None]) -> None:
-        """Have the page's commands done, on the link's thread; `end` ends the take.
+    def show_network(self, name: str) -> None:
+        """Show the style or checkpoint that plays."""
+        self._network = name
+        self._show_values()
 
-        Where the page is the keyboard or the loudspeaker, the music pauses when it goes.
+    def obey(self, command: Commanded) -> None:
+        """Carry out the page's commands by this function, on the link's thread.
+
+        If the page is the keyboard or the loudspeaker, the music pauses when the page closes.
         """
 
         def asked(message: Message) -> None:
-            name, value = message["name"], message["value"]
-            if name == METRE:
-                self._change_metre(value, end)
-            else:
-                with suppress(ValueError):  # the page's list is older than the table: nothing is asked
-                    command(parse_command(name, value))
+            with suppress(ValueError):  # a page of another version may have other controls
+                command(parse_command(message["name"], message["value"]))
 
         def pause(_message: Message) -> None:
             if self._keyboard or self._sounds:
@@ -92,29 +88,20 @@ class Page(Unmoved):
 
         self._link.on({"command": asked, "pause": pause})
 
-    def _change_metre(self, value: str, end: Callable[[], None]) -> None:
-        """End the take; the next one has the settings as they stand now, and this metre."""
-        try:
-            self.next = with_value(self._settings or self._config, "time.metre", value)
-        except UserError:
-            return
-        end()
-
-    def take_next(self) -> Config | None:
-        """Return `next`, once."""
-        config, self.next = self.next, None
-        if config is not None:
-            self._config = config
-            self._settings = None
-        return config
-
     def watch(self, status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
         """Show a turn of the loop."""
         now_s = perf_counter()
         self._link.send(lambda: turn(now_s, status, heard, sent))
         if status.settings is not None and status.settings is not self._settings:
-            self._settings = settings = status.settings
-            self._link.send(lambda: {"type": "settings", "values": dial_values(settings)}, keep="settings")
+            self._settings = status.settings
+            self._show_values()
+
+    def _show_values(self) -> None:
+        """Show the positions of the dials, and the style."""
+        settings, network = self._settings, self._network
+        self._link.send(
+            lambda: {"type": "settings", "values": {**dial_values(settings), "style": network}}, keep="settings"
+        )
 
     def show(self, seen: DisplayUpdate) -> None:
         """Show a text or the ports; turns come by `watch`, with more in them."""
@@ -151,11 +138,10 @@ def hello(config: Config) -> Message:
         "sounds": config.midi.output == NAME,
         "delay_ms": config.web.delay_ms,
         "channels": list(range(first, first + (config.sound.voices or 1))),
-        "dials": {METRE: METRES, **positions()},
+        "dials": positions(),
         "instrument": config.sound.instrument,
         "temperament": config.sound.temperament,
         "pitch": round(config.sound.pitch_hz, 1),
-        "style": config.engine.checkpoint,  # as it begins
     }
 
 
@@ -178,7 +164,7 @@ def turn(at_s: float, status: Status, heard: Sequence[Event], sent: Sequence[Eve
         "own": status.own_keys,
         "heard": _notes(heard),
         "sent": _notes(sent),
-        "mark": None if mark is None else [mark.quarters, mark.time_s],
+        "mark": None if mark is None else [mark.time_s, mark.bar],
     }
 
 
@@ -187,9 +173,9 @@ def _notes(events: Sequence[Event]) -> list[list[int]]:
 
 
 def dial_values(config: Config) -> dict[str, str]:
-    """Return where each dial stands, as its positions are written."""
+    """Return the position of each dial."""
     values: dict[str, dict[str, Any]] = to_dict(config)
-    out = {METRE: str(config.time.metre)}
+    out = {}
     for name, dial in dials().items():
         section, _, key = dial.setting.partition(".")
         value = values[section][key]

@@ -9,7 +9,7 @@ const WORDS = {
 };
 const ORDER = { register: ["off"] }; // positions that come first in a list
 const SETTLE_MS = 120; // a slider that is moved sends no more often than that
-const TRUST_MS = 600; // so long a control shows what was chosen here, until the player has answered
+const TRUST_MS = 600; // for so long a control shows the value that was chosen on this page
 
 function worded(dial, position) {
   const name = dial === "key" ? position.replace("#", "♯").replace(/^([A-G])b/, "$1♭") : position;
@@ -20,6 +20,7 @@ export class Controls {
   #command;
   #touched = new Map(); // control -> when it was moved here
   #waiting = new Map(); // control -> timer
+  #values = {}; // the values that livebach has sent
 
   // command(name, value) is called for what is asked for here.
   constructor(root, command) {
@@ -51,17 +52,23 @@ export class Controls {
     }
   }
 
-  // Show what is set: {dial: value}.
+  // Show what is set: {dial: value}. A control that was moved here just now shows it a little later.
   show(values) {
+    this.#values = values;
     for (const dial of this.#root.querySelectorAll("[data-dial]")) {
-      const value = values[dial.dataset.dial];
-      if (value === undefined || performance.now() - (this.#touched.get(dial) ?? -Infinity) < TRUST_MS) continue;
-      if (dial.tagName === "SELECT" && ![...dial.options].some((option) => option.value === value)) {
-        dial.add(new Option(worded(dial.dataset.dial, value), value));
-      }
-      dial.value = value;
-      write(dial, value);
+      const value = values[dial.dataset.dial], sinceMs = performance.now() - (this.#touched.get(dial) ?? -Infinity);
+      if (value !== undefined && sinceMs >= TRUST_MS) this.#set(dial, value);
     }
+  }
+
+  #set(dial, value) {
+    if (dial.tagName === "SELECT" && ![...dial.options].some((option) => option.value === value)) {
+      const option = new Option(worded(dial.dataset.dial, value), value);
+      option.disabled = dial.dataset.dial === "style"; // a file: livebach alone may choose it
+      dial.add(option);
+    }
+    dial.value = value;
+    write(dial, value);
   }
 
   // Show which switches are on.
@@ -82,6 +89,7 @@ export class Controls {
           this.#waiting.delete(dial);
           this.#touched.set(dial, performance.now());
           this.#command(dial.dataset.dial, dial.value);
+          setTimeout(() => this.show(this.#values), TRUST_MS + 50); // this value may have been refused, or changed elsewhere
         }, SETTLE_MS),
       );
     });

@@ -93,7 +93,6 @@ const receivers = {
   hello(message) {
     hello = message;
     controls.offer(hello.dials);
-    controls.show({ style: hello.style });
     $("welcome-hint").hidden = !hello.keyboard;
     if (hello.sounds) sound.prepare(hello);
   },
@@ -137,7 +136,7 @@ function ask() {
 }
 
 // Draw what happened in a turn of livebach's.
-function trace({ at, heard, sent, player, own, mark, metre }) {
+function trace({ at, heard, sent, player, own, mark }) {
   for (const [who, events] of [["you", heard], ["own", sent]]) {
     for (const [kindAndChannel, key, velocity] of events) {
       const struck = (kindAndChannel & 0xf0) === 0x90 && velocity > 0;
@@ -149,17 +148,7 @@ function trace({ at, heard, sent, player, own, mark, metre }) {
   roll.holds("own", own, at);
   piano.light("own", own);
   lightHeld();
-  if (mark) {
-    const [quarters, time] = mark;
-    roll.line(time, barOf(quarters, metre));
-  }
-}
-
-// The number of the bar that begins so many quarter notes after the first downbeat; null where none does.
-function barOf(quarters, metre) {
-  const [count, unit] = metre.split("/").map(Number);
-  const bars = quarters / ((count * 4) / unit);
-  return Math.abs(bars - Math.round(bars)) < 1e-6 ? Math.round(bars) + 1 : null;
+  if (mark) roll.line(...mark);
 }
 
 function show() {
