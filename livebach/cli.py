@@ -8,7 +8,6 @@ the request is invalid and nothing was started; 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
 import sys
@@ -111,6 +110,8 @@ def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
     if not argv or argv[0].startswith("-"):
         return "play", list(argv)
     if argv[0] not in (present := _present()):
+        import difflib  # loaded only for a mistake, as 0.4 MB would stay for the session
+
         near = difflib.get_close_matches(argv[0], present, n=1, cutoff=0.4)
         hint = f"; the nearest is {near[0]!r}" if near else ""
         raise UserError(f"unknown command {argv[0]!r}{hint}; the commands are {', '.join(present)}")

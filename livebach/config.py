@@ -6,7 +6,6 @@ value and the allowed values. This module does not know what the settings do, an
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -316,6 +315,8 @@ def _shown(value: Any) -> str:
 def _unknown(key: str, value: Any, known: Iterable[str]) -> ConfigError:
     if key in RENAMED:
         return ConfigError(f"{key!r} is now called {RENAMED[key]!r}")
+    import difflib  # loaded only for a mistake, as 0.4 MB would stay for the session
+
     near = max(known, key=lambda name: difflib.SequenceMatcher(None, key, name).ratio())
     allowed = f", which is {_setting_of(near).rule.allowed}" if "." in near else ""
     return ConfigError(f"unknown setting {key!r} (given {_shown(value)}): the nearest is {near!r}{allowed}")

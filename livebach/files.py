@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from livebach.errors import UserError
 
@@ -213,7 +212,30 @@ def new_folder(path: Path) -> Iterator[Path]:
             _check_absent(path)
             part.replace(path)
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            remove_folder(part)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder and its content, as far as that is possible."""
+    import shutil  # loaded when it is needed: it takes 0.5 MB, with the compression that it can do
+
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def nameless(folder: Path) -> BinaryIO:
+    """Open a new file for reading and writing that has no name in its folder, and vanishes when it is closed.
+
+    Raises:
+        OSError: The file cannot be made.
+
+    """
+    kind = getattr(os, "O_TMPFILE", None)
+    if kind is not None:
+        with suppress(OSError):  # the file system has no such files
+            return cast(BinaryIO, open(folder, "w+b", opener=lambda path, _: os.open(path, os.O_RDWR | kind, 0o600)))
+    import tempfile  # loaded when it is needed: it takes 0.6 MB
+
+    return cast(BinaryIO, tempfile.TemporaryFile(dir=folder))
 
 
 @contextmanager

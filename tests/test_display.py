@@ -16,14 +16,24 @@ from pathlib import Path
 import pytest
 
 from livebach.live.daemon import TickLoad
-from livebach.live.display import Display, DisplayUpdate, Lines, PlainSink, key_name, open_display, sight
+from livebach.live.display import Display, DisplayUpdate, Lines, PlainSink, key_name, open_display, packed, sight
 from livebach.live.hotkeys import HELP
 from livebach.live.playing import PortLights
-from livebach.live.terminal_roll import FEW_COLOURS, Line, Roll, Screen, key_range, picture, screen_of
+from livebach.live.terminal_roll import (
+    FEW_COLOURS,
+    Line,
+    Roll,
+    Screen,
+    key_range,
+    next_message,
+    picture,
+    screen_of,
+    wrapped,
+)
 from livebach.midi.loopback import FakePort
 from livebach.midi.ports import InputPort
 from livebach.music.events import NoteOff, NoteOn
-from livebach.musician.status import Status
+from livebach.musician.status import State, Status
 
 REPO = Path(__file__).parent.parent
 STATUS = Status("playing", "continue", 90.0, "4/4", 3, 2, 5, (60,), (67, 72), 1)
@@ -126,7 +136,9 @@ def test_the_roll_has_a_column_for_each_key() -> None:
     first = DisplayUpdate(state="playing", mode="continue", bpm=90, metre="4/4", bar=7, beat=1, tick=0, own_struck=[60])
     then = DisplayUpdate(state="playing", mode="continue", bpm=90, metre="4/4", bar=7, beat=1, tick=1, own_keys=[60])
     for seen in (first, then):
-        roll.take(json.loads(json.dumps(asdict(seen))))
+        read = next_message(io.BytesIO(packed(asdict(seen))))
+        assert read is not None
+        roll.take(read)
     lines = drawn(roll)
     at = 7 + 60 - 21
     assert "90 bpm" in lines[0]
@@ -316,11 +328,37 @@ def test_a_terminal_gets_what_it_understands(
 
 def test_the_screen_ends_with_its_input() -> None:
     """The process that draws leaves when the daemon has gone."""
-    seen = json.dumps(asdict(DisplayUpdate(text="hello")))
+    seen = packed(asdict(DisplayUpdate(text="hello")))
     command = [sys.executable, "-m", "livebach.live.terminal_roll"]
-    done = subprocess.run(command, input=seen + "\n", capture_output=True, text=True, cwd=REPO, timeout=20)
-    assert done.returncode == 0, done.stderr
-    assert "hello" in done.stdout
+    for sent in (seen, seen + seen[:20]):
+        done = subprocess.run(command, input=sent, capture_output=True, cwd=REPO, timeout=20)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"hello" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("one", 3, ["one"]),
+        ("the guard could not reach it", 9, ["the guard", "could not", "reach it"]),
+        ("a long-winded b", 5, ["a", "long-", "winde", "d b"]),
+        ("in: a   out: b", 14, ["in: a   out: b"]),
+        ("in: a   out: b", 9, ["in: a", "out: b"]),
+        ("", 5, []),
+    ],
+)
+def test_a_text_is_wrapped(text: str, width: int, lines: list[str]) -> None:
+    """A word that is longer than a line is cut; several spaces stay within a line, and go at its end."""
+    assert list(wrapped(text, width)) == lines
+
+
+def test_an_update_arrives_as_it_was_sent() -> None:
+    """With the musician's own types: its state is of an enumeration, and the ports come as pairs."""
+    status = replace(STATUS, state=State.PLAYING, load=0.5)
+    for seen in (sight(status, [NoteOn(60, 80)], [NoteOn(67, 50)]), DisplayUpdate(ports=[("in: é", True)])):
+        read = next_message(io.BytesIO(packed(asdict(seen))))
+        assert read == json.loads(json.dumps(asdict(seen)))
+    assert next_message(io.BytesIO(b"")) is None
 
 
 def test_the_process_that_draws_is_small() -> None:
@@ -331,8 +369,9 @@ def test_the_process_that_draws_is_small() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=REPO)
     loaded = set(done.stdout.split())
     ours = {name for name in loaded if name.startswith("livebach.")}
-    assert ours == {"livebach.version", "livebach.live", "livebach.live.terminal_roll"}
-    assert not {"numpy", "rich", "typing", "dataclasses", "subprocess"} & loaded
+    own = {"livebach.live", "livebach.live.terminal_roll", "livebach.system", "livebach.system.ignored_signals"}
+    assert ours == {"livebach.version", *own}
+    assert not {"numpy", "rich", "typing", "dataclasses", "subprocess", "enum", "re", "json"} & loaded
 
 
 def test_the_roll_shows_how_hard_a_key_was_struck() -> None:

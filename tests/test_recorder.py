@@ -281,7 +281,7 @@ def test_a_disk_that_is_full_at_the_start_leaves_no_folder(
     if part == "log":
         monkeypatch.setattr(recorder.TakeRecorder, "_put", full)
     else:
-        monkeypatch.setattr(tempfile, "TemporaryFile", full)
+        monkeypatch.setattr(recorder, "nameless", full)
     told: list[str] = []
     kept = recorder.open_recorder(True, tmp_path, header(), told.append)
     assert kept.close() is None

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +135,8 @@ def number(low: float, high: float) -> Callable[[str], float]:
 def _style(text: str) -> str:
     """Check the name of a style."""
     if text not in STYLES:
+        import difflib  # loaded only for a mistake, as 0.4 MB would stay for the session
+
         near = difflib.get_close_matches(text, STYLES, n=1, cutoff=0.5)
         hint = f"; the nearest is {near[0]!r}" if near else ""
         raise argparse.ArgumentTypeError(f"no style {text!r}{hint}; there are {', '.join(STYLES)}")

@@ -7,11 +7,11 @@ the loop never waits. Knows what happened; how it is drawn is up to `terminal_ro
 from __future__ import annotations
 
 import contextlib
-import json
+import marshal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from queue import SimpleQueue
 from typing import Protocol, TextIO
@@ -207,13 +207,25 @@ class Both:
 # --- a process of its own --------------------------------------------------------------------------------------------
 
 
+def packed(message: Mapping[str, object]) -> bytes:
+    """Return a message as the process that draws reads it. `marshal` knows no subclasses, such as enumerations."""
+    return marshal.dumps({name: _plain(value) for name, value in message.items()})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
 class ChildSink:
-    """Hands sights to the process that draws, as lines of JSON; when it has gone, they go nowhere."""
+    """Hands sights to the process that draws; when it has gone, they go nowhere."""
 
     def __init__(self) -> None:
-        self._child = subprocesses.start(
-            "livebach.live.terminal_roll", stdin=subprocess.PIPE, text=True, encoding="utf-8"
-        )
+        self._child = subprocesses.start("livebach.live.terminal_roll", stdin=subprocess.PIPE)
 
     def show(self, seen: DisplayUpdate) -> None:
         """Hand on one."""
@@ -227,9 +239,9 @@ class ChildSink:
         """Have it draw again, below what has been written meanwhile."""
         self._write({"suspended": False})
 
-    def _write(self, message: dict[str, object]) -> None:
+    def _write(self, message: Mapping[str, object]) -> None:
         assert self._child.stdin is not None
-        self._child.stdin.write(json.dumps(message) + "\n")
+        self._child.stdin.write(packed(message))
         self._child.stdin.flush()
 
     def close(self) -> None:

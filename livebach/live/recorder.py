@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -18,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import IO, Any, Protocol
 
 from livebach.errors import UserError
-from livebach.files import write_new
+from livebach.files import nameless, remove_folder, write_new
 from livebach.live import take_log, take_midi
 from livebach.live.take_log import Call, Header
 
@@ -98,7 +96,7 @@ class TakeRecorder:
             self._begin(header)
         except OSError:
             self._close_files()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_folder(self.folder)
             raise
         self._queue: SimpleQueue[Call | str | None] = SimpleQueue()
         self._closing = threading.Event()
@@ -112,7 +110,7 @@ class TakeRecorder:
         self._put([take_log.header_line(header)])
         tracks = []
         for _ in range(2):
-            tracks.append(tempfile.TemporaryFile(dir=self.folder))  # noqa: SIM115 - closed by `close`
+            tracks.append(nameless(self.folder))  # closed by `close`
             self._files.append(tracks[-1])
         self._score = take_midi.Score(header, *tracks)
 

@@ -1,25 +1,26 @@
-"""The live roll, in a process of its own: reads updates as lines of JSON, and draws the newest ones.
+"""The live roll, in a process of its own: reads updates, and draws the newest ones.
 
 A row is a tick and a column a key, low keys left; the newest row is at the bottom, above the keyboard. Ends when its
-input does. Knows neither MIDI ports nor the daemon. It writes the escape sequences itself and imports little, as the
-process runs all the time and should be small.
+input does. Updates come in Python's own format, `marshal`, which is part of the interpreter; `json` would take 1 MB.
+Knows neither MIDI ports nor the daemon. It writes the escape sequences itself and imports little, as the process runs
+all the time and should be small.
 """
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
-import signal
 import sys
-import textwrap
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 
+from livebach.system.ignored_signals import ignore_signals
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TextIO
+    from typing import Any, BinaryIO, TextIO
 
     Seen = Mapping[str, Any]
     Cells = dict[int, tuple[str, str]]  # key -> (sign, colour)
@@ -178,11 +179,27 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
+def wrapped(text: str, width: int) -> Iterator[str]:
+    """Yield the lines of a text, broken between words; longer words are cut. `textwrap` would take 0.3 MB."""
+    line = ""
+    for word in text.split(" "):
+        longer = f"{line} {word}" if line else word
+        if len(longer) > width and line:
+            yield line.rstrip()
+            longer = word
+        while len(longer) > width:
+            yield longer[:width]
+            longer = longer[width:]
+        line = longer
+    if line.rstrip():
+        yield line.rstrip()
+
+
 def text_lines(texts: Iterable[str], width: int, most: int) -> list[Line]:
     """Return the newest texts as lines, broken between words: at most `most` lines."""
     lines: list[str] = []
     for text in texts:
-        lines += textwrap.wrap(text, max(1, width - 2), break_long_words=True, break_on_hyphens=False)
+        lines += wrapped(text, max(1, width - 2))
     return [Line(f" {line}", FAINT) for line in lines[-most:]] if most > 0 else []
 
 
@@ -283,15 +300,23 @@ def _understands_escapes() -> bool:
     return bool(console.SetConsoleMode(console.GetStdHandle(-11), 7))  # processed, wrapped, virtual terminal
 
 
-def run(stream: TextIO, screen: Screen) -> None:
+def next_message(stream: BinaryIO) -> Seen | None:
+    """Return the next update of a stream; None where it ends, even within an update."""
+    try:
+        message: Seen = marshal.load(stream)  # noqa: S302 - livebach's own process has written it # nosec B302
+    except (EOFError, ValueError, TypeError):
+        return None
+    return message
+
+
+def run(stream: BinaryIO, screen: Screen) -> None:
     """Show the updates of a stream until it ends."""
     roll, changed, ended, lock = Roll(), threading.Event(), threading.Event(), threading.Lock()
     suspended = False
 
     def read() -> None:
         nonlocal suspended
-        for line in stream:
-            message = json.loads(line)
+        while (message := next_message(stream)) is not None:
             with lock:
                 if "suspended" not in message:
                     roll.take(message)
@@ -317,14 +342,12 @@ def run(stream: TextIO, screen: Screen) -> None:
 
 def main() -> None:
     """Draw on the terminal. Ctrl-C and Ctrl-Z are left to the player, who ends this process or suspends its drawing."""
-    for name in ("SIGINT", "SIGHUP", "SIGTSTP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    ignore_signals("SIGINT", "SIGHUP", "SIGTSTP")
     if hasattr(os, "nice"):
         os.nice(5)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # whatever the terminal cannot write
-    run(sys.stdin, screen_of(sys.stdout, os.environ))
+    run(sys.stdin.buffer, screen_of(sys.stdout, os.environ))
 
 
 if __name__ == "__main__":

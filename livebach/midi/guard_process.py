@@ -7,11 +7,11 @@ goodbye, and connects only then. Knows nothing of music.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 
 from livebach.midi.active_notes import ActiveNotes
+from livebach.system.ignored_signals import ignore_signals
 
 ALL_NOTES_OFF = 123
 RECORD = 3
@@ -82,9 +82,7 @@ def _silence(name: str, wanted: str, apis: list[str], endings: list[bytes]) -> s
 
 def main(name: str, wanted: str, *apis: str) -> int | str:
     """Guard one output until its player ends; return the exit status, or the message for `sys.exit`."""
-    for ignored in ("SIGINT", "SIGTERM", "SIGHUP", "SIGTSTP"):
-        if hasattr(signal, ignored):
-            signal.signal(getattr(signal, ignored), signal.SIG_IGN)
+    ignore_signals("SIGINT", "SIGTERM", "SIGHUP", "SIGTSTP")
     endings = _watch(sys.stdin.fileno())
     trouble = _silence(name, wanted, list(apis), endings) if endings else ""
     return f"livebach: {trouble}" if trouble else 0

@@ -89,6 +89,10 @@ class Adaptation:
     def copy_from(self, other: Adaptation) -> None:
         """Copy another layer of the same size into this one, without allocating."""
         np.copyto(self.features, other.features)
+        self.copy_learnt(other)
+
+    def copy_learnt(self, other: Adaptation) -> None:
+        """Copy everything but the features of another layer."""
         np.copyto(self.weights, other.weights)
         np.copyto(self.squares, other.squares)
         np.copyto(self.shift, other.shift)

@@ -89,10 +89,12 @@ class RingStack:
         self.condition[:, c:] *= np.float32(0.5)
         out, self.skip = _out_weights(w, names)
         gates, hidden = np.zeros((2 * c, n), np.float32), _ones_below(c, n, len(names))
+        # A layer reads its taps and writes the next one's, so two buffers serve all layers.
+        both = [np.concatenate([_ones_below(2 * c, n), np.zeros((c, n), np.float32)]) for _ in range(2)]
         self.layers, self.mixed = [], []
         for i, name in enumerate(names):
             mixing = [w[key] for key in (f"{name}.mixing.to_gates.weight",) if key in w]
-            taps = np.concatenate([_ones_below(2 * c, n), *(np.zeros((c, n), np.float32) for _ in mixing)])
+            taps = both[i % 2][: 2 * c + 1 + c * len(mixing)]
             self.layers.append(GatedLayer(_folded(w, name, *mixing), out[i], taps, gates, hidden[i]))
             self.mixed.append(taps[2 * c + 1 :])
         self.bias = np.stack([layer.weights[:, 2 * c] for layer in self.layers])  # [L, 2C]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from livebach.music.roll import KEYS, STATES, Frame
 from livebach.network.adaptation import Adaptation
-from livebach.network.themes import ThemeMemory
+from livebach.network.themes import PackedThemes, ThemeMemory
 
 Array = NDArray[np.float32]
 
@@ -59,9 +59,21 @@ class State:
         """Return an approximate snapshot that takes an eighth of the memory."""
         ticks, size = len(self.rings), self.rings[0].size
         rings, steps = np.zeros((ticks, size // 2), np.int8), np.zeros(ticks, np.float32)
-        frame, context, learnt = self.frame.copy(), self.context.copy(), self.adaptation.copy()
-        themes, shift = _copy_of(self.themes), self.theme_shift.copy()
-        sketch = Sketch(rings, steps, self.frame_rings.copy(), self.tick, frame, context, learnt, themes, shift)
+        features, learnt = np.zeros(self.adaptation.features.size // 2, np.int8), Adaptation.blank(0)
+        learnt.weights, learnt.squares = np.empty_like(self.adaptation.weights), np.empty_like(self.adaptation.squares)
+        sketch = Sketch(
+            rings=rings,
+            steps=steps,
+            features=features,
+            features_step=np.float32(0),
+            frame_rings=self.frame_rings.copy(),
+            tick=self.tick,
+            frame=self.frame.copy(),
+            context=self.context.copy(),
+            adaptation=learnt,
+            themes=None if self.themes is None else PackedThemes.of(self.themes),
+            theme_shift=self.theme_shift.copy(),
+        )
         sketch.copy_from(self)
         return sketch
 
@@ -70,14 +82,16 @@ class State:
         if isinstance(other, Sketch):
             for features, numbers, step in zip(self.rings, other.rings, other.steps, strict=True):
                 _restore(features, numbers, step)
+            _restore(self.adaptation.features, other.features, other.features_step)
         else:
             np.copyto(self.rings, other.rings)
+            np.copyto(self.adaptation.features, other.adaptation.features)
         _copy_the_rest(other, self)
 
 
 @dataclass(slots=True)
 class Sketch:
-    """A state with four bits for each feature of its rings.
+    """A state with four bits for each feature of its rings, and for each feature that the learning layer learns from.
 
     After a sketch is restored, probabilities differ by a few hundredths. After half a bar of music they differ by one
     hundredth.
@@ -85,30 +99,35 @@ class Sketch:
     Attributes:
         rings: [sum of dilations, C * 88 / 2] two features in a byte.
         steps: [sum of dilations] the unit of each tick's numbers.
+        features: [F * 88 / 2] the features of the learning layer, two in a byte.
+        features_step: their unit.
         frame_rings: As in `State`; small, so stored unchanged.
         tick: As in `State`.
         frame: As in `State`.
         context: As in `State`.
-        adaptation: As in `State`.
-        themes: As in `State`.
+        adaptation: As in `State`, without features.
+        themes: As in `State`, packed.
         theme_shift: As in `State`.
 
     """
 
     rings: NDArray[np.int8]
     steps: Array
+    features: NDArray[np.int8]
+    features_step: np.float32
     frame_rings: Array
     tick: int
     frame: Frame
     context: Array
     adaptation: Adaptation
-    themes: ThemeMemory | None
+    themes: PackedThemes | None
     theme_shift: Array
 
     def copy_from(self, state: State) -> None:
         """Overwrite this sketch with one of `state`, without allocating."""
         for i, features in enumerate(state.rings):
             self.steps[i] = _sketch(features, self.rings[i])
+        self.features_step = _sketch(state.adaptation.features, self.features)
         _copy_the_rest(state, self)
 
 
@@ -117,13 +136,15 @@ def _copy_of(themes: ThemeMemory | None) -> ThemeMemory | None:
 
 
 def _copy_the_rest(source: State | Sketch, target: State | Sketch) -> None:
-    """Copy everything but the rings, which a sketch stores in another form."""
+    """Copy everything but the rings and the learning layer's features, which a sketch stores in another form."""
     np.copyto(target.frame_rings, source.frame_rings)
     np.copyto(target.frame, source.frame)
     np.copyto(target.context, source.context)
-    target.adaptation.copy_from(source.adaptation)
-    if target.themes is not None and source.themes is not None:
+    target.adaptation.copy_learnt(source.adaptation)
+    if isinstance(target.themes, ThemeMemory) and source.themes is not None:
         target.themes.copy_from(source.themes)
+    elif isinstance(target.themes, PackedThemes) and isinstance(source.themes, ThemeMemory):
+        target.themes.pack(source.themes)
     np.copyto(target.theme_shift, source.theme_shift)
     target.tick = source.tick
 

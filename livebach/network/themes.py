@@ -43,6 +43,9 @@ SOURCE_TICKS = 4
 """There is room for one source in so many frames. Beats that are shorter than that reach less far back."""
 COUNT_KEPT = np.float32(0.92)
 """Part of a count that is left after one more frame: two beats are half forgotten."""
+PACKED = 4
+"""States in a byte of a packed snapshot."""
+QUARTER = KEYS // PACKED
 MOST_ALIGNMENTS = 48
 LEAST_SCORE = np.float32(0.02)
 
@@ -69,7 +72,7 @@ class ThemeMemory:
     rest that was held back, the clock skips as many ticks, so that lags of whole beats stay whole beats.
 
     Attributes:
-        frames: [R + A, 88 + 2 PAD] states; slot `clock % R` for the R recent frames, then the archive of A frames.
+        frames: [R + A, 88] states; slot `clock % R` for the R recent frames, then the archive of A frames.
         players: [R] whether a recent frame is the player's alone.
         rates: [R + A] decayed number of onsets up to a frame.
         counts: [(R + A) / SOURCE_TICKS, SHIFTS] decayed number of onsets that coincide with those of each source.
@@ -96,7 +99,7 @@ class ThemeMemory:
         """Return a memory of nothing, with room for so many frames of both players, and of the player alone."""
         slots = recent + archive
         return cls(
-            frames=np.zeros((slots, KEYS + 2 * PAD), np.uint8),
+            frames=np.zeros((slots, KEYS), np.uint8),
             players=np.zeros(recent, np.bool_),
             rates=np.zeros(slots, np.float32),
             counts=np.zeros((slots // SOURCE_TICKS, SHIFTS), np.float32),
@@ -109,12 +112,14 @@ class ThemeMemory:
         other.copy_from(self)
         return other
 
-    def copy_from(self, other: ThemeMemory) -> None:
+    def copy_from(self, other: ThemeMemory | PackedThemes) -> None:
         """Copy another memory of the same size into this one, without allocating."""
-        for name in ("frames", "players", "rates", "counts"):
-            np.copyto(getattr(self, name), getattr(other, name))
-        self.rate, self.clock, self.beat = other.rate, other.clock, other.beat
-        self.archived, self.archived_clock = other.archived, other.archived_clock
+        if isinstance(other, PackedThemes):
+            for i in range(PACKED):
+                np.bitwise_and(other.frames >> 2 * i, 3, out=self.frames[:, i * QUARTER : (i + 1) * QUARTER])
+        else:
+            np.copyto(self.frames, other.frames)
+        _copy_the_rest(other, self)
 
     # -- frames in ----------------------------------------------------------------------------------------------------
 
@@ -134,7 +139,7 @@ class ThemeMemory:
         slot = self.clock % len(self.players)
         if self.players[slot]:
             self._archive(slot)
-        self.frames[slot, PAD : PAD + KEYS] = frame
+        self.frames[slot] = frame
         self.players[slot] = players
         self.rate = self.rate * float(COUNT_KEPT) + int((frame == ONSET).sum())
         self.rates[slot] = self.rate
@@ -158,7 +163,8 @@ class ThemeMemory:
         keys = np.flatnonzero(frame == ONSET)
         if len(keys):
             rows = self.rows
-            struck = self.frames[self.slots(rows, self.clock - 1)] == ONSET  # [n, 88 + 2 PAD]
+            struck = np.zeros((len(rows), KEYS + 2 * PAD), np.bool_)
+            np.equal(self.frames[self.slots(rows, self.clock - 1)], ONSET, out=struck[:, PAD : PAD + KEYS])
             for key in keys.tolist():
                 self.counts[rows] += struck[:, key : key + SHIFTS]
 
@@ -208,9 +214,66 @@ class ThemeMemory:
     def sources(self, alignments: Alignments) -> NDArray[np.uint8]:
         """Return the frames of the sources, transposed: states [n, WINDOW + 1, 88], the coming one first, then back."""
         ticks = self.clock - np.arange(WINDOW + 1)
-        slots = self.slots(alignments.rows[:, None], ticks)
-        return np.asarray(sliding_window_view(self.frames, KEYS, axis=1)[slots, alignments.shifts[:, None]])
+        n = len(alignments.rows)
+        padded = np.zeros((n, WINDOW + 1, KEYS + 2 * PAD), np.uint8)
+        padded[:, :, PAD : PAD + KEYS] = self.frames[self.slots(alignments.rows[:, None], ticks)]
+        return np.asarray(sliding_window_view(padded, KEYS, axis=2)[np.arange(n), :, alignments.shifts])
 
     def latest(self) -> NDArray[np.uint8]:
         """Return the last WINDOW frames, newest first: states [WINDOW, 88]."""
-        return self.frames[(self.clock - 1 - np.arange(WINDOW)) % len(self.players), PAD : PAD + KEYS]
+        return self.frames[(self.clock - 1 - np.arange(WINDOW)) % len(self.players)]
+
+
+@dataclass(slots=True)
+class PackedThemes:
+    """An exact snapshot of a theme memory with four states in a byte.
+
+    Attributes:
+        frames: [R + A, QUARTER] states of the keys k, k + 22, k + 44 and k + 66, the lowest key in the lowest bits.
+        players: As in `ThemeMemory`.
+        rates: As in `ThemeMemory`.
+        counts: As in `ThemeMemory`.
+        rate: As in `ThemeMemory`.
+        clock: As in `ThemeMemory`.
+        archived: As in `ThemeMemory`.
+        archived_clock: As in `ThemeMemory`.
+        beat: As in `ThemeMemory`.
+
+    """
+
+    frames: NDArray[np.uint8]
+    players: NDArray[np.bool_]
+    rates: Array
+    counts: Array
+    rate: float = 0.0
+    clock: int = 0
+    archived: int = 0
+    archived_clock: int = -1
+    beat: int = 4
+
+    @classmethod
+    def of(cls, memory: ThemeMemory) -> PackedThemes:
+        """Return a snapshot of a memory."""
+        packed = cls(
+            frames=np.zeros((len(memory.frames), QUARTER), np.uint8),
+            players=np.zeros_like(memory.players),
+            rates=np.zeros_like(memory.rates),
+            counts=np.zeros_like(memory.counts),
+        )
+        packed.pack(memory)
+        return packed
+
+    def pack(self, memory: ThemeMemory) -> None:
+        """Overwrite this snapshot with one of a memory of the same size."""
+        np.copyto(self.frames, memory.frames[:, :QUARTER])
+        for i in range(1, PACKED):
+            self.frames |= memory.frames[:, i * QUARTER : (i + 1) * QUARTER] << 2 * i
+        _copy_the_rest(memory, self)
+
+
+def _copy_the_rest(source: ThemeMemory | PackedThemes, target: ThemeMemory | PackedThemes) -> None:
+    """Copy everything but the frames."""
+    for name in ("players", "rates", "counts"):
+        np.copyto(getattr(target, name), getattr(source, name))
+    target.rate, target.clock, target.beat = source.rate, source.clock, source.beat
+    target.archived, target.archived_clock = source.archived, source.archived_clock

@@ -6,7 +6,6 @@ FluidSynth runs as a child process. livebach writes commands of FluidSynth's she
 from __future__ import annotations
 
 import contextlib
-import shutil
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -67,15 +66,21 @@ class FluidSynth:
         return wav
 
 
+def _program() -> str | None:
+    import shutil  # loaded when it is needed: playing over MIDI ports does without its 0.5 MB
+
+    return shutil.which("fluidsynth")
+
+
 def find() -> FluidSynth | None:
     """Return FluidSynth with the best soundfont on this machine; None if the program or a soundfont is missing."""
-    program, soundfont = shutil.which("fluidsynth"), find_soundfont([Path(folder) for folder in FOLDERS])
+    program, soundfont = _program(), find_soundfont([Path(folder) for folder in FOLDERS])
     return FluidSynth(program, soundfont) if program and soundfont else None
 
 
 def with_soundfont(soundfont: str) -> FluidSynth:
     """Return FluidSynth with the user's soundfont; raise UserError if the program or the file is missing."""
-    program, path = shutil.which("fluidsynth"), Path(soundfont).expanduser()
+    program, path = _program(), Path(soundfont).expanduser()
     if program is None:
         raise UserError(f"sound.soundfont needs FluidSynth: {HOW_TO_GET}")
     if not path.is_file():
