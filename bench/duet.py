@@ -135,7 +135,7 @@ class Deaf:
     def __init__(self, engine: Any, played: Frames) -> None:
         self._engine = engine
         self._players = iter(played[int(np.argmax(played.any(axis=1))) :])
-        self.spec, self.quotes = engine.spec, engine.quotes
+        self.spec, self.quotes, self.idiom = engine.spec, engine.quotes, engine.idiom
         self.new_state, self.draw = engine.new_state, engine.draw
 
     def push(self, state: Any, frame: Frame, place: Place, next_place: Place, texture: Texture, adapt: bool) -> None:

@@ -50,7 +50,7 @@ class Spy:
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
-        self.spec, self.quotes = engine.spec, engine.quotes
+        self.spec, self.quotes, self.idiom = engine.spec, engine.quotes, engine.idiom
         self.new_state, self.push = engine.new_state, engine.push
         self.down: dict[int, bool] = {}
 

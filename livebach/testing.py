@@ -12,6 +12,7 @@ from livebach.midi.backends import Backend, Receive
 from livebach.midi.loopback import FakeConnection, FakePort
 from livebach.midi.ports import PortError
 from livebach.music.grid import Place
+from livebach.music.idiom import BACH
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, UNKNOWN, Frame
 from livebach.music.texture import Texture
 from livebach.network.quotes import Quotes
@@ -82,6 +83,7 @@ class ScriptedEngine:
     def __init__(self, script: Script = (), steps_per_quarter: int = 4) -> None:
         self.spec = ScriptedSpec(steps_per_quarter)
         self.quotes = Quotes()
+        self.idiom = BACH
         self.states: list[ScriptedState] = []
         self.draws: list[tuple[Frame, NDArray[np.float64], SamplingParams]] = []
         self.adapted: list[bool] = []

@@ -19,6 +19,7 @@ from livebach.commands.flags import INDEX_HELP, user_path
 from livebach.errors import UserError
 from livebach.files import check_folder
 from livebach.live.assembly import path_of
+from livebach.music.idiom import idiom_of
 from livebach.music.score_reader import CorpusError, Piece
 from livebach.network import checkpoint as checkpoints
 from livebach.network.quotes import MOST_RUNS, Quotes
@@ -344,7 +345,8 @@ def _export(args: argparse.Namespace, trainer: Trainer, corpus: Corpus) -> Path:
     model = trainer.best_model()
     if args.half:
         model = model.half().float()  # the stored input and output are computed with the rounded weights
-    found = replace(to_checkpoint(model, _meta(args, trainer, corpus), quotes), themes=trainer.themes)
+    idiom = idiom_of(piece.frames for piece in corpus.splits["train"])
+    found = replace(to_checkpoint(model, _meta(args, trainer, corpus), quotes), themes=trainer.themes, idiom=idiom)
     checkpoints.save(path, found, half=args.half)
     if not len(quotes.notes):
         print(f"quotations are not prevented: the training music has no run of 13 notes, or more than {MOST_RUNS}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from livebach.music.idiom import CLASHES, joint_moves
 from livebach.music.key import Key, find_key
 from livebach.music.roll import KEYS, LOW_KEY, OFF, ONSET, Frames, Note, notes_from_frames
 
@@ -27,8 +28,6 @@ FURTHEST_BARS = 32
 NEARLY = 0.8
 """Two bars are nearly equal if they have at least this share of onsets in common."""
 HIGH = 84 - LOW_KEY  # C6
-CLASHES = (1, 2, 6, 10, 11)
-"""Seconds, tritones and sevenths, in semitones modulo 12."""
 KEY_BARS = 4
 """Number of bars for the estimate of a key."""
 STRETCHES = ((0, 8), (8, 16), (16, 24), (24, 32))
@@ -296,18 +295,8 @@ def parallels(passage: Passage, semitones: int) -> float | None:
         semitones: The interval modulo 12: 7 for fifths, 0 for octaves.
 
     """
-    bad = total = 0
-    for before, now in zip(passage.frames[:-1], passage.frames[1:], strict=True):
-        old, new = np.flatnonzero(before), np.flatnonzero(now)
-        if len(old) != len(new) or len(new) < 2:
-            continue
-        moving = np.flatnonzero((old != new) & (now[new] == ONSET))
-        for i, lower in enumerate(moving):
-            for upper in moving[i + 1 :]:
-                total += 1
-                apart = (old[upper] - old[lower]) % 12, (new[upper] - new[lower]) % 12
-                bad += apart == (semitones, semitones) and old[upper] != old[lower]
-    return bad / total if total else None
+    moves = [move == (semitones, semitones) for move in joint_moves(passage.frames)]
+    return float(np.mean(moves)) if moves else None
 
 
 FIGURES: dict[str, Callable[[Passage], float | None]] = {

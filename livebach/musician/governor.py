@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from livebach.music.idiom import BACH, Idiom
 from livebach.music.roll import KEYS, LOW_KEY, OFF, ONSET, Frame
 from livebach.music.texture import DENSITY_CENTRES, POLYPHONY_CENTRES, Texture
 from livebach.network.sampling import SamplingParams
@@ -34,18 +35,17 @@ MOST_LET_GO = 4.0
 STILL_URGE = 0.5
 """Nats added to the logit of ONSET for each tick without an onset beyond a bar."""
 MOST_STILL_URGE = 4.5
-COMPASS = (36, 86)
-"""The compass of Bach's keyboard works as MIDI keys, C2 to D6."""
 OUTSIDE_COMPASS = 0.6
 """Nats taken off the logit of ONSET for each semitone beyond the compass."""
+BEYOND_HIGHEST = 2
+"""Semitones above the idiom's highest key that the compass reaches."""
 
 
-MIDDLE_REGISTER = 63
-"""Mean MIDI key of some bars of Bach, within `FREE_REGISTER` semitones in nine cases of ten."""
-FREE_REGISTER = 6
+FREE_REGISTER = 2.5
+"""Semitones that the mean of the last bars may differ from its target before it is corrected."""
 TILT = 0.02
 """Nats per semitone of a key's distance from the middle and per semitone that the music is too low or too high."""
-REGISTER_BARS = 3.0
+REGISTER_BARS = 2.0
 ASKED_FREE_REGISTER = 2
 ASKED_TILT = 0.04
 ASKED_BARS = 1.0
@@ -53,14 +53,17 @@ ASKED_BARS = 1.0
 MOST_TOO_FAR = 12.0
 
 
-def _compass_bias() -> NDArray[np.float32]:
-    keys = np.arange(LOW_KEY, LOW_KEY + KEYS)
-    beyond = np.maximum(0, np.maximum(COMPASS[0] - keys, keys - COMPASS[1]))
+MIDI_KEYS = np.arange(LOW_KEY, LOW_KEY + KEYS, dtype=np.float32)
+
+
+def compass_bias(idiom: Idiom) -> NDArray[np.float32]:
+    """Return the bias [88] of ONSET that makes keys beyond the compass rarer, in nats."""
+    highest = idiom.highest + BEYOND_HIGHEST
+    beyond = np.maximum(0, np.maximum(idiom.lowest - MIDI_KEYS, MIDI_KEYS - highest))
     return np.asarray(-OUTSIDE_COMPASS * beyond, np.float32)
 
 
-COMPASS_BIAS = _compass_bias()
-FROM_MIDDLE = np.arange(LOW_KEY - MIDDLE_REGISTER, LOW_KEY - MIDDLE_REGISTER + KEYS, dtype=np.float32)
+COMPASS_BIAS = compass_bias(BACH)
 
 
 class Average:
@@ -84,10 +87,10 @@ class Controller:
         self._settled = 0.0
         self._gain, self._most_less = gain, most_less
 
-    def restart(self) -> None:
-        """Begin anew, as if the average so far equalled the target."""
+    def restart(self, settled: float = 0.0) -> None:
+        """Begin anew, as if the average so far equalled the target with a bias of `settled` nats."""
         self._average.value = None
-        self._settled = 0.0
+        self._settled = settled
 
     def observe(self, value: float) -> None:
         """Take in a tick's value. It does not count before the first call of `correction`."""
@@ -117,6 +120,7 @@ class Governor:
         self._keys = Controller(MEMORY_BARS * bar_ticks, HOLD_GAIN, MOST_LET_GO)
         self._register = Average(REGISTER_BARS * bar_ticks)
         self._own_register = Average(ASKED_BARS * bar_ticks)
+        self._middle, self._compass_bias = BACH.middle, COMPASS_BIAS
         self._still_ticks = 0
 
     def observe(self, frame: Frame, part: Frame | None = None) -> None:
@@ -131,8 +135,16 @@ class Governor:
         if part.any():
             self._own_register.observe(LOW_KEY + float(np.flatnonzero(part).mean()))
 
-    def restart(self) -> None:
-        """Begin a new turn. Earlier music does not count."""
+    def restart(self, idiom: Idiom = BACH, middle: float | None = None) -> None:
+        """Begin a new turn. Earlier music does not count.
+
+        Args:
+            idiom: Gives the compass.
+            middle: The mean MIDI key to stay near; by default that of the idiom.
+
+        """
+        self._middle = idiom.middle if middle is None else middle
+        self._compass_bias = COMPASS_BIAS if idiom == BACH else compass_bias(idiom)
         self._onsets.restart()
         self._keys.restart()
         self._register.value = self._own_register.value = None
@@ -158,17 +170,16 @@ class Governor:
 
     def _key_bias(self) -> NDArray[np.float32]:
         """Return the bias [88] of ONSET: for the compass, and a tilt back where the music is far too low or high."""
-        middle = self._register.value
-        off = 0.0 if middle is None else middle - MIDDLE_REGISTER
+        there = self._register.value
+        off = 0.0 if there is None else there - self._middle
         too_far = math.copysign(max(0.0, abs(off) - FREE_REGISTER), off)
-        return COMPASS_BIAS - np.float32(TILT * too_far) * FROM_MIDDLE if too_far else COMPASS_BIAS
+        return self._compass_bias - np.float32(TILT * too_far) * (MIDI_KEYS - self._middle)
 
     def _asked_bias(self, register: int) -> NDArray[np.float32]:
         """Return the bias [88] of ONSET: for the compass, and a tilt towards the register that is asked for."""
-        middle = MIDDLE_REGISTER if self._own_register.value is None else self._own_register.value
-        off = middle - register
+        off = (self._middle if self._own_register.value is None else self._own_register.value) - register
         too_far = math.copysign(min(MOST_TOO_FAR, max(0.0, abs(off) - ASKED_FREE_REGISTER)), off)
-        return COMPASS_BIAS - np.float32(ASKED_TILT * too_far) * FROM_MIDDLE
+        return self._compass_bias - np.float32(ASKED_TILT * too_far) * (MIDI_KEYS - self._middle)
 
     def _urge(self) -> float:
         """Return the bias of ONSET after a long rest, which in Bach is an ending that the network would not leave."""

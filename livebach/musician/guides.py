@@ -7,6 +7,7 @@ no time but ticks.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,10 +16,11 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
+from livebach.music.idiom import BACH, Idiom
 from livebach.music.key import Key
 from livebach.music.roll import KEYS, LOW_KEY, OFF, ONSET, Frame
 from livebach.music.texture import Texture
-from livebach.musician.governor import Governor
+from livebach.musician.governor import Controller, Governor
 from livebach.musician.key_plan import HEARD_BARS, KeyPlan
 from livebach.musician.rhythm import RhythmVotes
 from livebach.musician.vetoes import QuoteWatch, RepeatWatch, Watch, playable
@@ -26,20 +28,28 @@ from livebach.musician.voice_vetoes import ClashWatch, OveruseWatch, ParallelWat
 from livebach.network.quotes import Quotes
 from livebach.network.sampling import SamplingParams
 
-LOWEST, HIGHEST = 36 - LOW_KEY, 84 - LOW_KEY
-"""C2 and C6 as keys 0..87. Beyond these nothing is struck, unless the player was there or asks for a register."""
 MOST_TRIES = 6
 """Most tries on a tick on which a key is to be struck. Objections of watches leave fewer."""
-MOST_DRAWS = 10
+MOST_DRAWS = 6
 """Number of draws of a tick after which no further try is made."""
-FAITHFUL_TRIES = 2
-"""Number of tries before onsets are made likelier."""
+STRUCK_AT_ONCE = 0.6
+"""On a tick on which a key is to be struck, onsets are made so much likelier that the first draw has one so often."""
+TRIES_FOR_VOICES = 2
+"""Number of further tries that may be made for want of voices."""
 DRIVE = 3.5
 """Factor of the governor's correction of density in the decision whether a tick is struck."""
 RECALL = 10.0
 """`SamplingParams.recall` at play, chosen by statistics of roll-outs instead of likelihood."""
-THINNER = 1.5
-"""Nats taken off the logit of ONSET on struck ticks, which leaves fewer keys on each."""
+CHORD_TICKS = 24.0
+"""Time constant of the mean size of chords, in struck ticks."""
+CHORDS_AT_FIRST = -1.0
+"""The bias of ONSET that chords begin with, in nats. Without one most networks strike too many keys at once."""
+HEARD_CHORDS, HEARD_NOTES = 16, 32
+"""Number of struck ticks, and of notes, of which the size and register count as much as those of the idiom."""
+SINGLE_LINE = 1.15
+"""Mean size of chords up to which the music heard is a single line, which other voices are to join."""
+COUNTERPOINT = 0.03
+"""Share of parallels up to which an idiom avoids them."""
 EAGERNESS = 0.7
 """Nats added to the logit of ONSET at each further draw."""
 VOICES_KEPT = 1.5
@@ -67,7 +77,9 @@ class Guides:
         self._beat_ticks, self._bar_ticks, self._random = beat_ticks, bar_ticks, random
         self._decisions, self._longest_quote = decisions, longest_quote
         self._votes = RhythmVotes(beat_ticks, bar_ticks)
-        self._compass = LOWEST, HIGHEST
+        self._idiom = BACH
+        self._reach = KEYS, -1  # the lowest and the highest key heard
+        self._chords, self._chord = Controller(CHORD_TICKS), BACH.chord
         self.watches: tuple[Watch, ...] = ()
         self._counterpoint: tuple[Watch, ...] = ()
         self._heard: deque[Frame] = deque(maxlen=HEARD_BARS * bar_ticks)
@@ -82,11 +94,21 @@ class Guides:
         if self.plan is not None:
             self.plan.go_home()
 
-    def restart(self, quotes: Quotes, home: Key | None = None) -> None:
-        """Begin a turn. The network's earlier turns do not count. `home` is the key to keep to; None keeps to none."""
-        self.governor.restart()
+    def restart(self, quotes: Quotes, home: Key | None = None, idiom: Idiom = BACH) -> None:
+        """Begin a turn. The network's earlier turns do not count.
+
+        Args:
+            quotes: Runs of the training music that must not be repeated at length.
+            home: The key to keep to; None keeps to none.
+            idiom: The figures of the training music.
+
+        """
+        self._idiom = idiom
+        self._chord, middle = self._targets()
+        self._chords.restart(CHORDS_AT_FIRST)
+        self.governor.restart(self._idiom, middle)
         self.watches = QuoteWatch(quotes, self._longest_quote), RepeatWatch(self._bar_ticks)
-        self._counterpoint = ParallelWatch(), OveruseWatch(self._bar_ticks), ClashWatch(self._decisions)
+        self._counterpoint = self._counterpoint_watches()
         if home is None:
             self.plan = None
         elif self.plan is None or self.plan.home != home:
@@ -114,8 +136,27 @@ class Guides:
         if self.plan is not None:
             self.plan = self._new_plan(self.plan.home)
 
-    def know(self, quotes: Quotes) -> None:
-        """Continue with another network's training music."""
+    def _targets(self) -> tuple[float, float]:
+        """Return the mean size of chords and the mean MIDI key to keep to: the idiom's, and those of the last bars."""
+        onsets = np.nonzero(np.array(self._heard) == ONSET) if self._heard else (np.zeros(0), np.zeros(0))
+        notes, chords = len(onsets[1]), len(np.unique(onsets[0]))
+        pitch_sum = float(onsets[1].sum()) + LOW_KEY * notes
+        middle = (pitch_sum + HEARD_NOTES * self._idiom.middle) / (notes + HEARD_NOTES)
+        if notes <= SINGLE_LINE * chords:
+            return self._idiom.chord, middle
+        return (notes + HEARD_CHORDS * self._idiom.chord) / (chords + HEARD_CHORDS), middle
+
+    def _counterpoint_watches(self) -> tuple[Watch, ...]:
+        watches: tuple[Watch, ...] = (
+            OveruseWatch(self._bar_ticks),
+            ClashWatch(self._decisions, self._idiom.clashes),
+        )
+        return (ParallelWatch(self._decisions), *watches) if self._idiom.parallels <= COUNTERPOINT else watches
+
+    def know(self, quotes: Quotes, idiom: Idiom = BACH) -> None:
+        """Continue with another network's training music and its idiom."""
+        self._idiom = idiom
+        self._counterpoint = self._counterpoint_watches()
         for watch in self.watches:
             if isinstance(watch, QuoteWatch):
                 watch.know(quotes)
@@ -126,13 +167,15 @@ class Guides:
         self._heard.append(frame)
         keys = np.flatnonzero(frame)
         if len(keys):
-            self._compass = min(self._compass[0], int(keys[0])), max(self._compass[1], int(keys[-1]))
+            self._reach = min(self._reach[0], int(keys[0])), max(self._reach[1], int(keys[-1]))
         if self.plan is not None:
             self.plan.observe(frame)
 
     def played(self, heard: Frame, part: Frame) -> None:
         """Take in a tick of the network's turn: the frame [88] that the texture is asked of, and the network's part."""
         self.governor.observe(heard, part)
+        if struck := int((part == ONSET).sum()):
+            self._chords.observe(struck)
         for watch in (*self.watches, *self._counterpoint):
             watch.observe(part)
         if self.plan is not None:
@@ -167,7 +210,7 @@ class Guides:
         if likely is None:
             return self._drawn(once, steered, self.watches)
         if not self._sounding or self._decisions.random() < self._votes.chance(likely, busier):
-            return self._struck(once, free, 2 if (texture.polyphony or 0) >= TWO_VOICES else 1)
+            return self._struck(once, free, likely, 2 if (texture.polyphony or 0) >= TWO_VOICES else 1)
         return self._sustained(once, free)
 
     @property
@@ -181,8 +224,10 @@ class Guides:
             bias = self.plan.bias()
             params = replace(params, key_bias=bias if params.key_bias is None else params.key_bias + bias)
         if register is None:
+            lowest = min(self._idiom.lowest - LOW_KEY, self._reach[0])
+            highest = max(self._idiom.highest - LOW_KEY, self._reach[1])
             outside = np.ones(KEYS, np.bool_)
-            outside[self._compass[0] : self._compass[1] + 1] = False
+            outside[lowest : highest + 1] = False
             params = replace(params, forbidden=outside if params.forbidden is None else params.forbidden | outside)
         return params
 
@@ -192,9 +237,15 @@ class Guides:
         uniforms = np.array([self._random.random() for _ in range(KEYS)])
         return playable(lambda steered: once(steered, uniforms), params, watches)
 
-    def _struck(self, once: Draw, params: SamplingParams, voices: int) -> Frame:
-        """Return a frame with an onset and at least `voices` keys down, if one is found within MOST_TRIES."""
-        params = replace(params, onset_bias=params.onset_bias - THINNER)
+    def _struck(self, once: Draw, params: SamplingParams, likely: float, voices: int) -> Frame:
+        """Return a frame with an onset and at least `voices` keys down, if one is found within MOST_TRIES.
+
+        Onsets are rare where the network hardly expects any. So with all of them likelier by the same factor, the first
+        draw has one often enough, and chords grow little. The governor of their size takes that back.
+        """
+        urge = max(0.0, _log_odds(STRUCK_AT_ONCE) - _log_odds(min(1 - 1e-6, max(1e-6, likely))))
+        size = self._chords.correction(self._chord)
+        params = replace(params, onset_bias=params.onset_bias + urge + size)
         drawn = 0
 
         def counted(tried: SamplingParams, uniforms: NDArray[np.float64]) -> Frame:
@@ -205,14 +256,13 @@ class Guides:
         frame, best = self._drawn(counted, params), None
         for i in range(1, MOST_TRIES):
             struck = bool((frame == ONSET).any())
-            if struck and (np.count_nonzero(frame) >= voices or i > FAITHFUL_TRIES):
+            if struck and (np.count_nonzero(frame) >= voices or i > TRIES_FOR_VOICES):
                 return frame
             best = frame if struck else best
             if drawn >= MOST_DRAWS:
                 break
-            eager = EAGERNESS * max(0, i + 1 - FAITHFUL_TRIES)
             longer = VOICES_KEPT if struck else 0.0
-            changed = replace(params, onset_bias=params.onset_bias + eager, off_bias=params.off_bias - longer)
+            changed = replace(params, onset_bias=params.onset_bias + EAGERNESS * i, off_bias=params.off_bias - longer)
             frame = self._drawn(counted, changed)
         return frame if best is None or (frame == ONSET).any() else best
 
@@ -227,3 +277,7 @@ class Guides:
             frame = self._drawn(once, replace(params, off_bias=params.off_bias - longer))
             wanted = min(1, wanted)
         return frame
+
+
+def _log_odds(probability: float) -> float:
+    return math.log(probability / (1 - probability))

@@ -54,7 +54,7 @@ class Improviser:
         self._beat_ticks = beat_ticks
         decisions = Random(f"decisions {seed}")  # nosec B311: as above
         self.guides = Guides(beat_ticks, bar_ticks, self._random, decisions, longest_quote)
-        self.guides.restart(memory.quotes)
+        self.guides.restart(memory.quotes, idiom=memory.idiom)
         self._alone = False
         self._still_ticks = 0  # since the takeover, or since it struck a key
         self.begun = True
@@ -66,12 +66,12 @@ class Improviser:
     def begin(self, home: Key | None = None) -> None:
         """Begin to play alone: a key must be struck within a beat. `home` is the home key."""
         self.begun, self._alone, self._still_ticks = False, True, 0
-        self.guides.restart(self._memory.quotes, home)
+        self.guides.restart(self._memory.quotes, home, self._memory.idiom)
 
     def join(self) -> None:
         """Begin to play together with the player. No key need be struck."""
         self._alone, self._still_ticks = False, 0
-        self.guides.restart(self._memory.quotes)
+        self.guides.restart(self._memory.quotes, idiom=self._memory.idiom)
 
     def set_metre(self, beat_ticks: int, bar_ticks: int) -> None:
         """Play in another metre from now on."""
@@ -80,7 +80,7 @@ class Improviser:
 
     def exchanged(self) -> None:
         """Note that the network was exchanged."""
-        self.guides.know(self._memory.quotes)
+        self.guides.know(self._memory.quotes, self._memory.idiom)
 
     def draw(
         self, given: Frame, params: SamplingParams, sounding: Frame, fallback: int | None, own: Frame = FREE

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from livebach.controls import MOST_BACK
 from livebach.music.grid import Place
+from livebach.music.idiom import Idiom
 from livebach.music.roll import KEYS, Frame
 from livebach.music.texture import Texture
 from livebach.network.quotes import Quotes
@@ -47,6 +48,10 @@ class Network(Protocol):
     @property
     def quotes(self) -> Quotes:
         """Runs of the training music that must not be repeated at length."""
+
+    @property
+    def idiom(self) -> Idiom:
+        """The figures of the training music."""
 
     def new_state(self, first: Place, texture: Texture) -> Any:
         """Return a state without any music, for a first frame at this place."""
@@ -235,6 +240,11 @@ class Memory:
     def quotes(self) -> Quotes:
         """Runs of the training music that the network must not repeat at length."""
         return self._network.quotes
+
+    @property
+    def idiom(self) -> Idiom:
+        """The figures of the training music, which the guides hold the network to."""
+        return self._network.idiom
 
     def exchange(self, network: Network, past: History) -> bool:
         """Continue with another network whose history agrees; return False, and change nothing, where it does not."""

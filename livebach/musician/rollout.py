@@ -80,7 +80,7 @@ class RollOut:
     def play(self, given: Frame | None = None) -> Iterator[Frame]:
         """Yield frames [88] without end. Each is remembered as it is drawn."""
         nothing = np.full(KEYS, UNKNOWN, np.uint8) if given is None else given
-        self.guides.restart(self.engine.quotes, self.home)
+        self.guides.restart(self.engine.quotes, self.home, self.engine.idiom)
         while True:
             frame = self.guides.draw(
                 lambda params, uniforms: self.engine.draw(self.state, nothing, uniforms, params),

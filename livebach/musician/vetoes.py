@@ -27,7 +27,7 @@ MOST_AT_ONCE = 8
 SOFTER = 1.0
 
 
-MOST_REDRAWS = 8
+MOST_REDRAWS = 5
 
 
 class Watch(Protocol):

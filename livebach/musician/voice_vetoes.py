@@ -12,14 +12,11 @@ from random import Random
 
 import numpy as np
 
+from livebach.music.idiom import CLASHES, PARALLEL
 from livebach.music.roll import KEYS, ONSET, Frame
 
-PARALLEL = (0, 7)
-"""Intervals in semitones modulo 12: unisons and octaves, fifths."""
-CLASHES = (1, 2, 6, 10, 11)
-"""Intervals in semitones modulo 12: seconds, tritones and sevenths."""
-CLASH_REFUSED = 0.6
-"""Share of clashes that are drawn again. Without this a third of simultaneous pairs clash, in Bach a sixth."""
+CLASHES_UNWATCHED = 1 / 3
+"""Share of clashes among pairs of keys struck together, if none is refused."""
 OFTEN_BARS = 8
 MOST_SHARE = 0.17
 """Largest share of one key in the onsets of 8 bars. In Bach no key has more than a fifth."""
@@ -33,7 +30,8 @@ class ParallelWatch:
     Voices are the keys that are down, counted from below. They are identified only while their number stays the same.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, random: Random) -> None:
+        self._random = random
         self._last: Frame = np.zeros(KEYS, np.uint8)
 
     def observe(self, part: Frame) -> None:
@@ -41,7 +39,7 @@ class ParallelWatch:
         self._last = part.copy()
 
     def against(self, part: Frame) -> int | None:
-        """Return the upper key (0..87) of a parallel that is about to be struck, or None."""
+        """Return a key (0..87) of a parallel that is about to be struck, or None. Always the upper one would sink."""
         old, new = np.flatnonzero(self._last), np.flatnonzero(part)
         if len(old) != len(new) or len(new) < 2:
             return None
@@ -50,7 +48,7 @@ class ParallelWatch:
             for upper in moving[i + 1 :]:
                 before, after = (old[upper] - old[lower]) % 12, (new[upper] - new[lower]) % 12
                 if before == after and after in PARALLEL:
-                    return int(new[upper])
+                    return int(new[self._random.choice((lower, upper))])
         return None
 
 
@@ -79,23 +77,26 @@ class OveruseWatch:
 
 
 class ClashWatch:
-    """Objects to some of the pairs of keys that clash where both are struck on one tick."""
+    """Objects to so many of the pairs of keys that clash where both are struck on one tick that a share is left."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, share: float) -> None:
+        """Take the share of clashes, among all pairs, to keep to."""
         self._random = random
-        self._refused: dict[tuple[int, int], bool] = {}  # decided once a tick and pair
+        kept = share / max(1e-9, 1 - share) * (1 - CLASHES_UNWATCHED) / CLASHES_UNWATCHED
+        self._refuse = 1 - min(1.0, kept)
+        self._refused: dict[tuple[int, ...], bool] = {}  # decided once a tick and pair
 
     def observe(self, part: Frame) -> None:
         """Take in what the network played on a tick, [88]."""
         self._refused.clear()
 
     def against(self, part: Frame) -> int | None:
-        """Return the upper key (0..87) of a pair that is refused, or None."""
+        """Return a key (0..87) of a pair that is refused, or None."""
         keys = np.flatnonzero(part == ONSET).tolist()
         for pair in combinations(keys, 2):
             if (pair[1] - pair[0]) % 12 in CLASHES:
                 if pair not in self._refused:
-                    self._refused[pair] = self._random.random() < CLASH_REFUSED
+                    self._refused[pair] = self._random.random() < self._refuse
                 if self._refused[pair]:
-                    return int(pair[1])
+                    return self._random.choice(pair)
         return None

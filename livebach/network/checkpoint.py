@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from livebach.files import check_regular, data_path, open_regular
+from livebach.music.idiom import BACH, Idiom
 from livebach.music.roll import HOLD, KEYS, STATES, UNKNOWN
 from livebach.network.quotes import MOST_RUNS, NOTHING, Quotes
 from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
@@ -54,6 +55,7 @@ class Checkpoint:
             uint8 [T, 88], `pair.condition` float32 [T, CONDITION_FEATURES], `pair.logits` float32 [T, 88, 3].
         quotes: Runs of notes in the training music.
         themes: Weights of the theme memory; None in older files, which play without it.
+        idiom: Figures of the training music; those of Bach where a file has none.
 
     """
 
@@ -63,6 +65,7 @@ class Checkpoint:
     pair: dict[str, NDArray[Any]]
     quotes: Quotes = NOTHING
     themes: ThemeWeights | None = None
+    idiom: Idiom = BACH
 
 
 def default_path() -> Path:
@@ -127,6 +130,7 @@ def save(path: Path, checkpoint: Checkpoint, half: bool = False) -> None:
 
     """
     header: dict[str, Any] = {"format": FORMAT, "architecture": checkpoint.spec.to_dict(), "meta": checkpoint.meta}
+    header["idiom"] = checkpoint.idiom.to_json()
     kept = np.float16 if half else np.float32
     tensors = {name: weight.astype(kept) for name, weight in checkpoint.weights.items()} | checkpoint.pair
     tensors |= {f"quotes.{name}": getattr(checkpoint.quotes, name) for name in STREAMS}
@@ -177,7 +181,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def _read(path: Path, handle: Any) -> Checkpoint:
-    spec, meta = _header(path, handle.metadata())
+    spec, meta, idiom = _header(path, handle.metadata())
     expected = weight_shapes(spec)
     missing = sorted((set(expected) | set(PAIR)) - set(handle.keys()))
     if missing:
@@ -194,7 +198,7 @@ def _read(path: Path, handle: Any) -> Checkpoint:
     broken = next((n for n, w in weights.items() if not np.isfinite(w).all()), None)
     if broken:
         raise CheckpointError(f"{path}: {broken} has values that are not finite")
-    return Checkpoint(spec, weights, meta, _pair(path, handle), _quotes(path, handle), _themes(path, handle))
+    return Checkpoint(spec, weights, meta, _pair(path, handle), _quotes(path, handle), _themes(path, handle), idiom)
 
 
 def _weights(handle: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
@@ -209,18 +213,19 @@ def _weights(handle: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArr
     return weights
 
 
-def _header(path: Path, metadata: dict[str, str] | None) -> tuple[NetworkSpec, dict[str, Any]]:
+def _header(path: Path, metadata: dict[str, str] | None) -> tuple[NetworkSpec, dict[str, Any], Idiom]:
     try:
         header = dict(json.loads((metadata or {})["livebach"]))
         written, architecture, meta = header["format"], header["architecture"], dict(header["meta"])
         spec = NetworkSpec.from_dict(architecture) if written == FORMAT else None
+        idiom = Idiom.from_json(dict(header["idiom"])) if "idiom" in header else BACH
     except KeyError as error:
         raise CheckpointError(f"{path}: a safetensors file, but not a livebach checkpoint (no {error})") from error
     except (TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: its metadata is damaged: {error}") from error
     if spec is None:
         raise CheckpointError(f"{path}: format must be {FORMAT}, got {written!r}")
-    return spec, meta
+    return spec, meta, idiom
 
 
 def _pair(path: Path, handle: Any) -> dict[str, NDArray[Any]]:

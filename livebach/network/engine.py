@@ -44,6 +44,7 @@ class Engine:
         spec: The shape of the network.
         quotes: Runs of notes in the training music, which the network must not repeat.
         themes: Weights of the theme memory; None where the checkpoint has none.
+        idiom: Figures of the training music, to play by.
 
     """
 
@@ -65,6 +66,7 @@ class Engine:
         self.spec = checkpoint.spec
         self.quotes = checkpoint.quotes
         self.themes = checkpoint.themes
+        self.idiom = checkpoint.idiom
         self.time = TimeStack(self.spec, w)
         self.frame = FrameStack(self.spec, w) if self.spec.frame_channels else None
         self.given = GivenStack(self.spec, w)

@@ -1,0 +1,132 @@
+"""The idiom of a body of music: how it uses the keyboard, chords and intervals.
+
+What is a fault in Bach's counterpoint is a habit of others: parallel octaves in a stride bass, for example. So what a
+network is held to at play is measured on the music that it was trained on.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.music.roll import LOW_KEY, ONSET, Frames
+
+PARALLEL = (0, 7)
+"""Intervals in semitones modulo 12: unisons and octaves, fifths."""
+CLASHES = (1, 2, 6, 10, 11)
+"""Intervals in semitones modulo 12: seconds, tritones and sevenths."""
+RARE = 0.0005
+"""Share of the notes that may lie below the compass, and share that may lie above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idiom:
+    """Figures of a body of music. The defaults are those of Bach's keyboard works.
+
+    Attributes:
+        lowest: The lowest MIDI key that is not rare.
+        highest: The highest MIDI key that is not rare.
+        middle: The mean MIDI key.
+        chord: Mean number of keys struck on ticks with any.
+        clashes: Share of seconds, tritones and sevenths among pairs of keys struck on one tick.
+        parallels: Share of parallel fifths and octaves among the joint moves of two voices.
+
+    """
+
+    lowest: int = 36
+    highest: int = 84
+    middle: float = 63.6
+    chord: float = 1.6
+    clashes: float = 0.17
+    parallels: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Check the figures.
+
+        Raises:
+            ValueError: A figure is not a number, or is out of range.
+
+        """
+        low, high = LOW_KEY, LOW_KEY + 87
+        if not low <= self.lowest <= self.middle <= self.highest <= high:
+            raise ValueError(f"an idiom's compass and middle must rise within {low}..{high}")
+        if not (1 <= self.chord <= 88 and 0 <= self.clashes <= 1 and 0 <= self.parallels <= 1):
+            raise ValueError("an idiom's chord must be 1..88, and its shares 0..1")
+
+    def to_json(self) -> dict[str, float]:
+        """Return the figures by name."""
+        return {name: round(value, 4) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, object]) -> Idiom:
+        """Return the idiom of `to_json`; names that are missing have their defaults.
+
+        Raises:
+            ValueError: The figures are none, or out of range.
+
+        """
+        known: dict[str, Any] = {field.name: found[field.name] for field in fields(cls) if field.name in found}
+        if any(isinstance(value, bool) or not isinstance(value, int | float) for value in known.values()):
+            raise ValueError("an idiom's figures must be numbers")
+        return cls(**known)
+
+
+BACH = Idiom()
+
+
+def idiom_of(pieces: Iterable[Frames]) -> Idiom:
+    """Measure the idiom of pieces, frames uint8 [T, 88] each.
+
+    Raises:
+        ValueError: There is no note.
+
+    """
+    keys = np.zeros(0, np.intp)
+    ticks = clashing = pairs = parallel = moves = 0
+    for frames in pieces:
+        struck = frames == ONSET
+        keys = np.concatenate([keys, np.nonzero(struck)[1]])
+        ticks += int(struck.any(axis=1).sum())
+        for apart in _struck_together(struck):
+            clashing, pairs = clashing + int(np.isin(apart, CLASHES).sum()), pairs + len(apart)
+        for before, now in joint_moves(frames):
+            parallel, moves = parallel + (before == now and now in PARALLEL), moves + 1
+    if not len(keys):
+        raise ValueError("the music has no note")
+    lowest, highest = np.quantile(keys, (RARE, 1 - RARE), method="nearest")
+    return Idiom(
+        int(lowest) + LOW_KEY,
+        int(highest) + LOW_KEY,
+        float(keys.mean()) + LOW_KEY,
+        len(keys) / ticks,
+        clashing / max(1, pairs),
+        parallel / max(1, moves),
+    )
+
+
+def _struck_together(struck: NDArray[np.bool_]) -> Iterator[NDArray[np.intp]]:
+    """Yield the intervals modulo 12 of all pairs of keys that are struck on one tick."""
+    for row in struck[struck.sum(axis=1) > 1]:
+        keys = np.flatnonzero(row)
+        yield (keys[None, :] - keys[:, None])[np.triu_indices(len(keys), 1)] % 12
+
+
+def joint_moves(frames: Frames) -> Iterator[tuple[int, int]]:
+    """Yield the intervals modulo 12 before and after each joint move of two voices.
+
+    Voices are the keys that are down, counted from below. A move is joint if their number stays the same and both
+    strike another key.
+    """
+    for last, frame in itertools.pairwise(frames):
+        old, new = np.flatnonzero(last), np.flatnonzero(frame)
+        if len(old) != len(new) or len(new) < 2:
+            continue
+        moving = np.flatnonzero((old != new) & (frame[new] == ONSET))
+        for i, lower in enumerate(moving):
+            for upper in moving[i + 1 :]:
+                yield int(old[upper] - old[lower]) % 12, int(new[upper] - new[lower]) % 12

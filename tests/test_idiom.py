@@ -1,0 +1,62 @@
+"""The idiom of a body of music, measured on pieces of known figures, stored, and read back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from livebach.music.idiom import BACH, Idiom, idiom_of
+from livebach.music.roll import KEYS, LOW_KEY, ONSET, Frames
+from livebach.network.checkpoint import CheckpointError, load, save
+from tests.support.small_checkpoint import plain
+
+
+def chords(*ticks: tuple[int, ...]) -> Frames:
+    """Frames on which these MIDI keys are struck."""
+    frames = np.zeros((len(ticks), KEYS), np.uint8)
+    for frame, keys in zip(frames, ticks, strict=True):
+        frame[np.array(keys, int) - LOW_KEY] = ONSET
+    return frames
+
+
+def test_the_figures_of_a_few_chords() -> None:
+    """Two parallel octaves and a contrary move; one clash in four pairs."""
+    found = idiom_of([chords((48, 60), (50, 62), (52, 64), ()), chords((60, 61), (55,), (48,))])
+    assert (found.lowest, found.highest) == (48, 64)
+    assert found.chord == pytest.approx(10 / 6)
+    assert found.middle == pytest.approx(56)
+    assert found.clashes == pytest.approx(1 / 4)
+    assert found.parallels == 1
+    assert idiom_of([chords((48, 60), (50, 60), (47, 64))]).parallels == 0
+
+
+def test_music_without_notes_has_no_idiom() -> None:
+    """One clear line instead of figures that are no numbers."""
+    with pytest.raises(ValueError, match="no note"):
+        idiom_of([chords((), ())])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"lowest": 90}, {"middle": "high"}, {"chord": 0}, {"clashes": 1.5}, {"parallels": True}, {"highest": 200}]
+)
+def test_wrong_figures_are_refused(wrong: dict[str, object]) -> None:
+    """Whatever a file may hold."""
+    with pytest.raises(ValueError, match="idiom"):
+        Idiom.from_json(BACH.to_json() | wrong)
+
+
+def test_a_checkpoint_keeps_its_idiom(tmp_path: Path) -> None:
+    """A file without one has Bach's; one with damaged figures is refused by name."""
+    path = tmp_path / "a.safetensors"
+    idiom = Idiom(30, 90, 64.5, 2.5, 0.25, 0.3)
+    save(path, replace(plain(), idiom=idiom))
+    assert load(path).idiom == idiom
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"lowest", b"LOWEST"))
+    assert load(path).idiom.lowest == BACH.lowest
+    path.write_bytes(raw.replace(b'chord\\": 2.5', b'chord\\": 0.5'))
+    with pytest.raises(CheckpointError, match="idiom"):
+        load(path)
