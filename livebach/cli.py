@@ -52,7 +52,8 @@ HEADINGS = {
 
 TORCH = ("train",)
 """Commands that use torch, which may need several threads."""
-
+MIDI = ("play", "web", "ports", "learn", "doctor", "panic")
+"""Commands that use MIDI libraries, which print warnings."""
 
 RENAMED_FLAGS = {("train", "--from"): "--init-from", ("frames", "--steps"): "--steps-per-quarter"}
 """Former names of flags, by command, and today's names."""
@@ -130,6 +131,8 @@ def _one_thread() -> None:
 def _run(name: str, argv: list[str]) -> int:
     if name not in TORCH:
         _one_thread()
+    if name in MIDI:
+        standard_streams.quiet_libraries()
     module = import_module(COMMANDS[name][0])
     command: Command = module
     parser = _Parser(prog=f"livebach {name}", description=COMMANDS[name][1], allow_abbrev=False)

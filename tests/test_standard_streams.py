@@ -123,3 +123,28 @@ def test_an_error_of_the_system_is_one_line(
         monkeypatch.setattr(cli, "_run", fail)
         assert cli.main([name]) == 2
     assert capsys.readouterr().err == "livebach: /root/x: Permission denied\nlivebach: Input/output error\n"
+
+
+CHATTER = """
+import os, sys
+from livebach.system import standard_streams, subprocesses
+print("before", file=sys.stderr)
+standard_streams.quiet_libraries()
+standard_streams.quiet_libraries()
+os.write(2, b"a warning of a C library\\n")
+print("after", file=sys.stderr)
+child = subprocesses.start("livebach.no_such_module")
+child.wait()
+os.abort()
+"""
+
+
+def test_what_libraries_print_does_not_reach_the_terminal() -> None:
+    """Python's own lines do, those of helper processes too, and where the program was when a library ended it."""
+    ended = subprocess.run([sys.executable, "-c", CHATTER], cwd=REPO, capture_output=True, check=False, timeout=60)
+    told = ended.stderr.decode()
+    assert told.startswith("before\nafter\n")
+    assert "warning" not in told
+    assert "No module named livebach.no_such_module" in told
+    assert "Fatal Python error: Aborted" in told
+    assert ended.returncode == -6

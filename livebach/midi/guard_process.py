@@ -62,7 +62,9 @@ def _silence(name: str, wanted: str, apis: list[str], endings: list[bytes]) -> s
     """Send the endings over a connection of its own; return what was in the way, or ""."""
     from livebach.midi.backends import open_backends
     from livebach.midi.ports import OutputPort, PortError
+    from livebach.system.standard_streams import quiet_libraries
 
+    quiet_libraries()
     try:
         port = OutputPort(wanted, [backend for api in apis for backend in open_backends(api)])
     except PortError as error:

@@ -6,6 +6,7 @@ of files. This module knows nothing of what is written.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import stat
 import sys
@@ -39,6 +40,33 @@ def _fill_gaps() -> None:
                 os.close(descriptor)
             mode = "w" if number else "r"
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+_kept: int | None = None
+
+
+def quiet_libraries() -> None:
+    """Discard what C libraries print on standard error; what Python prints there goes where it went before.
+
+    MIDI and sound libraries print warnings that nobody can act on, in the middle of the piano roll. A crash still
+    prints Python's traceback. Where something has replaced `sys.stderr`, as test runners do, nothing changes.
+    """
+    global _kept  # noqa: PLW0603 - a process has one standard error
+    if _kept is not None or sys.stderr is None or sys.stderr is not sys.__stderr__:
+        return
+    _kept = os.dup(2)
+    sys.stderr.flush()
+    kept = os.fdopen(_kept, "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors, closefd=False)
+    sys.stderr = sys.__stderr__ = kept  # type: ignore[misc]
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+    faulthandler.enable(kept)
+
+
+def standard_error() -> int | None:
+    """Return the descriptor of standard error for a child process; None if it is the usual one."""
+    return _kept
 
 
 def problem_of(stream: TextIO) -> str | None:

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from livebach.system import standard_streams
+
 
 def set_nonblocking(pipe: int) -> None:
     """Have writes to a pipe never wait: what does not fit is an OSError. Windows can do that from Python 3.12 on."""
@@ -31,5 +33,6 @@ def start(module: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]
     """
     paths = dict.fromkeys([*filter(None, sys.path), str(Path(__file__).parents[2])])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    options.setdefault("stderr", standard_streams.standard_error())
     # -P: do not import from the current folder
     return subprocess.Popen([sys.executable, "-S", "-P", "-m", module, *arguments], env=environment, **options)
