@@ -130,6 +130,25 @@ def test_a_device_that_asks_for_much_gets_the_latency_that_it_needs() -> None:
     assert 0.025 < speaker.latency_s < 0.035
 
 
+@pytest.mark.parametrize(("late_s", "most_s"), [(0.004, 0.021), (0.2, 0.040)])
+def test_where_notes_come_too_late_the_latency_grows_step_by_step(late_s: float, most_s: float) -> None:
+    """On a busy machine notes are on time again after some seconds; one late chord costs 2 ms, and there is a limit."""
+    speaker = Speaker(Mixer("organ", lambda _: Silence()), 0.015)
+    latencies, late = [], []
+    for number in range(10_000):
+        now_s = 5 + number * BLOCK / RATE
+        speaker.frames(now_s, BLOCK)
+        if number > 1000 and number % 200 == 0:
+            before = speaker.latency_s
+            for key in (60, 64, 67):  # a chord, which the player's process sent too late
+                speaker.play(now_s - 0.011 - late_s, NoteOn(key, 80))
+            latencies.append(speaker.latency_s)
+            late.append(speaker.latency_s > before)
+    assert np.diff([0.015, *latencies]).max() <= 0.002 + 1e-9
+    assert latencies[-1] == pytest.approx(most_s, abs=0.002)
+    assert not any(late[15:])
+
+
 def test_notes_that_are_long_past_are_left_out() -> None:
     """What was struck while the process was not ready does not sound all at once; what ends notes is heeded."""
     speaker = Speaker(Mixer("organ", lambda _: Silence()), 0.015)

@@ -19,6 +19,8 @@ _INAUDIBLE = 3e-4  # a peak of 70 dB below full scale
 _MOST_FRAMES = 1 << 14
 _MARGIN_S = 0.003
 _KEPT = 4096  # measurements
+_STEP_S, _STEP_EVERY_S, _MOST_ADDED_S = 0.002, 0.5, 0.025
+"""Where notes come too late, the latency grows by a step, at most so often, and by so much in all."""
 _STALE = RATE // 2  # a note that comes so much too late is left out
 _FADE = 512  # samples: the end, when there is nobody left to play
 
@@ -31,6 +33,8 @@ class Speaker:
         self.clock = DeviceClock(RATE)
         self.latency_s = latency_s
         """From the time at which an event is due to the moment at which the device takes its first sample."""
+        self._most_s = latency_s + _MOST_ADDED_S
+        self._raised_s = float("-inf")  # when the latency was raised for a late note
         self.took_s: deque[float] = deque(maxlen=_KEPT)
         """How long the last callbacks took."""
         self.starts_s: deque[float] = deque(maxlen=_KEPT)
@@ -52,6 +56,8 @@ class Speaker:
             if sample < self.given - _STALE:
                 return
             self._watched.append((sample, due_s))
+            if sample < self.mixer.sample:
+                self._give_more_time(due_s)
         self.mixer.schedule(sample, event)
 
     @property
@@ -81,6 +87,12 @@ class Speaker:
         self._measure(time_s, count)
         self.given += count
         return self._faded(out) if self._ending else out
+
+    def _give_more_time(self, due_s: float) -> None:
+        """Raise the latency a little, as a note came too late: a busy machine without real-time priority needs more."""
+        if due_s - self._raised_s >= _STEP_EVERY_S:
+            self._raised_s = due_s
+            self.latency_s = max(self.latency_s, min(self.latency_s + _STEP_S, self._most_s))
 
     def _keep_latency(self, count: int) -> None:
         """Raise the latency once, where the device takes so much at a time that the one asked for cannot be kept."""

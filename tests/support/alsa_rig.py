@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.support import waiting
 CARD = Path("/sys/bus/platform/drivers/snd_virmidi")
 SOUNDFONTS = [Path("/usr/share/sounds/sf2") / name for name in ("TimGM6mb.sf2", "default-GM.sf2", "FluidR3_GM.sf2")]
 KEYBOARD = """
-import sys
+import itertools, sys, time
 try:
     import rtmidi
     port = rtmidi.MidiOut(rtmidi.API_LINUX_ALSA, name=sys.argv[1])
@@ -29,7 +30,16 @@ except ImportError:  # Python 3.13 and newer
 port.open_virtual_port("MIDI 1")
 print("ready", flush=True)
 for line in sys.stdin:
-    port.send_message(list(bytes.fromhex(line)))
+    pause_s, *messages = line.split()
+    endless = float(pause_s) >= 0
+    for data in itertools.cycle(messages) if endless else messages:
+        for _ in range(1000):  # ALSA's buffers may be full
+            try:
+                port.send_message(list(bytes.fromhex(data)))
+                break
+            except Exception:
+                time.sleep(0.001)
+        time.sleep(float(pause_s) if endless else 0)
 """
 
 
@@ -50,8 +60,15 @@ class Keyboard:
 
     def play(self, *messages: bytes) -> None:
         """Play messages."""
+        self._write(-1, messages)
+
+    def hammer(self, pause_s: float) -> None:
+        """Strike keys without end, with a pause after each."""
+        self._write(pause_s, [bytes((0x90, key, 64)) for key in range(100)])
+
+    def _write(self, pause_s: float, messages: Sequence[bytes]) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write("".join(f"{data.hex()}\n" for data in messages))
+        self._process.stdin.write(f"{pause_s:g} {' '.join(data.hex() for data in messages)}\n")
         self._process.stdin.flush()
 
     def unplug(self) -> None:
