@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 STREAMS = ("stdin", "stdout", "stderr")
 """By their file descriptors, 0 to 2."""
@@ -52,11 +52,12 @@ def quiet_libraries() -> None:
     prints Python's traceback. Where something has replaced `sys.stderr`, as test runners do, nothing changes.
     """
     global _kept  # noqa: PLW0603 - a process has one standard error
-    if _kept is not None or sys.stderr is None or sys.stderr is not sys.__stderr__:
+    usual: Any = sys.stderr
+    if _kept is not None or usual is None or usual is not sys.__stderr__:
         return
+    usual.flush()
     _kept = os.dup(2)
-    sys.stderr.flush()
-    kept = os.fdopen(_kept, "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors, closefd=False)
+    kept = os.fdopen(_kept, "w", buffering=1, encoding=usual.encoding, errors=usual.errors, closefd=False)
     sys.stderr = sys.__stderr__ = kept  # type: ignore[misc]
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
