@@ -11,7 +11,8 @@ import os
 import stat
 import sys
 from contextlib import suppress
-from typing import Any, TextIO
+from io import TextIOWrapper
+from typing import TextIO
 
 STREAMS = ("stdin", "stdout", "stderr")
 """By their file descriptors, 0 to 2."""
@@ -52,8 +53,8 @@ def quiet_libraries() -> None:
     prints Python's traceback. Where something has replaced `sys.stderr`, as test runners do, nothing changes.
     """
     global _kept  # noqa: PLW0603 - a process has one standard error
-    usual: Any = sys.stderr
-    if _kept is not None or usual is None or usual is not sys.__stderr__:
+    usual = sys.stderr
+    if _kept is not None or usual is not sys.__stderr__ or not isinstance(usual, TextIOWrapper):
         return
     usual.flush()
     _kept = os.dup(2)
