@@ -1,15 +1,14 @@
 """Measure the touch network's time per tick, and the best boundary between ticks. Prints JSON.
 
 `python -m bench.touch`: the time of a tick is processor time of one thread, with random notes. Simulated players strike
-straight 16ths, triplets or swung eighths a little early or late. The figure is the share of strokes that are assigned
-to the right tick with the right offset.
+straight 16ths, triplets, swung eighths or 32nds unevenly, or all of it early. The figure is the share of strokes that
+are assigned to the right tick with the right offset.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 
 import numpy as np
 
@@ -17,7 +16,9 @@ from livebach.config import Config
 from livebach.music.events import NoteOff, NoteOn
 from livebach.music.grid import Grid
 from livebach.music.metre import Metre
-from livebach.music.touch import BOUNDARY, Pedal, Sounded, played_offset
+from livebach.music.roll import KEYS, LOW_KEY
+from livebach.music.touch import HALVES, PARTS, TRIPLETS, Pedal, Sounded
+from livebach.musician.open_tick import Moments
 from livebach.musician.player_part import PlayerPart
 from livebach.musician.touch import TouchPlayer
 from livebach.network.touch import TouchNetwork
@@ -27,13 +28,16 @@ BPM = 90
 TICKS, HEARD = 2400, 400
 PATTERNS = {
     "straight": ((0, 0), (1, 0), (2, 0), (3, 0)),
-    "triplets": ((0, 0), (1, 2), (2, 4)),
-    "swing": ((0, 0), (2, 4)),
+    "triplets": ((0, 0), (1, TRIPLETS), (3, -TRIPLETS)),
+    "swing": ((0, 0), (3, -TRIPLETS)),
+    "32nds": ((0, 0), (0, HALVES), (1, 0), (2, -HALVES), (2, 0), (2, HALVES), (3, 0), (4, -HALVES)),
 }
 """The strokes of a beat, as ticks with offsets."""
 UNEVEN_MS = (5, 10, 15, 20, 30)
+EARLY_MS, EARLY_UNEVEN_MS = (0, 10, 20, 30), 10
+"""How early a player is on the average, and the standard deviation around it."""
 BEATS = 300
-BOUNDARIES = {"1/2": 0.5, "2/3": 4 / 6, "3/4": 0.75, "5/6": BOUNDARY}
+BOUNDARIES = {"1/3": 1 / 3, "5/12": 5 / 12, "1/2": 0.5, "7/12": 7 / 12, "2/3": 2 / 3}
 
 
 def tick_ms(triplets: bool) -> dict[str, dict[str, float]]:
@@ -44,7 +48,7 @@ def tick_ms(triplets: bool) -> dict[str, dict[str, float]]:
         keys = sorted({int(key) for key in rng.integers(15, 70, rng.integers(0, 5))}, reverse=True)
         place = tick % 16, 4, 16
         if tick < HEARD:
-            touch = {key: Sounded(int(rng.integers(40, 90)), (0, 2, 4)[tick % 3] if triplets else 0) for key in keys}
+            touch = {key: Sounded(int(rng.integers(40, 90)), (0, 2, -2)[tick % 3] if triplets else 0) for key in keys}
             player.observe(touch, {}, [], place, Pedal.UP, Pedal.UP)
             continue
         moments = [time.thread_time()]
@@ -59,60 +63,63 @@ def tick_ms(triplets: bool) -> dict[str, dict[str, float]]:
     return {name: {f"p{p}": round(float(np.percentile(t, p)), 3) for p in (50, 99)} for name, t in taken.items()}
 
 
-def fixed(pattern: str, uneven_s: float, closes: float, tick_s: float) -> float:
-    """Return the share of strokes assigned correctly if every tick closes at the same point."""
-    rng, right = np.random.default_rng(1), []
+def strokes(pattern: str, early_s: float, uneven_s: float, tick_s: float) -> list[tuple[int, int, float]]:
+    """Return the tick, the offset and the time of each stroke, in order of time. The first stroke begins the grid."""
+    rng, out = np.random.default_rng(1), []
     for beat in range(BEATS):
         for tick, offset in PATTERNS[pattern]:
             wanted = beat * 4 + tick
-            at = wanted + offset / 6 + rng.normal(0, uneven_s) / tick_s
-            found = int(np.floor(at - closes)) + 1
-            right.append((found, played_offset(at - found)) == (wanted, offset))
+            out.append((wanted, offset, (wanted + offset / PARTS) * tick_s - early_s + rng.normal(0, uneven_s)))
+    return sorted(out, key=lambda stroke: stroke[2])
+
+
+def fixed(played: list[tuple[int, int, float]], closes: float, tick_s: float) -> float:
+    """Return the share of strokes assigned correctly if every tick closes at the same point."""
+    right = []
+    for tick, offset, time_s in played:
+        found = int(np.floor(time_s / tick_s - closes)) + 1
+        nearest = min((0, 2, -2, 3, -3), key=lambda other: abs(other - (time_s / tick_s - found) * PARTS))
+        right.append((found, nearest) == (tick, offset))
     return round(float(np.mean(right)), 3)
 
 
-def judged(pattern: str, uneven_s: float, tick_s: float) -> float:
-    """Return the share if the player's timing decides when ticks close, as in play, without the first two beats."""
-    rng, player = np.random.default_rng(1), PlayerPart(Config(), 16)
-    grid = Grid.of(BPM, Metre(4, 4), 4)
-    strokes = [
-        (beat * 4 + tick, offset, (beat * 4 + tick + offset / 6) * tick_s + rng.normal(0, uneven_s))
-        for beat in range(BEATS)
-        for tick, offset in PATTERNS[pattern]
-    ]
-    found: dict[int, tuple[int, int]] = {}
-    waiting = list(enumerate(sorted(strokes, key=lambda stroke: stroke[2])))
+def judged(played: list[tuple[int, int, float]]) -> float:
+    """Return the share if the player's timing decides, as in play, without the first four beats."""
+    config, right = Config(), []
+    player, grid = PlayerPart(config, 16), Grid.of(BPM, Metre(4, 4), 4)
+    waiting = [(number, stroke) for number, stroke in enumerate(played)][::-1]
     for tick in range(BEATS * 4):
-        grid = replace(grid, closes=BOUNDARY if player.between else 0.5)
-        while waiting and waiting[0][1][2] < grid.close_s(tick):
-            number, (_, _, at_s) = waiting.pop(0)
-            player.strikes(NoteOn(21 + number % 88), at_s)
-            player.strikes(NoteOff(21 + number % 88), at_s)
-            found[21 + number % 88] = (number, 0)
+        grid = Moments.of(grid, config, player.timing.between).grid
+        key_of = {}
+        while waiting and waiting[-1][1][2] < grid.close_s(tick):
+            number, stroke = waiting.pop()
+            key_of[number % KEYS] = stroke
+            player.strikes(NoteOn(LOW_KEY + number % KEYS), stroke[2])
+            player.strikes(NoteOff(LOW_KEY + number % KEYS), stroke[2])
         for key, sounded in player.struck(grid, tick).items():
-            found[1000 + found[key + 21][0]] = tick, sounded.offset
+            if tick >= 16:
+                right.append((tick, sounded.offset) == key_of[key][:2])
         player.judge_timing(grid, tick)
         player.close_tick(grid.close_s(tick), follow=False)
-    ordered = sorted(strokes, key=lambda stroke: stroke[2])
-    right = [found.get(1000 + n) == (tick, offset) for n, (tick, offset, _) in enumerate(ordered) if tick >= 8]
     return round(float(np.mean(right)), 3)
 
 
-def boundaries() -> dict[str, dict[str, list[float]]]:
-    """Return the shares for each pattern and boundary, one for each standard deviation."""
+def boundaries() -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Return the shares for each pattern and boundary: by unevenness, and by how early the player is."""
     tick_s = Grid.of(BPM, Metre(4, 4), 4).tick_s
-    return {
-        pattern: {
-            **{
-                name: [fixed(pattern, ms / 1000, closes, tick_s) for ms in UNEVEN_MS]
-                for name, closes in BOUNDARIES.items()
-            },
-            "judged": [judged(pattern, ms / 1000, tick_s) for ms in UNEVEN_MS],
-        }
-        for pattern in PATTERNS
-    }
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for pattern in PATTERNS:
+        for name, cases in (
+            ("uneven", [(0, uneven) for uneven in UNEVEN_MS]),
+            ("early", [(early, EARLY_UNEVEN_MS) for early in EARLY_MS]),
+        ):
+            players = [strokes(pattern, early / 1000, uneven / 1000, tick_s) for early, uneven in cases]
+            rows = {label: [fixed(one, closes, tick_s) for one in players] for label, closes in BOUNDARIES.items()}
+            found.setdefault(pattern, {})[name] = {**rows, "judged": [judged(one) for one in players]}
+    return found
 
 
 if __name__ == "__main__":
-    report = {"straight_ms": tick_ms(triplets=False), "triplets_ms": tick_ms(triplets=True), "uneven_ms": UNEVEN_MS}
-    print(json.dumps({**report, "right": boundaries()}, indent=1))
+    report = {"straight_ms": tick_ms(triplets=False), "triplets_ms": tick_ms(triplets=True)}
+    players = {"uneven_ms": UNEVEN_MS, "early_ms": EARLY_MS}
+    print(json.dumps({**report, **players, "right": boundaries()}, indent=1))

@@ -22,7 +22,7 @@ from livebach.cli import main
 from livebach.errors import UserError
 from livebach.music.roll import Note
 from livebach.music.score_reader import piece_of, read_score
-from livebach.training.corpus_report import grid_of, near_duplicates, survey
+from livebach.training.corpus_report import FINE, grid_of, near_duplicates, survey
 from livebach.training.licence_index import Collection, Origin, read_index
 from tests.support.midi_files import write_midi
 from tests.support.pieces import OPENINGS, transposed
@@ -73,7 +73,7 @@ def test_the_grid_of_a_piece(tmp_path: Path, ticks: int, grid: int) -> None:
         track.append(mido.Message("note_on", note=key, velocity=64, time=0))
         track.append(mido.Message("note_off", note=key, time=ticks))
     mido.MidiFile(type=0, ticks_per_beat=96, tracks=[track]).save(tmp_path / "a.mid")
-    assert grid_of(tmp_path / "a.mid") == grid
+    assert grid_of(read_score(tmp_path / "a.mid", FINE)) == grid
 
 
 def test_a_performance_is_on_no_grid(tmp_path: Path) -> None:

@@ -69,6 +69,37 @@ def test_it_plays_the_phrase_and_goes_on(
     assert "you" in out
 
 
+def answer(phrase: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[float]:
+    """Where in the beat the notes of an answer of eight bars begin, in 24ths of a quarter note."""
+    words = ["--fast", "--seed", "3", "--bars", "8", "--phrase", phrase, "--folder", str(folder)]
+    assert main(["demo", *words]) == 0
+    file = saved(capsys.readouterr().out)
+    return [round(at * 6, 2) % 24 for at in onsets(file.tracks[1], file.ticks_per_beat)]
+
+
+def test_swing_is_answered_with_swing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Notes that are not on the beat are on its last third, and they are a good part of all notes."""
+    found = answer("swing", tmp_path, capsys)
+    assert len(found) > 40
+    assert {*found} == {0, 16}
+    assert found.count(16) > len(found) / 5
+
+
+def test_triplets_are_answered_with_triplets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Notes that are not on the beat are on its second and its last third, as often as the player's."""
+    found = answer("triplets", tmp_path, capsys)
+    assert len(found) > 60
+    assert {*found} == {0, 8, 16}
+    assert found.count(8) + found.count(16) > len(found) / 3
+
+
+def test_straight_playing_is_answered_exactly_on_the_16ths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every note, without exception."""
+    found = answer("little", tmp_path, capsys)
+    assert len(found) > 40
+    assert {*found} <= {0, 6, 12, 18}
+
+
 def test_the_seed_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The same seed gives the same notes, another one others."""
     no_network(monkeypatch)

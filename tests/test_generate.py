@@ -19,8 +19,10 @@ from livebach.music.midi_reader import MidiEvents, read_events
 from livebach.music.midi_writer import score_to_midi
 from livebach.music.roll import LOW_KEY, Note
 from livebach.music.score_reader import read_score
+from livebach.network import touch_checkpoint
 from livebach.network.engine import Engine
 from livebach.network.reference import random_checkpoint
+from livebach.network.touch import TouchNetwork
 from tests.support.small_checkpoint import SPEC
 
 COMMON = Metre(4, 4)
@@ -160,3 +162,84 @@ def test_a_register_that_is_set_is_played_around(tmp_path: Path) -> None:
     """The notes lie much lower around a low key than around a high one."""
     low, high = (written_keys(tmp_path, "--set", f"sampling.register={key}").mean() for key in (40, 80))
     assert low + 6 < high
+
+
+# --- touch ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def touch_network(monkeypatch: pytest.MonkeyPatch, small_engine: None) -> None:
+    """The touch network that comes with livebach plays too."""
+    touch = TouchNetwork(touch_checkpoint.load(touch_checkpoint.default_path()))
+    loaded = Loaded(Engine(random_checkpoint(SPEC)), "small", "", touch)
+    monkeypatch.setattr(generate, "load_network", lambda name, fast=False: loaded)
+
+
+def swung(folder: Path) -> Path:
+    """A prime of four bars of swung eighths, louder and louder, with the pedal down in the first half of each beat."""
+    starts = [beat * 24 + part for beat in range(16) for part in (0, 16)]
+    notes = [Note(60 + n % 8, start, start + 6, 40 + 2 * n) for n, start in enumerate(starts)]
+    pedal = [(beat * 24 + part, down) for beat in range(16) for part, down in ((2, True), (14, False))]
+    path = folder / "swing.mid"
+    path.write_bytes(score_to_midi([("", notes)], [(0, COMMON)], [(0, 500_000)], 24, {"": pedal}))
+    return path
+
+
+def written(prime: Path, *words: str) -> mido.MidiFile:
+    """What is generated after a prime, four bars."""
+    out = prime.parent / "out.mid"
+    assert main(["generate", "--prime", str(prime), "--bars", "4", "--seed", "1", *words, "-o", str(out)]) == 0
+    return mido.MidiFile(out)
+
+
+def timed(track: mido.MidiTrack, ppq: int) -> list[tuple[float, mido.Message]]:
+    """The notes and pedal moves of a track with their times in 24ths of a quarter note."""
+    now, found = 0, []
+    for message in track:
+        now += message.time
+        if message.type == "control_change" or (message.type == "note_on" and message.velocity):
+            found.append((now * 24 / ppq, message))
+    return found
+
+
+@pytest.mark.usefixtures("touch_network")
+def test_a_prime_keeps_its_touch_and_is_answered_with_its_like(tmp_path: Path) -> None:
+    """Velocities, swing and pedal of the prime; the answer varies in loudness, swings and pedals; the seed decides."""
+    prime = swung(tmp_path)
+    file = written(prime)
+    theirs, own = (timed(track, file.ticks_per_beat) for track in file.tracks)
+    struck = [(at, message.velocity) for at, message in theirs if message.type == "note_on"]
+    assert struck == [
+        (beat * 24 + part, 40 + 2 * (2 * beat + i)) for beat in range(16) for i, part in enumerate((0, 16))
+    ]
+    assert {message.value for _, message in theirs if message.type == "control_change"} == {0, 127}
+    notes = [(at % 24, message.velocity) for at, message in own if message.type == "note_on"]
+    assert len({velocity for _, velocity in notes}) > 5
+    assert {at for at, _ in notes} <= {0, 8, 16}
+    assert 16 in {at for at, _ in notes}
+    assert any(message.type == "control_change" for _, message in own)
+    before = (tmp_path / "out.mid").read_bytes()
+    (tmp_path / "out.mid").unlink()
+    written(prime)
+    assert (tmp_path / "out.mid").read_bytes() == before
+
+
+@pytest.mark.usefixtures("touch_network")
+def test_touch_by_rule(tmp_path: Path) -> None:
+    """A number is the velocity of every note, on the 16ths; with no pedal asked for, it comes up after the prime's."""
+    file = written(swung(tmp_path), "--set", "sound.touch=50", "--set", "sound.pedal=off")
+    own = timed(file.tracks[1], file.ticks_per_beat)
+    assert {message.velocity for _, message in own if message.type == "note_on"} == {50}
+    assert {at % 6 for at, message in own if message.type == "note_on"} == {0}
+    assert not [message for _, message in own if message.type == "control_change" and message.value]
+
+
+@pytest.mark.usefixtures("touch_network")
+def test_a_key_struck_twice_in_one_16th_is_said_to_be_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the number of them; two voices that strike a key together are one stroke."""
+    notes = [Note(60, 24 * n, 24 * n + 12) for n in range(16)]
+    notes += [Note(60, 2, 6), Note(60, 48, 60), Note(60, 49, 52)]
+    path = tmp_path / "prime.mid"
+    path.write_bytes(score_to_midi([("a", notes[:17]), ("b", notes[17:])], [(0, COMMON)], [], 24))
+    written(path)
+    assert "left out 2 notes whose key is struck twice in one 16th" in capsys.readouterr().out

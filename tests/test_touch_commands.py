@@ -26,8 +26,8 @@ def write(path: Path, piece: Performance) -> None:
     for tick, key, end, velocity, offset in zip(
         *(getattr(piece, name).tolist() for name in ("tick", "key", "end", "velocity", "offset")), strict=True
     ):
-        moments.append((tick * 120 + offset * 20, 1, mido.Message("note_on", note=key + 21, velocity=velocity)))
-        moments.append((end * 120 + offset * 20, 0, mido.Message("note_off", note=key + 21, velocity=0)))
+        moments.append((max(0, tick * 120 + offset * 20), 1, mido.Message("note_on", note=key + 21, velocity=velocity)))
+        moments.append((max(1, end * 120 + offset * 20), 0, mido.Message("note_off", note=key + 21, velocity=0)))
     for tick, kind in enumerate(piece.pedal.tolist()):
         if kind in (Pedal.LIFTED, Pedal.CHANGED):
             moments.append((tick * 120 + 10, 2, mido.Message("control_change", control=64, value=0)))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livebach.music.score_reader import CorpusError
-from livebach.music.touch import OFFSETS, PARTS, Pedal, played_offset, tick_and_offset
+from livebach.music.touch import LATEST, OFFSETS, PARTS, Pedal, tick_and_offset
 from livebach.network import touch_checkpoint
 from livebach.network.touch import TouchNetwork, with_matches
 from livebach.network.touch_checkpoint import TouchError
@@ -42,30 +42,22 @@ def small_checkpoint() -> touch_checkpoint.TouchCheckpoint:
 
 
 @given(st.integers(0, 10_000))
-def test_a_time_is_at_most_one_part_from_where_its_tick_and_offset_put_it(parts: int) -> None:
-    """Only the last part before a tick moves: it is played on the tick."""
+def test_a_time_is_where_its_tick_and_offset_put_it(parts: int) -> None:
+    """On the tick on which it is in a score that is rounded to ticks."""
     tick, offset = tick_and_offset(parts)
-    assert 0 <= offset < OFFSETS
-    assert tick * PARTS + offset - parts == (1 if parts % PARTS == PARTS - 1 else 0)
-
-
-@pytest.mark.parametrize(
-    ("fraction", "offset"),
-    [(-0.15, 0), (0.0, 0), (0.12, 0), (2 / 6, 2), (0.37, 2), (0.5, 3), (4 / 6, 4), (0.8, 4)],
-)
-def test_a_person_means_straight_notes_triplets_or_32nds(fraction: float, offset: int) -> None:
-    """What is a little early or late is taken for what is nearest to it."""
-    assert played_offset(fraction) == offset
+    assert -LATEST <= offset <= LATEST
+    assert tick * PARTS + offset == parts
+    assert tick == round(parts / PARTS)
 
 
 def test_the_pedal_is_read_with_notes_velocities_and_offsets(tmp_path: Path) -> None:
-    """480 file ticks a quarter: a triplet is 2 and 4 parts late; the pedal is pressed, changed and lifted."""
+    """480 file ticks a quarter: a triplet is 2 parts late and 2 early; the pedal is pressed, changed and lifted."""
     track = mido.MidiTrack()
     moments = [
         (0, "note_on", {"note": 60, "velocity": 50}),
         (100, "control_change", {"control": 64, "value": 127}),
-        (60, "note_off", {"note": 60, "velocity": 0}),
-        (80, "note_on", {"note": 60, "velocity": 99}),
+        (20, "note_off", {"note": 60, "velocity": 0}),
+        (40, "note_on", {"note": 60, "velocity": 99}),
         (130, "control_change", {"control": 64, "value": 0}),
         (160, "note_on", {"note": 62, "velocity": 70}),
         (200, "control_change", {"control": 64, "value": 100}),
@@ -82,12 +74,12 @@ def test_the_pedal_is_read_with_notes_velocities_and_offsets(tmp_path: Path) -> 
     midi.tracks.append(track)
     midi.save(tmp_path / "x.mid")
     piece = read_performance(tmp_path / "x.mid", "x.mid")
-    assert piece.tick.tolist() == [0, 1, 2, 4]
-    assert piece.offset.tolist() == [0, 2, 4, 0]
+    assert piece.tick.tolist() == [0, 1, 3, 4]
+    assert piece.offset.tolist() == [0, 2, -2, 0]
     assert piece.velocity.tolist() == [50, 70, 90, 91]
     assert piece.pedal[:5].tolist() == [Pedal.PRESSED, Pedal.CHANGED, Pedal.DOWN, Pedal.DOWN, Pedal.LIFTED]
     assert (piece.key + 21).tolist() == [60, 62, 64, 65]
-    assert piece.lost == 1
+    assert piece.lost.tolist() == [1, 0, 0, 0, 0]
 
 
 def test_performances_come_from_the_cache_as_they_were_read(tmp_path: Path) -> None:
@@ -161,7 +153,7 @@ def test_numpy_and_torch_say_the_same() -> None:
     with torch.no_grad():
         theirs = model.velocity_nats(*tensors).numpy()
         offsets = model.offset_nats(
-            torch.from_numpy(score.offsets.astype(np.float32)), torch.from_numpy(piece.offset.astype(np.int64))
+            torch.from_numpy(score.offsets.astype(np.float32)), torch.from_numpy(piece.offset.astype(np.int64) + LATEST)
         ).numpy()
         pedals = model.pedal_nats(
             torch.from_numpy(score.pedals.astype(np.float32)),
@@ -171,7 +163,7 @@ def test_numpy_and_torch_say_the_same() -> None:
     assert np.abs(ours - theirs).max() < 1e-3
     numbers = np.arange(len(piece.key))
     found = network.offsets(score.offsets.astype(np.float32))
-    assert np.abs(-found[numbers, piece.offset] - offsets).max() < 1e-3
+    assert np.abs(-found[numbers, piece.offset + LATEST] - offsets).max() < 1e-3
     told = network.pedals(score.pedals.astype(np.float32), score.was_down)
     assert np.abs(-told[np.arange(piece.ticks), piece.pedal] - pedals).max() < 1e-3
 
@@ -206,7 +198,7 @@ def test_at_play_the_features_are_those_of_training(heard: int) -> None:
         matches = memory.matches(keys)
         if keys and starts[tick] >= first:
             features, mean, of_turn = velocities.features(keys, tick, place, matches)
-            timing = np.eye(OFFSETS, dtype=np.float32)[piece.offset[part]]
+            timing = np.eye(OFFSETS, dtype=np.float32)[piece.offset[part] + LATEST]
             found.append(np.concatenate([memory.note_features(keys, held, place), timing, features], axis=1))
             matched.append(of_turn)
             means.append(mean)

@@ -25,7 +25,7 @@ from livebach.network.touch_checkpoint import TouchError
 from livebach.network.touch_checkpoint import load as load_touch
 from livebach.training.corpus import Corpus, load_corpus
 from livebach.training.licence_index import SPLITS
-from livebach.training.performances import load_performances, split_performances
+from livebach.training.performances import load_performances, lost_line, split_performances
 
 ERRORS = (CorpusError, CheckpointError, TouchError)
 MOST_ROLLOUTS = 1000
@@ -108,6 +108,7 @@ def _touch(args: argparse.Namespace, config: Config) -> int:
     pieces = [piece for name in (SPLITS if args.split == "all" else (args.split,)) for piece in parts[name]]
     if not pieces:
         raise UserError(f"{args.data}: none of its works is in the split {args.split}; --split all measures all pieces")
+    _aside(lost_line(pieces))
     found = touch.report(network, parts["train"], pieces, config.sampling.seed or 0, _aside)
     found = {"checkpoint": str(args.checkpoint), "split": args.split, **found}
     print(json.dumps(found, indent=1) if args.json else touch.table(found))

@@ -8,12 +8,15 @@ from dataclasses import replace
 from livebach.commands.flags import add_settings, check_used, is_set, settings, user_path, whole
 from livebach.config import Config
 from livebach.files import check_new, write_new
-from livebach.live.assembly import load_network, sound_source
+from livebach.live.assembly import load_network, seeded, sound_source
 from livebach.music.metre import Metre
 from livebach.music.midi_writer import Ruler, score_to_midi
+from livebach.music.performed_score import performance_of
 from livebach.music.prime import Prime, prime_of
 from livebach.music.score_reader import CorpusError, read_score
-from livebach.musician.rollout import PRIME_BARS, music, tracks
+from livebach.music.touch import PARTS, STEPS_PER_QUARTER
+from livebach.musician.rollout import PRIME_BARS, music
+from livebach.musician.rollout_touch import FINE, touched_tracks
 
 ERRORS = (CorpusError,)
 MAX_BARS = 100_000
@@ -29,6 +32,7 @@ USED = (
     *("time.bpm", "time.metre", "engine.checkpoint", "engine.fast", "engine.adapt", "sampling.temperature"),
     *("sampling.min_p", "sampling.density", "sampling.polyphony", "sampling.max_quote_notes", "sampling.seed"),
     *("sampling.key", "sampling.register"),
+    *("sound.touch", "sound.velocity_default", "sound.pedal"),
     *("sound.instrument", "sound.temperament", "sound.pitch_hz", "sound.soundfont"),
 )
 """The settings that `generate` uses."""
@@ -61,18 +65,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the file, and print its name."""
     check_new(args.out)
-    config = settings(args)
+    config = seeded(settings(args))
     check_used(args, lambda key: key in USED, f"generate uses {', '.join(USED)}")
     source = None
     if args.wav is not None:
         check_new(args.wav)
         source = sound_source(config)
-    engine = load_network(config.engine.checkpoint, config.engine.fast).engine
+    network = load_network(config.engine.checkpoint, config.engine.fast)
+    engine = network.engine
     steps = engine.spec.steps_per_quarter
     prime = _prime(args, config, steps) if args.prime else None
-    frames, primed = music(engine, config, args.bars, prime)
+    frames, _ = music(engine, config, args.bars, prime)
+    touched = touched_tracks(frames, steps, prime, network.touch, config)
     metres, tempos = _conducted(args, config, prime)
-    write_new(args.out, score_to_midi(tracks(frames, primed), metres, tempos, steps))
+    tracks = [(name, notes) for name, notes in touched.notes.items() if prime is not None or name != "prime"]
+    metres_at = [(tick * FINE, metre) for tick, metre in metres]
+    tempos_at = [(tick * FINE, quarter_us) for tick, quarter_us in tempos]
+    write_new(args.out, score_to_midi(tracks, metres_at, tempos_at, steps * FINE, touched.pedals))
     print(f"wrote {args.out}: {args.bars} bars of {metres[-1][1]}")
     if source is not None:
         print(f"wrote {source.render(args.out, args.wav)}: {source.title}")
@@ -82,9 +91,15 @@ def run(args: argparse.Namespace) -> int:
 def _prime(args: argparse.Namespace, config: Config, steps_per_quarter: int) -> Prime:
     """Return the beginning of the prime's file. The metre of the command line overrides that of the file."""
     score = read_score(args.prime, steps_per_quarter)
+    played = None
+    if steps_per_quarter == STEPS_PER_QUARTER:
+        played = performance_of(args.prime.name, read_score(args.prime, STEPS_PER_QUARTER * PARTS))
     if is_set(args, "time.metre"):
         score = replace(score, metres=((0, config.time.metre),))
-    return prime_of(score, args.prime_bars)
+    prime = prime_of(score, args.prime_bars, played)
+    if prime.lost:
+        print(f"{args.prime}: left out {prime.lost} notes whose key is struck twice in one 16th")
+    return prime
 
 
 def _conducted(

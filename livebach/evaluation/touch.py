@@ -15,7 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.music.touch import OFFSETS, PEDAL_MOVES, PEDALS, STEPS_PER_QUARTER, Pedal, Performance, Sounded
+from livebach.music.touch import (
+    LATEST,
+    OFFSETS,
+    PARTS,
+    PEDAL_MOVES,
+    PEDALS,
+    STEPS_PER_QUARTER,
+    Pedal,
+    Performance,
+    Sounded,
+)
+from livebach.musician.player_timing import PlayerTiming
 from livebach.musician.touch import TouchPlayer
 from livebach.network.touch import TouchNetwork
 from livebach.training import touch_rows
@@ -70,27 +81,36 @@ def pedal_pasts(piece: Performance) -> Iterator[Hashable]:
 class Table:
     """Counts of the values that followed each past."""
 
-    def __init__(self, values: int, pasts: Callable[[Performance], Iterator[Hashable]], name: str) -> None:
-        self._pasts, self._name = pasts, name
+    def __init__(
+        self, values: int, pasts: Callable[[Performance], Iterator[Hashable]], name: str, lowest: int = 0
+    ) -> None:
+        """Count `values` values from -`lowest` on, of the performance's array `name`."""
+        self._pasts, self._name, self._lowest = pasts, name, lowest
         self._counts: defaultdict[Hashable, NDArray[np.float64]] = defaultdict(lambda: np.full(values, PRIOR))
 
     def count(self, pieces: Sequence[Performance]) -> Table:
         """Count the values of these pieces. Return the table itself."""
         for piece in pieces:
-            for past, value in zip(self._pasts(piece), getattr(piece, self._name).tolist(), strict=True):
+            for past, value in zip(self._pasts(piece), self._numbers(piece), strict=True):
                 self._counts[past][value] += 1
         return self
 
+    def _numbers(self, piece: Performance) -> list[int]:
+        numbers: list[int] = (getattr(piece, self._name) + self._lowest).tolist()
+        return numbers
+
     def nats(self, piece: Performance) -> float:
         """Return the cost of a piece in nats."""
-        values = getattr(piece, self._name).tolist()
+        values = self._numbers(piece)
         chances = (self._counts[past] for past in self._pasts(piece))
         return float(sum(-np.log(c[v] / c.sum()) for c, v in zip(chances, values, strict=True)))
 
 
 def tables(pieces: Sequence[Performance]) -> tuple[Table, Table]:
     """Return the tables of offsets and of the pedal, counted in these pieces."""
-    return Table(OFFSETS, offset_pasts, "offset").count(pieces), Table(PEDALS, pedal_pasts, "pedal").count(pieces)
+    return Table(OFFSETS, offset_pasts, "offset", LATEST).count(pieces), Table(PEDALS, pedal_pasts, "pedal").count(
+        pieces
+    )
 
 
 # --- forced ----------------------------------------------------------------------------------------------------------
@@ -114,7 +134,7 @@ def forced(network: TouchNetwork, score: Score) -> dict[str, Any]:
         "velocity_r": correlation(expected, piece.velocity),
         "new_notes": int(new.sum()),
         "new_velocity_nats": float(nats[new].sum()),
-        "offset_nats": float(-offsets[np.arange(len(offsets)), piece.offset].sum()),
+        "offset_nats": float(-offsets[np.arange(len(offsets)), piece.offset + LATEST].sum()),
         "pedal_nats": float(-pedals[np.arange(len(pedals)), piece.pedal].sum()),
     }
 
@@ -145,7 +165,8 @@ def stretch_of(piece: Performance) -> Stretch | None:
 
 def play_on(network: TouchNetwork, piece: Performance, stretch: Stretch, seed: int) -> NDArray[np.int64]:
     """Return the network's velocities for the played notes of a stretch, in the order of the piece: int64 [notes]."""
-    player, out, sounding = TouchPlayer(network, seed), list[int](), dict[int, int]()
+    player, timing = TouchPlayer(network, seed), PlayerTiming()
+    out, sounding = list[int](), dict[int, int]()
     starts = np.searchsorted(piece.tick, np.arange(stretch.played.stop + 1)).tolist()
     for tick in range(stretch.played.stop):
         part = slice(starts[tick], starts[tick + 1])
@@ -153,10 +174,11 @@ def play_on(network: TouchNetwork, piece: Performance, stretch: Stretch, seed: i
         held = [key for key, end in sounding.items() if end > tick and key not in keys]
         pedal = Pedal(int(piece.pedal[tick]))
         if tick in stretch.heard:
+            timing.observe((piece.offset[part] / PARTS).tolist(), place)
             touch = map(Sounded, piece.velocity[part].tolist(), piece.offset[part].tolist())
             player.observe(dict(zip(keys, touch, strict=True)), {}, held, place, pedal, pedal)
         else:
-            played = player.play(keys, {}, held, place)
+            played = player.play(keys, {}, held, place, timing.usual(place))
             out += [played[key].velocity for key in keys]
             player.observe({}, played, held, place, player.pedal(keys, held, place))
         sounding = {key: end for key, end in sounding.items() if end > tick}

@@ -42,6 +42,7 @@ class Grid:
     """Ticks of equal length from an origin; tick 0 is a downbeat, and ticks before it are negative.
 
     After a change of metre another tick is the downbeat from which the bars are counted.
+    After a part of a tick its frame is final: a key that is struck later is the next tick's.
     """
 
     origin_s: float
@@ -49,7 +50,9 @@ class Grid:
     beat_ticks: int
     bar_ticks: int
     closes: float = 0.5
-    """The part of a tick after which its frame is final: a key that is struck later is the next tick's."""
+    """This part for even ticks."""
+    odd_closes: float = 0.5
+    """This part for odd ticks."""
     downbeat: int = 0
     """The tick on which the present metre begins."""
     bars: int = 0
@@ -67,7 +70,11 @@ class Grid:
 
     def close_s(self, tick: int) -> float:
         """Return the time at which the frame of a tick is final; what follows is the next tick's."""
-        return self.origin_s + (tick + self.closes) * self.tick_s
+        return self.origin_s + (tick + self.part_taken(tick)) * self.tick_s
+
+    def part_taken(self, tick: int) -> float:
+        """Return the part of a tick after which its frame is final."""
+        return self.odd_closes if tick % 2 else self.closes
 
     def nearest(self, time_s: float) -> int:
         """Return the nearest tick to a time."""

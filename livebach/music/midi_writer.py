@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from operator import itemgetter
+from types import MappingProxyType
 from typing import BinaryIO
 
-from livebach.music.events import Event, NoteOff, NoteOn, to_bytes
+from livebach.music.events import MAX_DATA, SUSTAIN, ControlChange, Event, NoteOff, NoteOn, to_bytes
 from livebach.music.metre import Metre
 from livebach.music.roll import Note
 
@@ -129,10 +130,17 @@ def score_to_midi(
     metres: Sequence[tuple[int, Metre]],
     tempos: Sequence[tuple[int, int]],
     steps_per_quarter: int,
+    pedals: Mapping[str, Sequence[tuple[int, bool]]] = MappingProxyType({}),
 ) -> bytes:
     """Return a MIDI file of notes on the grid; the first track states the metres and tempos with their ticks.
 
-    A tempo is in microseconds of a quarter note.
+    Args:
+        tracks: The notes of each track, with its name.
+        metres: The metres, each with the tick at which it begins.
+        tempos: The tempos in microseconds of a quarter note, each with its tick.
+        steps_per_quarter: Number of ticks of a quarter note.
+        pedals: Moves of the sustain pedal by the name of a track: the tick, and whether it is down from then on.
+
     """
     written = []
     for number, (name, notes) in enumerate(tracks):
@@ -142,6 +150,7 @@ def score_to_midi(
         if number == 0:
             events += [(t, 0, partial(_tempo, track, quarter_us)) for t, quarter_us in tempos]
             events += [(t, 0, partial(_signature, track, metre)) for t, metre in metres]
+        events += [(t, 1, partial(_note, track, _pedal(down))) for t, down in pedals.get(name, ())]
         events += [(n.end, 1, partial(_note, track, NoteOff(n.key))) for n in notes]
         events += [(n.start, 2, partial(_note, track, NoteOn(n.key, n.velocity))) for n in notes]
         for tick, _, write in sorted(events, key=itemgetter(0, 1)):
@@ -157,6 +166,10 @@ def _tempo(track: Track, quarter_us: int, tick: int) -> None:
 
 def _signature(track: Track, metre: Metre, tick: int) -> None:
     track.signature(tick, metre.numerator, metre.denominator)
+
+
+def _pedal(down: bool) -> Event:
+    return ControlChange(SUSTAIN, MAX_DATA if down else 0)
 
 
 def _note(track: Track, event: Event, tick: int) -> None:

@@ -5,6 +5,7 @@ This module knows no network and no file.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from livebach.music.metre import Metre
 from livebach.music.roll import ONSET, Frames
 from livebach.music.score_reader import Score, piece_of
+from livebach.music.touch import Pedal, Performance, Sounded, TickTouch
 
 Change = TypeVar("Change")
 
@@ -30,6 +32,10 @@ class Prime:
     """Metres with the ticks at which they begin, the first at 0; each begins a bar. A pickup is a bar of its own."""
     tempos: tuple[tuple[int, int], ...]
     """Microseconds of a quarter note with the ticks at which they begin; empty where the file states none."""
+    touches: tuple[TickTouch, ...] = ()
+    """The touch of each frame; empty where it is not known."""
+    lost: int = 0
+    """Number of notes left out because their key is struck twice in one tick."""
 
     @property
     def metre(self) -> Metre:
@@ -37,10 +43,16 @@ class Prime:
         return self.metres[-1][1]
 
 
-def prime_of(score: Score, bars: int) -> Prime:
+def prime_of(score: Score, bars: int, performance: Performance | None = None) -> Prime:
     """Return the first bars of a score (fewer where it is shorter), beginning with the bar of its first note.
 
     An incomplete first bar is not counted.
+
+    Args:
+        score: The score.
+        bars: Number of bars.
+        performance: The same score as it was played, with as many ticks to a quarter note.
+
     """
     piece, steps = piece_of("prime", score), score.steps_per_quarter
     lines = np.flatnonzero(piece.places[:, 0] == 0)
@@ -54,7 +66,20 @@ def prime_of(score: Score, bars: int) -> Prime:
         np.concatenate([piece.places, [_following(score, piece.places[-1], steps)]]).astype(np.int16)[start : end + 1],
         _metres(score, start, end, pickup),
         _shifted(score.tempos, start, end),
+        () if performance is None else _touches(performance, start, end),
+        0 if performance is None else int(performance.lost[start:end].sum()),
     )
+
+
+def _touches(performance: Performance, start: int, end: int) -> tuple[TickTouch, ...]:
+    """Return the touch of the ticks from `start` up to `end`."""
+    notes: dict[int, dict[int, Sounded]] = defaultdict(dict)
+    columns = (performance.tick, performance.key, performance.velocity, performance.offset)
+    for tick, key, velocity, offset in zip(*(column.tolist() for column in columns), strict=True):
+        notes[tick][key] = Sounded(velocity, offset)
+    pedals = [Pedal(value) for value in performance.pedal.tolist()]
+    pedals += [Pedal.UP] * (end - len(pedals))
+    return tuple(TickTouch(notes[tick], pedals[tick]) for tick in range(start, end))
 
 
 def _pickup(score: Score, places: NDArray[np.int16], start: int) -> int:

@@ -1,7 +1,8 @@
 """How notes are played, on the grid: velocity, the time between two ticks, and the sustain pedal.
 
-A tick is a 16th note, and holds `PARTS` 24ths of a quarter note. A struck key sounds `offset` parts after its tick. The
-last part before a tick belongs to that tick: a key struck there is early, not late. Knows no file and no clock.
+A tick is a 16th note, and holds `PARTS` 24ths of a quarter note. A struck key belongs to the nearest tick, half way
+between two of them to the even one, as in a score that is rounded to ticks. It sounds `offset` parts after its tick,
+or before it where the offset is negative. Knows no file and no clock.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ STEPS_PER_QUARTER = 4
 """Ticks per quarter note of the touch network."""
 PARTS = 6
 """Parts of a tick: each is a 24th of a quarter note."""
-OFFSETS = PARTS - 1
-"""An offset is 0..4; a key struck 5 parts after a tick is on the next one."""
-PLAYED_OFFSETS = (0, 2, 3, 4)
-"""The offsets that a person may intend: straight (0), triplets (2 and 4), 32nds (3).
+LATEST = 3
+"""The largest offset. The smallest is -3."""
+OFFSETS = 2 * LATEST + 1
+"""Number of offsets. Offset n has the number n + LATEST."""
+TRIPLETS, HALVES = 2, 3
+"""The offsets, after a tick or before, of notes of triplets and of 32nds.
 
-Of 652,000 notes on an exact grid, .2 % are at 1 and .3 % at 5. A person who strikes there is a little late or early.
+Of 652,000 notes on an exact grid, .2 % are one part after a tick and .3 % one part before. A person who strikes there
+is a little late or early.
 """
-BOUNDARY = 5 / PARTS
-"""Part of a tick from which a struck key belongs to the next tick."""
 
 
 class Pedal(IntEnum):
@@ -56,14 +58,9 @@ PEDAL_MOVES = frozenset({Pedal.PRESSED, Pedal.LIFTED, Pedal.CHANGED})
 
 
 def tick_and_offset(parts: int) -> tuple[int, int]:
-    """Return the tick and the offset (0..4) of a time in 24ths of a quarter note from tick 0."""
-    tick, offset = divmod(parts + 1, PARTS)
-    return tick, max(0, offset - 1)
-
-
-def played_offset(fraction: float) -> int:
-    """Return the intended offset of a key struck at this fraction of a tick, -1/6 up to 5/6."""
-    return min(PLAYED_OFFSETS, key=lambda offset: abs(offset - fraction * PARTS))
+    """Return the tick and the offset of a time in 24ths of a quarter note from tick 0."""
+    tick = round(parts / PARTS)
+    return tick, parts - tick * PARTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +78,11 @@ class TickTouch:
     notes: Mapping[int, Sounded] = field(default_factory=dict)
     pedal: Pedal = Pedal.UP
 
+    @property
+    def first(self) -> int:
+        """The offset of the first note, if that sounds before the tick; else 0."""
+        return min((sounded.offset for sounded in self.notes.values() if sounded.offset < 0), default=0)
+
 
 NO_TOUCH = TickTouch()
 
@@ -94,11 +96,11 @@ class Performance:
     key: NDArray[np.int16]  # [N], 0..87
     end: NDArray[np.int32]  # [N], the tick on which the key is up
     velocity: NDArray[np.int16]  # [N], 1..127
-    offset: NDArray[np.int16]  # [N], 0..4
+    offset: NDArray[np.int16]  # [N], -LATEST..LATEST
     pedal: NDArray[np.int16]  # [T], of `Pedal`
     place: NDArray[np.int16]  # [T, 3]: tick in the bar, beat length, bar length
-    lost: NDArray[np.integer] = field(default_factory=lambda: np.array(0))
-    """Number of notes left out because their key is struck twice in one tick; shape ()."""
+    lost: NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, np.int16))
+    """[T], number of notes left out on each tick because their key is struck twice; empty where nothing is left out."""
 
     @property
     def ticks(self) -> int:

@@ -188,6 +188,7 @@ class Guides:
         texture: Texture,
         register: int | None = None,
         chance: Chance | None = None,
+        lean: float = 0.0,
     ) -> Frame:
         """Draw a frame under all guides.
 
@@ -198,18 +199,21 @@ class Guides:
             register: The MIDI key to play around, if any.
             chance: The network's probability of an onset. With it the network plays alone, and whether any key is
                 struck is decided before the keys.
+            lean: Nats by which a stroke is likelier for the player's rhythm. At minus infinity no key is struck.
 
         Returns:
             The states [88].
 
         """
         steered = self._steered(params, texture, register)
+        if lean == -math.inf:
+            return self._sustained(once, params)
         # Alone, the network becomes busier by striking on more ticks, not more keys at once.
         busier, free = DRIVE * (steered.onset_bias - params.onset_bias), replace(steered, onset_bias=params.onset_bias)
         likely = None if chance is None else chance(free)
         if likely is None:
             return self._drawn(once, steered, self.watches)
-        if not self._sounding or self._decisions.random() < self._votes.chance(likely, busier):
+        if not self._sounding or self._decisions.random() < self._votes.chance(likely, busier + lean):
             return self._struck(once, free, likely, 2 if (texture.polyphony or 0) >= TWO_VOICES else 1)
         return self._sustained(once, free)
 

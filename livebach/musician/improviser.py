@@ -62,6 +62,8 @@ class Improviser:
         """The texture asked for, of the network alone or of both players."""
         self.register: int | None = None
         """The MIDI key to play around, if any."""
+        self.lean = 0.0
+        """Nats by which a stroke on the coming tick is likelier for the player's rhythm; minus infinity: none."""
 
     def begin(self, home: Key | None = None) -> None:
         """Begin to play alone: a key must be struck within a beat. `home` is the home key."""
@@ -100,7 +102,7 @@ class Improviser:
             return self._first_strokes(draw, params, fallback)
         free = self._alone and bool((given == UNKNOWN).all() and (own == UNKNOWN).all())
         chance = partial(self._memory.onset_chance, given) if free else None
-        return self.guides.draw(draw, params, self.texture, self.register, chance)
+        return self.guides.draw(draw, params, self.texture, self.register, chance, self.lean)
 
     def _first_strokes(self, draw: Draw, params: SamplingParams, fallback: int | None) -> Frame:
         """Return a frame of the first beat, drawn repeatedly where a key must be struck on this tick."""

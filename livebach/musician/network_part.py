@@ -97,7 +97,7 @@ class NetworkPart:
         return cadence.completed(frame, tick, context.sounding)
 
     def sound(
-        self, drawn: Frame | None, players_keys: list[int], touch: TickTouch, part_s: float
+        self, drawn: Frame | None, players_keys: list[int], touch: TickTouch, part_s: float, ahead_s: float = 0.0
     ) -> tuple[Frame, list[Event | Delayed]]:
         """Sound a frame without the keys that the player holds.
 
@@ -106,6 +106,7 @@ class NetworkPart:
             players_keys: Keys 0..87 that the player holds.
             touch: Velocities, offsets and pedal.
             part_s: The unit of the offsets, in seconds.
+            ahead_s: How much before its tick the frame sounds, in seconds.
 
         Returns:
             The frame that sounds, [88], and its events.
@@ -114,7 +115,7 @@ class NetworkPart:
         own = (SILENCE if drawn is None else drawn).copy()
         own[players_keys + self.notes.barred] = OFF
         velocities = {key: sounded.velocity for key, sounded in touch.notes.items()}
-        return own, self.touch.events(self.notes.play(own, velocities), touch, part_s)
+        return own, self.touch.events(self.notes.play(own, velocities), touch, part_s, ahead_s)
 
     def release(self) -> list[Event]:
         """End the network's notes and lift its pedal; return the events."""

@@ -6,6 +6,7 @@ The caller reports each tick as played, and asks for the touch of the next one. 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,9 +17,12 @@ from livebach.music.roll import HOLD, LOW_KEY, OFF, ONSET, Frame
 from livebach.music.touch import Pedal, Sounded, TickTouch
 from livebach.musician.expression import velocity
 from livebach.musician.outlet import Delayed
+from livebach.musician.player_timing import PlayerTiming
 from livebach.musician.touch import TouchPlayer
 from livebach.network.touch import TouchNetwork
 
+SOON_S = 1e-6
+"""A delay up to which a note is sent at once: a rounding error."""
 UNTOUCHED = ("harpsichord", "organ")
 """Instruments without dynamics and without a sustain pedal."""
 UNTOUCHED_PROGRAMS = (7, *range(17, 22))
@@ -62,16 +66,30 @@ class OwnTouch:
 
     @property
     def _learned(self) -> TouchPlayer | None:
-        learned = self._settings.sound.touch == "learned" and not self._untouched
-        return self._network if learned else None
+        return self._network if self._settings.sound.touch == "learned" else None
+
+    def first(self, usual: Mapping[int, float]) -> int:
+        """Return the smallest offset that a note may get where the player's offsets are these; at most 0."""
+        return 0 if self._learned is None else min(0, *usual)
 
     @property
     def _untouched(self) -> bool:
         sound, program = self._settings.sound, self._settings.midi.program
         return sound.instrument in UNTOUCHED or program in UNTOUCHED_PROGRAMS
 
+    def lean(self, timing: PlayerTiming, place: Place) -> float:
+        """Return the nats by which the player's triplets or swing make a note at this place likelier."""
+        return 0.0 if self._learned is None else timing.lean(place)
+
     def choose(
-        self, drawn: Frame, player: Mapping[int, Sounded], held: Sequence[int], grid: Grid, tick: int, loudness: float
+        self,
+        drawn: Frame,
+        player: Mapping[int, Sounded],
+        held: Sequence[int],
+        grid: Grid,
+        tick: int,
+        loudness: float,
+        usual: Mapping[int, float],
     ) -> TickTouch:
         """Choose the touch of a tick's frame.
 
@@ -82,17 +100,18 @@ class OwnTouch:
             grid: The grid.
             tick: The tick.
             loudness: The mean of the player's recent velocities.
+            usual: The player's offsets at this place of the beat, with their shares.
 
         """
         struck, sound = np.flatnonzero(drawn == ONSET).tolist(), self._settings.sound
         place, learned = grid.place(tick), self._learned
-        if self._untouched:
-            notes = dict.fromkeys(struck, Sounded(sound.velocity_default))
-        elif learned is None:
+        if learned is None:
             setting = sound.touch if isinstance(sound.touch, int) else "follow"
             notes = dict.fromkeys(struck, Sounded(velocity(setting, loudness, grid, tick)))
         else:
-            notes = learned.play(struck, player, held, place)
+            notes = learned.play(struck, player, held, place, usual)
+        if self._untouched:
+            notes = {key: replace(sounded, velocity=sound.velocity_default) for key, sounded in notes.items()}
         return TickTouch(notes, self._choose_pedal([*struck, *player], held, place))
 
     def _choose_pedal(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Pedal:
@@ -103,32 +122,34 @@ class OwnTouch:
             return Pedal.UP
         return network.pedal(sorted({*struck}, reverse=True), held, place)
 
-    def events(self, notes: Sequence[Event], touch: TickTouch, part_s: float) -> list[Event | Delayed]:
+    def events(
+        self, notes: Sequence[Event], touch: TickTouch, part_s: float, ahead_s: float = 0.0
+    ) -> list[Event | Delayed]:
         """Return the events of a tick, delayed by their offsets, and the pedal's events.
 
         Args:
             notes: The note events of the tick.
             touch: Velocities, offsets and pedal.
             part_s: The unit of the offsets, in seconds.
+            ahead_s: How much before their tick the events are sent, in seconds.
 
         """
         out: list[Event | Delayed] = []
         for event in notes:
             sounded = touch.notes.get(event.key - LOW_KEY) if isinstance(event, NoteOn) else None
-            if sounded is not None and sounded.offset and isinstance(event, NoteOn):
-                out.append(Delayed(event, sounded.offset * part_s))
-            else:
-                out.append(event)
-        return out + self._pedal_events(touch.pedal, part_s)
+            delay_s = ahead_s + (sounded.offset * part_s if sounded is not None else 0.0)
+            out.append(Delayed(event, delay_s) if isinstance(event, NoteOn) and delay_s > SOON_S else event)
+        return out + self._pedal_events(touch.pedal, part_s, ahead_s)
 
-    def _pedal_events(self, pedal: Pedal, part_s: float) -> list[Event | Delayed]:
+    def _pedal_events(self, pedal: Pedal, part_s: float, ahead_s: float) -> list[Event | Delayed]:
         out: list[Event | Delayed] = []
         if self._lent:
             return out
+        lift_s, press_s = ahead_s + LIFT * part_s, ahead_s + PRESS * part_s
         if self._down and (pedal is Pedal.CHANGED or not pedal.down):
-            out += [Delayed(self._pedal_event(channel, down=False), LIFT * part_s) for channel in self._channels]
+            out += [Delayed(self._pedal_event(channel, down=False), lift_s) for channel in self._channels]
         if pedal.down and (pedal is Pedal.CHANGED or not self._down):
-            out += [Delayed(self._pedal_event(channel, down=True), PRESS * part_s) for channel in self._channels]
+            out += [Delayed(self._pedal_event(channel, down=True), press_s) for channel in self._channels]
         self._down = pedal.down
         return out
 

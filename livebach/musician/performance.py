@@ -10,6 +10,7 @@ give equal events, so a take can be replayed. The performance knows neither cont
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -253,8 +254,14 @@ class Performance:
         if tick.sounded or not self._audible:
             return moments.close_s(tick.number)
         if self._playing and tick.drawn is None:
-            return moments.draw_s(tick.number, self._delayed, takes_over=not self.own.begun, alone=self._mode.yields)
-        return moments.sound_s(tick.number, self._delayed)
+            alone, first = self._mode.yields, self.own.touch.first(self._usual_offsets)
+            return moments.draw_s(tick.number, self._delayed, not self.own.begun, alone, first)
+        return moments.sound_s(tick.number, self._delayed, tick.touch.first)
+
+    @property
+    def _usual_offsets(self) -> Mapping[int, float]:
+        """The player's offsets at the place of the open tick, with their shares."""
+        return self.player.timing.usual(self.time.grid.place(self.time.tick))
 
     @property
     def _click_waits(self) -> bool:
@@ -282,6 +289,8 @@ class Performance:
         else:
             bias = self.player.key_lock.bias
             params = SamplingParams(temperature=sampling.temperature, min_p=sampling.min_p, key_bias=bias)
+            place = self.time.grid.place(self.time.tick)
+            self.own.improviser.lean = self.own.touch.lean(self.player.timing, place)
             last_key, cadence = self.player.last_key, self._ending.cadence
             drawn = self.own.choose(context, self._mode, params, last_key, self.time.tick, cadence)
         self._note(drawn=drawn, touch=self._touch_of(drawn, context))
@@ -291,9 +300,8 @@ class Performance:
         """Choose velocities, offsets and pedal of the open tick's frame."""
         grid, tick = self.time.grid, self.time.tick
         held = np.flatnonzero((drawn == HOLD) | (context.player == HOLD)).tolist()
-        return self.own.touch.choose(
-            drawn, self.player.struck(grid, tick), held, grid, tick, self.player.listener.touch
-        )
+        struck, loudness = self.player.struck(grid, tick), self.player.listener.touch
+        return self.own.touch.choose(drawn, struck, held, grid, tick, loudness, self._usual_offsets)
 
     def _sound(self, now_s: float) -> list[Event | Delayed]:
         """Sound the open tick. If that is too late, sounding notes go on and nothing new is struck."""
@@ -301,8 +309,9 @@ class Performance:
             self.missed += 1
             self._note(sounded=True, own=self.own.notes.held_frame)
             return []
-        tick, part_s = self.time.open_tick, self.time.moments.part_s
-        own, events = self.own.sound(tick.drawn, self.player.listener.held, tick.touch, part_s)
+        tick, moments = self.time.open_tick, self.time.moments
+        ahead_s = moments.ahead_s(tick.number, tick.touch.first)
+        own, events = self.own.sound(tick.drawn, self.player.listener.held, tick.touch, moments.part_s, ahead_s)
         self._note(sounded=True, own=own)
         return events
 
@@ -349,7 +358,7 @@ class Performance:
     def _decide(self) -> None:
         """Decide whether the network plays on the open tick. If so, all earlier frames go into its memory now."""
         self._take_metre()
-        self.time.set_between(self.player.between)
+        self.time.set_between(self.player.timing.between, alone=self._playing and self._mode.yields)
         self.time.follow_source()
         self._look_ahead()
         may = self.time.tick >= 0 and not self.switches.mute and self._turn is not Turn.ENDED

@@ -10,16 +10,10 @@ from livebach.config import Config
 from livebach.music.events import Event
 from livebach.music.grid import Grid
 from livebach.music.roll import LOW_KEY, Frame
-from livebach.music.touch import Pedal, Sounded, played_offset
-from livebach.musician.listener import Listener
+from livebach.music.touch import Pedal, Sounded
+from livebach.musician.listener import Listener, Strike
+from livebach.musician.player_timing import PlayerTiming
 from livebach.musician.texture_follower import KeyLock, TextureFollower
-
-TIMED = 16
-"""Number of newest keys that decide whether the player plays between the ticks."""
-OFF_TICK = 0.25
-"""Distance from the nearest tick, in ticks, from which a key is between two ticks."""
-BEGINS, STAYS = 4 / TIMED, 2 / TIMED
-"""Shares of such keys from which playing between the ticks is taken as intended, and down to which it stays so."""
 
 
 class PlayerPart:
@@ -31,15 +25,13 @@ class PlayerPart:
             None if channel is None else channel - 1, settings.turns.pedal_counts, settings.sound.velocity_default
         )
         self._follows = settings.time.clock == "player"  # a grid that follows the player cannot judge timing
+        self.timing = PlayerTiming()
         self.follower = TextureFollower(settings, bar_ticks)
         self.key_lock = KeyLock(settings, bar_ticks)
         self.recent: deque[Frame] = deque(maxlen=bar_ticks)
         """The frames of the last bar, each [88]."""
         self.last_key: int | None = None
         """The highest key (0..87) of the last frame with a key down."""
-        self.between = False
-        """Whether the player plays between the ticks on purpose, as in triplets or with swing."""
-        self._off_tick: deque[bool] = deque(maxlen=TIMED)
         self.pedal = Pedal.UP
         """The move of the sustain pedal on the last tick."""
         self.silent_ticks = 0
@@ -63,19 +55,17 @@ class PlayerPart:
 
     def struck(self, grid: Grid, tick: int) -> dict[int, Sounded]:
         """Return the velocity and offset of the player's keys (0..87) on the open tick, as far as known."""
-        start_s, strikes = grid.time_s(tick), self.listener.strikes(grid.close_s(tick))
+        strikes = self.listener.strikes(grid.close_s(tick))
         return {
-            key: Sounded(strike.velocity, played_offset((strike.time_s - start_s) / grid.tick_s) if self.between else 0)
+            key: Sounded(strike.velocity, self.timing.offset(_distance(strike, grid, tick)))
             for key, strike in strikes.items()
         }
 
     def judge_timing(self, grid: Grid, tick: int) -> None:
-        """Update the estimate of whether the player plays between the ticks, with the keys struck on this tick."""
-        for strike in self.listener.strikes(grid.close_s(tick)).values():
-            place = (strike.time_s - grid.origin_s) / grid.tick_s
-            self._off_tick.append(abs(place - round(place)) > OFF_TICK)
-        share = 0.0 if self._follows else sum(self._off_tick) / TIMED
-        self.between = share >= (STAYS if self.between else BEGINS)
+        """Take in how far from this tick its keys were struck."""
+        if not self._follows:
+            strikes = self.listener.strikes(grid.close_s(tick)).values()
+            self.timing.observe([_distance(strike, grid, tick) for strike in strikes], grid.place(tick))
 
     def strikes(self, event: Event, now_s: float) -> bool:
         """Take in an event; return whether it strikes one of the 88 keys."""
@@ -101,3 +91,8 @@ class PlayerPart:
     def midi_keys(self) -> tuple[int, ...]:
         """The MIDI keys that are down now."""
         return tuple(key + LOW_KEY for key in self.listener.held)
+
+
+def _distance(strike: Strike, grid: Grid, tick: int) -> float:
+    """Return the distance of a stroke from a tick, in ticks."""
+    return (strike.time_s - grid.time_s(tick)) / grid.tick_s

@@ -19,7 +19,9 @@ from livebach.music.metre import Metre
 from livebach.music.prime import Prime
 from livebach.music.roll import KEYS, UNKNOWN, Frame, Frames, Note, notes_from_frames
 from livebach.music.texture import Texture
+from livebach.music.touch import PARTS
 from livebach.musician.guides import Guides
+from livebach.musician.player_timing import PlayerTiming
 from livebach.musician.texture_follower import KeyLock, asked, followed
 from livebach.musician.voices_enter import grown
 from livebach.network.engine import Engine, Place, State
@@ -45,6 +47,8 @@ class RollOut:
     """The home key; None is the key of the prime."""
     register: int | None = None
     """The MIDI key to play around; None for any."""
+    timing: PlayerTiming | None = None
+    """How the prime is played between the ticks; None where that does not matter."""
     state: State = field(init=False)
     guides: Guides = field(init=False)
 
@@ -88,6 +92,7 @@ class RollOut:
                 self.texture,
                 self.register,
                 chance=lambda params: self.engine.onset_chance(self.state, nothing, params),
+                lean=0.0 if self.timing is None else self.timing.lean(self._place(self.tick)),
             )
             self.take(frame)
             self.guides.listen(frame)
@@ -124,8 +129,18 @@ def music(engine: Engine, config: Config, bars: int, prime: Prime | None = None)
     roll.register = sampling.register if isinstance(sampling.register, int) else None
     if prime:
         roll.prime(prime)
+        if config.sound.touch == "learned":
+            roll.timing = timing_of(prime)
     played = np.array(list(islice(roll.play(), bars * metre.bar_ticks(engine.spec.steps_per_quarter))))
     return np.concatenate([start, played]), len(start)
+
+
+def timing_of(prime: Prime) -> PlayerTiming:
+    """Return how a prime is played between the ticks."""
+    timing = PlayerTiming()
+    for touch, (position, beat, bar) in zip(prime.touches, prime.places.tolist(), strict=False):
+        timing.observe([sounded.offset / PARTS for sounded in touch.notes.values()], (position, beat, bar))
+    return timing
 
 
 def params_from(config: Config) -> SamplingParams:

@@ -11,6 +11,7 @@ from livebach.config import Config
 from livebach.music.grid import Grid, Mark
 from livebach.music.metre import Metre
 from livebach.musician.open_tick import Moments, OpenTick
+from livebach.musician.player_timing import Between
 from livebach.musician.tempo_sources import tempo_source
 
 
@@ -26,7 +27,7 @@ class Timekeeper:
         self._settings = settings
         self.metre = time.metre
         """The present metre. A change of the setting takes effect on the next downbeat."""
-        self._between = False
+        self._between, self._alone = Between.NOTHING, False
         self._steps = steps_per_quarter
         self.source = tempo_source(time, grid, steps_per_quarter)
         self.moments = Moments.of(grid.moved(first, start_s + early_s), settings)
@@ -64,12 +65,12 @@ class Timekeeper:
 
     def lay(self, grid: Grid) -> None:
         """Use this grid from now on, with the moments that depend on it."""
-        self.moments = Moments.of(grid, self._settings, self._between)
+        self.moments = Moments.of(grid, self._settings, self._between, self._alone)
 
-    def set_between(self, between: bool) -> None:
-        """Close ticks late enough for a player who plays between them, or half way."""
-        if between != self._between:
-            self._between = between
+    def set_between(self, between: Between, alone: bool) -> None:
+        """Close ticks as needed for what the player plays between them; `alone` where only the network plays."""
+        if (between, alone) != (self._between, self._alone):
+            self._between, self._alone = between, alone
             self.lay(self.grid)
 
     def set_bpm(self, bpm: float) -> None:

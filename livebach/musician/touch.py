@@ -6,7 +6,7 @@ seeded generator supplies all random numbers, so equal calls give equal touch. T
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 from random import Random
 
@@ -14,10 +14,11 @@ import numpy as np
 
 from livebach.music.events import MAX_DATA
 from livebach.music.grid import Place
-from livebach.music.touch import OFFSETS, PEDAL_MOVES, Pedal, Sounded
+from livebach.music.touch import LATEST, OFFSETS, PEDAL_MOVES, Pedal, Sounded
+from livebach.musician.player_timing import STRAIGHT
 from livebach.network.touch import TouchNetwork
 from livebach.network.touch_memory import VELOCITY_CENTRE, VELOCITY_UNIT, Array, TouchMemory, known_offsets
-from livebach.network.velocity_memory import HEARD, REFERENCE, VelocityMemory
+from livebach.network.velocity_memory import REFERENCE, VelocityMemory
 
 STRETCH, SURE = 0.5, 6.0
 """Largest factor by which velocities are moved further from the mean, because expected values vary less than playing,
@@ -26,8 +27,6 @@ CHANCE = 0.35
 """Random variation of a velocity, as a part of its standard deviation."""
 SLOWNESS, SHARED = 0.9, 0.8
 """Autocorrelation of the random variation from tick to tick, and the part that all notes of a tick share."""
-RARE_OFFSET = 0.05
-"""Smallest share of an offset, relative to the likeliest one and among the player's notes, from which it is used."""
 USUAL = -0.3
 """The most frequent mean velocity in training, in the network's units: 58 of 127."""
 PEDALS_AT = 0.02
@@ -49,11 +48,15 @@ class TouchPlayer:
     def forget(self) -> None:
         """Forget all the music so far."""
         self._memory, self._velocities = TouchMemory(), VelocityMemory()
-        self._offsets: deque[int] = deque(maxlen=HEARD)  # the player's
         self._pedals: deque[bool] = deque(maxlen=_PEDAL_TICKS)  # whether the player's moved
 
     def play(
-        self, own: Sequence[int], player: Mapping[int, Sounded], held: Sequence[int], place: Place
+        self,
+        own: Sequence[int],
+        player: Mapping[int, Sounded],
+        held: Sequence[int],
+        place: Place,
+        usual: Mapping[int, float] = STRAIGHT,
     ) -> dict[int, Sounded]:
         """Choose velocity and offset of the network's keys on the coming tick.
 
@@ -62,6 +65,7 @@ class TouchPlayer:
             player: The player's struck keys on the tick, with their velocities and offsets.
             held: Keys 0..87 that are down from before.
             place: The place of the tick.
+            usual: The player's offsets at this place of the beat, with their shares.
 
         Returns:
             Velocity and offset by key.
@@ -72,9 +76,9 @@ class TouchPlayer:
             return {}
         struck = sorted({*own, *player}, reverse=True)
         notes = self._memory.note_features(struck, held, place)
-        offsets = self._choose_offsets(struck, player, place)
+        offsets = self._choose_offsets(struck, player, place, usual)
         timing = np.zeros((len(struck), OFFSETS), np.float32)
-        timing[np.arange(len(struck)), offsets] = 1
+        timing[np.arange(len(struck)), [offset + LATEST for offset in offsets]] = 1
         matches = self._memory.matches(struck)
         heard, mean, matched = self._velocities.features(struck, self._memory.tick, place, matches)
         level = float(mean[0]) - USUAL  # the network would return to the usual loudness, so it gets that as the mean
@@ -86,15 +90,17 @@ class TouchPlayer:
         mine = set(own)
         return {key: Sounded(velocity, offset) for key, velocity, offset in sounded if key in mine}
 
-    def _choose_offsets(self, struck: Sequence[int], player: Mapping[int, Sounded], place: Place) -> list[int]:
+    def _choose_offsets(
+        self, struck: Sequence[int], player: Mapping[int, Sounded], place: Place, usual: Mapping[int, float]
+    ) -> list[int]:
         """Draw an offset for each key, the highest first, given the known ones. The player's offsets are known.
 
-        Only offsets that the player uses are allowed, so straight playing gets a straight answer.
+        The chance of an offset is the network's times its share among the player's strokes at this place of the beat.
+        So straight playing gets a straight answer, and swing or triplets get their like.
         """
-        uses = Counter(self._offsets)
-        may = [offset for offset in range(OFFSETS) if not offset or uses[offset] > RARE_OFFSET * len(self._offsets)]
-        if may == [0]:
-            return [player[key].offset if key in player else 0 for key in struck]
+        if len(usual) == 1:
+            (only,) = usual
+            return [player[key].offset if key in player else only for key in struck]
         begun = self._network.begin_offsets(self._memory.offset_features(struck, place))
         known = [sounded.offset for key, sounded in player.items() if key in struck]
         out = []
@@ -102,10 +108,11 @@ class TouchPlayer:
             if key in player:
                 out.append(player[key].offset)
                 continue
-            chances = self._network.offset(begun[i], known_offsets(known)).tolist()
-            weights = [chances[offset] if offset in may else 0.0 for offset in range(OFFSETS)]
-            weights = [weight if weight >= RARE_OFFSET * max(weights) else 0.0 for weight in weights]
-            out.append(self._random.choices(range(OFFSETS), weights)[0] if any(weights) else 0)
+            chances = self._network.offset(begun[i], known_offsets(known))
+            weights = [share * float(chances[offset + LATEST]) for offset, share in usual.items()]
+            out.append(
+                self._random.choices(list(usual), weights)[0] if any(weights) else max(usual, key=usual.__getitem__)
+            )
             known.append(out[-1])
         return out
 
@@ -163,6 +170,5 @@ class TouchPlayer:
         matches = self._memory.matches(struck)
         self._velocities.commit(struck, velocities, self._memory.tick, place, self._memory.notes, matches)
         self._memory.commit(struck, held, place, [both[key].offset for key in struck], pedal)
-        self._offsets.extend(sounded.offset for sounded in player.values())
         if players_pedal is not None:
             self._pedals.append(players_pedal in PEDAL_MOVES)

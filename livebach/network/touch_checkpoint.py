@@ -18,7 +18,7 @@ from livebach.files import data_path
 from livebach.network.checkpoint import write_tensors
 from livebach.network.touch_shape import INPUTS, OUTPUTS, TouchShape
 
-FORMAT = "livebach-touch-1"
+FORMAT = "livebach-touch-2"
 DEFAULT_NAME = "checkpoints/touch.safetensors"
 MAX_BYTES = 8 << 20
 PAIR_ROWS = 16

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from livebach.music.grid import Place
 from livebach.music.roll import KEYS
-from livebach.music.touch import OFFSETS, PEDAL_MOVES, PEDALS, Pedal
+from livebach.music.touch import LATEST, OFFSETS, PEDAL_MOVES, PEDALS, Pedal
 
 Array = NDArray[np.float32]
 VELOCITY_CENTRE, VELOCITY_UNIT = 64.0, 20.0
@@ -28,7 +28,8 @@ MOST_PHRASES = 4096
 BUMPS = 8
 NOTE_FEATURES = 46 + BUMPS
 OFFSET_TICKS = 24
-OFFSET_FEATURES = OFFSET_TICKS * (OFFSETS + 1) + OFFSETS + 12 + (OFFSETS + 1) + 3 + 13
+OFFSET_ROW = OFFSETS + 8  # the part of the features that differs from key to key
+OFFSET_FEATURES = OFFSET_TICKS * (OFFSETS + 1) + OFFSETS + 12 + (OFFSETS + 1) + 3 + OFFSET_ROW
 PEDAL_TICKS = 16
 PEDAL_FEATURES = PEDAL_TICKS * PEDALS + 5 * (PEDALS + 1) + 12 + 29
 _LOG = [math.log1p(n) for n in range(LONGEST + 1)]
@@ -83,8 +84,8 @@ class TouchMemory:
         self._struck = _Sums((4, 16, 64))  # keys struck
         self._offsets: deque[int] = deque([OFFSETS] * OFFSET_TICKS, maxlen=OFFSET_TICKS)  # OFFSETS: nothing struck
         self._offset_shares = [0.0] * OFFSETS
-        self._offset_there: dict[tuple[int, int], int] = {}  # (tick in the beat, beat length) -> offset
-        self._recent: dict[int, tuple[int, int]] = {}  # key -> (tick, offset), of the last 32 ticks
+        self._offset_there: dict[tuple[int, int], int] = {}  # (tick in the beat, beat length) -> offset's number
+        self._recent: dict[int, tuple[int, int]] = {}  # key -> (tick, offset's number), of the last 32 ticks
         self._pedals: deque[int] = deque([int(Pedal.UP)] * 128, maxlen=128)
         self._pedalled_ticks, self._pedal_moves = _Sums((48,)), _Sums((48,))
         self._pedal_there: dict[tuple[int, int], int] = {}  # (tick in the bar, bar length) -> pedal
@@ -163,7 +164,7 @@ class TouchMemory:
             return out
         position, beat, _ = place
         in_beat, wide = position % beat, OFFSETS + 1
-        shared = np.zeros(OFFSET_FEATURES - 13, np.float32)
+        shared = np.zeros(OFFSET_FEATURES - OFFSET_ROW, np.float32)
         shared[_ROWS_OF_OFFSETS + np.array(self._offsets)] = 1
         at = OFFSET_TICKS * wide
         shared[at : at + OFFSETS] = self._offset_shares
@@ -171,8 +172,8 @@ class TouchMemory:
         shared[at + min(in_beat, 11)] = 1
         shared[at + 12 + self._offset_there.get((in_beat, beat), OFFSETS)] = 1
         shared[at + 12 + wide :] = beat / 6, len(struck) / 4, _log(self.tick - self._last_tick) / 3
-        out[:, :-13] = shared
-        out[:, -13:] = [self._offset_row(i, struck) for i in range(len(struck))]
+        out[:, :-OFFSET_ROW] = shared
+        out[:, -OFFSET_ROW:] = [self._offset_row(i, struck) for i in range(len(struck))]
         return out
 
     def _offset_row(self, i: int, struck: Sequence[int]) -> tuple[float, ...]:
@@ -250,7 +251,7 @@ class TouchMemory:
             struck: Keys 0..87, the highest first.
             held: Keys 0..87 that were held.
             place: The place of the tick.
-            offsets: The offset of each struck key, 0..OFFSETS - 1.
+            offsets: The offset of each struck key.
             pedal: A `Pedal`.
 
         """
@@ -275,11 +276,11 @@ class TouchMemory:
         self._last, self._last_tick = tuple(struck), self.tick
         for key, offset in zip(struck, offsets, strict=True):
             self._struck_at[key] = self.tick
-            self._recent[key] = self.tick, offset
+            self._recent[key] = self.tick, offset + LATEST
             self._offset_shares = [0.97 * share for share in self._offset_shares]
-            self._offset_shares[offset] += 0.03
+            self._offset_shares[offset + LATEST] += 0.03
         self._recent = {key: at for key, at in self._recent.items() if self.tick - at[0] <= 32}
-        first = min(offsets)
+        first = min(offsets) + LATEST
         self._offsets.append(first)
         self._offset_there[position % beat, beat] = first
 
@@ -312,6 +313,6 @@ def known_offsets(offsets: Sequence[int]) -> Array:
     """Return the share of each offset among a tick's known offsets, then 1 if there are any: [OFFSETS + 1]."""
     out = np.zeros(OFFSETS + 1, np.float32)
     for offset in offsets:
-        out[offset] += 1 / len(offsets)
+        out[offset + LATEST] += 1 / len(offsets)
     out[-1] = bool(offsets)
     return out

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from livebach.music.score_reader import CorpusError, Piece, piece_of, read_score
+from livebach.music.score_reader import CorpusError, Piece, Score, piece_of, read_score
+from livebach.music.touch import STEPS_PER_QUARTER
 from livebach.training.corpus import midi_files, split_pieces
 from livebach.training.licence_index import SPLITS, UNSTATED, read_index
 from livebach.training.near_duplicates import ALIKE, fingerprint
@@ -31,6 +32,8 @@ class Entry:
     metres: tuple[str, ...]
     grid: int
     """Steps per quarter note; 0 if no grid fits. Then the file is a performance, not a score."""
+    lost: int
+    """Number of notes that are lost because their key is struck twice within one 16th."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Survey:
             "splits: " + ", ".join(f"{name} {count}" for name, count in self.splits.items()),
             "metres: " + _words(self.counts("metres")),
             "grids: " + _words(Counter({grids[n]: count for n, count in self.counts("grid").items()})),
+            f"lost: {sum(e.lost for e in self.entries)} notes whose key is struck twice in one 16th",
             "licences: " + _words(self.counts("licence")),
             f"near-duplicates: {len(self.twins)} pairs",
             *(f"  {a} and {b}: {share:.0%} in common" for a, b, share in self.twins),
@@ -102,15 +106,24 @@ def survey(folder: Path) -> Survey:
 def _entry(path: Path, name: str, licence: str) -> tuple[Entry, Piece]:
     score = read_score(path)
     metres = tuple(sorted({str(metre) for _, metre in score.metres}))
-    piece = piece_of(name, score)
-    return Entry(name, licence, len(score.notes), len(piece.frames), metres, grid_of(path)), piece
+    piece, fine = piece_of(name, score), read_score(path, FINE)
+    return Entry(name, licence, len(score.notes), len(piece.frames), metres, grid_of(fine), lost_notes(fine)), piece
 
 
-def grid_of(path: Path) -> int:
-    """Return the coarsest of GRIDS that contains nearly all onsets, or 0."""
-    starts = [note.start for note in read_score(path, FINE).notes]
+def grid_of(score: Score) -> int:
+    """Return the coarsest of GRIDS that contains nearly all onsets of a score with FINE ticks to a quarter, or 0."""
+    starts = [note.start for note in score.notes]
     there = (n for n in GRIDS if sum(s % (FINE // n) == 0 for s in starts) >= ON_GRID * len(starts))
     return next(there, 0)
+
+
+def lost_notes(score: Score) -> int:
+    """Return how many strokes of a score, with FINE ticks to a quarter, follow one of the same key in the same 16th.
+
+    Two voices that strike a key together are one stroke.
+    """
+    strokes = {(note.key, note.start) for note in score.notes}
+    return len(strokes) - len({(key, round(start * STEPS_PER_QUARTER / FINE)) for key, start in strokes})
 
 
 def near_duplicates(pieces: list[Piece]) -> list[tuple[str, str, float]]:

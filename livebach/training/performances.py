@@ -13,12 +13,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from livebach.music.metre import metre_track
-from livebach.music.roll import HIGH_KEY, LOW_KEY
-from livebach.music.score_reader import CorpusError, Score, read_score
-from livebach.music.touch import PARTS, STEPS_PER_QUARTER, Pedal, Performance, tick_and_offset
+from livebach.music.performed_score import performance_of
+from livebach.music.score_reader import CorpusError, read_score
+from livebach.music.touch import PARTS, STEPS_PER_QUARTER, Performance
 from livebach.training.corpus import midi_files
 from livebach.training.licence_index import SPLITS
 
@@ -26,7 +24,7 @@ TEST_SHARE, VALID_SHARE = 0.25, 0.1
 """Share of a composer's notes for testing and for validation."""
 MOST_OVER = 1.4
 """A work is not held out if the held-out notes would then exceed this multiple of the share."""
-READING = 2
+READING = 3
 """Version of the conversion. Cached performances of another version are ignored."""
 _MOVEMENT = re.compile(r"(?:[-_]|(?<=[-_])[epn])*\d+$")
 _OPUS = re.compile(r"op(?:us)?\d+$")
@@ -52,44 +50,6 @@ def read_performance(path: Path, name: str) -> Performance:
 
     """
     return performance_of(name, read_score(path, STEPS_PER_QUARTER * PARTS))
-
-
-def performance_of(name: str, score: Score) -> Performance:
-    """Return the performance of a score. The score's times must be in 24ths of a quarter note."""
-    kept: dict[tuple[int, int], tuple[int, int, int]] = {}
-    for note in score.notes:
-        if LOW_KEY <= note.key <= HIGH_KEY:
-            tick, offset = tick_and_offset(note.start)
-            end = max(tick + 1, round(note.end / PARTS))
-            kept.setdefault((tick, LOW_KEY - note.key), (end, note.velocity, offset))
-    order = sorted(kept)
-    columns, ticks_and_keys = np.array([kept[at] for at in order]), np.array(order)
-    length = int(columns[:, 0].max())
-    metres = {start // PARTS: metre for start, metre in score.metres}
-    return Performance(
-        name,
-        ticks_and_keys[:, 0].astype(np.int32),
-        (-ticks_and_keys[:, 1]).astype(np.int16),
-        columns[:, 0].astype(np.int32),
-        columns[:, 1].astype(np.int16),
-        columns[:, 2].astype(np.int16),
-        _pedal_track(score, length),
-        metre_track(length, sorted(metres.items()), STEPS_PER_QUARTER),
-        np.array(sum(LOW_KEY <= note.key <= HIGH_KEY for note in score.notes) - len(order)),
-    )
-
-
-def _pedal_track(score: Score, length: int) -> NDArray[np.int16]:
-    """Return the pedal state of each tick, as values of `Pedal`: int16 [length]."""
-    track, moves, at, down = np.zeros(length, np.int16), score.pedal, 0, False
-    for tick in range(length):
-        before, lifted = down, False
-        while at < len(moves) and moves[at][0] < (tick + 1) * PARTS:
-            lifted |= down and not moves[at][1]
-            down = moves[at][1]
-            at += 1
-        track[tick] = Pedal.of(before, lifted, down)
-    return track
 
 
 # --- a folder --------------------------------------------------------------------------------------------------------
@@ -119,6 +79,11 @@ def load_performances(
     if not pieces:
         raise CorpusError(f"{folder}: none of the MIDI files can be read")
     return pieces
+
+
+def lost_line(pieces: Sequence[Performance]) -> str:
+    """Return a line that tells how many notes are left out because their key is struck twice in one tick."""
+    return f"left out: {sum(int(piece.lost.sum()) for piece in pieces)} notes whose key is struck twice in one 16th"
 
 
 def _cached(path: Path, name: str, cache: Path) -> Performance:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from livebach.music.touch import OFFSETS, Performance
+from livebach.music.touch import LATEST, OFFSETS, Performance
 from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_UNIT
 from livebach.network.touch_shape import TouchShape
 from livebach.network.velocity_memory import REFERENCE
@@ -92,7 +92,7 @@ class Rows:
         """Return all rows of these pieces, and the velocity rows of the passages `alone`."""
         return cls(
             VelocityRows.joined([*map(touch_rows.forced, scores), *alone]),
-            (np.concatenate([s.offsets for s in scores]), np.concatenate([s.piece.offset for s in scores])),
+            (np.concatenate([s.offsets for s in scores]), np.concatenate([s.piece.offset + LATEST for s in scores])),
             (
                 np.concatenate([s.pedals for s in scores]),
                 np.concatenate([s.was_down for s in scores]),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.music.touch import OFFSETS, Performance
+from livebach.music.touch import LATEST, OFFSETS, Performance
 from livebach.network.touch_memory import (
     NOTE_FEATURES,
     OFFSET_FEATURES,
@@ -69,7 +69,7 @@ def read_score(piece: Performance) -> Score:
         at = piece.offset[a:b].tolist()
         if struck:
             notes[a:b, :NOTE_FEATURES] = memory.note_features(struck, held, place)
-            notes[np.arange(a, b), NOTE_FEATURES + piece.offset[a:b]] = 1
+            notes[np.arange(a, b), NOTE_FEATURES + LATEST + piece.offset[a:b]] = 1
             offsets[a:b, :OFFSET_FEATURES] = memory.offset_features(struck, place)
             offsets[a:b, OFFSET_FEATURES:] = [known_offsets(at[:i]) for i in range(b - a)]
             for which, found in enumerate(memory.matches(struck)):

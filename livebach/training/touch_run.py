@@ -10,7 +10,7 @@ from typing import Any
 
 from livebach.network import touch_checkpoint
 from livebach.network.touch_shape import TouchShape
-from livebach.training.performances import load_performances, split_performances
+from livebach.training.performances import load_performances, lost_line, split_performances
 from livebach.training.run_files import TrainingError
 from livebach.training.touch_loop import CHECKPOINT_FILE, STATE_FILE, TouchConfig, TouchTrainer, read_header, run
 from livebach.training.touch_model import to_checkpoint
@@ -85,7 +85,7 @@ def train(
     parts = split_performances(pieces)
     for side, of_side in parts.items():
         say(f"{side:5} {len(of_side):4} pieces {sum(len(p.key) for p in of_side):8} notes")
-    say(f"left out: {sum(int(piece.lost) for piece in pieces)} notes whose key is struck twice in one 16th")
+    say(lost_line(pieces))
     order.out.mkdir(parents=True, exist_ok=True)
     trainer = TouchTrainer(shape, config, parts, order.out)
     if order.resume:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from livebach.music.touch import OFFSETS, Pedal, Performance
+from livebach.music.touch import LATEST, Pedal, Performance
 
 
 def performance(notes: int = 120, seed: int = 0, name: str = "composer/piece.mid") -> Performance:
@@ -27,7 +27,7 @@ def performance(notes: int = 120, seed: int = 0, name: str = "composer/piece.mid
         key.astype(np.int16),
         (tick + rng.integers(1, 6, len(tick))).astype(np.int32),
         rng.integers(1, 128, len(tick)).astype(np.int16),
-        rng.integers(0, OFFSETS, len(tick)).astype(np.int16),
+        rng.integers(-LATEST, LATEST + 1, len(tick)).astype(np.int16),
         np.array(pedal, np.int16),
         place.astype(np.int16),
     )
