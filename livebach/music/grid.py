@@ -41,8 +41,8 @@ class Mark:
 class Grid:
     """Ticks of equal length from an origin; tick 0 is a downbeat, and ticks before it are negative.
 
-    After a change of metre another tick is the downbeat from which the bars are counted.
-    After a part of a tick its frame is final: a key that is struck later is the next tick's.
+    After a change of metre another tick is the downbeat from which the bars are counted. After a part of a tick its
+    frame is final: a key that is struck later is the next tick's.
     """
 
     origin_s: float

@@ -162,7 +162,7 @@ def split_performances(pieces: Sequence[Performance]) -> dict[str, list[Performa
         CorpusError: If no piece is left for training or validation.
 
     """
-    sides = split_works({piece.name: len(piece.key) for piece in pieces})
+    sides = split_works({piece.name: len(piece.key) + int(piece.lost.sum()) for piece in pieces})
     parts = {side: [piece for piece in pieces if sides[piece.name] == side] for side in SPLITS}
     for side in ("train", "valid"):
         if not parts[side]:
