@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-LIMIT_S = 900
+from tests.support.alsa_suite import LIMIT_S, AlsaSuite, is_required
 
 
 @pytest.mark.alsa
 @pytest.mark.slow
 @pytest.mark.timeout(LIMIT_S + 300)  # the first use of the virtual machine fetches it
-def test_alsa() -> None:
+def test_alsa(alsa_suite: AlsaSuite) -> None:
     """Ports on ALSA: names that change, virtual ports, hot-plug, raw bytes, a killed player."""
-    if os.environ.get("LIVEBACH_REQUIRE_ALSA") != "1":
+    if not is_required():
         pytest.skip(
             "LIVEBACH_REQUIRE_ALSA=1 runs it: a few minutes in tests/alsa-vm, which installs QEMU on its first use"
         )
     if not sys.platform.startswith("linux"):
         pytest.fail("LIVEBACH_REQUIRE_ALSA=1, but ALSA is of Linux")
-    arguments = [
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:hypothesispytest",
-        "-x",
-        "--durations=12",
-        str(HERE / "alsa"),
-    ]
-    command = [str(HERE / "alsa-vm"), "-t", str(LIMIT_S), "--", sys.executable, "-m", "pytest", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent)
-    print(done.stdout[-6000:], done.stderr[-2000:])
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    status, said = alsa_suite.result()
+    print(said[-6000:])
+    assert status == 0, said[-4000:]

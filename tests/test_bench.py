@@ -16,6 +16,8 @@ from livebach.network.engine import Engine
 from livebach.network.reference import LOWEST_GIVEN, REFERENCE, Player, multiply_adds, random_checkpoint
 from livebach.network.spec import NetworkSpec
 
+pytestmark = pytest.mark.clock
+
 TINY = NetworkSpec(
     time_channels=4,
     time_dilations=(1, 2),

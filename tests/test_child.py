@@ -10,6 +10,8 @@ import pytest
 
 from livebach.system import subprocesses
 
+pytestmark = pytest.mark.clock
+
 
 def test_they_find_what_the_player_finds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A module beside the player's own path, and one that was installed; not `site`, which is large."""

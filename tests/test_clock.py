@@ -14,6 +14,8 @@ from livebach.system import clock, realtime
 from livebach.system.clock import Clock, ManualClock
 from livebach.system.realtime import make_timely
 
+pytestmark = pytest.mark.clock
+
 
 def test_it_wakes_after_the_deadline_and_not_before() -> None:
     """A deadline is never cut short; one that is past is no wait."""

@@ -24,6 +24,8 @@ from livebach.system.clock import Clock
 from livebach.testing import ManualClock, ScriptedEngine, frame_of
 from tests.support.daemon_rig import CONFIG, OWN, PLAYED, SCRIPT, START_S, TICK_S, Rig, sounding
 
+pytestmark = pytest.mark.clock
+
 QUARTER = ((0.0, NoteOn(60, 80)), (2 * TICK_S, NoteOff(60)))
 
 

@@ -26,6 +26,8 @@ from livebach.sound import fluidsynth
 from livebach.sound.loudspeakers import Loudspeakers
 from tests.support.stand_in import no_network
 
+pytestmark = pytest.mark.clock
+
 REPO = Path(__file__).parent.parent
 
 

@@ -35,6 +35,8 @@ from livebach.midi.ports import InputPort
 from livebach.music.events import NoteOff, NoteOn
 from livebach.musician.status import State, Status
 
+pytestmark = pytest.mark.clock
+
 REPO = Path(__file__).parent.parent
 STATUS = Status("playing", "continue", 90.0, "4/4", 3, 2, 5, (60,), (67, 72), 1)
 

@@ -15,6 +15,8 @@ from livebach.midi.loopback import FakePort
 from livebach.system.realtime import Permissions
 from livebach.web.examine import PageFindings, examine_page
 
+pytestmark = pytest.mark.clock
+
 
 def times(p50: float, p99: float, most: float) -> Summary:
     """A distribution, in milliseconds."""

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.clock
+
 pytest.importorskip("torch", reason="training needs torch")
 
 TENSORS = """

@@ -21,6 +21,8 @@ from livebach.testing import ManualClock, ScriptedEngine
 from tests.support.daemon_rig import CONFIG, PLAYED, SCRIPT, START_S, TICK_S, Rig, sounding
 from tests.support.ended_process import ended
 
+pytestmark = pytest.mark.clock
+
 # --- any playing and asking ------------------------------------------------------------------------------------------
 
 

@@ -80,6 +80,7 @@ def test_a_flood_is_shed_by_the_rule() -> None:
     assert rig.musician.status().player_keys == (60,)
 
 
+@pytest.mark.clock
 def test_a_flood_in_real_time() -> None:
     """Half a second of it from another thread: the loop lives, ends when it is told to, and leaves silence."""
     rig = Rig(Config(midi=MidiSettings(thru=True), time=TimeSettings(bpm=400)), clock=Clock())
@@ -96,6 +97,7 @@ def test_a_flood_in_real_time() -> None:
     assert not sounding(rig.synth)
 
 
+@pytest.mark.clock
 def test_a_flood_of_different_messages_costs_the_loop_filter_little() -> None:
     """Each message is looked at once, not every earlier one with it."""
     taken, started = FeedbackFilter(), time.process_time()

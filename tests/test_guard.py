@@ -18,6 +18,8 @@ from livebach.midi.guard_process import GuardState
 from livebach.midi.loopback import FakePort
 from livebach.music.events import ControlChange, NoteOff, NoteOn
 
+pytestmark = pytest.mark.clock
+
 GOODBYE = b"\x00\x00\x00"
 
 

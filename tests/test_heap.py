@@ -11,6 +11,8 @@ import pytest
 
 from livebach.system import realtime
 
+pytestmark = pytest.mark.clock
+
 NOW = """
 from pathlib import Path
 from livebach.system import realtime

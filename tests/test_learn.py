@@ -20,6 +20,8 @@ from livebach.files import data_path
 from livebach.live.hotkeys import HELP, KEYS, NoHotkeys, open_hotkeys
 from livebach.music.events import ControlChange, Event, NoteOff, NoteOn, ProgramChange, to_bytes
 
+pytestmark = pytest.mark.clock
+
 
 @pytest.mark.parametrize(
     ("event", "bound"),

@@ -29,6 +29,8 @@ from livebach.music.metre import Metre
 from livebach.music.midi_writer import LONGEST_PAUSE, PPQ, Ruler, to_midi
 from tests.support.recorders import header
 
+pytestmark = pytest.mark.clock
+
 BYTE = st.integers(0, 127)
 CHANNEL = st.integers(0, 15)
 EVENTS: st.SearchStrategy[Event] = st.one_of(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import time
 from collections.abc import Callable
 from threading import Event, Thread, get_ident
@@ -9,7 +11,10 @@ from threading import Event, Thread, get_ident
 import pytest
 
 from livebach.midi import rtmidi_io
-from livebach.midi.rtmidi_io import Activity, CallbackInput, PolledInput, RtMidiOutput
+from livebach.midi.rtmidi_io import Activity, CallbackInput, PolledInput, RtMidiOutput, foreign_threads
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.clock
 
 NOTE = bytes((0x90, 60, 64))
 
@@ -230,7 +235,7 @@ def test_while_messages_pour_in_the_calling_thread_itself_takes_its_callback_awa
     """Another thread would do so while rtmidi is about to call: the process would crash."""
     port = CallingPort()
     heard: list[bytes] = []
-    line = CallbackInput(port, lambda: True, heard.append)
+    line = CallbackInput(port, lambda: True, lambda data, _time_s: heard.append(data))
     line.deliver(NOTE)
     ended = Event()
 
@@ -252,10 +257,47 @@ def test_while_messages_pour_in_the_calling_thread_itself_takes_its_callback_awa
     assert len(port.cancelled_by) == 1
 
 
+def test_closing_waits_for_a_callback_that_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it waits for Python's lock; one that never ends keeps the port open, instead of waiting for ever."""
+    port = CallingPort()
+    counts = iter([2, 1, 1, 0, 0])
+    monkeypatch.setattr(rtmidi_io, "foreign_threads", lambda: next(counts))
+    CallbackInput(port, lambda: True, lambda data, _time_s: None).close()
+    assert next(counts, None) is None
+    assert port.ended == ["closed", "deleted"]
+    stuck = CallingPort()
+    monkeypatch.setattr(rtmidi_io, "foreign_threads", lambda: 1)
+    monkeypatch.setattr(rtmidi_io, "_CALLBACK_S", 0.02)
+    CallbackInput(stuck, lambda: True, lambda data, _time_s: None).close()
+    assert stuck.ended == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX threads")
+def test_a_thread_of_a_library_is_counted_while_it_calls_back() -> None:
+    """Threads of Python's own are not counted."""
+    began, may_end = Event(), Event()
+
+    @ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+    def call_back(_argument: object) -> None:
+        began.set()
+        may_end.wait()
+
+    own = Thread(target=may_end.wait)
+    own.start()
+    assert foreign_threads() == 0
+    number = ctypes.c_ulong()
+    ctypes.CDLL(None).pthread_create(ctypes.byref(number), None, call_back, None)
+    began.wait()
+    assert foreign_threads() == 1
+    may_end.set()
+    own.join()
+    until(lambda: foreign_threads() == 0, "an end of the callback")
+
+
 def test_without_messages_the_closing_thread_takes_the_callback_away(slept: list[float]) -> None:
     """Then nothing is about to be called; what had begun ends before the port is closed."""
     port = CallingPort()
-    line = CallbackInput(port, lambda: True, lambda data: None)
+    line = CallbackInput(port, lambda: True, lambda data, _time_s: None)
     line.close()
     assert port.cancelled_by == [get_ident()]
     assert slept

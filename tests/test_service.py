@@ -27,6 +27,8 @@ from livebach.system.systemd import Notifier, open_notifier
 from tests.support.daemon_rig import Rig
 from tests.support.ended_process import ended
 
+pytestmark = pytest.mark.clock
+
 TOP = Path(__file__).parent.parent
 UNIT = TOP / "packaging" / "livebach.service"
 unix = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no such sockets here")

@@ -24,6 +24,8 @@ from livebach.sound.speaker import Speaker
 from livebach.sound.wire_format import GOODBYE, Reader, command, message
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.clock
+
 REPO = Path(__file__).parent.parent
 
 

@@ -19,7 +19,10 @@ from tests.support.midi_files import write_midi
 from tests.support.pieces import OPENINGS
 from tests.support.small_training import SMALL_SETTINGS
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="SIGKILL and limits on files are POSIX's")
+pytestmark = [
+    pytest.mark.clock,
+    pytest.mark.skipif(os.name == "nt", reason="SIGKILL and limits on files are POSIX's"),
+]
 
 TOP = Path(__file__).parent.parent
 LOST_S = 1.0

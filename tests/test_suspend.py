@@ -18,7 +18,10 @@ from tests.support.waiting import until
 if sys.platform != "win32":
     from tests.support.suspended_process import SuspendedProcess
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGTSTP"), reason="this system has no job control")
+pytestmark = [
+    pytest.mark.clock,
+    pytest.mark.skipif(not hasattr(signal, "SIGTSTP"), reason="this system has no job control"),
+]
 OWN = 1
 
 

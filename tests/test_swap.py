@@ -37,6 +37,8 @@ from livebach.styles import STYLES, Style
 from livebach.system.clock import ManualClock
 from tests.support.small_network import SMALL
 
+pytestmark = pytest.mark.clock
+
 LIMIT_S = 20.0
 TICK_S = 0.125
 

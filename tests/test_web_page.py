@@ -179,9 +179,10 @@ def test_settings_are_told_when_they_have_changed(link: FakeLink) -> None:
 
 
 def test_texts_and_ports_are_shown(link: FakeLink) -> None:
-    """Texts and ports reach the page; a turn comes by `watch` alone."""
+    """Warnings and ports reach the page. Texts about the terminal do not, and a turn comes by `watch` alone."""
     page = Page(Config())
     page.show(DisplayUpdate(text="hello", level="warning"))
+    page.show(DisplayUpdate(text="Ctrl-C ends"))
     page.show(DisplayUpdate(ports=[("in: x", False)]))
     page.show(DisplayUpdate(state="playing"))
     page.show_take("somewhere")

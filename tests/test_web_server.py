@@ -24,6 +24,8 @@ from livebach.web.server import MOST_CONNECTIONS, REQUEST_S
 from tests.support.page_client import LIMIT_S, cookie_of, open_page, received
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.clock
+
 
 class Served:
     """A server that runs, what it sends to the player, and a browser's part towards it."""

@@ -19,6 +19,10 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
 """Before it is tried again after a failure; each failure doubles the pause."""
 
 
+def _say_nothing(_text: str) -> None:
+    """Try again without a word."""
+
+
 class SharedVoice:
     """A connection to the voice that all connections of a back-end share."""
 
@@ -91,7 +95,7 @@ class BuiltInSound(Backend):
         if self._now() < self._again_s:
             raise PortError(self._trouble)
         try:
-            voice = self._source.start(self._say)
+            voice = self._source.start(self._say if not self._trouble else _say_nothing)
         except SoundError as error:
             self._trouble = str(error)
             self._again_s = self._now() + self._pause_s

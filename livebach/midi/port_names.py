@@ -16,7 +16,7 @@ CLIENT = "livebach"
 LINK = "link"  # the name of our own end of a connection, which is left out of lists
 
 _ALSA = re.compile(r"^(?P<client>.*?):(?P<port>.*) (?P<number>\d+):(?P<index>\d+)$")
-_OWN = re.compile(rf"^{CLIENT}(-\d+)?:({LINK}|RtMidi)\b")  # rtmidi2 calls its own ends RtMidi
+_OWN = re.compile(rf"^{CLIENT}(-\d+)*:({LINK}|RtMidi)\b")  # rtmidi2 calls its own ends RtMidi
 
 
 class PortError(UserError):

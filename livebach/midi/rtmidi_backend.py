@@ -115,9 +115,18 @@ class RtMidiBackend(Backend):
     def _new(self, kind: Any, **more: Any) -> Any:
         self._check_here()  # the clear errors, before rtmidi's own
         try:
-            return kind(self._id, name=CLIENT, **more)
+            return kind(self._id, name=self._client_name(), **more)
         except (self._rt.RtMidiError, RuntimeError) as error:
             raise PortError(f"{self.name} refuses a connection: {error}") from None
+
+    def _client_name(self) -> str:
+        """Return the name of a new client: another one after each restart of the JACK server.
+
+        Our clients of the server that was killed cannot be closed. Under the same name one of them would be woken in
+        place of the new client, which would stand still.
+        """
+        servers = 1 if self._jack is None else self._jack.generation
+        return CLIENT if servers <= 1 else f"{CLIENT}-{servers}"
 
     def _new_input(self) -> Any:
         port = self._new(self._rt.MidiIn, queue_size_limit=_QUEUE)

@@ -10,13 +10,15 @@ import ctypes
 import gc
 import time
 from collections.abc import Callable
-from threading import Event, Lock, Thread, current_thread
+from threading import Event, Lock, Thread, _DummyThread, current_thread
+from threading import enumerate as python_threads
 from typing import Any
 
 from livebach.midi.backends import Receive
 from livebach.system.realtime import make_prompt
 
-_SETTLE_S = 0.03  # a callback that has begun gets Python's lock within this time, and ends
+_SETTLE_S = 0.03  # a thread that is about to call back asks for Python's lock within this time
+_CALLBACK_S = 10.0  # a callback that has begun ends within this time, also on a machine that is far too busy
 _TRIES, _RETRY_S = 5, 0.002
 _PAUSE_S, _LONG_PAUSE_S = 0.0005, 0.008  # between two polls: while anyone plays, and when nobody does
 _QUIET_S = 10.0
@@ -36,6 +38,22 @@ class Activity:
     def quiet(self) -> bool:
         """Whether nobody has played for a while."""
         return time.perf_counter() - self._last_s > _QUIET_S
+
+
+def foreign_threads() -> int:
+    """Return how many threads that Python has not started are in Python, or wait for its lock.
+
+    Such a thread has a thread state only while it calls back.
+    """
+    interpreter = ctypes.pythonapi.PyInterpreterState_Get
+    head, following = ctypes.pythonapi.PyInterpreterState_ThreadHead, ctypes.pythonapi.PyThreadState_Next
+    for function in (interpreter, head, following):
+        function.restype = ctypes.c_void_p
+    head.argtypes = following.argtypes = [ctypes.c_void_p]
+    state, count = head(interpreter()), 0
+    while state:
+        state, count = following(state), count + 1
+    return count - sum(not isinstance(thread, _DummyThread) for thread in python_threads())
 
 
 def set_callback(port: Any, receive: Receive) -> None:
@@ -73,12 +91,15 @@ class _RtMidiConnection:
         if not self._liveness():
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(port))
             return
-        self._before_closing(port)
+        if not self._may_close(port):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(port))
+            return
         port.close_port()
         port.delete()
 
-    def _before_closing(self, port: Any) -> None:
-        """Prepare for the end."""
+    def _may_close(self, port: Any) -> bool:
+        """Prepare for the end; return False where closing would wait for ever."""
+        return True
 
 
 class CallbackInput(_RtMidiConnection):
@@ -87,7 +108,8 @@ class CallbackInput(_RtMidiConnection):
     Two habits of rtmidi make closing delicate. `close_port` waits for rtmidi's thread with Python's lock held, so no
     callback may be waiting for that lock then. And `cancel_callback` takes the callback away without a lock: if
     rtmidi's thread is just about to call it, the process crashes. So that thread itself cancels, within its next
-    callback. If no message comes for a while, nothing is about to be called, and the closing thread cancels.
+    callback. If no message comes for a while, nothing is about to be called, and the closing thread cancels. Then the
+    closing thread waits until no callback is in Python or waits for its lock.
     """
 
     def __init__(self, port: Any, liveness: Callable[[], bool], receive: Receive) -> None:
@@ -100,17 +122,21 @@ class CallbackInput(_RtMidiConnection):
     def deliver(self, data: bytes, time_s: float | None = None, /) -> None:
         """Hand on a message. Once the input is closing, cancel the callback instead."""
         if not self._closing:
-            self._receive(data) if time_s is None else self._receive(data, time_s)
+            self._receive(data, time_s)
         elif not self._cancelled.is_set():
             self._cancelled.set()
             self._cancel()
 
-    def _before_closing(self, port: Any) -> None:
+    def _may_close(self, port: Any) -> bool:
         self._closing = True
         if not self._cancelled.wait(_SETTLE_S):
             self._cancelled.set()
             self._cancel()
-        time.sleep(_SETTLE_S)
+            time.sleep(_SETTLE_S)
+        until_s = time.monotonic() + _CALLBACK_S
+        while foreign_threads() and time.monotonic() < until_s:
+            time.sleep(_RETRY_S)
+        return not foreign_threads()
 
 
 class PolledInput(_RtMidiConnection):
@@ -203,9 +229,10 @@ class RtMidiOutput(_RtMidiConnection):
                 return True
         return False
 
-    def _before_closing(self, port: Any) -> None:
+    def _may_close(self, port: Any) -> bool:
         # rtmidi waits until JACK has taken what was sent, but not until it has reached the other program.
         _sleep_until(self._sent_s + self._delivery_s)
+        return True
 
 
 def _sleep_until(time_s: float) -> None:

@@ -107,7 +107,7 @@ class Page(Unmoved):
         """Show a text or the ports; turns come by `watch`, with more in them."""
         if seen.ports:
             self._link.send({"type": "ports", "ports": [list(port) for port in seen.ports]}, keep="ports")
-        elif seen.text:
+        elif seen.text and seen.level != "info":  # the others are about the terminal, such as Ctrl-C
             self._link.send({"type": "text", "text": seen.text, "level": seen.level})
 
     def check(self) -> str | None:

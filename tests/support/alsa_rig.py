@@ -44,7 +44,7 @@ for line in sys.stdin:
 
 
 # All of it is slow in the virtual machine: there is more to wait for, and less often.
-until = partial(waiting.until, limit_s=60.0, pause_s=0.02)
+until = partial(waiting.until, limit_s=180.0, pause_s=0.02)
 watched = partial(waiting.watched, period_s=0.2)
 
 

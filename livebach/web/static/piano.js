@@ -68,8 +68,9 @@ export class Piano {
   // --- the keys that are shown --------------------------------------------------------------------------------------
 
   #fit() {
+    if (!this.#root.clientWidth) return; // not laid out
     const coarse = matchMedia("(pointer: coarse)").matches;
-    const whites = Math.floor(this.#root.clientWidth / (coarse ? WHITE_PX.coarse : WHITE_PX.fine));
+    const whites = Math.max(7, Math.floor(this.#root.clientWidth / (coarse ? WHITE_PX.coarse : WHITE_PX.fine)));
     let [low, high] = [LOWEST, HIGHEST];
     if (whites < WHITES) {
       low = Math.min(this.#low, HIGHEST);
