@@ -178,7 +178,7 @@ class Engine:
 
         """
         prepared = PreparedDraw.of(state.frame, given, NO_NUMBERS, params, self._shift(state, params))
-        odds = prepared.odds(self.keys.logits(state.context + self.given(given), _held_on(state.frame, given)))
+        odds = prepared.odds(self.keys.first_logits(state.context + self.given(given), _held_on(state.frame, given)))
         struck = odds[ONSET] / odds.sum(axis=0)
         return float(1 - np.prod(1 - struck))
 

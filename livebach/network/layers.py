@@ -232,12 +232,23 @@ class GivenStack:
 
 
 class KeyPass:
-    """The buffers of one pass over the keys from `first` up, with views of the taps that all passes share."""
+    """One pass over the keys from `first` up: views of the buffers that all passes share.
+
+    Attributes:
+        first: The lowest key.
+        layers: The layers, bound to the views.
+        shifts: For each layer, the taps of the past, and the taps of the present that go there.
+        hidden: [L * (K + 1), n] features of all layers, with a row of ones for each.
+        total: [K + 1, n] the summed skips, and a row of ones.
+        ones: The rows of ones. Passes of other sizes overwrite them.
+
+    """
 
     def __init__(self, stack: KeyStack, first: int) -> None:
         k, n, depth = stack.channels, KEYS - first, len(stack.dilations)
         self.first = first
-        gates, hidden = np.zeros((2 * k, n), np.float32), _ones_below(k, n, depth)
+        gates = stack.gates[: 2 * k * n].reshape(2 * k, n)
+        hidden = stack.hidden[: depth * (k + 1) * n].reshape(depth, k + 1, n)
         parts = zip(stack.weights, stack.out, stack.taps[:, :, first:], hidden, strict=True)
         self.layers = [GatedLayer(weights, out, taps, gates, kept) for weights, out, taps, kept in parts]
         self.shifts = []
@@ -245,11 +256,16 @@ class KeyPass:
             start = max(first, dilation)  # keys below have no past
             self.shifts.append((taps[:k, start:], taps[k : 2 * k, start - dilation : max(0, KEYS - dilation)]))
         self.hidden = hidden.reshape(-1, n)
-        self.total = _ones_below(k, n)
+        self.total = stack.total[: (k + 1) * n].reshape(k + 1, n)
+        self.ones = hidden[:, k], self.total[k]
 
 
 class KeyStack:
-    """The WaveNet over the keys of the coming frame. One pass evaluates all keys; each key sees the states below it."""
+    """The WaveNet over the keys of the coming frame. One pass evaluates all keys; each key sees the states below it.
+
+    A tick may be drawn several times, always from the same first guess. Its pass over all keys is computed once: see
+    `first_logits`.
+    """
 
     def __init__(self, spec: NetworkSpec, w: dict[str, Array]) -> None:
         self.dilations, self.channels = spec.key_dilations, spec.key_channels
@@ -258,7 +274,14 @@ class KeyStack:
         self.out, self.skip = _out_weights(w, names)
         self.below = w["from_below.weight"].copy()  # [K, 3]
         self.to_logits = _with_bias(w["to_logits.weight"], w["to_logits.bias"])
-        self.taps = _ones_below(2 * self.channels, KEYS, len(names))
+        k, depth = self.channels, len(names)
+        self.taps = _ones_below(2 * k, KEYS, depth)
+        self.presents = self.taps[:, k : 2 * k]
+        self.gates, self.hidden = np.zeros(2 * k * KEYS, np.float32), np.zeros(depth * (k + 1) * KEYS, np.float32)
+        self.total = np.zeros((k + 1) * KEYS, np.float32)
+        self.base, self.guess = np.full((k, KEYS), np.nan, np.float32), np.zeros(KEYS, np.uint8)
+        self.kept = np.zeros((STATES, KEYS), np.float32), self.presents.copy()
+        self.intact = False
         passes = [KeyPass(self, KEYS - n) for n in SPANS]
         self.passes = [next(p for p in reversed(passes) if p.first <= key) for key in range(KEYS)]
 
@@ -275,7 +298,9 @@ class KeyStack:
 
         """
         run = run or self.passes[0]
-        first = run.first
+        first, self.intact = run.first, False
+        for ones in run.ones:
+            ones[...] = 1
         np.copyto(run.layers[0].present, base[:, first:])
         lowest = max(first, 1)
         run.layers[0].present[:, lowest - first :] += np.take(self.below, frame[lowest - 1 : -1], axis=1)
@@ -287,6 +312,21 @@ class KeyStack:
         total = np.matmul(self.skip, run.hidden, out=run.total[:-1])
         np.maximum(total, 0, out=total)
         return np.asarray(self.to_logits @ run.total)
+
+    def first_logits(self, base: Array, guess: Frame) -> Array:
+        """Return the logits [3, 88] of a first guess; do not change them. Equal calls in a row compute them once.
+
+        Afterwards the taps are those of the guess, so that passes over the upper keys may follow.
+        """
+        if not (np.array_equal(base, self.base) and np.array_equal(guess, self.guess)):
+            np.copyto(self.base, base)
+            np.copyto(self.guess, guess)
+            self.kept = self.logits(base, guess), self.kept[1]
+            np.copyto(self.kept[1], self.presents)
+        elif not self.intact:
+            np.copyto(self.presents, self.kept[1])
+        self.intact = True
+        return self.kept[0]
 
     def draw(self, base: Array, prepared: PreparedDraw, guess: Frame) -> Frame:
         """Draw a frame, each key conditioned on the states below it.
@@ -304,13 +344,16 @@ class KeyStack:
             The states [88].
 
         """
-        first = 0
-        while first < KEYS:
-            run = self.passes[first]
-            drawn = prepared.states(self.logits(base, guess, run), run.first)[first - run.first :]
+        first, run, logits = 0, self.passes[0], self.first_logits(base, guess)
+        while True:
+            drawn = prepared.states(logits, run.first)[first - run.first :]
             changed = np.flatnonzero(drawn != guess[first:])
             if not len(changed):
                 break
             guess[first:] = drawn
             first += int(changed[0]) + 1
+            if first == KEYS:
+                break
+            run = self.passes[first]
+            logits = self.logits(base, guess, run)
         return guess

@@ -59,13 +59,13 @@ class State:
         """Return an approximate snapshot that takes an eighth of the memory."""
         ticks, size = len(self.rings), self.rings[0].size
         rings, steps = np.zeros((ticks, size // 2), np.int8), np.zeros(ticks, np.float32)
-        features, learnt = np.zeros(self.adaptation.features.size // 2, np.int8), Adaptation.blank(0)
+        features, learnt = np.zeros((1, self.adaptation.features.size // 2), np.int8), Adaptation.blank(0)
         learnt.weights, learnt.squares = np.empty_like(self.adaptation.weights), np.empty_like(self.adaptation.squares)
         sketch = Sketch(
             rings=rings,
             steps=steps,
             features=features,
-            features_step=np.float32(0),
+            features_step=np.zeros(1, np.float32),
             frame_rings=self.frame_rings.copy(),
             tick=self.tick,
             frame=self.frame.copy(),
@@ -82,7 +82,7 @@ class State:
         if isinstance(other, Sketch):
             for features, numbers, step in zip(self.rings, other.rings, other.steps, strict=True):
                 _restore(features, numbers, step)
-            _restore(self.adaptation.features, other.features, other.features_step)
+            _restore(self.adaptation.features, other.features[0], other.features_step[0])
         else:
             np.copyto(self.rings, other.rings)
             np.copyto(self.adaptation.features, other.adaptation.features)
@@ -99,8 +99,8 @@ class Sketch:
     Attributes:
         rings: [sum of dilations, C * 88 / 2] two features in a byte.
         steps: [sum of dilations] the unit of each tick's numbers.
-        features: [F * 88 / 2] the features of the learning layer, two in a byte.
-        features_step: their unit.
+        features: [1, F * 88 / 2] the features of the learning layer, two in a byte.
+        features_step: [1] their unit.
         frame_rings: As in `State`; small, so stored unchanged.
         tick: As in `State`.
         frame: As in `State`.
@@ -114,7 +114,7 @@ class Sketch:
     rings: NDArray[np.int8]
     steps: Array
     features: NDArray[np.int8]
-    features_step: np.float32
+    features_step: Array
     frame_rings: Array
     tick: int
     frame: Frame
@@ -125,9 +125,8 @@ class Sketch:
 
     def copy_from(self, state: State) -> None:
         """Overwrite this sketch with one of `state`, without allocating."""
-        for i, features in enumerate(state.rings):
-            self.steps[i] = _sketch(features, self.rings[i])
-        self.features_step = _sketch(state.adaptation.features, self.features)
+        _sketch(state.rings.reshape(len(self.rings), -1), self.rings, self.steps)
+        _sketch(state.adaptation.features.reshape(1, -1), self.features, self.features_step)
         _copy_the_rest(state, self)
 
 
@@ -156,16 +155,36 @@ WIDE = 3
 """Range of the numbers, in root mean squares of a tick's features. Larger features are clipped."""
 
 
-def _sketch(features: Array, numbers: NDArray[np.int8]) -> np.float32:
-    """Write a tick's features as whole numbers from -7 to 7, the first half in the lower bits; return the unit."""
-    flat = features.reshape(-1)
-    step = np.sqrt(flat @ flat / np.float32(len(flat))) * np.float32(WIDE / LARGEST) + TINY
-    scaled = flat * (1 / step)
-    np.rint(scaled, out=scaled)
-    whole = np.clip(scaled, -LARGEST, LARGEST, out=scaled).astype(np.int8)
-    first, second = whole[: len(numbers)], whole[len(numbers) :]
-    np.bitwise_or(first & 0x0F, second << 4, out=numbers)
-    return np.float32(step)
+_ROUNDING = np.float32(1.5 * 2**23)
+"""A number in this range has no fraction, so adding it rounds; the last bits of the sum are the whole number's."""
+_ROWS = 12
+"""Ticks that are sketched at once. Their numbers fit into the fast part of a processor's memory."""
+
+
+def _sketch(features: Array, numbers: NDArray[np.int8], steps: Array) -> None:
+    """Write features as whole numbers from -7 to 7.
+
+    Args:
+        features: [n, size] features of n ticks.
+        numbers: [n, size / 2] written to: the numbers of the first half in the lower bits, of the second in the upper.
+        steps: [n] written to: the unit of each tick's numbers.
+
+    """
+    half = numbers.shape[1]
+    for start in range(0, len(features), _ROWS):
+        some = features[start : start + _ROWS]
+        step = np.sqrt(np.einsum("ij,ij->i", some, some) / np.float32(some.shape[1]))
+        step = step * np.float32(WIDE / LARGEST) + TINY
+        scaled = some * (1 / step)[:, None]
+        np.clip(scaled, -LARGEST, LARGEST, out=scaled)
+        scaled += _ROUNDING
+        bits = scaled.view(np.int32)
+        first, second = bits[:, :half], bits[:, half:]
+        first &= 0x0F
+        second <<= 4
+        first |= second
+        numbers[start : start + _ROWS] = first  # the lowest byte
+        steps[start : start + _ROWS] = step
 
 
 def _restore(features: Array, numbers: NDArray[np.int8], step: np.float32) -> None:
