@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 
+from livebach.commands.timing import load_average, machine
 from livebach.config import Config
 from livebach.music.events import NoteOff, NoteOn
 from livebach.music.grid import Grid
@@ -41,9 +42,9 @@ BOUNDARIES = {"1/3": 1 / 3, "5/12": 5 / 12, "1/2": 0.5, "7/12": 7 / 12, "2/3": 2
 
 
 def tick_ms(triplets: bool) -> dict[str, dict[str, float]]:
-    """Return percentiles of the time of a tick: before it sounds (`play`, `pedal`), and at its end (`observe`)."""
+    """Return percentiles of the time of a tick: before it sounds (`play`, `pedal`), at its end (`observe`), and all."""
     rng, player = np.random.default_rng(0), TouchPlayer(TouchNetwork(load(default_path())), 0)
-    taken: dict[str, list[float]] = {"play": [], "pedal": [], "observe": []}
+    taken: dict[str, list[float]] = {"play": [], "pedal": [], "observe": [], "tick": []}
     for tick in range(TICKS):
         keys = sorted({int(key) for key in rng.integers(15, 70, rng.integers(0, 5))}, reverse=True)
         place = tick % 16, 4, 16
@@ -58,7 +59,7 @@ def tick_ms(triplets: bool) -> dict[str, dict[str, float]]:
         moments.append(time.thread_time())
         player.observe({}, played, [20], place, pedal)
         moments.append(time.thread_time())
-        for name, spent in zip(taken, np.diff(moments), strict=True):
+        for name, spent in zip(taken, [*np.diff(moments), moments[-1] - moments[0]], strict=True):
             taken[name].append(spent * 1000)
     return {name: {f"p{p}": round(float(np.percentile(t, p)), 3) for p in (50, 99)} for name, t in taken.items()}
 
@@ -120,6 +121,8 @@ def boundaries() -> dict[str, dict[str, dict[str, list[float]]]]:
 
 
 if __name__ == "__main__":
+    before = load_average()
     report = {"straight_ms": tick_ms(triplets=False), "triplets_ms": tick_ms(triplets=True)}
     players = {"uneven_ms": UNEVEN_MS, "early_ms": EARLY_MS}
-    print(json.dumps({**report, **players, "right": boundaries()}, indent=1))
+    ran = {"machine": machine(), "load_before": before, "load_after": load_average()}
+    print(json.dumps({**report, **players, **ran, "right": boundaries()}, indent=1))

@@ -18,7 +18,7 @@ from livebach.network.touch import TouchNetwork, with_matches
 from livebach.network.touch_checkpoint import TouchError
 from livebach.network.touch_memory import TouchMemory
 from livebach.network.touch_shape import INPUTS, VELOCITY_INPUTS, TouchShape
-from livebach.network.velocity_memory import VelocityMemory
+from livebach.network.velocity_memory import MOST_TURNS, VelocityMemory, in_units
 from livebach.training import touch_rows
 from livebach.training.performances import load_performances, read_performance, split_works, work_of
 from tests.support.performances import performance
@@ -304,3 +304,22 @@ def test_inputs_have_the_width_that_the_shape_says() -> None:
     assert inputs.shape[1] == VELOCITY_INPUTS == INPUTS["velocity"]
     assert score.offsets.shape[1] == INPUTS["offset"]
     assert score.pedals.shape[1] == INPUTS["pedal"]
+
+
+def test_velocities_of_old_turns_are_forgotten() -> None:
+    """It knows the newest notes by their numbers, and no longer those before."""
+    memory, place = VelocityMemory(), (0, 4, 16)
+    for first in range(0, MOST_TURNS + 300, 3):
+        own = first % 2 == 1
+        velocities = [float("nan")] * 3 if own else [float(1 + (first + i) % 127) for i in range(3)]
+        memory.commit([50, 47, 40], velocities, first, place, first, (None, None))
+    newest = first + 2
+    oldest = newest - MOST_TURNS + 1
+    for start in (0, oldest - 2, oldest + 3 - oldest % 3, newest - 5):
+        _, _, matched = memory.features([50, 47, 40], newest, place, (start, start))
+        for i, velocity in enumerate(matched[:, 0].tolist()):
+            note = start + i
+            known = note >= oldest and (note - note % 3) % 2 == 0
+            assert velocity == (
+                pytest.approx(in_units(1 + note % 127)) if known else pytest.approx(np.nan, nan_ok=True)
+            )

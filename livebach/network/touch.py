@@ -21,6 +21,9 @@ from livebach.network.velocity_memory import NEAREST_VELOCITY
 
 PAIR_TOLERANCE = 2e-3
 SMALLEST_SCALE, LARGEST_SCALE = -6.5, 2.0
+ZERO = np.zeros((), np.float32)
+_DEVIATION = np.float32(np.pi / np.sqrt(3))
+"""Standard deviation of a logistic distribution of scale 1."""
 _OUT_OF_REACH = np.float32(-1e4)
 _SCALE_BIAS: Array = np.array([-1.0] * FREE + [TURN_SCALE] * 2 + [NEAREST_SCALE], np.float32)
 _NEAREST = NOTE_FEATURES + OFFSETS + NEAREST_VELOCITY
@@ -41,7 +44,9 @@ class Perceptron:
         scale, mean = weights[f"{name}.scale"], weights[f"{name}.mean"]
         first[: len(scale)] *= scale[:, None]
         self.first, self.bias = first, bias - mean @ first[: len(mean)]
-        self.second, self.third, self.out = layer("second"), layer("third"), layer("out")
+        self.second, self.third, out = layer("second"), layer("third"), layer("out")
+        wide = len(self.second[1])
+        self.out = out[0][:wide].copy(), out[0][wide:].copy(), out[1]
 
     def begin(self, features: Array) -> Array:
         """Return the first layer before its ReLU, from the first features only: [n, at most inputs] to [n, hidden]."""
@@ -49,10 +54,15 @@ class Perceptron:
 
     def finish(self, begun: Array) -> Array:
         """Return the outputs [n, outputs] from the result of `begin`."""
-        second = np.maximum(np.maximum(begun, 0) @ self.second[0] + self.second[1], 0)
-        third = np.maximum(second @ self.third[0] + self.third[1], 0)
-        wide = len(self.second[1])
-        out: Array = second @ self.out[0][:wide] + third @ self.out[0][wide:] + self.out[1]
+        second = np.dot(np.maximum(begun, ZERO), self.second[0])
+        second += self.second[1]
+        np.maximum(second, ZERO, out=second)
+        third = np.dot(second, self.third[0])
+        third += self.third[1]
+        np.maximum(third, ZERO, out=third)
+        out: Array = np.dot(second, self.out[0])
+        out += np.dot(third, self.out[1])
+        out += self.out[2]
         return out
 
     def __call__(self, features: Array) -> Array:
@@ -79,7 +89,7 @@ class Mixture:
         """Return the mean and the standard deviation [n], as MIDI velocities."""
         weight = np.exp(self.log_weight)
         mean = (weight * self.mean).sum(axis=-1)
-        scale = np.exp(self.log_scale) * np.float32(np.pi / np.sqrt(3))
+        scale = np.exp(self.log_scale) * _DEVIATION
         variance = (weight * (scale**2 + (self.mean - mean[:, None]) ** 2)).sum(axis=-1)
         return VELOCITY_CENTRE + VELOCITY_UNIT * mean, VELOCITY_UNIT * np.sqrt(variance)
 

@@ -43,11 +43,14 @@ def _log(ticks: int) -> float:
 
 @dataclass(slots=True)
 class _Turns:
-    """Where turns of notes were last played. The oldest are forgotten."""
+    """Where turns of notes were last played, by the hash of a turn. The oldest are forgotten.
 
-    found: dict[tuple[object, ...], int] = field(default_factory=dict)
+    A hash takes a fifth of the memory of a turn. Hashes of whole numbers are the same in every run.
+    """
 
-    def put(self, turn: tuple[object, ...], value: int) -> None:
+    found: dict[int, int] = field(default_factory=dict)
+
+    def put(self, turn: int, value: int) -> None:
         self.found.pop(turn, None)
         self.found[turn] = value
         if len(self.found) > MOST_PHRASES:
@@ -131,18 +134,17 @@ class TouchMemory:
             near = min((other - key for other in last), key=abs, default=0)
             rows.append(
                 (
-                    *shared,
                     *((key - _MIDDLE) / 24, i / 4, (n - 1 - i) / 4, i == 0, i == n - 1, n == 1, above / 12, below / 12),
                     *(key > highest, key < lowest, i == 0 and key > highest, i == n - 1 and key < lowest),
                     *((1.5, 1.0) if before is None else (_log(self.tick - before) / 4, 0.0)),
                     near / 12,
                     *(((key - last[0]) / 12, (key - last[-1]) / 12) if last else (0, 0)),
                     *(abs(near) <= 2, near == 0),
-                    *[0.0] * (NOTE_FEATURES - BUMPS - len(shared) - 19),
                 )
             )
-        out = np.empty((n, NOTE_FEATURES), np.float32)
-        out[:, :-BUMPS] = rows
+        out = np.zeros((n, NOTE_FEATURES), np.float32)
+        out[:, : len(shared)] = shared
+        out[:, len(shared) : len(shared) + len(rows[0])] = rows
         out[:, -BUMPS:] = _BUMP[list(struck)]
         return out
 
@@ -151,9 +153,9 @@ class TouchMemory:
         short, long = self._turns(struck)
         return self._short.found.get(short), self._long.found.get(long)
 
-    def _turns(self, struck: Sequence[int]) -> tuple[tuple[object, ...], tuple[object, ...]]:
+    def _turns(self, struck: Sequence[int]) -> tuple[int, int]:
         chord, turn = tuple(struck), tuple(self._turn)
-        return (chord, *turn[-1:]), (chord, *turn[-3:])
+        return hash((chord, *turn[-1:])), hash((chord, *turn[-3:]))
 
     # --- offsets -----------------------------------------------------------------------------------------------------
 
@@ -173,14 +175,25 @@ class TouchMemory:
         shared[at + 12 + self._offset_there.get((in_beat, beat), OFFSETS)] = 1
         shared[at + 12 + wide :] = beat / 6, len(struck) / 4, _log(self.tick - self._last_tick) / 3
         out[:, :-OFFSET_ROW] = shared
-        out[:, -OFFSET_ROW:] = [self._offset_row(i, struck) for i in range(len(struck))]
+        nearest = self._nearest(struck)
+        out[:, -OFFSET_ROW:] = [self._offset_row(i, struck, nearest) for i in range(len(struck))]
         return out
 
-    def _offset_row(self, i: int, struck: Sequence[int]) -> tuple[float, ...]:
+    def _nearest(self, struck: Sequence[int]) -> list[int]:
+        """Return the recent key that is nearest in pitch and time to each struck key; nothing without recent keys."""
+        if not self._recent:
+            return []
+        keys = np.array(list(self._recent))
+        ago = self.tick - np.array([tick for tick, _ in self._recent.values()])
+        far = np.abs(keys - np.array(struck)[:, None]) * 0.5 + ago
+        found: list[int] = keys[far.argmin(axis=1)].tolist()
+        return found
+
+    def _offset_row(self, i: int, struck: Sequence[int], nearest: Sequence[int]) -> tuple[float, ...]:
         key, n = struck[i], len(struck)
         near, ago, far = [0.0] * OFFSETS, 0.0, 0.0
-        if self._recent:
-            other = min(self._recent, key=lambda k: abs(k - key) * 0.5 + (self.tick - self._recent[k][0]))
+        if nearest:
+            other = nearest[i]
             tick, offset = self._recent[other]
             near[offset], ago, far = 1.0, _log(self.tick - tick) / 3, abs(other - key) / 12
         before = self._struck_at.get(key)
@@ -233,8 +246,8 @@ class TouchMemory:
             *((low - _MIDDLE) / 24 if struck else 0.0, bool(struck) and low < self._pedal_bass),
         )
 
-    def _pedal_turn(self, struck: Sequence[int]) -> tuple[object, ...]:
-        return (tuple(struck), *list(self._turn)[-2:])
+    def _pedal_turn(self, struck: Sequence[int]) -> int:
+        return hash((tuple(struck), *list(self._turn)[-2:]))
 
     def pedal_up_for(self, ticks: int) -> bool:
         """Return whether the pedal has been up for at least this number of ticks."""

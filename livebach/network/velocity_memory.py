@@ -33,6 +33,8 @@ REFERENCE = 2 * _KERNELS + 4 * NEAREST
 NEAREST_VELOCITY = 2 * _KERNELS
 """The column with the velocity of the nearest note, minus the mean."""
 LAST_ERRORS = 4
+MOST_TURNS = 1 << 14
+"""Number of newest notes whose velocities are known when their turns return."""
 _distance = np.abs(np.arange(-KEYS + 1, KEYS))
 _ago = np.arange(LONGEST + 1)
 _BY_PITCH: Array = np.stack([np.exp(-_distance / reach) for reach in _REACH]).astype(np.float32)
@@ -184,10 +186,13 @@ class VelocityMemory:
     """The newest heard velocities."""
 
     def __init__(self) -> None:
-        self._notes = Notes(*(np.zeros(HEARD, np.int64) for _ in range(4)))
+        self._table = np.zeros((4, HEARD), np.int64)  # the fields of `Notes`
+        self._notes = Notes(*self._table)
         self._velocity: Array = np.zeros(HEARD, np.float32)
         self._count = 0
-        self._turns: dict[int, tuple[float, float]] = {}  # note number -> velocities for when its turns return
+        # The velocities of the newest notes, for when their short and long turns return, by note number % MOST_TURNS.
+        self._turns: Array = np.zeros((MOST_TURNS, 2), np.float32)
+        self._next = 0  # number of the next note
         self._errors: deque[float] = deque(maxlen=LAST_ERRORS)  # the newest first
         self._last = (float("nan"), float("nan"))  # top and bottom note struck last
         self._before = float("nan")  # the top note before these
@@ -233,7 +238,9 @@ class VelocityMemory:
         found = np.full((n, 2), np.nan, np.float32)
         for which, first in enumerate(matches):
             if first is not None:
-                found[:, which] = [self._turns.get(first + i, (np.nan, np.nan))[which] for i in range(n)]
+                forgotten = max(0, self._next - MOST_TURNS - first)
+                numbers = [(first + i) % MOST_TURNS for i in range(forgotten, n)]
+                found[forgotten:, which] = self._turns[numbers, which]
         return found
 
     def commit(
@@ -256,23 +263,19 @@ class VelocityMemory:
             matches: As `TouchMemory.matches` returned them.
 
         """
-        values = [in_units(velocity) for velocity in velocities]
-        matched = self._matched(len(keys), matches)
+        if not keys:
+            return
+        values, matched = [in_units(velocity) for velocity in velocities], self._matched(len(keys), matches)
         codes = place_codes(place)
+        before = matched.tolist()
         for i, (key, value) in enumerate(zip(keys, values, strict=True)):
-            known = value == value
-            self._turns[first + i] = (value, value) if known else (float(matched[i, 0]), float(matched[i, 1]))
-            self._errors.appendleft(abs(value - float(matched[i, 0])))
-            if known:
+            self._errors.appendleft(abs(value - before[i][0]))
+            if value == value:
+                matched[i] = value
                 at = self._count % HEARD
-                for name, number in zip(Notes.__slots__, (key, tick, *codes), strict=True):
-                    getattr(self._notes, name)[at] = number
+                self._table[:, at] = key, tick, *codes
                 self._velocity[at] = value
                 self._count += 1
-        while len(self._turns) > _MOST_TURNS:
-            del self._turns[next(iter(self._turns))]
-        if keys:
-            self._before, self._last = self._last[0], (values[0], values[-1])
-
-
-_MOST_TURNS = 1 << 14
+        self._turns[[(first + i) % MOST_TURNS for i in range(len(keys))]] = matched
+        self._next = first + len(keys)
+        self._before, self._last = self._last[0], (values[0], values[-1])
