@@ -17,7 +17,9 @@ import mido
 import numpy as np
 import pytest
 
+from livebach.evaluation.musical_figures import Notes
 from livebach.music.phrases import PHRASES
+from tests.support import subjects
 from tests.support.jack_rig import Jack, Listener, Player, Synth, levels
 from tests.support.page_client import cookie_of, open_page, received
 from tests.support.waiting import until
@@ -302,3 +304,38 @@ def test_a_page_beside_real_ports_shows_and_steers_and_stops_nothing(
         again.close()
     finally:
         program.close()
+
+
+FAST_BPM = 200
+ANSWER_BARS = 16
+
+
+@pytest.mark.parametrize("subject", [subjects.C_MINOR, subjects.A_MINOR], ids=["C minor", "A minor"])
+def test_a_fugue_subject_is_answered(subject: Notes, jack: Jack, keyboard: Player, tmp_path: Path) -> None:
+    """Played at speed and followed by a pause, it comes again within 16 bars in another voice or key.
+
+    One of two seeds is enough: chance may have it otherwise.
+    """
+    tick_s, wire = 60 / FAST_BPM / 4, jack.listener("synth")
+    played, found = subjects.events(subject, tick_s), list[tuple[int, int]]()
+    for seed in ("1", "2"):
+        settings = ["--bpm", str(FAST_BPM), "--seed", seed, "--save", "off"]
+        program = Livebach("--in", "USB Keyboard", "--out", "synth", "--api", "jack", *settings, cwd=tmp_path)
+        try:
+            program.wait_for("Play, and pause")
+            until(lambda: jack.connections(keyboard.port), "a keyboard that is listened to")
+            before = len(wire.heard())
+            start_s = keyboard.play(played)
+            keyboard.sent(len(played))
+            pause_s = start_s + played[-1][0]
+            while not found and time.perf_counter() < pause_s + (ANSWER_BARS + 0.5) * 16 * tick_s:
+                time.sleep(1)
+                answer = [(time_s, data[1]) for time_s, data in own(wire.heard()[before:])]
+                found = subjects.stated(subject, answer, start_s, tick_s)
+            assert answer
+        finally:
+            program.end(signal.SIGTERM)
+            program.close()
+        if found:
+            break
+    assert [tick for tick, _ in found if tick * tick_s < pause_s - start_s + ANSWER_BARS * 16 * tick_s]
