@@ -21,8 +21,8 @@ import numpy as np
 
 from livebach.commands.timing import load_average, machine
 from livebach.music.score_reader import CorpusError, Piece, piece_of, read_score
+from livebach.network import theme_evidence
 from livebach.network.checkpoint import default_path, load
-from livebach.network.theme_evidence import evidence
 from livebach.network.themes import RECENT, ThemeMemory
 
 TICKS_A_MINUTE = 480
@@ -49,11 +49,17 @@ def percentiles(taken: list[float]) -> dict[str, float]:
     return {f"p{p:g}": round(1000 * float(np.percentile(taken, p)), 3) for p in (50, 99, 99.9, 100)}
 
 
-def measure(folder: Path, ticks: int) -> dict[str, dict[str, float]]:
+def measure(folder: Path, ticks: int, fast: bool = False) -> dict[str, dict[str, float]]:
     """Return the percentiles of the time of a tick, after the memory has been filled."""
     weights = load(default_path()).themes
     assert weights is not None
-    memory, taken = ThemeMemory.blank(), {"observe": list[float](), "evidence": list[float](), "tick": list[float]()}
+    memory, evidence = ThemeMemory.blank(), theme_evidence.evidence
+    if fast:
+        from livebach.network import numba_engine, numba_themes
+
+        numba_engine.FastEngine(load(default_path()))  # compiles
+        memory, evidence = numba_themes.FastThemes.blank(), numba_themes.evidence
+    taken = {"observe": list[float](), "evidence": list[float](), "tick": list[float]()}
     for piece in pieces(folder):
         places = [tuple(int(x) for x in place) for place in piece.places]
         for t in range(len(piece.frames) - 1):
@@ -78,9 +84,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=5, help="minutes of music that are timed")
+    parser.add_argument("--fast", action="store_true", help="time the compiled twin")
     args = parser.parse_args()
     before = load_average()
-    found: dict[str, Any] = {"ms": measure(args.folder, round(args.minutes * TICKS_A_MINUTE))}
+    found: dict[str, Any] = {"ms": measure(args.folder, round(args.minutes * TICKS_A_MINUTE), args.fast)}
     print(json.dumps({**found, "machine": machine(), "load_before": before, "load_after": load_average()}, indent=1))
 
 

@@ -230,6 +230,34 @@ def test_the_best_alignments_are_those_of_the_slow_twin(music: list[Heard]) -> N
     assert min(scores[pair] for pair in pairs) >= max(float(LEAST_SCORE), *left_out) - 1e-4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "music",
+    [
+        heard(1, 200),
+        heard(2, 90, beat=3),
+        heard(4, 40, beat=6) + heard(5, 90, gaps=True),
+        heard(7, 230, players="some"),
+    ],
+    ids=["fours", "threes", "another beat and gaps", "archive"],
+)
+def test_the_compiled_memory_says_the_same(music: list[Heard]) -> None:
+    """On every tick: the same counts and alignments to the bit, and the same evidence up to the order of sums."""
+    pytest.importorskip("numba", reason="needs the extra `fast`")
+    from livebach.network import numba_themes
+
+    plain, fast = ThemeMemory.blank(*ROOM), numba_themes.FastThemes.blank(*ROOM)
+    for one in music:
+        plain.observe(*one)
+        fast.observe(*one)
+        assert np.array_equal(plain.counts, fast.counts)
+        there, same = plain.alignments(), numba_themes.alignments(fast)
+        pairs = [sorted(zip(some.rows.tolist(), some.shifts.tolist(), strict=True)) for some in (there, same)]
+        assert pairs[0] == pairs[1]
+        assert np.allclose(numba_themes.evidence(fast), evidence(plain), atol=1e-5)
+    assert pairs[0]
+
+
 @given(st.integers(0, 2**16), st.integers(1, 60), st.integers(1, 30), st.sampled_from([2, 3, 4, 6, 8]))
 @settings(max_examples=15, deadline=None)
 def test_a_snapshot_goes_on_as_the_memory_does(seed: int, before: int, after: int, beat: int) -> None:

@@ -8,6 +8,8 @@ module knows no clock, no port and no torch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,6 +51,8 @@ class Engine:
     """
 
     key_stack: type[KeyStack] = KeyStack
+    theme_memory: type[ThemeMemory] = ThemeMemory
+    evidence: Callable[[ThemeMemory], Array] = staticmethod(evidence)
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         """Fold the weights and compare the stored output with the network's.
@@ -94,7 +98,7 @@ class Engine:
         frame_rings = self.frame.blank() if self.frame else np.zeros((0, 0, 1), np.float32)
         context = np.zeros((self.spec.key_channels, KEYS), np.float32)
         adaptation = Adaptation.blank(len(self.time.hidden))
-        themes = None if self.themes is None else ThemeMemory.blank()
+        themes = None if self.themes is None else self.theme_memory.blank()
         return State(self.time.blank(), frame_rings, 0, np.zeros(KEYS, np.uint8), context, adaptation, themes)
 
     def push(
@@ -120,7 +124,7 @@ class Engine:
         self._push(state, frame, condition_row(place, coming, texture))
         if self.themes is not None and state.themes is not None:
             state.themes.observe(frame, place, coming, adapt)
-            np.copyto(state.theme_shift, self.themes.shift(evidence(state.themes)))
+            np.copyto(state.theme_shift, self.themes.shift(self.evidence(state.themes)))
 
     def _push(self, state: State, frame: Frame, row: Array) -> None:
         np.copyto(state.frame, frame)

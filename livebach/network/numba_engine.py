@@ -1,44 +1,36 @@
 """The pass over the keys, compiled by numba (the extra `fast`): the draws of `layers.KeyStack` in about half the time.
 
 Four keys are evaluated at once, so that each weight is read once for four keys. The states below each key are guessed
-first. From the first key that is drawn differently, the keys are evaluated again. Numba takes longer to load and more
-memory than the rest of livebach, so this module is imported only where the settings ask for the fast engine.
+first. From the first key that is drawn differently, the keys are evaluated again. This module is imported only where
+the settings ask for the fast engine.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
-from numba import njit
 
 from livebach.music.roll import HOLD, KEYS, OFF, ONSET, STATES, UNKNOWN, Frame
 from livebach.network.checkpoint import Checkpoint
 from livebach.network.engine import Engine
 from livebach.network.layers import KeyStack
+from livebach.network.numba_compiler import compiled
+from livebach.network.numba_themes import FastThemes, evidence
 from livebach.network.sampling import PreparedDraw, SamplingParams
 from livebach.network.spec import NetworkSpec
 from livebach.network.state import Array
+from livebach.network.themes import SOURCE_TICKS, WINDOW
 
 ABREAST = 4
 """Keys at once. The loops below are written out for four keys, which keeps their sums in registers."""
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _compiled(function: F) -> F:
-    """Compile a function at its first call, and cache the code on disk. The compiler may reorder sums, nothing else."""
-    compile_it = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
-    return cast(F, compile_it(function))
-
 
 Width = tuple[None, ...]
 """A number of channels as the length of a tuple. The length is part of the type, so the compiler knows the loops."""
 
 
-@_compiled
+@compiled
 def _tanh(x: Array, width: Width) -> None:
     """Compute tanh of [2K] in place, by Eigen's rational approximation; errors are a few units in the last place."""
     for j in range(2 * len(width)):
@@ -56,7 +48,7 @@ def _tanh(x: Array, width: Width) -> None:
         x[j] = v * p / q
 
 
-@_compiled
+@compiled
 def _product(x: Array, weights: Array, bias: Array, out: Array, inputs: Width, width: Width) -> None:
     """Write x [4, inputs] @ weights [inputs, 2K] + bias [2K] to `out`."""
     out0, out1, out2, out3 = out[0], out[1], out[2], out[3]
@@ -76,7 +68,7 @@ def _product(x: Array, weights: Array, bias: Array, out: Array, inputs: Width, w
             out3[j] += (d0 * w0 + d1 * w1) + (d2 * w2 + d3 * w3)
 
 
-@_compiled
+@compiled
 def _state(logits: Array, added: Any, mark: float, temperature: float, min_p: float) -> int:
     """Return one key's state by the rule of `PreparedDraw.states`: logits [3], biases [3], a number in [0, 1)."""
     off = (logits[OFF] + added[OFF]) / temperature
@@ -93,7 +85,7 @@ def _state(logits: Array, added: Any, mark: float, temperature: float, min_p: fl
     return HOLD if mark >= off + onset and hold > 0 else ONSET
 
 
-@_compiled
+@compiled
 def _layers(key: int, inputs: Array, network: Any, buffers: Any, width: Width) -> None:
     """Evaluate four keys, from `key` up, through all layers; the summed skips go to the last buffer."""
     dilations, (gate_weights, gate_biases), (out_weights, out_biases) = network
@@ -119,7 +111,7 @@ def _layers(key: int, inputs: Array, network: Any, buffers: Any, width: Width) -
                 total[c, j] += work[c, k + j]
 
 
-@_compiled
+@compiled
 def _logits(total: Array, to_logits: Array, out: Array, width: Width) -> None:
     """Compute one key's logits [3] from its summed skips [K]."""
     for s in range(STATES):
@@ -128,7 +120,7 @@ def _logits(total: Array, to_logits: Array, out: Array, width: Width) -> None:
             out[s] += to_logits[s, j] * max(total[j], np.float32(0))
 
 
-@_compiled
+@compiled
 def _draw(base: Array, tables: Any, network: Any, arrays: Any, prepared: Any, states: Frame, width: Width) -> None:
     """Draw all keys into `states` [88], which holds the guess."""
     below, to_logits = tables
@@ -208,11 +200,22 @@ class FastKeys(KeyStack):
 
 
 class FastEngine(Engine):
-    """The step engine with the compiled key pass. The first one of a shape is compiled, which takes some seconds."""
+    """The step engine with the compiled key pass and theme memory.
+
+    The first one of a shape is compiled, which takes some seconds.
+    """
 
     key_stack = FastKeys
+    theme_memory = FastThemes
+    evidence = staticmethod(evidence)
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         """Do what `Engine` does, and compile. Raises CheckpointError as `Engine` does."""
         super().__init__(checkpoint)
+        memory = FastThemes.blank(WINDOW * SOURCE_TICKS, SOURCE_TICKS)
+        for tick in range(2 * WINDOW):  # notes on every beat, so that there are alignments
+            frame = np.zeros(KEYS, np.uint8)
+            frame[KEYS // 2] = ONSET if tick % SOURCE_TICKS == 0 else OFF
+            memory.observe(frame, (tick % 16, 4, 16), ((tick + 1) % 16, 4, 16), players=True)
+            evidence(memory)
         self.draw(self._blank(), np.full(KEYS, UNKNOWN, np.uint8), np.zeros(KEYS), SamplingParams())

@@ -105,12 +105,10 @@ def _judge(memory: ThemeMemory, alignments: Alignments, latest: NDArray[np.uint8
 
     struck, held = named == ONSET, named == HOLD
     released = (named == OFF) & (before != OFF)
-    masks = (struck, ~struck, held, released)
-    for mask, (a, b) in zip(masks, ((0, 1), (6, 7), (8, 9), (10, 11)), strict=True):
-        np.multiply(share, mask).max(axis=0, out=out[a])
-        np.multiply(mass, mask).max(axis=0, out=out[b])
-    np.multiply(share_diatonic, struck).max(axis=0, out=out[3])
-    np.multiply(mass_diatonic, struck).max(axis=0, out=out[4])
+    masks = np.stack((struck, ~struck, held, released))[:, None]  # [4, 1, n, 88]
+    said = (masks * np.stack((share, mass))).max(axis=2).reshape(-1, KEYS)
+    out[:2], out[6:12] = said[:2], said[2:]
+    np.multiply(np.stack((share_diatonic, mass_diatonic)), struck).max(axis=1, out=out[3:5])
 
     pairs = np.nonzero(struck)
     for feature, runs in zip((2, 5), _runs((row, kinds, age, key), pairs, n), strict=True):

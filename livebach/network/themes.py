@@ -15,6 +15,7 @@ in one voice. Everything is causal: evidence for a frame is computed from earlie
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -52,7 +53,7 @@ LEAST_SCORE = np.float32(0.02)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alignments:
-    """The passages that resemble the present, best first.
+    """The passages that resemble the present.
 
     Attributes:
         rows: [n] which source, as an index into the counts of the memory.
@@ -95,7 +96,7 @@ class ThemeMemory:
     beat: int = 4
 
     @classmethod
-    def blank(cls, recent: int = RECENT, archive: int = ARCHIVE) -> ThemeMemory:
+    def blank(cls, recent: int = RECENT, archive: int = ARCHIVE) -> Self:
         """Return a memory of nothing, with room for so many frames of both players, and of the player alone."""
         slots = recent + archive
         return cls(
@@ -105,10 +106,10 @@ class ThemeMemory:
             counts=np.zeros((slots // SOURCE_TICKS, SHIFTS), np.float32),
         )
 
-    def copy(self) -> ThemeMemory:
+    def copy(self) -> Self:
         """Return an independent snapshot."""
         recent = len(self.players)
-        other = ThemeMemory.blank(recent, len(self.frames) - recent)
+        other = type(self).blank(recent, len(self.frames) - recent)
         other.copy_from(self)
         return other
 
@@ -188,7 +189,7 @@ class ThemeMemory:
         return np.where(rows < most_lags, by_lag, by_place)
 
     def alignments(self) -> Alignments:
-        """Return the best alignments of the present, at most MOST_ALIGNMENTS.
+        """Return the best alignments of the present, at most MOST_ALIGNMENTS. Of equal ones the first are taken.
 
         The score of a source and a transposition is the square of the number of coinciding onsets, those a semitone
         beside included, over the numbers of onsets of the present and of the source: 1 where all coincide.
@@ -200,14 +201,10 @@ class ThemeMemory:
         scores *= scores
         there = self.rates[self.slots(rows, self.clock - 1)]
         scores *= (1 / ((np.float32(self.rate) + np.float32(0.5)) * (there + np.float32(0.5))))[:, None]
-        if len(rows) > MOST_ALIGNMENTS:  # each of the best is in one of as many best rows
-            best = np.argpartition(scores.max(axis=1), -MOST_ALIGNMENTS)[-MOST_ALIGNMENTS:]
-            rows, scores = rows[best], scores[best]
+        best = _largest(scores.max(axis=1, initial=0))  # each of the best is in one of as many best rows
+        rows, scores = rows[best], scores[best]
         flat = scores.ravel()
-        if len(flat) > MOST_ALIGNMENTS:
-            chosen = np.argpartition(flat, -MOST_ALIGNMENTS)[-MOST_ALIGNMENTS:]
-        else:
-            chosen = np.arange(len(flat))
+        chosen = _largest(flat)
         chosen = chosen[flat[chosen] > LEAST_SCORE]
         return Alignments(rows[chosen // (SHIFTS - 2)], chosen % (SHIFTS - 2) + 1)
 
@@ -222,6 +219,16 @@ class ThemeMemory:
     def latest(self) -> NDArray[np.uint8]:
         """Return the last WINDOW frames, newest first: states [WINDOW, 88]."""
         return self.frames[(self.clock - 1 - np.arange(WINDOW)) % len(self.players)]
+
+
+def _largest(scores: Array) -> Indices:
+    """Return the indices of the MOST_ALIGNMENTS largest scores in order of the indices; of equal ones the first."""
+    if len(scores) <= MOST_ALIGNMENTS:
+        return np.arange(len(scores))
+    least = np.partition(scores, -MOST_ALIGNMENTS)[-MOST_ALIGNMENTS]
+    chosen = scores > least
+    chosen[np.flatnonzero(scores == least)[: MOST_ALIGNMENTS - np.count_nonzero(chosen)]] = True
+    return np.flatnonzero(chosen)
 
 
 @dataclass(slots=True)
