@@ -159,7 +159,7 @@ def guides() -> Guides:
 
 def test_an_idiom_with_parallels_and_a_wide_compass_is_left_alone() -> None:
     """What is a fault in Bach is a habit of others; a network that is exchanged brings its own idiom."""
-    wide = Idiom(lowest=24, highest=100, middle=64, chord=2.3, clashes=0.2, parallels=0.2)
+    wide = Idiom(lowest=24, highest=100, middle=64, density=1.2, chord=2.3, clashes=0.2, parallels=0.2)
 
     def once(params: SamplingParams, _uniforms: NDArray[np.float64]) -> Frame:
         frame = struck(26, 34)

@@ -27,6 +27,7 @@ def test_the_figures_of_a_few_chords() -> None:
     found = idiom_of([chords((48, 60), (50, 62), (52, 64), ()), chords((60, 61), (55,), (48,))])
     assert (found.lowest, found.highest) == (48, 64)
     assert found.chord == pytest.approx(10 / 6)
+    assert found.density == pytest.approx(10 / 7)
     assert found.middle == pytest.approx(56)
     assert found.clashes == pytest.approx(1 / 4)
     assert found.parallels == 1
@@ -40,7 +41,16 @@ def test_music_without_notes_has_no_idiom() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"lowest": 90}, {"middle": "high"}, {"chord": 0}, {"clashes": 1.5}, {"parallels": True}, {"highest": 200}]
+    "wrong",
+    [
+        {"lowest": 90},
+        {"middle": "high"},
+        {"chord": 0},
+        {"density": 5},
+        {"clashes": 1.5},
+        {"parallels": True},
+        {"highest": 200},
+    ],
 )
 def test_wrong_figures_are_refused(wrong: dict[str, object]) -> None:
     """Whatever a file may hold."""
@@ -51,7 +61,7 @@ def test_wrong_figures_are_refused(wrong: dict[str, object]) -> None:
 def test_a_checkpoint_keeps_its_idiom(tmp_path: Path) -> None:
     """A file without one has Bach's; one with damaged figures is refused by name."""
     path = tmp_path / "a.safetensors"
-    idiom = Idiom(30, 90, 64.5, 2.5, 0.25, 0.3)
+    idiom = Idiom(30, 90, 64.5, 2.0, 2.5, 0.25, 0.3)
     save(path, replace(plain(), idiom=idiom))
     assert load(path).idiom == idiom
     raw = path.read_bytes()

@@ -32,6 +32,7 @@ class Idiom:
         lowest: The lowest MIDI key that is not rare.
         highest: The highest MIDI key that is not rare.
         middle: The mean MIDI key.
+        density: Mean number of keys struck per tick of a 16th.
         chord: Mean number of keys struck on ticks with any.
         clashes: Share of seconds, tritones and sevenths among pairs of keys struck on one tick.
         parallels: Share of parallel fifths and octaves among the joint moves of two voices.
@@ -41,6 +42,7 @@ class Idiom:
     lowest: int = 36
     highest: int = 84
     middle: float = 63.6
+    density: float = 1.3
     chord: float = 1.6
     clashes: float = 0.17
     parallels: float = 0.01
@@ -55,8 +57,13 @@ class Idiom:
         low, high = LOW_KEY, LOW_KEY + 87
         if not low <= self.lowest <= self.middle <= self.highest <= high:
             raise ValueError(f"an idiom's compass and middle must rise within {low}..{high}")
-        if not (1 <= self.chord <= 88 and 0 <= self.clashes <= 1 and 0 <= self.parallels <= 1):
-            raise ValueError("an idiom's chord must be 1..88, and its shares 0..1")
+        if not (
+            0 < self.density <= self.chord
+            and 1 <= self.chord <= 88
+            and 0 <= self.clashes <= 1
+            and 0 <= self.parallels <= 1
+        ):
+            raise ValueError("an idiom's chord must be 1..88, its density no more, and its shares 0..1")
 
     def to_json(self) -> dict[str, float]:
         """Return the figures by name."""
@@ -87,9 +94,9 @@ def idiom_of(pieces: Iterable[Frames]) -> Idiom:
 
     """
     keys = np.zeros(0, np.intp)
-    ticks = clashing = pairs = parallel = moves = 0
+    length = ticks = clashing = pairs = parallel = moves = 0
     for frames in pieces:
-        struck = frames == ONSET
+        struck, length = frames == ONSET, length + len(frames)
         keys = np.concatenate([keys, np.nonzero(struck)[1]])
         ticks += int(struck.any(axis=1).sum())
         for apart in _struck_together(struck):
@@ -103,6 +110,7 @@ def idiom_of(pieces: Iterable[Frames]) -> Idiom:
         int(lowest) + LOW_KEY,
         int(highest) + LOW_KEY,
         float(keys.mean()) + LOW_KEY,
+        len(keys) / length,
         len(keys) / ticks,
         clashing / max(1, pairs),
         parallel / max(1, moves),

@@ -144,11 +144,15 @@ class Governor:
 
         """
         self._middle = idiom.middle if middle is None else middle
-        self._compass_bias = COMPASS_BIAS if idiom == BACH else compass_bias(idiom)
+        self.know(idiom)
         self._onsets.restart()
         self._keys.restart()
         self._register.value = self._own_register.value = None
         self._still_ticks = 0
+
+    def know(self, idiom: Idiom) -> None:
+        """Continue with the compass of another idiom."""
+        self._compass_bias = COMPASS_BIAS if idiom == BACH else compass_bias(idiom)
 
     def steer(self, params: SamplingParams, texture: Texture, register: int | None = None) -> SamplingParams:
         """Return the sampling parameters of the coming tick.
@@ -159,7 +163,7 @@ class Governor:
             register: The MIDI key to play around, if any.
 
         """
-        onset_bias, hold_bias = params.onset_bias + self._urge(), params.hold_bias
+        onset_bias, hold_bias = params.onset_bias + self.urge, params.hold_bias
         if texture.density is not None:
             onset_bias += self._onsets.correction(DENSITY_CENTRES[texture.density])
         if texture.polyphony is not None:
@@ -181,6 +185,7 @@ class Governor:
         too_far = math.copysign(min(MOST_TOO_FAR, max(0.0, abs(off) - ASKED_FREE_REGISTER)), off)
         return self._compass_bias - np.float32(ASKED_TILT * too_far) * (MIDI_KEYS - self._middle)
 
-    def _urge(self) -> float:
+    @property
+    def urge(self) -> float:
         """Return the bias of ONSET after a long rest, which in Bach is an ending that the network would not leave."""
         return min(MOST_STILL_URGE, STILL_URGE * max(0, self._still_ticks - self._bar_ticks))

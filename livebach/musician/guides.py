@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from livebach.music.idiom import BACH, Idiom
 from livebach.music.key import Key
 from livebach.music.roll import KEYS, LOW_KEY, OFF, ONSET, Frame
-from livebach.music.texture import Texture
-from livebach.musician.governor import Controller, Governor
+from livebach.music.texture import DENSITY_CENTRES, Texture, texture_levels
+from livebach.musician.governor import MEMORY_BARS, Controller, Governor
 from livebach.musician.key_plan import HEARD_BARS, KeyPlan
 from livebach.musician.rhythm import RhythmVotes
+from livebach.musician.texture_follower import MOST
 from livebach.musician.vetoes import QuoteWatch, RepeatWatch, Watch, playable
 from livebach.musician.voice_vetoes import ClashWatch, OveruseWatch, ParallelWatch
 from livebach.network.quotes import Quotes
@@ -37,17 +38,21 @@ STRUCK_AT_ONCE = 0.6
 TRIES_FOR_VOICES = 2
 """Number of further tries that may be made for want of voices."""
 DRIVE = 3.5
-"""Factor of the governor's correction of density in the decision whether a tick is struck."""
+"""Factor of the correction of the share of struck ticks in the decision whether a tick is struck."""
 RECALL = 10.0
 """`SamplingParams.recall` at play, chosen by statistics of roll-outs instead of likelihood."""
 CHORD_TICKS = 24.0
 """Time constant of the mean size of chords, in struck ticks."""
 CHORDS_AT_FIRST = -1.0
 """The bias of ONSET that chords begin with, in nats. Without one most networks strike too many keys at once."""
-HEARD_CHORDS, HEARD_NOTES = 16, 32
+HEARD_CHORDS, HEARD_NOTES = 6, 32
 """Number of struck ticks, and of notes, of which the size and register count as much as those of the idiom."""
-SINGLE_LINE = 1.15
+SINGLE_LINE = 1.02
 """Mean size of chords up to which the music heard is a single line, which other voices are to join."""
+OF_THE_IDIOM = 0.25
+"""Weight of the idiom's density beside that of the music heard: music that goes on is nearer to the usual."""
+MOST_STRUCK = 0.97
+"""Most of the ticks that may be asked to be struck."""
 COUNTERPOINT = 0.03
 """Share of parallels up to which an idiom avoids them."""
 EAGERNESS = 0.7
@@ -80,6 +85,8 @@ class Guides:
         self._idiom = BACH
         self._reach = KEYS, -1  # the lowest and the highest key heard
         self._chords, self._chord = Controller(CHORD_TICKS), BACH.chord
+        self._ticks = Controller(MEMORY_BARS * bar_ticks)
+        self._density: tuple[int | None, float] = None, BACH.density
         self.watches: tuple[Watch, ...] = ()
         self._counterpoint: tuple[Watch, ...] = ()
         self._heard: deque[Frame] = deque(maxlen=HEARD_BARS * bar_ticks)
@@ -105,7 +112,9 @@ class Guides:
         """
         self._idiom = idiom
         self._chord, middle = self._targets()
+        self._density = self._heard_density()
         self._chords.restart(CHORDS_AT_FIRST)
+        self._ticks.restart()
         self.governor.restart(self._idiom, middle)
         self.watches = QuoteWatch(quotes, self._longest_quote), RepeatWatch(self._bar_ticks)
         self._counterpoint = self._counterpoint_watches()
@@ -146,6 +155,20 @@ class Guides:
             return self._idiom.chord, middle
         return (notes + HEARD_CHORDS * self._idiom.chord) / (chords + HEARD_CHORDS), middle
 
+    def _heard_density(self) -> tuple[int | None, float]:
+        """Return the density of the last bars as a level, and in onsets per tick; the idiom's before any music."""
+        if not self._heard:
+            return None, self._idiom.density
+        frames = np.array(self._heard)
+        level, onsets = texture_levels(frames).density, float((frames == ONSET).sum()) / len(frames)
+        return level, max(onsets, 1 / len(frames)) ** (1 - OF_THE_IDIOM) * self._idiom.density**OF_THE_IDIOM
+
+    def _share_struck(self, level: int) -> float:
+        """Return the share of ticks to strike for a level of density: that of the music heard, if it has this level."""
+        heard_level, heard = self._density
+        followed = heard_level is not None and min(heard_level, MOST.density or 0) == level
+        return min(MOST_STRUCK, (heard if followed else DENSITY_CENTRES[level]) / self._chord)
+
     def _counterpoint_watches(self) -> tuple[Watch, ...]:
         watches: tuple[Watch, ...] = (
             OveruseWatch(self._bar_ticks),
@@ -156,6 +179,7 @@ class Guides:
     def know(self, quotes: Quotes, idiom: Idiom = BACH) -> None:
         """Continue with another network's training music and its idiom."""
         self._idiom = idiom
+        self.governor.know(idiom)
         self._counterpoint = self._counterpoint_watches()
         for watch in self.watches:
             if isinstance(watch, QuoteWatch):
@@ -174,7 +198,9 @@ class Guides:
     def played(self, heard: Frame, part: Frame) -> None:
         """Take in a tick of the network's turn: the frame [88] that the texture is asked of, and the network's part."""
         self.governor.observe(heard, part)
-        if struck := int((part == ONSET).sum()):
+        struck = int((part == ONSET).sum())
+        self._ticks.observe(struck > 0)
+        if struck:
             self._chords.observe(struck)
         for watch in (*self.watches, *self._counterpoint):
             watch.observe(part)
@@ -209,11 +235,14 @@ class Guides:
         if lean == -math.inf:
             return self._sustained(once, params)
         # Alone, the network becomes busier by striking on more ticks, not more keys at once.
-        busier, free = DRIVE * (steered.onset_bias - params.onset_bias), replace(steered, onset_bias=params.onset_bias)
+        free = replace(steered, onset_bias=params.onset_bias)
         likely = None if chance is None else chance(free)
         if likely is None:
             return self._drawn(once, steered, self.watches)
-        if not self._sounding or self._decisions.random() < self._votes.chance(likely, busier + lean):
+        busier = lean + self.governor.urge
+        if texture.density is not None:
+            busier += DRIVE * self._ticks.correction(self._share_struck(texture.density))
+        if not self._sounding or self._decisions.random() < self._votes.chance(likely, busier):
             return self._struck(once, free, likely, 2 if (texture.polyphony or 0) >= TWO_VOICES else 1)
         return self._sustained(once, free)
 
