@@ -1,7 +1,7 @@
 """Measure livebach on JACK, as a person runs it: start-up, memory, processor, jitter, thru and yielding.
 
     python -m bench.live light [--period 1024]
-    python -m bench.live jitter [--minutes 10] [--busy 1] [--clock]
+    python -m bench.live jitter [--minutes 10] [--busy 1] [--clock] [--triplets]
     python -m bench.live thru [--notes 1000] [--busy 1]
     python -m bench.live yields [--times 60] [--busy 1]
 
@@ -27,7 +27,7 @@ from typing import Any
 from bench.rig import TRIES, Livebach, Rig, rig
 from livebach.commands.timing import load_average, machine, summary
 from livebach.live import take_log
-from livebach.music.events import PULSE, Realtime
+from livebach.music.events import PULSE, NoteOn, Realtime
 from tests.support.jack_rig import PERIOD, Listener
 from tests.support.waiting import until
 
@@ -44,6 +44,12 @@ PHRASE = sorted(
     [(2 * i * TICK_S, bytes((0x90, key, 80))) for i, key in enumerate(KEYS)]
     + [((2 * i + 1) * TICK_S, bytes((0x80, key, 0))) for i, key in enumerate(KEYS)]
 )
+TRIPLETS = sorted(
+    [(i * 4 / 3 * TICK_S, bytes((0x90, KEYS[i % 3], 80))) for i in range(24)]
+    + [((i + 0.8) * 4 / 3 * TICK_S, bytes((0x80, KEYS[i % 3], 0))) for i in range(24)]
+)
+OFF_TICK = 0.1
+"""Distance from the nearest tick, in ticks, from which a note counts as one between the ticks."""
 
 
 def light(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
@@ -76,11 +82,11 @@ def first_note_through(here: Rig) -> float:
     return through[0] - program.started_s
 
 
-def start_playing(here: Rig) -> None:
+def start_playing(here: Rig, phrase: list[tuple[float, bytes]] = PHRASE) -> None:
     """Play a phrase, and wait until livebach continues it."""
     before = len(here.wire.heard())
-    here.keyboard.play(PHRASE)
-    here.keyboard.sent(len(PHRASE))
+    here.keyboard.play(phrase)
+    here.keyboard.sent(len(phrase))
     until(lambda: any(data[0] == OWN_ON for _, data in here.wire.heard()[before:]), "a note of its own")
 
 
@@ -92,7 +98,7 @@ def newest_take(folder: Path) -> Path:
 def jitter(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
     """Let livebach play; return the lateness of its actions by the log, and of its messages at the listener."""
     with here.livebach("--bpm", str(BPM), "--folder", "takes", "--set", f"time.send_clock={args.clock}".lower()):
-        start_playing(here)
+        start_playing(here, TRIPLETS if args.triplets else PHRASE)
         time.sleep(args.minutes * 60)
     log = take_log.read(newest_take(here.folder))
     timed = [call for call in log.calls if call.do == "advance" and call.due is not None]
@@ -104,8 +110,23 @@ def jitter(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
         "all_deadlines": {"count": len(late), **summary(late)},
         "deadlines_with_notes": {"count": len(sending), **summary(sending)},
         **({"pulses": {"count": len(pulses), **summary(pulses)}} if pulses else {}),
+        **(struck(log) if args.triplets else {}),
         "remarks": log.remarks,
     }
+
+
+def struck(log: take_log.Log) -> dict[str, Any]:
+    """Return the lateness of livebach's notes that begin on the ticks, and of those between the ticks."""
+    late: dict[str, list[float]] = {"notes_on_the_ticks": [], "notes_between_the_ticks": []}
+    mark = None
+    for call in log.calls:
+        mark = call.mark or mark
+        if mark is None or call.due is None or not any(isinstance(event, NoteOn) for event in call.out):
+            continue
+        place = (call.due - mark.time_s) / mark.quarter_s * 4
+        between = abs(place - round(place)) > OFF_TICK
+        late["notes_between_the_ticks" if between else "notes_on_the_ticks"].append(call.t - call.due)
+    return {name: {"count": len(times), **summary(times)} for name, times in late.items()}
 
 
 def thru(here: Rig, args: argparse.Namespace) -> dict[str, Any]:
@@ -205,6 +226,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--clock", action="store_true", help="let livebach send a MIDI clock too")
+    parser.add_argument("--triplets", action="store_true", help="play in triplets, so that livebach does too")
     parser.add_argument("--notes", type=int, default=1000)
     parser.add_argument("--times", type=int, default=60)
     parser.add_argument("--busy", type=int, default=0)
