@@ -101,6 +101,14 @@ def test_who_plays_triplets_or_swing_a_little_early_or_late_is_understood(
     assert parts(made) == wanted
 
 
+@pytest.mark.parametrize("off", [1 / 3, 0.45, -1 / 3])
+def test_who_has_left_the_grid_is_answered_on_the_ticks(off: float) -> None:
+    """A tempo of one's own is no swing: all strokes are late, or early, those on the beat too."""
+    made = play(take(EVERY_TICK), [0.0, *(at + off for at in STRAIGHT[1:])]).run(240)
+    assert len(own(made)) > 60
+    assert parts(made) == {0}
+
+
 def test_full_chords_on_the_beat_do_not_hide_a_swinging_melody() -> None:
     """The keys of a chord count once."""
     made = take(LONG_SHORT)

@@ -24,6 +24,10 @@ BEGINS, STAYS = 4 / TIMED, 2 / TIMED
 """Shares of such strokes from which playing between the ticks is taken as intended, and down to which it stays so."""
 CHORD = 0.15
 """Longest time between two strokes of a chord, in ticks."""
+BEATS = 8
+"""Number of newest strokes on beats that are compared with the grid."""
+BEATS_OFF, HALVES_OFF = 0.25, 0.75
+"""Share of these that may be off it in triplets or swing, and in 32nds, some of which are beside the beat."""
 REMEMBERED = 48
 """Number of newest strokes whose places in the beat are remembered."""
 RARE = 0.15
@@ -68,11 +72,21 @@ class PlayerTiming:
         self._distances += [abs(stroke) for stroke in strokes]
         self._strokes += [(_in_beat(place), stroke) for stroke in strokes]
         off = sum(distance > OFF_TICK for distance in self._distances)
-        if off < TIMED * (STAYS if self.between else BEGINS):
+        half_way = sum(distance > NEAR_HALF for distance in self._distances)
+        halves = 2 * half_way > off
+        if off < TIMED * (STAYS if self.between else BEGINS) or self._beats_off > (HALVES_OFF if halves else BEATS_OFF):
             self.between = Between.NOTHING
         else:
-            half_way = sum(distance > NEAR_HALF for distance in self._distances)
-            self.between = Between.HALVES if 2 * half_way > off else Between.TRIPLETS
+            self.between = Between.HALVES if halves else Between.TRIPLETS
+
+    @property
+    def _beats_off(self) -> float:
+        """The share of the newest strokes on beats that are off their tick.
+
+        If it is high, the player has left the grid, and plays nothing between the ticks on purpose.
+        """
+        beats = [distance for (where, _), distance in self._strokes if where == 0][-BEATS:]
+        return sum(abs(distance) > OFF_TICK for distance in beats) / max(1, len(beats))
 
     def offset(self, distance: float) -> int:
         """Return the intended offset of a key struck at this distance from its tick, in ticks."""
