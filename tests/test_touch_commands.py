@@ -67,7 +67,9 @@ def test_from_files_to_a_network_to_figures(music: Path, tmp_path: Path, capsys:
     network = str(out / "touch.safetensors")
     assert touch_checkpoint.load(Path(network)).meta["licence"] == "CC0-1.0"
     assert main(["evaluate", network, "--touch", "--data", str(music), "--split", "test", "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert "left out: " in printed.err
+    report = json.loads(printed.out)
     assert report["pieces"]
     assert 0 < report["pooled"]["velocity_nats_per_note"] < 10
     assert report["pooled"]["pedal_nats_per_tick"] > 0
@@ -77,6 +79,27 @@ def test_from_files_to_a_network_to_figures(music: Path, tmp_path: Path, capsys:
     assert main(["evaluate", network, "--touch", "--data", str(music), "--rollouts", "2"]) == 2
     assert "do not go with --touch" in capsys.readouterr().err
     assert main(["evaluate", str(music / "anon" / "op1.mid"), "--touch", "--data", str(music)]) == 2
+    assert "not a whole safetensors file" in capsys.readouterr().err
+
+
+def test_a_network_is_trained_further(music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is validated first, keeps its shape, and is kept where training does not better it; a bad file is one line."""
+    pytest.importorskip("torch", reason="training needs torch")
+    first, train = tmp_path / "first", ["train", "--touch", "--data", str(music)]
+    small = ["--set", "epochs=1", "batch=64"]
+    assert main([*train, "--out", str(first), *small, "velocity=8", "offset=8", "pedal=8"]) == 0
+    start = ["--init-from", str(first / "touch.safetensors"), "--out", str(tmp_path / "second")]
+    capsys.readouterr()
+    assert main([*train, *start, "--set", "epochs=1", "batch=64", "learning_rate=0"]) == 0
+    assert "touch.safetensors: validation: " in capsys.readouterr().out
+    once, further = (touch_checkpoint.load(tmp_path / name / "touch.safetensors") for name in ("first", "second"))
+    assert further.shape == once.shape
+    assert all(np.array_equal(once.weights[name], further.weights[name]) for name in once.weights)
+    start[-1] = str(tmp_path / "third")
+    assert main([*train, *start, "--set", "velocity=10"]) == 2
+    assert "keeps its shape" in capsys.readouterr().err
+    start[1] = str(music / "anon" / "op1.mid")
+    assert main([*train, *start]) == 2
     assert "not a whole safetensors file" in capsys.readouterr().err
 
 

@@ -24,6 +24,7 @@ from livebach.music.score_reader import CorpusError, Piece
 from livebach.network import checkpoint as checkpoints
 from livebach.network.quotes import MOST_RUNS, Quotes
 from livebach.network.spec import NetworkSpec
+from livebach.network.touch_checkpoint import TouchError
 from livebach.training.corpus import Corpus, load_corpus, load_pieces
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from livebach.training.loop import Trainer
     from livebach.training.run_files import TrainConfig
 
-ERRORS = (CorpusError, checkpoints.CheckpointError)
+ERRORS = (CorpusError, checkpoints.CheckpointError, TouchError)
 Spec = TypeVar("Spec")
 Config = TypeVar("Config")
 """Dataclasses: the shape of a network, and the settings of its training."""
@@ -117,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(str(error)) from error
 
 
-_NOT_WITH_TOUCH = ("start", "teacher", "played", "updates", "device", "tensorboard")
+_NOT_WITH_TOUCH = ("teacher", "played", "updates", "device", "tensorboard")
 
 
 def _run_touch(args: argparse.Namespace) -> int:
@@ -126,11 +127,15 @@ def _run_touch(args: argparse.Namespace) -> int:
 
     other = next((name for name in _NOT_WITH_TOUCH if getattr(args, name)), None)
     if other is not None:
-        flag = {"start": "init-from"}.get(other, other)
-        raise UserError(f"--{flag} does not go with --touch; use --set KEY=VALUE for its settings")
-    order = touch_run.Run(args.data, args.out, args.cache, args.resume, args.minutes, args.licence)
+        raise UserError(f"--{other} does not go with --touch; use --set KEY=VALUE for its settings")
+    order = touch_run.Run(args.data, args.out, args.cache, args.resume, args.minutes, args.start, args.licence)
     flags = {} if args.seed is None else {"seed": args.seed}
-    shape, config = settled(*touch_run.begun(order), args.set, flags)
+    begun = touch_run.begun(order)
+    shape, config = settled(*begun, args.set, flags)
+    if order.start is not None and shape != begun[0]:
+        raise UserError(
+            "--init-from: a touch network keeps its shape; --set velocity, offset and pedal do not go with it"
+        )
     with _interruptible() as stop:
         stopped = touch_run.train(order, shape, config, lambda line: print(line, flush=True), stop)
     return 130 if stopped else 0

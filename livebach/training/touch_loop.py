@@ -21,13 +21,14 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from livebach.music.touch import LATEST, OFFSETS, Performance
+from livebach.network.touch_checkpoint import TouchCheckpoint
 from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_UNIT
 from livebach.network.touch_shape import TouchShape
 from livebach.network.velocity_memory import REFERENCE
 from livebach.training import touch_rows
 from livebach.training.loop import adamw, averaging, seed_of
 from livebach.training.run_files import LOG_FILE, TrainingError, rising_and_falling, under, write_tensors
-from livebach.training.touch_model import TouchModel
+from livebach.training.touch_model import TouchModel, from_checkpoint
 from livebach.training.touch_rows import Score, VelocityRows
 
 STATE_FILE, BEST_FILE, CHECKPOINT_FILE = "touch-state.safetensors", "touch-best.safetensors", "touch.safetensors"
@@ -47,6 +48,9 @@ LIMITS: dict[str, tuple[float, float]] = {
     "ema_decay": (0, 0.99999),
     "seed": (0, 2**32 - 1),
 }
+
+FINE_TUNING: dict[str, Any] = {"learning_rate": 5e-4, "warmup": 20, "epochs": 4, "ema_decay": 0.98}
+"""Settings for a run that starts from a trained network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +291,13 @@ class TouchTrainer:
         header = {"update": self.update, "best": self.best, "seconds": self.seconds, "notes": self._size}
         header |= {"shape": self.shape.to_dict(), "config": asdict(self.config)}
         write_tensors(self.folder / STATE_FILE, tensors, {"state": json.dumps(header)})
+
+    def start_from(self, checkpoint: TouchCheckpoint) -> None:
+        """Start with the weights of a checkpoint of the same shape, which are kept if training does not better them."""
+        state = from_checkpoint(checkpoint).state_dict()
+        self.model.load_state_dict(state)
+        self.averaged.load_state_dict(state)
+        self.validate()
 
     def resume(self) -> None:
         """Restore the state that `save` wrote.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,15 @@ from livebach.network import touch_checkpoint
 from livebach.network.touch_shape import TouchShape
 from livebach.training.performances import load_performances, lost_line, split_performances
 from livebach.training.run_files import TrainingError
-from livebach.training.touch_loop import CHECKPOINT_FILE, STATE_FILE, TouchConfig, TouchTrainer, read_header, run
+from livebach.training.touch_loop import (
+    CHECKPOINT_FILE,
+    FINE_TUNING,
+    STATE_FILE,
+    TouchConfig,
+    TouchTrainer,
+    read_header,
+    run,
+)
 from livebach.training.touch_model import to_checkpoint
 
 CACHE = "performances"
@@ -28,6 +36,7 @@ class Run:
         cache: Folder for cached performances; below `out` by default.
         resume: Whether to continue the saved run in `out`.
         minutes: Time limit in minutes.
+        start: A touch network to start from.
         licence: Licence stated in the checkpoint.
 
     """
@@ -37,13 +46,15 @@ class Run:
     cache: Path | None = None
     resume: bool = False
     minutes: float | None = None
+    start: Path | None = None
     licence: str = "unstated"
 
 
 def begun(order: Run) -> tuple[TouchShape, TouchConfig]:
-    """Return the initial settings of a run: the defaults, or the settings of the resumed run.
+    """Return the initial settings of a run: the defaults, those for a network to start from, or those resumed.
 
     Raises:
+        TouchError: If the network to start from cannot be read.
         TrainingError: If the folder holds a run that is not resumed, or the saved run is missing or damaged.
 
     """
@@ -52,6 +63,8 @@ def begun(order: Run) -> tuple[TouchShape, TouchConfig]:
             raise TrainingError(
                 f"{order.out}: holds a run already: --resume continues the run, another --out starts a new run"
             )
+        if order.start is not None:
+            return touch_checkpoint.load(order.start).shape, replace(TouchConfig(), **FINE_TUNING)
         return TouchShape(), TouchConfig()
     header = read_header(order.out / STATE_FILE)
     return TouchShape.from_dict(header["shape"]), TouchConfig(**header["config"])
@@ -90,6 +103,9 @@ def train(
     trainer = TouchTrainer(shape, config, parts, order.out)
     if order.resume:
         trainer.resume()
+    elif order.start is not None:
+        trainer.start_from(touch_checkpoint.load(order.start))
+        say(f"{order.start.name}: {_costs(trainer)}")
     stopped = run(trainer, _teller(say), stop, order.minutes)
     path = order.out / CHECKPOINT_FILE
     data = {side: {"pieces": len(of), "notes": sum(len(p.key) for p in of)} for side, of in parts.items()}
@@ -105,7 +121,10 @@ def _teller(say: Callable[[str], None]) -> Callable[[TouchTrainer, float], None]
 
     def show(trainer: TouchTrainer, loss: float) -> None:
         if trainer.update % trainer.epoch_updates == 0:
-            costs = ", ".join(f"{name} {value:.3f}" for name, value in asdict(trainer.valid).items())
-            say(f"update {trainer.update}/{trainer.updates}  loss {loss:.3f}  validation: {costs}")
+            say(f"update {trainer.update}/{trainer.updates}  loss {loss:.3f}  {_costs(trainer)}")
 
     return show
+
+
+def _costs(trainer: TouchTrainer) -> str:
+    return "validation: " + ", ".join(f"{name} {value:.3f}" for name, value in asdict(trainer.valid).items())
