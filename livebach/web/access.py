@@ -1,11 +1,11 @@
-"""Access to the server: only for the browser that has the token, and for no other page in it, as in Jupyter Server.
+"""Access to the server, as in Jupyter Server: only a browser that has the token gets in, and only with this page.
 
 The address to open holds a random token. The server answers with a cookie, and redirects the browser to the address
 without the token. From then on the cookie is required. The printed address may be opened again. The address that a
 browser is started with has a token of its own, which is valid once, because other users of the machine can read
-command lines. SameSite=Strict keeps other sites from using it, HttpOnly keeps scripts from
-reading it. Host is checked, as another site may have its name point to 127.0.0.1 (DNS rebinding), and Origin, as
-browsers let any page open a WebSocket to any address. Pure: sees requests as values.
+command lines. SameSite=Strict keeps other sites from using the cookie, and HttpOnly keeps scripts from reading it.
+Host is checked because another site may have its name point to 127.0.0.1 (DNS rebinding). Origin is checked because
+browsers let any page open a WebSocket to any address. This module has no I/O: it sees requests as values.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _secret() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The tokens of the two addresses and the cookie's value, all random and of one run. An empty `once` is spent."""
+    """The tokens of the two addresses and the cookie's value, all random and of one run. An empty `once` was used."""
 
     token: str = field(default_factory=_secret, repr=False)
     once: str = field(default_factory=_secret, repr=False)
@@ -64,7 +64,7 @@ class Gate:
         self._keys = keys
         self._tokens = {keys.token, keys.once} - {""}
         self._hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
-        self._cookie_name = f"livebach-{port}"  # browsers do not tell the ports of a host apart
+        self._cookie_name = f"livebach-{port}"  # to a browser, all ports of a host share their cookies
 
     def judge(self, request: Request) -> Verdict:
         """Decide about a request: Host first, then Origin, then token or cookie."""
@@ -88,10 +88,10 @@ class Gate:
         own = all(site in ("same-origin", "none") for site in request.fetch_site)
         return (
             own or _token_of(request.path) in self._tokens
-        )  # a link elsewhere that holds the token is the person's own
+        )  # only the user can have put the token into a link elsewhere
 
     def _has_token(self, path: str) -> bool:
-        """Whether the path holds a token; the one that is good for one time is spent by that."""
+        """Return whether the path holds a token. The token that is valid once becomes invalid."""
         given = _token_of(path)
         found = next((token for token in self._tokens if secrets.compare_digest(given.encode(), token.encode())), None)
         if found == self._keys.once:

@@ -28,11 +28,11 @@ class BrowserInput:
 
     @property
     def alive(self) -> bool:
-        """Always: the server is started again where it has ended (`Link.check`), and until then nothing is held."""
+        """Always True: a server that has ended is restarted (`Link.check`), and until then no key is held."""
         return True
 
     def close(self) -> None:
-        """Hear no more."""
+        """Stop receiving."""
         self._closed = True
 
     def _midi(self, message: Message) -> None:
@@ -58,16 +58,16 @@ class BrowserOutput:
 
     @property
     def alive(self) -> bool:
-        """Always, as for the input."""
+        """Always True, as for the input."""
         return True
 
     def send(self, data: bytes, due_s: float | None = None) -> None:
-        """Send one MIDI message that is due at a time; without one, it sounds at once."""
+        """Send one MIDI message with its due time. Without a time it sounds at once."""
         if not self._closed and (due_s is not None or not self._heard()):
             self._link.send({"type": "midi", "data": list(data), "due": due_s})
 
     def close(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         self._closed = True
 
 
@@ -75,7 +75,7 @@ class BrowserBackend(Backend):
     """The ports of one page's server."""
 
     name = NAME
-    needs_guard = False  # a page that its server has left falls silent by itself
+    needs_guard = False  # a page whose server has ended falls silent by itself
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -95,5 +95,5 @@ class BrowserBackend(Backend):
         return self._input
 
     def open_output(self, name: str) -> BrowserOutput:
-        """Sound on the page."""
+        """Open the output that sounds on the page."""
         return BrowserOutput(self._link, lambda: self._input is not None)

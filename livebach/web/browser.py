@@ -1,4 +1,4 @@
-"""Opens the person's own browser."""
+"""Opens the user's browser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import webbrowser
 
 
 def can_open() -> bool:
-    """Whether there is a browser with windows to open: one for the terminal would take the terminal away."""
+    """Return whether there is a browser with windows. A browser in the terminal would cover livebach's output."""
     graphical = not sys.platform.startswith("linux") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
     if not graphical:
         return False
@@ -21,6 +21,6 @@ def can_open() -> bool:
 
 
 def open_browser(address: str) -> None:
-    """Open an address, where that can be; on a thread, as some browsers return only when they are closed."""
+    """Open an address if there is a browser. A thread does it: some browsers return only when they are closed."""
     if can_open():
         threading.Thread(target=webbrowser.open, args=(address,), name="livebach-browser", daemon=True).start()

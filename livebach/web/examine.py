@@ -1,4 +1,4 @@
-"""Tests the page: serves it as to a person, and exchanges messages with a program instead of a browser."""
+"""Tests the page: serves it, and exchanges messages with it as a browser does."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def examine_page(config: Config) -> PageFindings:
 
 
 def _round_trips(address: str) -> list[float]:
-    """Let ourselves in as a browser does, and ask for the time again and again."""
+    """Log in as a browser does, and ask for the time repeatedly; return the round trips in seconds."""
     from websockets.sync.client import connect
     from websockets.typing import Origin
 

@@ -21,13 +21,13 @@ from livebach.web.access import Keys, address
 from livebach.web.start import Start
 
 MOST_WAITING = 2000
-"""Messages that may wait for the server: more than it needs seconds for."""
+"""The most messages that wait for the server. If more would wait, the server has stalled."""
 READY_S = 10.0
 CLOSE_S = 1.0
 
 Message = dict[str, Any]
 Sent = Message | Callable[[], Message]
-"""A message, or what makes one on the link's thread."""
+"""A message, or a function that makes one on the link's thread."""
 Receiver = Callable[[Message], None]
 
 
@@ -37,7 +37,7 @@ def _nobody(_message: Message) -> None:
 
 @dataclass(slots=True)
 class _Run:
-    """One run of the server's process, and what waits for it."""
+    """One run of the server's process, and the messages that wait for it."""
 
     process: subprocess.Popen[str]
     queue: SimpleQueue[Sent | None] = field(default_factory=SimpleQueue)
@@ -45,7 +45,7 @@ class _Run:
 
 
 class Link:
-    """Keeps a server running, and talks to it. `receivers` maps types of messages to what takes them."""
+    """Keeps a server running, and exchanges messages with it."""
 
     def __init__(self, hello: Message, port: int = 0) -> None:
         self._keys = Keys()
@@ -55,7 +55,7 @@ class Link:
         self._said_ready = threading.Event()
         self._failure: str | None = None
         self._closed = False
-        self._changing = threading.Lock()  # so that no server is started beside the end
+        self._changing = threading.Lock()  # no server may start while the link closes
         self._run = self._started()
 
     @property
@@ -65,7 +65,7 @@ class Link:
 
     @property
     def address_once(self) -> str:
-        """The address to start a browser with: good for one time."""
+        """The address to start a browser with. It is valid once."""
         return address(self._keys.once, self._port)
 
     @property
@@ -75,15 +75,15 @@ class Link:
 
     @property
     def alive(self) -> bool:
-        """Whether the server runs, and takes what it is sent."""
+        """Whether the server runs, and takes its messages."""
         return not self._closed and not self._run.stalled and self._run.process.poll() is None
 
     def on(self, receivers: Mapping[str, Receiver]) -> None:
-        """Have messages of these types taken so. They are called on the link's thread, and must not wait."""
+        """Set the receivers of these types of messages. They are called on the link's thread, and must not wait."""
         self._receivers.update(receivers)
 
     def wait_ready(self, timeout_s: float = READY_S) -> str | None:
-        """Wait until the server listens; the reason where it cannot."""
+        """Wait until the server listens; return the reason if it cannot, else None."""
         if not self._said_ready.wait(timeout_s):
             return f"the page's server was not ready within {timeout_s:g} s"
         return self._failure
@@ -101,7 +101,7 @@ class Link:
             run.queue.put(message)
 
     def check(self) -> str | None:
-        """Start the server anew where it has died or stalled; a sentence when that was so."""
+        """Restart the server if it has died or stalled; return a sentence that says so, else None."""
         with self._changing:
             if self._closed or self.alive or self._failure is not None:
                 return None
@@ -113,7 +113,7 @@ class Link:
         return "The page's server had stopped, and was started again"
 
     def close(self) -> None:
-        """Let the server end, and see to it that it does; again does nothing."""
+        """End the server. A second call does nothing."""
         with self._changing:
             if not self._closed:
                 self._closed = True
@@ -128,7 +128,7 @@ class Link:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            start_new_session=True,  # Ctrl-C is the player's affair
+            start_new_session=True,  # Ctrl-C must reach the player alone
         )
         run = _Run(process)
         line = Start(self._keys, self._port, self._hello).line()
@@ -137,7 +137,7 @@ class Link:
         return run
 
     def _end(self, run: _Run, patience_s: float = 0.0) -> None:
-        """End a run of the server: its stdin closes when its writer has ended; one that is stalled is killed."""
+        """End a run of the server: its stdin closes after the last message. A server that does not end is killed."""
         run.stalled = True
         run.queue.put(None)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -147,7 +147,7 @@ class Link:
         run.process.wait()
 
     def _write(self, run: _Run, line: str) -> None:
-        """Pass on the queued messages, until the end or until the reader has gone."""
+        """Write the queued messages, until the link closes or the server ends."""
         pipe = run.process.stdin
         assert pipe is not None
         with contextlib.suppress(OSError, ValueError):
@@ -161,7 +161,7 @@ class Link:
             pipe.close()
 
     def _read(self, run: _Run, _line: str) -> None:
-        """Take what the server sends. When it ends, no page holds anything any more."""
+        """Read the server's messages. When the server ends, the keys that a page holds are released."""
         pipe = run.process.stdout
         assert pipe is not None
         with contextlib.suppress(OSError, ValueError), pipe:

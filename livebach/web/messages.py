@@ -1,6 +1,6 @@
 """The messages that a page may send, as a table of schemas. Everything else is refused.
 
-A message is a JSON object with a `type` and the fields of that type, no more and no fewer. Pure: knows no network.
+A message is a JSON object with a `type` and exactly the fields of that type. This module has no I/O.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Field:
 
 
 def _is_midi(value: Any) -> bool:
-    """Whether this is one whole note-on, note-off or control change."""
+    """Return whether this is one whole note-on, note-off or control change."""
     if not isinstance(value, list) or not all(type(byte) is int and 0 <= byte <= 255 for byte in value):
         return False
     return bool(value) and _LENGTHS.get(value[0] & 0xF0) == len(value) and max(value[1:]) < 0x80
@@ -64,7 +64,7 @@ SCHEMAS: Mapping[str, Mapping[str, Field]] = {
 
 
 def read(text: str | bytes) -> dict[str, Any]:
-    """Return the message in this text; MessageError where it has none of the forms in `SCHEMAS`."""
+    """Parse a message; raise MessageError if it has none of the forms in `SCHEMAS`."""
     if isinstance(text, bytes):
         raise MessageError("a message must be text, got bytes")
     try:
@@ -89,7 +89,7 @@ def read(text: str | bytes) -> dict[str, Any]:
 
 
 def _can_be(name: str, value: str) -> bool:
-    """Whether a command can have this value; those of settings are checked where they are set."""
+    """Return whether a command may have this value. The values of settings are checked later, by their rules."""
     try:
         return parse_command(name, value) is not None
     except ValueError:

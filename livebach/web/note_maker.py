@@ -1,8 +1,8 @@
 """The process that gives the notes of the built-in instruments to the page's server, and renders missing ones.
 
 A line on stdin asks for the manifest, the room, or a layer of a key («piano 60 body»). The answer is one line with
-its size, then the bytes; size 0: there is no such thing. The process ends when stdin does. Of the page's processes it
-alone loads numpy, and it is there only while a page fetches notes.
+its size, followed by the bytes. Size 0 means that there is no such layer. The process ends when stdin ends. It is the
+only one of the page's processes that loads numpy, and it runs only while a page fetches notes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from livebach.sound.temperaments import TEMPERAMENTS, cents
 from livebach.sound.tone import HIGHEST, LOWEST
 
 STEP = 3
-"""Distance in semitones between the keys that are sent. Played at another speed, a key serves its neighbours too."""
+"""Distance in semitones between the keys that are sent. Neighbouring keys are played from them at another speed."""
 RENDERED_KEYS = range(LOWEST, HIGHEST + 1, STEP)
 RENDERED_A_HZ = 440.0
 _A = 9  # its pitch class
@@ -29,7 +29,7 @@ _HEAD = struct.Struct("<fi")  # scale; where the loop starts, in samples, or -1
 
 
 def manifest() -> bytes:
-    """Return, as JSON, what a page has to know of the instruments and temperaments."""
+    """Return the facts about instruments and temperaments that a page needs, as JSON."""
     return json.dumps(
         {
             "rate": RATE,
@@ -41,7 +41,7 @@ def manifest() -> bytes:
 
 
 def room() -> bytes:
-    """Return the room's answer to an impulse: floats of 32 bits, little-endian, first those left, then those right."""
+    """Return the room's impulse response: little-endian floats of 32 bits, the left channel before the right one."""
     samples: bytes = impulse_response().astype("<f4").tobytes()
     return samples
 
@@ -61,7 +61,7 @@ def _facts(instrument: Instrument) -> dict[str, object]:
 
 
 def _beside_equal(temperament: str) -> list[float]:
-    """Return by how many cents each pitch class is beside equal temperament, from C on; A is never."""
+    """Return the distance of each pitch class from equal temperament in cents, from C on. That of A is 0."""
     row = cents(temperament)
     return [round((pitch - row[_A]) - 100 * (place - _A), 4) for place, pitch in enumerate(row)]
 
@@ -72,7 +72,7 @@ def _bank(name: str) -> Bank:
 
 
 def layer(instrument: str, key: int, name: str) -> bytes:
-    """Return a layer of a key: a head (`_HEAD`) and samples of 16 bits, little-endian; b"" where there is none."""
+    """Return a layer of a key: a head (`_HEAD`), and little-endian samples of 16 bits; b"" if there is none."""
     if instrument not in INSTRUMENTS or key not in RENDERED_KEYS:
         return b""
     stored = _bank(instrument).obtain(key).get(name)
@@ -83,7 +83,7 @@ def layer(instrument: str, key: int, name: str) -> bytes:
 
 
 def answer(line: str) -> bytes:
-    """Return what a line asks for."""
+    """Return the content that a line asks for."""
     words = line.split()
     if len(words) == 1:
         return {"manifest": manifest, "room": room}[words[0]]()
@@ -91,7 +91,7 @@ def answer(line: str) -> bytes:
 
 
 def main() -> None:
-    """Answer until stdin ends, and leave the processor to those who play."""
+    """Answer until stdin ends, at low priority, because the music needs the processor."""
     if hasattr(os, "nice"):
         os.nice(10)
     for line in sys.stdin:

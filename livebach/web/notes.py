@@ -1,4 +1,4 @@
-"""The notes of the built-in instruments, on the server's side: asks `note_maker`, one thing at a time."""
+"""The server's side of `note_maker`: asks it for the notes of the built-in instruments, one request at a time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ PATH = re.compile(r"/notes/([a-z]{1,16})/(\d{1,3})/([a-z]{1,16})")
 MANIFEST = "/notes/manifest.json"
 ROOM = "/notes/room"
 IDLE_S = 10.0
-"""After so long without a request, the process that makes notes ends."""
+"""The process that makes notes ends after this time without a request."""
 PATIENCE_S = 60.0
 PYTHON = (sys.executable, "-S", "-P", "-m")
-"""How helpers are started: `system.subprocesses` has put what they can import into the environment."""
+"""The command for helper processes. `system.subprocesses` has put their import path into the environment."""
 
 
 class NoteMaker:
-    """Starts the process when something is wanted, and lets it end when nothing is."""
+    """Starts the process on the first request, and ends it after a time without requests."""
 
     def __init__(self, module: str = "livebach.web.note_maker", idle_s: float = IDLE_S) -> None:
         self._module = module
@@ -29,7 +29,7 @@ class NoteMaker:
         self._ending: asyncio.TimerHandle | None = None
 
     async def answer(self, path: str) -> bytes | None:
-        """Return what a path asks for; None where there is no such thing, or it cannot be made."""
+        """Return the content of a path; None if there is none, or if it cannot be made."""
         question = _question(path)
         if question is None:
             return None
@@ -58,7 +58,7 @@ class NoteMaker:
         return await process.stdout.readexactly(size) if size else None
 
     def _end(self) -> None:
-        """End the process; the loop's child watcher takes leave of it."""
+        """End the process; the loop's child watcher collects its exit status."""
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The page of one session on the player's side: its server, its ports, its display, and its requests.
+"""The player's side of the page of one session: its server, ports, display and requests.
 
 No call waits: a turn of the loop puts its values into the link's queue, and the link's thread formats them.
 """
@@ -27,7 +27,7 @@ Commanded = Callable[[Command], None]
 
 
 class Page(Unmoved):
-    """Serves a page from its making on, until it is closed."""
+    """Serves a page until it is closed."""
 
     def __init__(self, config: Config) -> None:
         self._keyboard, self._sounds = config.midi.input == NAME, config.midi.output == NAME
@@ -38,7 +38,7 @@ class Page(Unmoved):
 
     @classmethod
     def open(cls, config: Config) -> Self:
-        """Serve a page, and wait until it can be opened; UserError where it cannot be served."""
+        """Serve a page, and wait until it can be opened. Raises UserError if it cannot be served."""
         if find_spec("websockets") is None:
             raise UserError("the page needs websockets: pip install websockets")
         page = cls(config)
@@ -55,7 +55,7 @@ class Page(Unmoved):
 
     @property
     def address_once(self) -> str:
-        """The address to start a browser with: good for one time."""
+        """The address to start a browser with. It is valid once."""
         return self._link.address_once
 
     @property
@@ -64,7 +64,7 @@ class Page(Unmoved):
         return self._link.pid
 
     def show_take(self, folder: str | None) -> None:
-        """Tell which folder the take is kept in, so that it can be had as a MIDI file."""
+        """Set the folder of the take, so that the page offers it as a MIDI file; None if it is not recorded."""
         self._link.send({"type": "take", "folder": folder}, keep="take")
 
     def show_network(self, name: str) -> None:
@@ -104,23 +104,23 @@ class Page(Unmoved):
         )
 
     def show(self, seen: DisplayUpdate) -> None:
-        """Show a text or the ports; turns come by `watch`, with more in them."""
+        """Show a warning or the ports. Turns come by `watch`, which knows more about them."""
         if seen.ports:
             self._link.send({"type": "ports", "ports": [list(port) for port in seen.ports]}, keep="ports")
         elif seen.text and seen.level != "info":  # the others are about the terminal, such as Ctrl-C
             self._link.send({"type": "text", "text": seen.text, "level": seen.level})
 
     def check(self) -> str | None:
-        """Start the server again if it has ended; a sentence when that was so."""
+        """Restart the server if it has ended; return a sentence that says so, else None."""
         return self._link.check()
 
     def close(self) -> None:
-        """End it; again does nothing."""
+        """End the server. A second call does nothing."""
         self._link.close()
 
 
 def show_page(config: Config) -> Page:
-    """Serve a page, print its address, and open the browser where that is wanted and can be."""
+    """Serve a page, print its address, and open the browser if the settings say so and there is one."""
     page = Page.open(config)
     sys.stdout.write(f"The page: {page.address}\n")
     sys.stdout.flush()

@@ -1,6 +1,6 @@
-"""The server's resources besides the page's own files: the take as a MIDI file, and the notes of the instruments.
+"""Content that has to be made on request: the take as a MIDI file, and the notes of the instruments.
 
-Both are made by processes of their own, which end when they are done: the server stays small, and its loop is free.
+Separate processes make both, and end afterwards. So the server stays small, and its loop never waits.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ TAKE_S = 30.0
 
 
 class Resources:
-    """Answers requests for what has to be made first."""
+    """Answers requests for such content."""
 
     def __init__(self) -> None:
         self.take: str | None = None
-        """The folder that the take is kept in, where it is."""
+        """The folder of the take; None if the take is not recorded."""
         self._making = asyncio.Lock()  # one at a time
         self._notes = NoteMaker()
 
     async def answer(self, path: str) -> Answer | None:
-        """Answer for a path; None where it is none of these."""
+        """Return the answer for a path; None if the path is another one."""
         if path == TAKE:
             return await self._take_file()
         if path.startswith("/notes/"):
@@ -47,7 +47,7 @@ class Resources:
 
 
 async def _output(module: str, *arguments: str) -> tuple[bytes | None, str]:
-    """Return what a module of this package writes, or None and its complaint."""
+    """Run a module of this package; return its output, or None and its error message."""
     process = await asyncio.create_subprocess_exec(
         *PYTHON,
         module,

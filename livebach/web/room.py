@@ -1,4 +1,4 @@
-"""The open pages, and the one that plays. Messages in, actions out; the caller gives the times.
+"""The open pages, and the one that plays. It takes messages and returns actions. The caller gives the times.
 
 One page plays, the others watch and steer. A page that opens while no page plays becomes the one that plays. Another
 page takes over on request. This module sends nothing itself: it returns the actions.
@@ -16,9 +16,9 @@ from livebach.web.messages import MessageError
 
 MOST_PAGES = 8
 MESSAGES_A_SECOND, BURST = 300.0, 600.0
-"""Messages that a page may send per second on average, and at once: more than ten fingers and a pedal can send."""
+"""The most messages of a page per second on average, and at once. Ten fingers and a pedal send fewer."""
 SILENCE_S = 8.0
-"""A page that has not answered a ping for so long is stalled, and dropped."""
+"""A page that does not answer pings for this time is dropped."""
 TEXTS = 20
 POLICY, TRY_LATER = 1008, 1013
 """Reasons for closing a WebSocket (RFC 6455, section 7.4, and IANA's registry)."""
@@ -87,16 +87,16 @@ class Room:
 
     @property
     def pages(self) -> list[int]:
-        """The pages that are there."""
+        """The open pages."""
         return list(self._pages)
 
     @property
     def plays(self) -> int | None:
-        """The page that plays, if one does."""
+        """The page that plays; None if there is none."""
         return self._plays
 
     def join(self, now_s: float) -> tuple[int | None, list[Action]]:
-        """Let a page in; None instead of its number where there are too many already."""
+        """Let a page in, and return its number and actions; None as its number if there are too many pages."""
         if len(self._pages) >= MOST_PAGES:
             return None, []
         self._number += 1
@@ -115,7 +115,7 @@ class Room:
         return [ToPlayer({"type": "release"}), ToPlayer({"type": "pause"}), *self._roles()]
 
     def receive(self, page: int, text: str | bytes, now_s: float) -> list[Action]:
-        """Take in what a page has sent; one that breaks the rules is closed."""
+        """Take a message of a page. A page that breaks the rules is closed."""
         state = self._pages.get(page)
         if state is None:
             return []
@@ -130,7 +130,7 @@ class Room:
         return self._receivers[message["type"]](page, message, now_s)
 
     def tell(self, message: Message) -> list[Action]:
-        """Pass on a message of the player's to all pages, and keep what later pages have to know."""
+        """Send a message of the player's to all pages, and keep the messages that later pages need."""
         if message["type"] == "text":
             self._known.texts.append(message)
         elif message["type"] in ("turn", "ports", "settings", "take"):
@@ -138,7 +138,7 @@ class Room:
         return self._all(message)
 
     def ping(self, now_s: float) -> list[Action]:
-        """Ask every page for a sign of life; those that gave none for long are closed."""
+        """Ping every page. Pages that have not answered for too long are closed."""
         stalled = [page for page, state in self._pages.items() if now_s - state.heard_s > SILENCE_S]
         return [*(Close(page, TRY_LATER, "no answer") for page in stalled), *self._all({"type": "ping"})]
 

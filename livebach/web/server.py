@@ -1,4 +1,4 @@
-"""The process that serves the page: HTTP and WebSockets on 127.0.0.1, lines of JSON from and to the player.
+"""The process that serves the page by HTTP and WebSockets on 127.0.0.1. It exchanges lines of JSON with the player.
 
 The process reads one line on stdin first (see `start`), and ends when stdin does. The player's messages go to all pages
 at once without waiting: a page that does not keep up is dropped. This module knows neither ports nor music.
@@ -34,24 +34,24 @@ SOCKET = "/live"
 """The path of the WebSocket."""
 PING_S = 1.0
 REQUEST_S = 5.0
-"""A connection has so long to send its request."""
+"""The time that a connection has for sending its request."""
 ANSWER_S = 90.0
-"""And the server so long to answer: a note may have to be rendered first."""
+"""The time that the server has for its answer. A note may have to be rendered first."""
 MOST_CONNECTIONS = 64
-"""TCP connections at once: browsers use six for files, a page one more."""
+"""The most TCP connections at once. A browser uses six for files, and one more for each page."""
 MOST_WAITING = 256 << 10
-"""Bytes that may wait for a page to read them: some ten seconds of dense playing."""
+"""The most bytes that wait for a page: about ten seconds of dense playing."""
 CLOSE_S = 2.0
 
 
 def to_player(message: dict[str, Any]) -> None:
-    """Send a message to the player: a line on stdout."""
+    """Send a message to the player, as a line on stdout."""
     sys.stdout.write(json.dumps(message, separators=(",", ":")) + "\n")
     sys.stdout.flush()
 
 
 class _Connection(ServerConnection):
-    """A connection that is refused where there are too many, and cut off where no request comes."""
+    """A connection that is refused if there are too many, and cut off if no request comes."""
 
     count = 0
 
@@ -82,7 +82,7 @@ class PageServer:
         self._room = Room(start.hello)
         self._connections: dict[int, ServerConnection] = {}
         self._gate: Gate | None = None
-        self._closing: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
+        self._closing: set[asyncio.Task[None]] = set()  # asyncio keeps only weak references to tasks
 
     async def run(self, ended: asyncio.Event) -> None:
         """Serve until the end; tell the player the port once there is one."""
@@ -94,7 +94,7 @@ class PageServer:
             compression=None,
             server_header=None,
             open_timeout=ANSWER_S,
-            ping_interval=None,  # the room's own pings ask the page itself, not only its browser
+            ping_interval=None,  # the room's own pings ask the page's script, and not only the browser
             close_timeout=CLOSE_S,
             max_size=messages.LONGEST,
             max_queue=64,
@@ -110,7 +110,7 @@ class PageServer:
             server.close()
 
     def receive(self, message: dict[str, Any]) -> None:
-        """Pass on a message of the player's to the pages, without the take's folder."""
+        """Send a message of the player's to the pages. Pages do not learn the take's folder."""
         if message["type"] == "take":
             self._resources.take = message["folder"]
             message = {"type": "take", "kept": message["folder"] is not None}
@@ -145,7 +145,7 @@ class PageServer:
     # --- pages -------------------------------------------------------------------------------------------------------
 
     async def _page(self, connection: ServerConnection) -> None:
-        """Serve one page as long as it is there."""
+        """Serve one page until it closes."""
         page, actions = self._room.join(time.perf_counter())
         if page is None:
             await connection.close(TRY_LATER, "too many pages are open")
@@ -177,7 +177,7 @@ class PageServer:
                     self._close(page, code, reason)
 
     def _send(self, page: int, text: str) -> None:
-        """Send without waiting; a page that lets too much wait is cut off."""
+        """Send without waiting. A page that reads too slowly is cut off."""
         connection = self._connections.get(page)
         if connection is None:
             return
@@ -194,7 +194,7 @@ class PageServer:
 
 
 def _listen(loop: asyncio.AbstractEventLoop, server: PageServer, ended: asyncio.Event) -> None:
-    """Read the player's messages on a thread of its own, until the player has gone."""
+    """Read the player's messages on a separate thread, until the player ends."""
 
     def read() -> None:
         for line in sys.stdin:
@@ -212,11 +212,11 @@ async def _serve(start: Start) -> None:
 
 
 def main() -> None:
-    """Serve. Ctrl-C is the player's affair: when that ends, so does stdin."""
+    """Serve until stdin ends, which is when the player ends. Ctrl-C has no effect here."""
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # an attack is answered, not told to the terminal
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # attacks must not fill the terminal
     line = sys.stdin.readline()
     if not line:
         return
@@ -224,7 +224,7 @@ def main() -> None:
         asyncio.run(_serve(Start.read(line)))
     except OSError as error:
         to_player({"type": "failed", "text": f"{HOST}: {error.strerror or error}"})
-    except BrokenPipeError:  # the player has gone, however
+    except BrokenPipeError:  # the player has ended
         pass
 
 

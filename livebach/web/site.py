@@ -1,6 +1,6 @@
 """The page's files, and the headers that every answer has.
 
-The files are listed once, when the server starts: a request can only name one of them, never a path.
+The files are listed once, when the server starts. A request can name one of them, but no other path.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TYPES = {
     ".mid": "audio/midi",
 }
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
-"""Content-Security-Policy: the page loads from this server alone, runs no inline script, and sits in no frame."""
+"""Content-Security-Policy: the page loads from this server only, runs no inline script, and is shown in no frame."""
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -34,7 +34,7 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, a body, and the headers that are not the same for all."""
+    """A status, a body, and additional headers."""
 
     status: int
     body: bytes = b""
@@ -42,7 +42,7 @@ class Answer:
     more: tuple[tuple[str, str], ...] = ()
 
     def headers(self) -> list[tuple[str, str]]:
-        """Return all headers; those in `more` take the place of the usual ones."""
+        """Return all headers. Those in `more` replace the usual ones."""
         usual = {"Content-Type": TYPES[self.kind], "Content-Length": str(len(self.body)), **HEADERS}
         return list({**usual, **dict(self.more)}.items())
 
@@ -57,7 +57,7 @@ WELCOME = b"""<!doctype html>
 <title>livebach</title><link rel="icon" href="/icon.svg">
 <p><a href="/">To livebach</a></html>
 """
-"""Sends the browser on. Not a redirect: a strict cookie is not sent along one that begins on another program's link."""
+"""Sends the browser on. After a redirect that begins on another program's link, the strict cookie would not be sent."""
 
 
 class Site:

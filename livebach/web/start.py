@@ -1,4 +1,4 @@
-"""The first line that the player sends to the page's server. On stdin, as other users can read a command line."""
+"""The first line that the player sends to the page's server on stdin. Other users could read a command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Start:
 
     @classmethod
     def read(cls, line: str) -> Start:
-        """Read the line that `line` returns."""
+        """Parse the line that `line` returns."""
         data = json.loads(line)
         return cls(Keys(**data["keys"]), data["port"], data["hello"])
 

@@ -1,4 +1,4 @@
-"""Writes the take so far, of the folder that is given, as a MIDI file to stdout: a process of the server's."""
+"""A helper process of the server: writes the take in a folder as a MIDI file to stdout, as far as it is played."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from livebach.live import take_log, take_midi
 
 
 def write(take: Path) -> int:
-    """Write a take's file to stdout, or say in one line on stderr why that cannot be; return the exit status."""
+    """Write a take's file to stdout, or the reason of a failure to stderr in one line; return the exit status."""
     try:
         data = take_midi.midi(take_log.read(take))
     except UserError as error:
@@ -22,7 +22,7 @@ def write(take: Path) -> int:
 
 
 def main() -> int:
-    """Write the take that is named, and leave the processor to those who play."""
+    """Write the named take, at low priority, because the music needs the processor."""
     if hasattr(os, "nice"):
         os.nice(10)
     return write(Path(sys.argv[1]))

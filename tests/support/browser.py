@@ -145,7 +145,7 @@ def browser() -> Iterator[Any]:
 
 
 def wait_for(page: Any, expression: str, limit_ms: int = WAIT_MS) -> None:
-    """Wait until something is so on the page. Asked from here: the page itself evaluates no text (its params)."""
+    """Wait until an expression is true on the page. The test asks, as the page's policy forbids `eval`."""
     for _ in range(limit_ms // 50):
         if page.evaluate(expression):
             return

@@ -1,5 +1,5 @@
-// The server's clock, as seen from this page. The page asks for the time again and again; of the last answers the one
-// that took the shortest way is believed (Cristian's algorithm), as what made the others slow made them one-sided.
+// The server's clock, as seen from this page. The page asks for the time repeatedly. Of the last answers, the one with
+// the shortest round trip counts (Cristian's algorithm): the delays of the others may lie on one way only.
 
 const KEPT = 16;
 
@@ -22,7 +22,7 @@ export class ServerClock {
     return this.#answers.length > 0;
   }
 
-  // No farther from the truth than this, in ms: half of the shortest way.
+  // The largest error in ms: half of the shortest round trip.
   get uncertaintyMs() {
     return this.known ? this.#best.way / 2 : Infinity;
   }

@@ -1,4 +1,4 @@
-// The WebSocket to the server: messages in and out, found again by itself when it is lost.
+// The WebSocket to the server, for messages both ways. It reconnects by itself.
 
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 4000;
@@ -10,8 +10,8 @@ export class Connection {
   #changed;
   #received;
 
-  // receivers: {type: message => …}. changed(there): the connection is there, or is not any more. received(): called after
-  // each message and each change.
+  // receivers: {type: message => …}. changed(there) is called when the connection opens or closes, and received() after each
+  // message and each change.
   constructor(receivers, { changed, received }) {
     this.#receivers = receivers;
     this.#changed = (there) => {
@@ -21,7 +21,7 @@ export class Connection {
     this.#received = received;
     addEventListener("online", () => this.#retryNow());
     document.addEventListener("visibilitychange", () => document.hidden || this.#retryNow());
-    // A page that is left, perhaps into the browser's cache of pages, holds nothing.
+    // A page that the user has left holds no key, even if the browser keeps it in its cache.
     addEventListener("pagehide", () => this.#socket?.close());
     addEventListener("pageshow", (event) => event.persisted && this.#retryNow());
     this.#open();
@@ -35,7 +35,7 @@ export class Connection {
     if (this.open) this.#socket.send(JSON.stringify({ type, ...fields }));
   }
 
-  // Give the connection up, as a network that breaks does; another one is opened soon.
+  // Close the connection, as a broken network does. Another one is opened soon.
   drop() {
     this.#socket?.close();
   }

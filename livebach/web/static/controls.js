@@ -1,4 +1,4 @@
-// The controls: each gives one of livebach's commands, and shows what is set, whoever set it.
+// The controls. Each sends a command, and shows the present setting, whoever has set it.
 
 const WORDS = {
   mode: { continue: "in turns" },
@@ -8,7 +8,7 @@ const WORDS = {
   register: { off: "free", 40: "40, low", 84: "84, high" },
 };
 const ORDER = { register: ["off"] }; // positions that come first in a list
-const SETTLE_MS = 120; // a slider that is moved sends no more often than that
+const SETTLE_MS = 120; // the shortest time between two commands of a slider
 const TRUST_MS = 600; // for so long a control shows the value that was chosen on this page
 
 function worded(dial, position) {
@@ -22,7 +22,7 @@ export class Controls {
   #waiting = new Map(); // control -> timer
   #values = {}; // the values that livebach has sent
 
-  // command(name, value) is called for what is asked for here.
+  // command(name, value) is called for each command of the user's.
   constructor(root, command) {
     this.#command = command;
     for (const dial of root.querySelectorAll("[data-dial]")) this.#dial(dial);
@@ -39,7 +39,7 @@ export class Controls {
 
   #root;
 
-  // Offer the dials that this livebach has: {dial: positions}.
+  // Fill the lists with the positions of the dials: {dial: positions}. A dial that livebach lacks is hidden.
   offer(dials) {
     for (const dial of this.#root.querySelectorAll("[data-dial]")) {
       const name = dial.dataset.dial, positions = dials[name];

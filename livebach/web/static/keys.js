@@ -1,4 +1,4 @@
-// What is known of piano keys: names, colours, and their places on the keyboard. MIDI numbers throughout.
+// Names, colours and places of piano keys, which are MIDI numbers.
 
 export const LOWEST = 21, HIGHEST = 108;
 const NAMES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"];
@@ -9,7 +9,7 @@ export const isBlack = (key) => BLACK.has(key % 12);
 export const nameOf = (key) => `${NAMES[key % 12]}${Math.floor(key / 12) - 1}`;
 export const spokenOf = (key) => `${SPOKEN[key % 12]} ${Math.floor(key / 12) - 1}`;
 
-// The white keys at or below a key, counted from the lowest of the piano: a key's place from left to right.
+// The number of white keys below a key: its place from left to right.
 export function whitesBelow(key) {
   let count = 0;
   for (let at = LOWEST; at < key; at++) count += !isBlack(at);

@@ -12,7 +12,7 @@ import { Typing } from "./typing.js";
 import { WebMidi } from "./webmidi.js";
 import { remember, remembered } from "./remembered.js";
 
-const QUESTIONS = 6, QUESTION_MS = 40; // asked about the time when the connection is new
+const QUESTIONS = 6, QUESTION_MS = 40; // questions about the time on a new connection
 const PEDAL = 64, PERCUSSION = 9;
 const $ = (id) => document.getElementById(id);
 
@@ -42,7 +42,7 @@ function release(key) {
   lightHeld();
 }
 
-// What the player strikes sounds at once, here, and is sent to livebach.
+// The player's keys sound at once on this page, and are sent to livebach.
 function play(data) {
   begin();
   if (!hello.keyboard || !connection.open) return;
@@ -54,7 +54,7 @@ function play(data) {
   connection.send("midi", { data });
 }
 
-// From a MIDI keyboard: its notes are shown like the others.
+// Take a message of a MIDI keyboard. Its notes are shown like those of the other keyboards.
 function heardMidi([kindAndChannel, key, value]) {
   const kind = kindAndChannel & 0xf0;
   if (kind === 0x90 && value > 0) strike(key, value);
@@ -135,7 +135,7 @@ function ask() {
   connection.send("clock", { sent: performance.now() });
 }
 
-// Draw what happened in a turn of livebach's.
+// Draw a turn of livebach's.
 function trace({ at, heard, sent, player, own, mark }) {
   for (const [who, events] of [["you", heard], ["own", sent]]) {
     for (const [kindAndChannel, key, velocity] of events) {
@@ -233,5 +233,5 @@ $("typing").addEventListener("change", ({ target }) => {
 });
 $("settings").addEventListener("submit", (event) => event.preventDefault());
 addEventListener("pagehide", letGo);
-window.livebach = { clock, connection, roll, sound }; // for whoever looks into the page, or measures it
+window.livebach = { clock, connection, roll, sound }; // for tests and measurements
 show();

@@ -1,5 +1,5 @@
-// The notes of the built-in instruments, rendered by the server for some keys of each. A key in between takes the nearest
-// one's, at another speed: rates are exact, and so is the pitch.
+// The notes of the built-in instruments. The server renders some keys of each. A key in between is played from the nearest
+// one, at the exact speed for its pitch.
 
 export const LOWEST = 21;
 const KEY_OF_A = 69;
@@ -19,12 +19,12 @@ export class Notes {
     this.#manifest = manifest;
   }
 
-  // Whether the notes of an instrument are all there.
+  // Whether all notes of an instrument have been fetched.
   complete(name) {
     return this.#loaded.get(name)?.size === this.#manifest.instruments[name].keys.length;
   }
 
-  // Fetch the notes of an instrument. progress: called with the part that is there, 0 to 1.
+  // Fetch the notes of an instrument. progress is called with the share that has been fetched, 0 to 1.
   async load(name, progress = () => {}) {
     if (this.#loading.has(name)) return;
     this.#loading.add(name);
@@ -39,7 +39,7 @@ export class Notes {
     }
   }
 
-  // The answer of a little room to an impulse, left and right.
+  // The impulse response of a small room, left and right.
   async room() {
     const samples = new Float32Array(await this.#fetch("/notes/room"));
     const length = samples.length / 2;
@@ -60,7 +60,7 @@ export class Notes {
     return { buffer, loop: loop < 0 ? null : loop / this.#manifest.rate };
   }
 
-  // Where the server has gone, it is asked again until it is back.
+  // While the server is away, ask again and again.
   async #fetch(path) {
     for (;;) {
       const answer = await fetch(path).catch(() => null);
@@ -69,8 +69,8 @@ export class Notes {
     }
   }
 
-  // The nearest key that is there: its layers, and the speed at which they have the pitch of this key, which lies some
-  // cents beside equal temperament at this pitch of A; null while nothing is there.
+  // Find the nearest key that has been fetched. Return its layers, and the speed at which they have the pitch of this key:
+  // that of equal temperament with this A, plus some cents. Return null if no key has been fetched.
   find(name, key, pitchOfA, cents) {
     const loaded = this.#loaded.get(name);
     if (!loaded?.size) return null;

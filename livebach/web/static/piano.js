@@ -1,4 +1,4 @@
-// The piano on the page: as many keys as there is room for, played by mouse, by touch, or by the keys of a keyboard.
+// The piano on the page. It has as many keys as fit, and is played by mouse, by touch, or by the computer's keyboard.
 
 import { HIGHEST, LOWEST, isBlack, nameOf, spokenOf, whitesBelow } from "./keys.js";
 
@@ -13,13 +13,13 @@ export class Piano {
   #release;
   #buttons = new Map(); // key -> button
   #pointers = new Map(); // pointer -> key
-  #pressed = new Map(); // key -> how many hold it here
+  #pressed = new Map(); // key -> the number of fingers on it
   #lit = { you: new Set(), own: new Set() };
   #low = 60;
   #high = 76;
   #ranged;
 
-  // strike(key, velocity) and release(key) are called for what is played here, ranged(low, high) when other keys are shown.
+  // strike(key, velocity) and release(key) are called for keys that are played here, ranged(low, high) when others are shown.
   constructor(root, { strike, release, ranged }) {
     this.#root = root;
     this.#strike = strike;
@@ -49,13 +49,13 @@ export class Piano {
     this.#fit();
   }
 
-  // See to it that a key is shown.
+  // Show the octave of a key.
   reveal(key) {
     while (key < this.#low && this.#low > LOWEST) this.shift(-1);
     while (key > this.#high && this.#high < HIGHEST) this.shift(1);
   }
 
-  // Let go of all that is held here.
+  // Release all keys that are held here.
   letGo() {
     for (const key of [...this.#pressed.keys()]) {
       this.#pressed.set(key, 1);
@@ -152,7 +152,7 @@ export class Piano {
     return button && this.#root.contains(button) ? button : null;
   }
 
-  // The nearer to its front edge a key is struck, the louder.
+  // A key is louder near its front edge.
   #velocity(button, event) {
     const box = button.getBoundingClientRect();
     const part = Math.max(0, Math.min(1, (event.clientY - box.top) / box.height));
@@ -169,7 +169,7 @@ export class Piano {
     this.#pressedKey(key, this.#velocity(button, event));
   }
 
-  // A finger or a pressed mouse that slides plays what it comes over.
+  // A finger or a pressed mouse that slides plays the keys on its way.
   #move(event) {
     const before = this.#pointers.get(event.pointerId);
     if (before === undefined) return;

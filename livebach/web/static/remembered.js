@@ -1,4 +1,4 @@
-// What a person has chosen on this page, kept by the browser for the next time.
+// The choices that the browser remembers for the next visit.
 
 const PREFIX = "livebach.";
 

@@ -1,11 +1,11 @@
-// The live roll: notes of both players against time, with bars and beats. Drawn anew only while something moves.
+// The live roll: the notes of both players over time, with bars and beats. It is drawn only while something moves.
 
 import { isBlack, nameOf } from "./keys.js";
 
 const KEPT_S = 30;
 const REMEMBERED = 15;
 const PX_A_SECOND = 105;
-const LOWEST_SHOWN = 40, HIGHEST_SHOWN = 88; // widened where somebody plays beyond
+const LOWEST_SHOWN = 40, HIGHEST_SHOWN = 88; // the range grows with the notes
 const LEFT_PX = 34, TOP_PX = 22;
 
 export class Roll {
@@ -47,7 +47,7 @@ export class Roll {
     for (const note of this.#notes) if (note.to === null && note.who === who && note.key === key) note.to = at;
   }
 
-  // End what a player does not hold any more.
+  // End the notes that a player no longer holds.
   holds(who, keys, at) {
     for (const note of this.#notes) {
       if (note.to === null && note.who === who && !keys.includes(note.key)) note.to = Math.max(at, note.from);
@@ -150,7 +150,7 @@ export class Roll {
     pen.globalAlpha = 1;
   }
 
-  // The octaves' names, over what runs out to the left.
+  // The names of the octaves, over the notes that leave to the left.
   #margin(pen, height, y, row) {
     pen.fillStyle = this.#colours.paper;
     pen.fillRect(0, 0, LEFT_PX - 6, height);

@@ -21,10 +21,10 @@ const AGAIN_MS = 1500;
 export class Sound {
   synth = null;
   notes = null;
-  progress = ""; // while notes are fetched, how far that is
+  progress = ""; // a text about the notes that are still being fetched
   #preparing = false;
 
-  // Make the synth, once, with what is set: {instrument, temperament, pitch}.
+  // Make the synth, once, with these settings: {instrument, temperament, pitch}.
   async prepare(set) {
     if (this.#preparing) return;
     this.#preparing = true;
@@ -85,7 +85,7 @@ export class Sound {
   }
 }
 
-// Fill a list, have it show what was chosen here before, else what is set, and act on that and on each choice.
+// Fill a list. It shows the choice that the browser remembers, else the setting. Act on that, and on each new choice.
 function choose(id, names, set, act) {
   const list = document.getElementById(id), before = remembered(id, set);
   list.replaceChildren(...names.map((name) => new Option(TITLES[name] ?? name, name)));

@@ -1,7 +1,7 @@
-// What the page says of the state of affairs: whose turn it is, the place in the bar, ports, deadlines, messages.
+// The page's texts about the state: whose turn it is, the place in the bar, ports, deadlines, messages.
 
 const STATES = { idle: "Play: livebach listens", listening: "livebach listens", playing: "livebach plays" };
-const HEAVY = 0.5; // from this share of a tick on, livebach's work is too much
+const HEAVY = 0.5; // from this share of a tick on, the load is too high
 const RECENT_MS = 5000;
 const TEXTS = 2; // messages that are shown
 const $ = (id) => document.getElementById(id);
@@ -9,7 +9,7 @@ const $ = (id) => document.getElementById(id);
 export class StatusView {
   #facts = "";
 
-  // connected: whether the server is there; turn: livebach's last turn, or null; the others: as main.js has them.
+  // connected: whether the server is connected; turn: livebach's last turn, or null; the others: as in main.js.
   show({ connected, turn, ports, plays, clock, sound }) {
     const state = connected ? (turn?.state ?? "idle") : "away";
     put($("state"), connected ? STATES[state] : "Looking for livebach …");
@@ -32,7 +32,7 @@ export class StatusView {
     while ($("texts").childElementCount > TEXTS) $("texts").firstChild.remove();
   }
 
-  // Say that another page plays, or no more.
+  // Show or hide the notice that another page plays.
   watch(on) {
     $("notice").hidden = !on;
   }

@@ -1,19 +1,19 @@
-// Sounds notes by Web Audio. The players' notes are kept apart; a note begins and ends at a stated time of this page.
+// Plays notes by Web Audio. Each player has notes of its own. A note begins and ends at a given time of this page.
 
 import { LOWEST } from "./notes.js";
 
 const PEDAL = 64, ALL_SOUND_OFF = 120, ALL_NOTES_OFF = 123;
 const PERCUSSION = 9;
-const QUICK_S = 0.03; // a note that is cut off dies away so quickly: without a click
+const QUICK_S = 0.03; // the decay of a note that is cut off: short, but without a click
 const SIDE = { you: -0.12, own: 0.12 };
 const MOST_VOICES = 40;
 const DECAY = Math.log(1000); // time constants in a decay by 60 dB
 const HEARD_LATE_S = 0.005;
-const LEFT_OVER_S = 0.05; // from this on, page and audio clock are paired anew: the audio had stopped
+const LEFT_OVER_S = 0.05; // the audio clock fell behind by this much: the audio had stopped, and the clocks are compared anew
 
 export class Synth {
-  late = 0; // notes that came so long after their time that it may be heard
-  lateAtMs = -Infinity; // when that last happened
+  late = 0; // the number of notes that came audibly late
+  lateAtMs = -Infinity; // when the last of them came
   temperament = new Array(12).fill(0); // cents beside equal temperament, from C on
   pitch = 440;
   #notes;
@@ -31,7 +31,7 @@ export class Synth {
     this.#manifest = manifest;
     this.#volume = context.createGain();
     this.#room = context.createGain();
-    this.output = context.createDynamicsCompressor(); // what is heard; no chord clips
+    this.output = context.createDynamicsCompressor(); // the last node: a compressor, so that no chord clips
     for (const [name, value] of Object.entries({ threshold: -8, ratio: 14, knee: 6, attack: 0.002, release: 0.2 })) {
       this.output[name].value = value;
     }
@@ -60,7 +60,7 @@ export class Synth {
     return this.#voices.length;
   }
 
-  // One MIDI message. atMs: when it is to sound, as performance.now() counts; without that, now.
+  // Play one MIDI message at a time in ms of performance.now(); without a time, now.
   play(data, who, atMs = null) {
     const [status, first, second] = data;
     const kind = status & 0xf0, channel = status & 0x0f;
@@ -71,14 +71,14 @@ export class Synth {
     else if (kind === 0xb0) this.#control(who, channel, first, second, when);
   }
 
-  // End everything at once: one player's, or all.
+  // End the notes of one player, or all notes, at once.
   silence(who = null) {
     const now = this.context.currentTime;
     for (const voice of this.#voices) if (who === null || voice.who === who) this.#end(voice, now, QUICK_S);
     this.#pedals = new Set([...this.#pedals].filter((place) => who !== null && !place.startsWith(who)));
   }
 
-  // The audio clock moves in blocks: its largest lead is the true one. It is let go of slowly, as clocks drift.
+  // The audio clock moves in blocks, so its largest lead is the true one. The lead decays slowly, because clocks drift.
   #when(atMs, isOnset) {
     const now = this.context.currentTime;
     const lead = now - performance.now() / 1000;
@@ -116,12 +116,12 @@ export class Synth {
     }
     voice.sources[0].onended = () => {
       this.#voices = this.#voices.filter((other) => other !== voice);
-      setTimeout(() => voice.outputs.forEach((node) => node.disconnect()), 300); // a release noise may sound on
+      setTimeout(() => voice.outputs.forEach((node) => node.disconnect()), 300); // the release noise sounds a little longer
     };
     return voice;
   }
 
-  // Have a layer of a note begin.
+  // Begin a layer of a note.
   #layer({ found, velocity, instrument, outputs, gains, sources }, layer, when) {
     const source = this.context.createBufferSource();
     const { buffer, loop } = found.layers[layer];
@@ -143,7 +143,7 @@ export class Synth {
     return this.#voices.filter((voice) => voice.who === who && voice.channel === channel && voice.key === key);
   }
 
-  // atOnce: what is to begin only later ends, too.
+  // atOnce: also end the notes that have not begun.
   #off(who, channel, key, when, atOnce) {
     for (const voice of this.#of(who, channel, key)) {
       if (!voice.down) continue;
@@ -163,7 +163,7 @@ export class Synth {
 
   #control(who, channel, control, value, when) {
     const place = `${who} ${channel}`;
-    // The two messages that silence a channel are meant for all that sounds there.
+    // The two messages that silence a channel concern all notes of the player.
     const all = control === ALL_SOUND_OFF || control === ALL_NOTES_OFF;
     const here = this.#voices.filter((voice) => voice.channel === channel && (all || voice.who === who));
     if (control === PEDAL && value >= 64) {
@@ -176,7 +176,7 @@ export class Synth {
     if (control === ALL_NOTES_OFF) for (const voice of here) this.#off(voice.who, channel, voice.key, when, true);
   }
 
-  // Have a note die away from this time on, by 60 dB in these seconds; one that has not begun never does.
+  // Let a note decay from this time on, by 60 dB in these seconds. A note that has not begun never begins.
   #end(voice, when, seconds) {
     if (voice.ends !== undefined && voice.ends <= when) return;
     voice.ends = when;

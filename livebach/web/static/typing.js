@@ -1,5 +1,5 @@
 // The computer's keyboard as a piano: the row of A has the white keys from C on, the row above has the black ones.
-// Keys are told by their place (event.code), so that it is the same on every layout.
+// Keys are known by their place (event.code), so that every layout plays alike.
 
 const PLACES = ["KeyA", "KeyW", "KeyS", "KeyE", "KeyD", "KeyF", "KeyT", "KeyG", "KeyY", "KeyH", "KeyU", "KeyJ", "KeyK",
   "KeyO", "KeyL", "KeyP", "Semicolon", "Quote"];
@@ -21,7 +21,7 @@ export class Typing {
     this.#moved = moved;
     addEventListener("keydown", (event) => this.#pressed(event));
     addEventListener("keyup", (event) => this.#released(event.code));
-    addEventListener("blur", () => this.letGo()); // its key-ups go elsewhere
+    addEventListener("blur", () => this.letGo()); // another window gets the key-ups
   }
 
   letGo() {
@@ -50,7 +50,7 @@ export class Typing {
   }
 }
 
-// Whether an element does something with letters itself: a list jumps to an entry, a field is typed into.
+// Whether an element uses letters itself, as lists and text fields do.
 function takesLetters(element) {
   return element instanceof HTMLSelectElement || element.matches?.("input:not([type=range], [type=checkbox]), textarea");
 }

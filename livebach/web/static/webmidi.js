@@ -1,4 +1,4 @@
-// MIDI keyboards by the browser's Web MIDI, where it has that. Asked for by the person, as browsers want it.
+// MIDI keyboards by Web MIDI, in browsers that have it. Browsers require that the user asks for it.
 
 const KINDS = new Set([0x80, 0x90, 0xb0]);
 
@@ -18,7 +18,7 @@ export class WebMidi {
     return typeof navigator.requestMIDIAccess === "function";
   }
 
-  // Ask for permission, once; false where it is refused.
+  // Ask for permission, once. Return false if it is refused.
   async ask() {
     if (this.#access) return true;
     try {
@@ -35,7 +35,7 @@ export class WebMidi {
     return this.#access ? [...this.#access.inputs.values()].filter((input) => input.state !== "disconnected") : [];
   }
 
-  // Hear the keyboard of this id; none for "".
+  // Listen to the keyboard of this id; to none if the id is "".
   choose(id) {
     if (this.#input) this.#input.onmidimessage = null;
     this.#input = this.inputs.find((input) => input.id === id) ?? null;
