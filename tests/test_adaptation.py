@@ -1,4 +1,4 @@
-"""What is learnt of a piece while it is heard: each step is the gradient's, and the piece becomes likelier."""
+"""Adaptation: each step follows the gradient, and the piece that is heard becomes likelier."""
 
 from __future__ import annotations
 

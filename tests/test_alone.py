@@ -1,4 +1,4 @@
-"""`livebach` alone: it takes the keyboard that is there, and sounds on a built-in instrument."""
+"""`livebach` without arguments: it uses the connected keyboard, and sounds on a built-in instrument."""
 
 from __future__ import annotations
 

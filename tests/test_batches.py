@@ -1,4 +1,4 @@
-"""Crops for training: legal, varied as stated, and the same for the same seed."""
+"""Training crops: they are legal, vary as stated, and are equal for equal seeds."""
 
 from __future__ import annotations
 

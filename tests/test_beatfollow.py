@@ -1,4 +1,4 @@
-"""Finding the beat in free playing, and the grid that follows it."""
+"""The beat tracker in free playing, and the grid that follows it."""
 
 from __future__ import annotations
 

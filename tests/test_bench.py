@@ -1,4 +1,4 @@
-"""The bench's own arithmetic: percentiles, multiply-adds, the report's shape. Nothing here is timed."""
+"""The arithmetic of the bench: percentiles, multiply-adds, the form of the report. Nothing is timed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ending with a cadence: with a scripted network, and fifty times with the shipped one."""
+"""The cadence at an end, with a scripted network, and fifty times with the shipped network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Odds set right: overconfidence is found and taken back, in weights that the network keeps."""
+"""Calibration: overconfidence is measured and removed from the weights."""
 
 from __future__ import annotations
 

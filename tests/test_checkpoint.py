@@ -1,4 +1,4 @@
-"""Checkpoints: there and back, and every wrong file told in one line."""
+"""Checkpoints: writing and reading them, and one-line errors for wrong files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Helper processes: small, and able to import what the player can."""
+"""Helper processes: they are small, and can import the player's modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: what is typed becomes settings, and what cannot be is told in one line with nothing started."""
+"""The command line: flags become settings, and an invalid request gives one line and starts nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clock, and what is asked of the system."""
+"""The clock, and the requests to the operating system."""
 
 from __future__ import annotations
 

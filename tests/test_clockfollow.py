@@ -1,4 +1,4 @@
-"""An external MIDI clock: smoothed, bridged, and followed by the grid."""
+"""An external MIDI clock: its jitter is smoothed, gaps are bridged, and the grid follows it."""
 
 from __future__ import annotations
 

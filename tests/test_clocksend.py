@@ -1,4 +1,4 @@
-"""The MIDI clock that it sends: even, with start and stop, and never behind the network's work."""
+"""The MIDI clock that livebach sends: even pulses, start and stop, and no delay by the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: read strictly, told plainly, written back the same."""
+"""Settings: they are checked strictly, errors are plain, and writing them back changes nothing."""
 
 from __future__ import annotations
 

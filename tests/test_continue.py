@@ -1,4 +1,4 @@
-"""Call and answer: when the network takes over, how it plays, when it yields."""
+"""Call and answer: when the network takes over, how it plays, and when it yields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done while playing: how it is bound, how it is read, and what comes of it."""
+"""Controls: their bindings, their parsing, and their effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Controls in the loop: not passed on, kept with the take, replayed."""
+"""Controls in the loop: they are not passed on to the synth, and a replay repeats them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`livebach corpus`: what is in a folder, scores from music21, sources by URL and hash."""
+"""`livebach corpus`: reports on a folder, scores of music21, and downloads by URL and hash."""
 
 from __future__ import annotations
 

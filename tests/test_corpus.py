@@ -1,4 +1,4 @@
-"""MIDI files onto the grid, broken ones named, and no piece on two sides of a split."""
+"""Reading MIDI files onto the grid, errors for broken files, and the split of pieces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop: on time, one note-off for each note-on, silence at every end. In-process ports, a clock moved by hand."""
+"""The loop: deadlines, one note-off for each note-on, and silence at every end. Ports and clock are simulated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo: a phrase goes in, the network goes on, a MIDI file comes out; no MIDI system is touched."""
+"""The demo: a phrase comes in, the network continues it, and a MIDI file is written, without any MIDI system."""
 
 from __future__ import annotations
 

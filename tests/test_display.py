@@ -1,4 +1,4 @@
-"""What is shown: plain lines, the live roll, and a terminal that is slow or gone never holds up the music."""
+"""The display: plain lines and the live roll. A slow or closed terminal never delays the music."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documents: links lead somewhere, and the README stays short."""
+"""The documents: all links work, and the README stays short."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor says of given findings, and how it measures a way out and back in. Nothing here is timed."""
+"""`livebach doctor`: its texts for given findings, and its measurement of the round trip. Nothing is timed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `bench/duet.py` counts, on music small enough to count by hand."""
+"""The counts of `bench/duet.py`, on music that can be counted by hand."""
 
 from __future__ import annotations
 

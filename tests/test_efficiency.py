@@ -1,4 +1,4 @@
-"""Freed memory is used again in training, and how well a device is used (its arithmetic: test_ranks.py)."""
+"""Training reuses freed memory. The arithmetic of the device's use is tested in test_ranks.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However it ends, nothing sounds on: signals to a real process, faults put in anywhere, and any playing and asking."""
+"""Every end leaves silence: signals to a real process, faults in any part, and any playing and commands."""
 
 from __future__ import annotations
 

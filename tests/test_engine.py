@@ -1,4 +1,4 @@
-"""The step engine says what the parallel network says, at every step, and draws what 88 passes would draw."""
+"""The step engine agrees with the parallel network at every step, and draws as 88 passes would."""
 
 from __future__ import annotations
 

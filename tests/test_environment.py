@@ -1,4 +1,4 @@
-"""Every command checks where its results go before it does its work; what cannot be is one line and exit 2."""
+"""Every command checks its output paths before its work. An invalid path gives one line and exit status 2."""
 
 from __future__ import annotations
 

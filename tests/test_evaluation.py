@@ -1,4 +1,4 @@
-"""Likelihood by the step engine: cases worked out by hand, the torch network's own figure, the command."""
+"""Likelihood by the step engine: cases by hand, agreement with the torch network, and the command."""
 
 from __future__ import annotations
 

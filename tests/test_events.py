@@ -1,4 +1,4 @@
-"""Events: what they refuse, and how they read and write MIDI's bytes."""
+"""Events: the values that they refuse, and their MIDI bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The programs in examples/ run as they stand, and the public interface holds what they need."""
+"""The programs in examples/ run as they are, and the public interface has all that they need."""
 
 from __future__ import annotations
 

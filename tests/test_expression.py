@@ -1,4 +1,4 @@
-"""How its notes leave: touch, articulation, a little unevenness, a channel for each voice."""
+"""The expression of the network's notes: touch, articulation, timing, and a channel for each voice."""
 
 from __future__ import annotations
 

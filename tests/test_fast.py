@@ -1,4 +1,4 @@
-"""The compiled key pass draws what the numpy one draws."""
+"""The compiled key pass draws the same as the numpy one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Without a loop all that is played passes; a loop is found within a second and leaves nothing sounding."""
+"""The feedback filter: without a loop all messages pass; a loop is broken within a second, in silence."""
 
 from __future__ import annotations
 

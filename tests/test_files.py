@@ -1,4 +1,4 @@
-"""Files are read without waiting and written whole or not at all."""
+"""Files are read without waiting, and written completely or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames in files: the same as drawn, from memory maps, rebuilt where they are damaged."""
+"""The cache of frames: equal to drawn frames, memory-mapped, and rebuilt if damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`livebach generate --prime`: the tempo, the metre and the bar lines are those of the prime's file."""
+"""`livebach generate --prime`: it takes tempo, metre and bar lines from the prime's file."""
 
 from __future__ import annotations
 

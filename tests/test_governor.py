@@ -1,4 +1,4 @@
-"""The governor: as busy and as full as it is asked to be, and never still for long."""
+"""The governor: density and polyphony stay near their targets, and there is no standstill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A grown network begins with the logits of the one that it grew from, and every part of it learns."""
+"""A grown network begins with the logits of its predecessor, and all its parts learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guard: what it learns, and what it says when the player is dead."""
+"""The guard process: its record of sounding notes, and its messages after the player's death."""
 
 from __future__ import annotations
 

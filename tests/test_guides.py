@@ -1,4 +1,4 @@
-"""What guides a network that plays: key, rhythm, compass, counterpoint, entries of voices, length of an answer."""
+"""The guides of a playing network: key, rhythm, compass, counterpoint, entries of voices, length of an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory is taken before playing: the collector has nothing to look at, the allocators a reserve."""
+"""Memory is allocated before playing: garbage collection finds nothing to do, and the allocators have a reserve."""
 
 from __future__ import annotations
 

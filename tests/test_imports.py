@@ -1,4 +1,4 @@
-"""Who may import whom: each folder has a place, imports point one way, and playing never loads torch."""
+"""Import rules: each folder has a layer, imports point one way, and playing never loads torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ports on a real JACK server: what is sent arrives, what sounded ends, what was unplugged comes back."""
+"""Ports on a real JACK server: messages arrive, sounding notes end, and lost ports return."""
 
 from __future__ import annotations
 

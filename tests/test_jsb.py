@@ -1,4 +1,4 @@
-"""bench/jsb.py: what it states is an exact likelihood of 88 binary keys."""
+"""`bench/jsb.py` states an exact likelihood of 88 binary keys."""
 
 from __future__ import annotations
 

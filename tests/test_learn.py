@@ -1,4 +1,4 @@
-"""Binding by doing, and the terminal's keys."""
+"""`livebach learn`, and the keys of the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The listener: which frames the player's keys make, the pedal, and the touch. Ticks are a second here."""
+"""The listener: the frames of the player's keys, the pedal, and the touch. A tick is a second here."""
 
 from __future__ import annotations
 

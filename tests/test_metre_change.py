@@ -1,4 +1,4 @@
-"""Another metre while the music goes on: it begins on a bar line, and nothing that was played is lost."""
+"""A change of metre while the music goes on: it begins on a bar line, and keeps the memory and the take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader of MIDI files: it reads every note, whatever else is odd, and refuses what is ambiguous with a reason."""
+"""The reader of MIDI files: it reads every note in spite of oddities, and refuses ambiguous files with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the network may see, what its probabilities add up to, and that it learns."""
+"""The network: its receptive field, normalised probabilities, and learning."""
 
 from __future__ import annotations
 

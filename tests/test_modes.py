@@ -1,4 +1,4 @@
-"""Playing together: duet, accompany, listen."""
+"""The modes of playing together: duet, accompany, listen."""
 
 from __future__ import annotations
 

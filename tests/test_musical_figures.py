@@ -1,4 +1,4 @@
-"""Figures of musical memory and style, each on music of which the figure is known."""
+"""Figures of musical memory and style, on music for which they are known."""
 
 from __future__ import annotations
 

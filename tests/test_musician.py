@@ -1,4 +1,4 @@
-"""The musician: listening, the count-in, being late, the end, and what holds for any playing whatever."""
+"""The musician: listening, the count-in, lateness, the end, and properties that hold for any playing."""
 
 from __future__ import annotations
 

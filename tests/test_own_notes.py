@@ -1,4 +1,4 @@
-"""The network's own notes beside the player's: shared channels, velocity, texture."""
+"""The network's notes beside the player's: shared channels, velocity, texture."""
 
 from __future__ import annotations
 

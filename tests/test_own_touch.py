@@ -1,4 +1,4 @@
-"""How the network's notes are played: loudness, time between the ticks, pedal; and the same again for the same seed."""
+"""The touch of the network's notes: loudness, offsets and pedal, and equal results for equal seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wheel as a stranger gets it: built, installed in a fresh environment, and played outside the tree."""
+"""The wheel: built, installed in a fresh environment, and used outside the tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main job on real MIDI: a keyboard and FluidSynth on JACK, livebach between them, each a process of its own."""
+"""The main use on real MIDI: a keyboard, livebach and FluidSynth on JACK, each in its own process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`livebach plot`: a saved take as a picture, both players in their colours."""
+"""`livebach plot`: pictures of saved takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ports without MIDI: names, what sounds, what is owed, what comes back."""
+"""Ports without a MIDI system: names, sounding notes, owed note-offs, and reconnection."""
 
 from __future__ import annotations
 

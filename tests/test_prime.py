@@ -1,4 +1,4 @@
-"""The prime: which bars of a score are gone on from, and the metre, place and tempo in force where they end."""
+"""The prime: the bars of a score that are continued, and metre, place and tempo at their end."""
 
 from __future__ import annotations
 

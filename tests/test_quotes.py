@@ -1,4 +1,4 @@
-"""No long quotes: what counts as one, that it is found as it is played, and that a network is kept from it."""
+"""Long quotations: their definition, their detection while playing, and their avoidance."""
 
 from __future__ import annotations
 

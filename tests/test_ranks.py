@@ -1,4 +1,4 @@
-"""Training in several processes: two of them on the processor, joined by gloo, started by torchrun."""
+"""Training in two processes on the processor, with gloo and torchrun."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A take is kept as it happens, under a name of its own, and can be had from what is left of it."""
+"""The recorder: a take is saved while it is played, under its own name, and survives in parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two bars that come again and again are left; other repetition is not."""
+"""Two bars are not repeated endlessly; other repetition is allowed."""
 
 from __future__ import annotations
 

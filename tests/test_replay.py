@@ -1,4 +1,4 @@
-"""Replay: the same notes, byte for byte; a difference, or a damaged take, is told."""
+"""Replay: equal notes, byte for byte, and reports of differences and of damaged takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames, notes, metres and textures, there and back."""
+"""Frames, notes, metres and textures: conversions both ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of roll-outs: each on cases small enough to count, and the report made of them."""
+"""Figures of roll-outs on cases that can be counted by hand, and the report."""
 
 from __future__ import annotations
 

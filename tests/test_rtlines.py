@@ -1,4 +1,4 @@
-"""Lines of rtmidi, with a port that is none: what is heard and sent, shared and closed."""
+"""Connections of rtmidi with a simulated port: receiving, sending, sharing and closing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From logits and draws to states."""
+"""Sampling: from logits and random numbers to states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""As a service: systemd is told how it goes, the unit is sound, lines have levels, and nothing listens on a network."""
+"""livebach as a service: systemd's watchdog, the unit, log levels, and no listening on a network."""
 
 from __future__ import annotations
 

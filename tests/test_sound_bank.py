@@ -1,4 +1,4 @@
-"""Banks: kept, found again, checked, and rendered anew where they are damaged."""
+"""Banks: saving, loading, checking, and rendering damaged parts again."""
 
 from __future__ import annotations
 

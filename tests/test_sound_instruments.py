@@ -1,4 +1,4 @@
-"""The computed instruments: their pitch, decay, loudness and layers, measured on the rendered samples."""
+"""The computed instruments: pitch, decay, loudness and layers, measured on rendered samples."""
 
 from __future__ import annotations
 

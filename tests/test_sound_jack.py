@@ -1,4 +1,4 @@
-"""The built-in instruments on a real JACK server: what is played is what comes out; the server's end is noticed."""
+"""The built-in instruments on a real JACK server: their sound, and the end of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mixer: sample-exact starts, releases, pedal, stealing, gains; no click and no clipping anywhere."""
+"""The mixer: sample-exact starts, releases, pedal, stealing and gains, without clicks or clipping."""
 
 from __future__ import annotations
 

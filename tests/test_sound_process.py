@@ -1,4 +1,4 @@
-"""The audio process, on a device that plays nowhere: from the event to the first sample, and to the very end."""
+"""The audio process on a silent device: from an event to its first sample, and the end of the process."""
 
 from __future__ import annotations
 

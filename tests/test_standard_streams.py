@@ -1,4 +1,4 @@
-"""The command line in a terminal, a locale or a file that cannot take what is written."""
+"""Standard streams: terminals, locales and files that cannot take the output, and quiet libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The styles: a table of networks, named on the command line, each with its file, card, phrase and list of scores."""
+"""The styles: a table of networks, each with its file, card, phrase and list of scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left after SIGKILL or on a full disk: the take but for its last second, and a training run that goes on."""
+"""After SIGKILL or a full disk: the take lacks at most its last second, and training continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-Z: what sounds ends, the terminal is as it was; continued, it plays and obeys its keys."""
+"""Ctrl-Z ends the sound and restores the terminal. After `fg` livebach plays and obeys its keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another network is taken up while it plays: between two ticks, without a gap, and the take replays."""
+"""Switching networks while playing: between two ticks, without a gap, and the take replays."""
 
 from __future__ import annotations
 

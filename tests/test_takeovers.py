@@ -1,4 +1,4 @@
-"""Fifty takeovers with the shipped network: it begins within a beat, and there is music for sixteen bars."""
+"""Fifty takeovers with the shipped network: each begins within a beat, and lasts for sixteen bars."""
 
 from __future__ import annotations
 

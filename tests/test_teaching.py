@@ -1,4 +1,4 @@
-"""Learning from other networks: the targets, what counts of a crop, and the command's flags."""
+"""Learning from other networks: the targets, the weights of a crop, and the command's flags."""
 
 from __future__ import annotations
 

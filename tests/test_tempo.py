@@ -1,4 +1,4 @@
-"""The tempo while playing: turned, tapped; metres and upbeats."""
+"""The tempo while playing: dials, taps, metres and upbeats."""
 
 from __future__ import annotations
 

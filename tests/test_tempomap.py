@@ -1,4 +1,4 @@
-"""The bars of a take's MIDI file: where the beats were that were played by, at whatever tempo."""
+"""The bars of a take's MIDI file, which lie where the beats were, at any tempo."""
 
 from __future__ import annotations
 

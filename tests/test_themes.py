@@ -1,4 +1,4 @@
-"""The theme memory: equal to a slow twin, causal, bounded, and as exact after going back as before."""
+"""The theme memory: equal to a slow twin, causal, bounded, and exact after going back."""
 
 from __future__ import annotations
 

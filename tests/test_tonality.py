@@ -1,4 +1,4 @@
-"""Keys: read, found in music, and kept to by the network."""
+"""Keys: parsing, recognition in music, and keeping to a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The touch network: its twins in torch and in training, its file, and its training run."""
+"""The touch network: its twins in torch, its file, and its training."""
 
 from __future__ import annotations
 

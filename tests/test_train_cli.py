@@ -1,4 +1,4 @@
-"""`livebach train` and `livebach generate` as commands, on small pieces and a small network."""
+"""The commands `livebach train` and `livebach generate`, on small pieces and a small network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop: exact resumption, saving, bounds, and the likelihood that the step engine agrees with."""
+"""The training loop: exact resumption, saving, bounds, and agreement with the step engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is let in by the page's server: token, cookie, Host and Origin, judged without a network."""
+"""Access to the page's server: token, cookie, Host and Origin, without a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The player's side of the page, without a server: its ports, what it is shown, and what it asks for."""
+"""The player's side of the page, without a server: its ports, its display, and its commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The messages that a page may send, and the room in which one page plays and the others watch."""
+"""The messages that a page may send, and the room: one page plays, and the others watch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page's server as a process, over real sockets: what it serves, and what attacks of all kinds come to."""
+"""The page's server as a process, on real sockets: its content, and attacks of all kinds."""
 
 from __future__ import annotations
 
