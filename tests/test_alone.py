@@ -38,12 +38,12 @@ NOTE = to_bytes(NoteOn(60))
     ],
 )
 def test_which_ports_may_be_keyboards(names: list[str], found: list[str]) -> None:
-    """Ports that only pass on what programs send are none; several ports of one device are one."""
+    """Ports that only connect programs are no keyboards. Several ports of one device are one keyboard."""
     assert keyboards(names) == found
 
 
 def test_one_back_end_is_enough() -> None:
-    """What a second back-end shows may be the same keyboards; one that does not run is passed over."""
+    """A second back-end may show the same keyboards. A back-end that does not run is ignored."""
     off, alsa, jack = FakeBackend(running=False), FakeBackend(inputs=[PIANO]), FakeBackend(inputs=["system:midi"])
     assert keyboards_here([off, alsa, jack]) == [(alsa, PIANO)]
     alsa.inputs = [THROUGH]
@@ -51,7 +51,7 @@ def test_one_back_end_is_enough() -> None:
 
 
 def test_a_keyboard_that_is_plugged_in_later_is_taken_up() -> None:
-    """Without a keyboard it waits; unplugged, it takes the same one again, or else the next one."""
+    """It waits for a keyboard. After an unplugging it takes the same keyboard again, or else the next one."""
     backend, heard = FakeBackend(inputs=[THROUGH]), []
     port = AnyKeyboard.open_any(None, lambda data, _: heard.append(data), backends=[backend])
     assert (port.connected, port.name, port.check()) == (False, ANY, None)
@@ -73,7 +73,7 @@ def test_a_keyboard_that_is_plugged_in_later_is_taken_up() -> None:
 
 
 def with_backends(monkeypatch: pytest.MonkeyPatch, backends: Callable[[Any], Any]) -> list[str | None]:
-    """Have `livebach` see these back-ends, and play nothing; the inputs that it would have played."""
+    """Replace the back-ends, and play nothing; return the inputs that would have been played."""
     played: list[str | None] = []
     monkeypatch.setattr(play, "open_backends", backends)
     no_network(monkeypatch)
@@ -92,7 +92,7 @@ def test_one_keyboard_is_taken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_of_several_keyboards_one_is_to_be_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They are listed in one line, each with the flag that names it."""
+    """One line lists them, each with the flag that names it."""
     played = with_backends(monkeypatch, lambda _: [FakeBackend(inputs=[PIANO, ORGAN])])
     assert main([]) == 2
     told = capsys.readouterr().err
@@ -106,7 +106,7 @@ def test_of_several_keyboards_one_is_to_be_named(
 def test_without_a_keyboard_it_says_so_and_waits(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It names what plays without one."""
+    """It names the commands that need no keyboard."""
     played = with_backends(monkeypatch, lambda _: [FakeBackend(inputs=[THROUGH]), FakeBackend(running=False)])
     assert main([]) == 0
     told = capsys.readouterr().out
@@ -119,7 +119,7 @@ def test_without_a_keyboard_it_says_so_and_waits(
 def test_without_any_back_end_it_names_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where no MIDI library is installed, the page and the demo need none."""
+    """The page and the demo need no MIDI library."""
 
     def none(_api: str | None) -> list[FakeBackend]:
         raise PortError("ALSA's sequencer needs pip install python-rtmidi")
@@ -137,18 +137,18 @@ def test_without_any_back_end_it_names_the_others(
 
 
 class FakeVoice:
-    """Keeps what it is to sound."""
+    """A voice that keeps its messages."""
 
     def __init__(self) -> None:
         self.alive = True
         self.sent: list[tuple[bytes, float | None]] = []
 
     def send(self, data: bytes, due_s: float | None = None) -> None:
-        """Keep it."""
+        """Keep a message."""
         self.sent.append((data, due_s))
 
     def close(self) -> None:
-        """End."""
+        """Note the end."""
         self.alive = False
 
 
@@ -163,7 +163,7 @@ class FakeSource:
         self.tries = 0
 
     def start(self, say: Callable[[str], object]) -> FakeVoice:
-        """Sound, where there is a device."""
+        """Return a voice if there is a device."""
         self.tries += 1
         if self.missing:
             raise SoundError("there is no audio device here")
@@ -179,7 +179,7 @@ def opened() -> tuple[FakeSource, BuiltInSound, OutputPort, ManualClock]:
 
 
 def test_both_players_share_one_voice() -> None:
-    """Thru's connection is the second of one voice, which ends with the last; no guard is needed."""
+    """Thru shares the voice, which ends with its last user. No guard is needed."""
     source, _, output, _ = opened()
     twin = output.twin()
     output.send(NoteOn(60), 1.5)
@@ -195,7 +195,7 @@ def test_both_players_share_one_voice() -> None:
 
 
 def test_a_voice_that_died_is_started_anew() -> None:
-    """Its process was killed: both connections find the new one."""
+    """After the process was killed, both connections use the new one."""
     source, _, output, _ = opened()
     twin = output.twin()
     source.voices[0].alive = False
@@ -209,7 +209,7 @@ def test_a_voice_that_died_is_started_anew() -> None:
 
 
 def test_without_a_device_it_is_tried_again_less_and_less_often() -> None:
-    """No process is started twice a second for nothing; a device that comes is taken up."""
+    """The pauses between two tries grow. A device that is plugged in is used."""
     source, backend, output, clock = opened()
     source.voices[0].alive = False
     source.missing = True
@@ -236,7 +236,7 @@ def test_without_a_device_it_is_tried_again_less_and_less_often() -> None:
     [(None, "the built-in organ"), ("piano", "the built-in piano"), ("harpsichord", "the built-in harpsichord")],
 )
 def test_which_instrument_sounds(output: str | None, title: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one that --out names; without it that of the settings. Without a device it says so, and plays on."""
+    """It is the one of --out, or else of the settings. Without a device livebach says so, and plays."""
 
     def missing(*_: object) -> None:
         raise SoundError("there is no audio device here")
@@ -255,17 +255,17 @@ def test_which_instrument_sounds(output: str | None, title: str, monkeypatch: py
 
 
 class Failing:
-    """A port that cannot look after itself."""
+    """A port whose check fails."""
 
     name = "keys"
 
     def check(self) -> str | None:
-        """Fail as a broken driver does."""
+        """Raise the error of a broken driver."""
         raise OSError("broken")
 
 
 def test_a_port_that_fails_does_not_end_the_watching() -> None:
-    """Its error is said once; the other ports are still looked after."""
+    """Its error is reported once, and the other ports are still watched."""
     backend, said = FakeBackend(), []
     port = AnyKeyboard.open_any(None, lambda *_: None, backends=[backend])
     watcher = PortWatcher([Failing(), port], said.append)

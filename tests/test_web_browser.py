@@ -29,7 +29,7 @@ START = Callable[..., Session]
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The browser."""
+    """Start the browser."""
     need_browser()
     with browser() as started:
         yield started
@@ -37,7 +37,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def start(chromium: Any, tmp_path: Path) -> Iterator[START]:
-    """Starts `livebach web` with these arguments; afterwards nothing in the browser may have gone wrong."""
+    """Start `livebach web` with arguments. In the end no error may have occurred in the browser."""
     sessions: list[Session] = []
 
     def started(*arguments: str) -> Session:
@@ -52,7 +52,7 @@ def start(chromium: Any, tmp_path: Path) -> Iterator[START]:
 
 @pytest.fixture
 def session(start: START) -> Session:
-    """`livebach web` as it is."""
+    """Start `livebach web` without arguments."""
     return start()
 
 
@@ -97,7 +97,7 @@ def test_a_typed_phrase_is_answered_and_both_are_heard(session: Session) -> None
 
 
 def test_mouse_and_touch_play(start: START) -> None:
-    """A key is struck by the mouse and by a finger, the lower on the key, the louder; a slide plays all on its way."""
+    """The mouse and a finger strike keys, louder near the front edge. A slide plays the keys on its way."""
     page = start().open(has_touch=True, viewport={"width": 1200, "height": 800})
     page.click("#begin")
     box = page.locator('.key[data-key="60"]').bounding_box()
@@ -116,7 +116,7 @@ def test_mouse_and_touch_play(start: START) -> None:
 
 
 def test_all_of_it_works_by_keyboard_alone(session: Session) -> None:
-    """Tab reaches the piano and every control; arrows move along the keys, and Space strikes one."""
+    """Tab reaches the piano and every control. Arrows move along the keys, and Space strikes one."""
     page = session.open()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
@@ -143,7 +143,7 @@ def test_all_of_it_works_by_keyboard_alone(session: Session) -> None:
 
 
 def test_letters_in_a_list_choose_and_do_not_play(session: Session) -> None:
-    """Where a list has the focus, letters are the list's; elsewhere they play, unless that is switched off."""
+    """If a list has the focus, letters belong to the list. Elsewhere they play, unless typing is switched off."""
     page = session.open()
     page.click("#begin")
     page.focus("[data-dial=mode]")
@@ -164,7 +164,7 @@ navigator.requestMIDIAccess = async () => ({ inputs: new Map([["one", window.key
 
 
 def test_a_midi_keyboard_plays_by_web_midi(session: Session) -> None:
-    """A keyboard that the browser knows is listed and heard, its pedal too, and what is no music is passed over."""
+    """A MIDI keyboard is listed and heard, with its pedal. Messages that are not music are ignored."""
     page = session.open(script=STAND_IN)
     page.click("#begin")
     page.focus("#midi-input")
@@ -182,7 +182,7 @@ def test_a_midi_keyboard_plays_by_web_midi(session: Session) -> None:
 
 
 def test_controls_act_and_show_what_is_set(session: Session) -> None:
-    """Each control changes livebach's setting, and shows it; a second page shows the same."""
+    """Each control changes livebach's setting and shows it. A second page shows the same."""
     page = session.open()
     other = session.open()
     page.click("#begin")
@@ -214,7 +214,7 @@ def test_controls_act_and_show_what_is_set(session: Session) -> None:
 
 
 def test_another_metre_begins_on_the_next_bar_line(session: Session) -> None:
-    """The metre that is chosen is played from the next bar on, in the same take, and both pages show it."""
+    """The new metre begins on the next bar line, in the same take. Both pages show it."""
     page = session.open()
     other = session.open()
     page.click("#begin")
@@ -231,7 +231,7 @@ def test_another_metre_begins_on_the_next_bar_line(session: Session) -> None:
 
 
 def test_the_style_is_shown_whoever_chose_it(start: START) -> None:
-    """By another page, or by a controller of the keyboard. A page that opens later shows it too."""
+    """Another page or a controller of the keyboard changes the style, and all pages show it, later ones too."""
     session = start("--set", "control.style=cc 21 = joplin")
     page = session.open(script=STAND_IN)
     other = session.open()
@@ -253,7 +253,7 @@ def test_the_style_is_shown_whoever_chose_it(start: START) -> None:
 
 
 def test_take_over_and_panic(session: Session) -> None:
-    """Take over has it play although a key is down; panic silences it, and it waits."""
+    """«Take over» lets livebach play although a key is down. «Panic» silences it until the player begins."""
     page = session.open()
     session.begin(page)
     play_phrase(page)
@@ -271,7 +271,7 @@ def test_take_over_and_panic(session: Session) -> None:
 
 
 def test_every_key_has_the_pitch_of_its_temperament(session: Session) -> None:
-    """Whatever is chosen, each key's notes are played at the speed that gives its pitch, to a hundredth of a cent."""
+    """For every temperament and pitch, each key is played at the speed of its pitch, to a hundredth of a cent."""
     page = session.open()
     session.begin(page)
     for name in TEMPERAMENTS:
@@ -291,7 +291,7 @@ def test_every_key_has_the_pitch_of_its_temperament(session: Session) -> None:
 
 
 def test_the_page_finds_the_servers_clock(session: Session) -> None:
-    """Of many answers the quickest is believed; what made the others slow, on one way or the other, moves nothing."""
+    """The answer with the shortest round trip counts. Slower answers change nothing."""
     page = session.open()
     found = page.evaluate(
         """async () => {
@@ -310,7 +310,7 @@ def test_the_page_finds_the_servers_clock(session: Session) -> None:
 
 
 def test_own_notes_sound_a_constant_time_after_they_are_due(session: Session) -> None:
-    """What livebach plays is begun the set delay after its due time, by the audio clock, and all notes alike."""
+    """The notes of livebach begin at their due time plus the delay, by the audio clock."""
     page = session.open()
     session.begin(page)
     delays = page.evaluate(
@@ -337,7 +337,7 @@ def test_own_notes_sound_a_constant_time_after_they_are_due(session: Session) ->
 
 @pytest.mark.parametrize("instrument", ["harpsichord", "organ"])
 def test_other_instruments_are_heard(session: Session, instrument: str) -> None:
-    """Another instrument is fetched when it is chosen, and heard as long as the key is down."""
+    """The page fetches another instrument when it is chosen. It sounds while the key is down."""
     page = session.open()
     page.click("#begin")
     page.select_option("#instrument", instrument)
@@ -352,7 +352,7 @@ def test_other_instruments_are_heard(session: Session, instrument: str) -> None:
 
 
 def test_the_take_is_downloaded_as_a_midi_file(session: Session) -> None:
-    """The take so far comes as a MIDI file with both tracks, while it goes on."""
+    """The unfinished take is downloaded as a MIDI file with both tracks."""
     page = session.open()
     page.click("#begin")
     play_phrase(page)
@@ -371,7 +371,7 @@ def test_the_take_is_downloaded_as_a_midi_file(session: Session) -> None:
 
 
 def test_two_pages_one_plays(session: Session) -> None:
-    """The first page plays, the second says that it watches; it takes over when it is asked to."""
+    """The first page plays, and the second one says that it watches. It takes over on request."""
     first = session.open()
     first.click("#begin")
     second = session.open()
@@ -390,7 +390,7 @@ def test_two_pages_one_plays(session: Session) -> None:
 
 
 def test_closing_the_page_releases_and_pauses(session: Session) -> None:
-    """When the page that plays is closed, its keys come up and livebach stops; another page sees it, and may go on."""
+    """When the page that plays closes, its keys are released and livebach stops. Another page can play."""
     watching = session.open()
     watching.close()
     page, other = session.open(), None
@@ -410,7 +410,7 @@ def test_closing_the_page_releases_and_pauses(session: Session) -> None:
 
 
 def test_the_page_finds_back_by_itself(session: Session) -> None:
-    """When its server dies, the page says so, connects again to the one that is started, and plays on."""
+    """When the server dies, the page says so, reconnects to the new server, and plays."""
     page = session.open()
     page.click("#begin")
     play_phrase(page)
@@ -427,7 +427,7 @@ def test_the_page_finds_back_by_itself(session: Session) -> None:
 
 
 def test_a_network_that_drops_is_noticed_and_found_again(session: Session) -> None:
-    """Where the connection breaks, what the page held is released, and it connects again."""
+    """When the connection breaks, the page's keys are released, and the page reconnects."""
     page = session.open()
     page.click("#begin")
     page.keyboard.down("KeyA")
@@ -462,13 +462,13 @@ OVERLAPS = """(() => {
     .filter(([other, b]) => !one.contains(other) && !other.contains(one) && !apart(a, b))
     .map(([other]) => `${one.id || one.textContent.trim()} / ${other.id || other.textContent.trim()}`));
 })()"""
-"""Pairs of controls that lie upon each other."""
+"""Pairs of controls that overlap."""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_axe_finds_no_fault_and_all_is_in_sight(session: Session, size: str, scheme: str) -> None:
-    """In every size and colour, before and while it is played: no fault of accessibility, nothing beyond the edge."""
+    """At every size and in both colour schemes, axe finds no fault, and nothing crosses the edge of the window."""
     page = session.open(color_scheme=scheme, **SIZES[size])
     assert axe_faults(page) == []
     page.click("#begin")

@@ -47,27 +47,27 @@ STATUS = Status(
 
 
 class FakeLink:
-    """A link without a server: what is sent is kept, and what a page sends is given to `receive`."""
+    """A link without a server. It keeps what is sent, and `receive` stands for a page's messages."""
 
     def __init__(self, *_: object) -> None:
         self.sent: list[dict[str, Any]] = []
         self._receivers: dict[str, Any] = {}
 
     def on(self, receivers: dict[str, Any]) -> None:
-        """Have messages taken."""
+        """Set receivers."""
         self._receivers.update(receivers)
 
     def send(self, message: Any, keep: str | None = None) -> None:
-        """Keep a message, as the server would read it."""
+        """Keep a message as the server would read it."""
         self.sent.append(json.loads(json.dumps(message() if callable(message) else message)))
 
     def receive(self, **message: Any) -> None:
-        """Have a message come from the page."""
+        """Deliver a message of the page's."""
         if message["type"] in self._receivers:
             self._receivers[message["type"]](message)
 
     def of(self, kind: str) -> list[dict[str, Any]]:
-        """Return what was sent of a type."""
+        """Return the sent messages of a type."""
         return [message for message in self.sent if message["type"] == kind]
 
 
@@ -75,7 +75,7 @@ class FakeLink:
 
 
 def test_keys_of_the_page_are_heard_and_released_when_it_goes() -> None:
-    """What is played on the page comes in like from any port; what it holds is released when it goes, once."""
+    """Notes of the page arrive as from any port. When the page closes, its held keys are released once."""
     link = FakeLink()
     heard: list[bytes] = []
     port = InputPort.open(NAME, None, lambda data, _: heard.append(data), backends=[BrowserBackend(link)])  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ def test_keys_of_the_page_are_heard_and_released_when_it_goes() -> None:
 
 
 def test_events_go_out_with_their_due_time() -> None:
-    """An event that is due at a time says so; one without a due time sounds at once."""
+    """An event with a due time is sent with it. An event without one sounds at once."""
     link = FakeLink()
     port = OutputPort.open(NAME, backends=[BrowserBackend(link)])  # type: ignore[list-item]
     port.send(NoteOn(72, 80, 1), 12.5)
@@ -102,7 +102,7 @@ def test_events_go_out_with_their_due_time() -> None:
 
 
 def test_what_the_page_has_sounded_is_not_sent_back() -> None:
-    """Where the page is the keyboard, thru sends it nothing: the key has sounded there already."""
+    """If the page is the keyboard, thru sends it nothing, because the page has sounded the key already."""
     link = FakeLink()
     backend: Any = BrowserBackend(link)  # type: ignore[arg-type]
     output = OutputPort.open(NAME, backends=[backend])
@@ -126,7 +126,7 @@ def test_the_browser_has_no_virtual_ports() -> None:
 
 
 def test_a_turn_in_words() -> None:
-    """A turn has the state, the keys, the notes that were struck and ended, and the last beat; and no controllers."""
+    """A turn holds the state, the keys, the notes that began and ended, and the last beat, but no controllers."""
     heard, sent = [NoteOn(60, 70), ControlEvent(64, 127)], [NoteOff(72, 0, 1), NoteOn(76, 80, 1), ProgramChange(1)]
     message = turn(3.5, STATUS, heard, sent)
     assert message["heard"] == [[0x90, 60, 70]]
@@ -138,7 +138,7 @@ def test_a_turn_in_words() -> None:
 
 
 def test_the_greeting_tells_what_the_page_is_for() -> None:
-    """The page learns whether it is keyboard and loudspeaker, livebach's channels, and the dials that there are."""
+    """The page learns whether it is the keyboard and the loudspeaker, livebach's channels, and the dials."""
     config = Config(midi=MidiSettings(input=NAME, output="synth", output_channel=3))
     greeting = hello(override(config, "sound.voices=2"))
     assert (greeting["keyboard"], greeting["sounds"], greeting["channels"]) == (True, False, [2, 3])
@@ -146,7 +146,7 @@ def test_the_greeting_tells_what_the_page_is_for() -> None:
 
 
 def test_dials_show_what_is_set() -> None:
-    """Each dial's value is written as it is set: a number without needless zeros, no value as null."""
+    """A dial's value is written as in the settings: numbers without needless zeros, and null for no value."""
     config = override(override(Config(), "sampling.temperature=0.85"), "time.bpm=72")
     values = dial_values(config)
     assert values["tempo"] == "72"
@@ -159,14 +159,14 @@ def test_dials_show_what_is_set() -> None:
 
 @pytest.fixture
 def link(monkeypatch: pytest.MonkeyPatch) -> FakeLink:
-    """The link of the next page that is made."""
+    """Return the link of the next page."""
     fake = FakeLink()
     monkeypatch.setattr(page_module, "Link", lambda *_: fake)
     return fake
 
 
 def test_settings_are_told_when_they_have_changed(link: FakeLink) -> None:
-    """The settings go out with the first turn, and again only when one has changed."""
+    """The settings are sent with the first turn, and again after each change."""
     page = Page(Config())
     settings = Config()
     for status in (STATUS, *[Status("idle", "duet", 90, "4/4", 0, 0, 0, (), (), 0, settings=settings)] * 2):
@@ -198,7 +198,7 @@ def test_texts_and_ports_are_shown(link: FakeLink) -> None:
     [(MidiSettings(NAME, NAME), True), (MidiSettings("x", NAME), True), (MidiSettings("x", "y"), False)],
 )
 def test_music_pauses_with_the_page_only_where_it_is_a_port(link: FakeLink, midi: MidiSettings, pauses: bool) -> None:
-    """A page that only shows and steers a session on real ports stops nothing when it goes."""
+    """A page that only shows and controls a session on real ports stops nothing when it closes."""
     asked: list[Command] = []
     Page(Config(midi=midi)).obey(asked.append)
     link.receive(type="command", name="tempo", value="up")
@@ -207,7 +207,7 @@ def test_music_pauses_with_the_page_only_where_it_is_a_port(link: FakeLink, midi
 
 
 def test_the_style_that_plays_is_shown_with_the_dials(link: FakeLink) -> None:
-    """Whoever changed it: the page, another page, a hotkey or a program."""
+    """The page shows it, whoever changed it: the page, another page, a key of the terminal or a program."""
     page = Page(Config())
     page.show_network("bach")
     page.watch(replace(STATUS, settings=Config(time=TimeSettings(bpm=72))), (), ())
@@ -224,7 +224,7 @@ def test_the_style_that_plays_is_shown_with_the_dials(link: FakeLink) -> None:
 
 
 def test_a_daemon_is_played_and_paused_by_the_page(link: FakeLink) -> None:
-    """A phrase from the page is answered with due times on the grid; when the page goes, its keys and the music end."""
+    """A phrase from the page is answered with due times on the grid. Both end when the page closes."""
     config = Config(midi=MidiSettings(NAME, NAME), time=TimeSettings(bpm=120), sampling=SamplingSettings(seed=1))
     page, clock = Page(config), ManualClock(START_S)
     musician = Musician(ScriptedEngine(SCRIPT), config, 1, START_S)
@@ -258,7 +258,7 @@ def test_a_daemon_is_played_and_paused_by_the_page(link: FakeLink) -> None:
 
 
 def test_a_take_that_goes_on_is_a_midi_file(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
-    """The log of a take that is still being played, its last line cut off, makes a MIDI file; what is none is said."""
+    """The log of an unfinished take gives a MIDI file. Anything else gives an error message."""
     config = Config(sampling=SamplingSettings(seed=1))
     header = Header(config=page_module.to_dict(config), seed=1, start_s=0.0, checkpoint="default", sha256="0" * 64)
     recorder = open_recorder(True, tmp_path, header, print)

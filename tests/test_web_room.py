@@ -98,7 +98,7 @@ def test_good_messages_are_read(message: dict[str, Any]) -> None:
     ],
 )
 def test_bad_messages_are_refused_by_name(text: str, named: str) -> None:
-    """What breaks the schemas is refused in one short line, which names what is wrong."""
+    """A message that breaks the schemas is refused in one short line that names the fault."""
     with pytest.raises(MessageError, match=named) as refusal:
         messages.read(text)
     assert "\n" not in str(refusal.value)
@@ -106,13 +106,13 @@ def test_bad_messages_are_refused_by_name(text: str, named: str) -> None:
 
 
 def test_bytes_are_refused() -> None:
-    """A binary message is none of ours."""
+    """A binary message is refused."""
     with pytest.raises(MessageError, match="bytes"):
         messages.read(b"\x90\x3c\x40")
 
 
 def test_every_control_but_one_can_be_reached() -> None:
-    """A page may do all that a control may, except to load a file by its name."""
+    """A page may use all controls, except for loading a file by its name."""
     assert {*CONTROLS, "metre"} - {"swap"} == COMMANDS
 
 
@@ -127,7 +127,7 @@ _JSON = st.recursive(
 
 @given(st.text() | _JSON.map(json.dumps))
 def test_garbage_is_refused_and_nothing_else_happens(text: str) -> None:
-    """Whatever text comes, it is a message of the table or a `MessageError`."""
+    """Any text is a message of the table or a `MessageError`."""
     try:
         message = messages.read(text)
     except MessageError:
@@ -139,7 +139,7 @@ def test_garbage_is_refused_and_nothing_else_happens(text: str) -> None:
 
 
 def test_first_page_plays_and_the_second_watches() -> None:
-    """The first page that comes plays; a second one steers, but its keys are not heard."""
+    """The first page plays. A second one controls livebach, but its keys are ignored."""
     room = Room(HELLO)
     first, second = entered(room), entered(room)
     assert room.plays == first
@@ -150,7 +150,7 @@ def test_first_page_plays_and_the_second_watches() -> None:
 
 
 def test_second_page_takes_over_and_the_first_ones_keys_are_released() -> None:
-    """A page that asks for it plays from then on; what the other held is released, and the music goes on."""
+    """A page that asks for it plays from then on. The keys of the page before are released, and the music continues."""
     room = Room(HELLO)
     first, second = entered(room), entered(room)
     actions = room.receive(second, '{"type":"play"}', 0)
@@ -161,7 +161,7 @@ def test_second_page_takes_over_and_the_first_ones_keys_are_released() -> None:
 
 
 def test_leaving_releases_and_pauses_only_where_the_page_played() -> None:
-    """When the page that plays goes, its keys are released and the music pauses; others may go unnoticed."""
+    """When the page that plays closes, its keys are released and the music pauses. Other pages have no such effect."""
     room = Room(HELLO)
     first, second = entered(room), entered(room)
     assert room.leave(second) == []
@@ -170,7 +170,7 @@ def test_leaving_releases_and_pauses_only_where_the_page_played() -> None:
 
 
 def test_where_nobody_plays_the_first_key_does() -> None:
-    """After the player's page has gone, whoever strikes a key plays."""
+    """After that, the page that strikes a key plays."""
     room = Room(HELLO)
     first, second = entered(room), entered(room)
     room.leave(first)
@@ -180,7 +180,7 @@ def test_where_nobody_plays_the_first_key_does() -> None:
 
 
 def test_a_late_page_is_told_how_things_stand() -> None:
-    """A page that comes late gets the greeting, the newest state of each kind, and the last messages."""
+    """A late page gets the greeting, the newest state of each kind, and the last messages."""
     room = Room(HELLO)
     room.tell({"type": "turn", "bar": 1})
     room.tell({"type": "turn", "bar": 2})
@@ -193,7 +193,7 @@ def test_a_late_page_is_told_how_things_stand() -> None:
 
 
 def test_too_many_pages_are_not_let_in() -> None:
-    """There is room for so many pages and no more, until one leaves."""
+    """The number of pages is limited, until one leaves."""
     room = Room(HELLO)
     pages = [entered(room) for _ in range(MOST_PAGES)]
     assert room.join(0.0) == (None, [])
@@ -202,7 +202,7 @@ def test_too_many_pages_are_not_let_in() -> None:
 
 
 def test_a_flood_closes_its_page() -> None:
-    """More messages than hands can make close the page that sends them; the rate that is allowed goes on for ever."""
+    """A page that sends more messages than hands can is closed. The allowed rate can go on for ever."""
     room = Room(HELLO)
     fast, slow = entered(room), entered(room)
     assert not any(isinstance(a, Close) for n in range(2000) for a in room.receive(slow, STRIKE, n / 250))
@@ -211,7 +211,7 @@ def test_a_flood_closes_its_page() -> None:
 
 
 def test_garbage_closes_its_page() -> None:
-    """A message that no schema allows closes the page, with the reason; nothing of it reaches the player."""
+    """A message that no schema allows closes the page with the reason. The player gets nothing of it."""
     room = Room(HELLO)
     page = entered(room)
     (action,) = room.receive(page, '{"type":"midi","data":[1]}', 0)
@@ -221,7 +221,7 @@ def test_garbage_closes_its_page() -> None:
 
 
 def test_a_page_that_answers_no_ping_is_dropped() -> None:
-    """A page that is stalled gives no sign of life; then it is closed."""
+    """A page that does not answer pings is closed."""
     room = Room(HELLO)
     stalled, alive = entered(room), entered(room)
     for second in range(int(SILENCE_S) + 2):
@@ -240,7 +240,7 @@ def test_the_clock_is_told() -> None:
 
 
 def test_a_page_that_is_gone_says_nothing() -> None:
-    """What arrives from a page after it has left is passed over."""
+    """Messages of a page that has left are ignored."""
     room = Room(HELLO)
     page = entered(room)
     room.leave(page)

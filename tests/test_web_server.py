@@ -28,7 +28,7 @@ pytestmark = pytest.mark.clock
 
 
 class Served:
-    """A server that runs, what it sends to the player, and a browser's part towards it."""
+    """A running server, its messages to the player, and the browser's side."""
 
     def __init__(self) -> None:
         self.heard: list[dict[str, Any]] = []
@@ -40,7 +40,7 @@ class Served:
         self.cookie = cookie_of(self.link.address)
 
     def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
-        """Ask for a path."""
+        """Request a path."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=LIMIT_S)
         with contextlib.closing(connection):
             connection.request(method, path, headers=headers)
@@ -53,7 +53,7 @@ class Served:
         return page
 
     def serves(self) -> bool:
-        """Whether the page is served."""
+        """Return whether the page is served."""
         try:
             return self.get("/", Cookie=self.cookie)[0] == 200
         except OSError:
@@ -61,24 +61,24 @@ class Served:
 
     @property
     def kinds(self) -> list[str]:
-        """The types of all that the player was sent, in order."""
+        """The types of all messages to the player, in order."""
         return [message["type"] for message in self.heard]
 
     def of(self, kind: str) -> list[dict[str, Any]]:
-        """Return what the player was sent of a type."""
+        """Return the messages of a type to the player."""
         return [message for message in self.heard if message["type"] == kind]
 
 
 @pytest.fixture
 def served() -> Iterator[Served]:
-    """A server, with a link to it."""
+    """Start a server with a link to it."""
     server = Served()
     yield server
     server.link.close()
 
 
 def closing_code(page: ClientConnection) -> int | None:
-    """Read until the server closes the connection; the code it gives."""
+    """Read until the server closes the connection; return the code."""
     while True:
         try:
             page.recv(LIMIT_S)
@@ -90,7 +90,7 @@ def closing_code(page: ClientConnection) -> int | None:
 
 
 def test_the_page_is_served_with_strict_headers(served: Served) -> None:
-    """With the cookie the page's files come, and each says that nothing from elsewhere may run in it."""
+    """With the cookie the files are served, with headers that allow nothing from elsewhere."""
     for path, kind in (("/", "text/html"), ("/main.js", "text/javascript"), ("/style.css", "text/css")):
         status, headers, body = served.get(path, Cookie=served.cookie)
         assert status == 200
@@ -107,7 +107,7 @@ def test_the_page_is_served_with_strict_headers(served: Served) -> None:
 
 
 def test_the_page_asks_for_nothing_from_outside(served: Served) -> None:
-    """No file of the page names another host, and none has a script or a style within its HTML."""
+    """No file of the page names another host, and the HTML has no inline script or style."""
     body = served.get("/", Cookie=served.cookie)[2].decode()
     assert "://" not in body
     assert "<style" not in body
@@ -119,12 +119,12 @@ def test_the_page_asks_for_nothing_from_outside(served: Served) -> None:
     "path", ["/../server.py", "/%2e%2e/server.py", "//etc/passwd", "/static/main.js", "/main.js/", "/notes/../x"]
 )
 def test_only_files_of_the_page_can_be_named(served: Served, path: str) -> None:
-    """There is no way out of the page's folder."""
+    """No path leads out of the page's folder."""
     assert served.get(path, Cookie=served.cookie)[0] == 404
 
 
 def test_messages_go_both_ways(served: Served) -> None:
-    """What a page sends reaches the player, and what the player sends reaches all pages."""
+    """Messages of a page reach the player, and messages of the player reach all pages."""
     with served.page() as one, served.page() as two:
         one.send('{"type":"midi","data":[144,60,64]}')
         two.send('{"type":"command","name":"mute","value":"on"}')
@@ -136,7 +136,7 @@ def test_messages_go_both_ways(served: Served) -> None:
 
 
 def test_closing_the_page_releases_and_pauses(served: Served) -> None:
-    """A page that is closed, or whose connection breaks, releases what it holds; the music pauses."""
+    """When a page closes or its connection breaks, its keys are released, and the music pauses."""
     for breaks in (False, True):
         served.heard.clear()
         page = served.page()
@@ -147,7 +147,7 @@ def test_closing_the_page_releases_and_pauses(served: Served) -> None:
 
 
 def test_it_listens_on_this_machine_alone(served: Served) -> None:
-    """Only 127.0.0.1 is listened on, no other address of this machine."""
+    """The server listens on 127.0.0.1 only."""
     with socket.socket() as other, pytest.raises(OSError):
         other.connect(("127.0.0.2", served.port))
 
@@ -163,7 +163,7 @@ def test_it_listens_on_this_machine_alone(served: Served) -> None:
     ],
 )
 def test_strangers_get_nothing(served: Served, name: str, headers: dict[str, str]) -> None:
-    """Without the cookie or with another Host no file is served, and no WebSocket is opened."""
+    """Without the cookie, or with another Host, no file is served and no WebSocket opens."""
     filled = {key: value.format(port=served.port) for key, value in headers.items()}
     status, _, body = served.get("/main.js", **{"Cookie": served.cookie, **filled})
     assert (status, b"import" in body) == (403, False), name
@@ -171,21 +171,21 @@ def test_strangers_get_nothing(served: Served, name: str, headers: dict[str, str
 
 @pytest.mark.parametrize("origin", [None, "http://evil.example", "http://localhost:1", "null"])
 def test_socket_of_another_origin_is_refused_before_the_upgrade(served: Served, origin: str | None) -> None:
-    """A page from elsewhere that opens the WebSocket gets 403 instead of an upgrade, cookie or not."""
+    """A WebSocket from another site's page gets 403 before the upgrade, even with the cookie."""
     with pytest.raises(InvalidStatus) as refusal:
         served.page(origin=origin)
     assert refusal.value.response.status_code == 403
 
 
 def test_socket_without_cookie_is_refused_before_the_upgrade(served: Served) -> None:
-    """The page's own origin is not enough."""
+    """The right origin alone is not enough."""
     with pytest.raises(InvalidStatus) as refusal:
         served.page(headers={"Cookie": "livebach=1"})
     assert refusal.value.response.status_code == 403
 
 
 def test_only_get_is_allowed(served: Served) -> None:
-    """Nothing can be posted."""
+    """POST is refused."""
     with contextlib.suppress(OSError):
         assert served.get("/", method="POST", Cookie=served.cookie)[0] >= 400
     assert served.get("/", Cookie=served.cookie)[0] == 200
@@ -206,7 +206,7 @@ def test_only_get_is_allowed(served: Served) -> None:
     ],
 )
 def test_garbage_closes_the_connection_that_sent_it(served: Served, message: str | bytes, code: int) -> None:
-    """Garbage and huge messages end their own connection, reach nobody, and leave other pages alone."""
+    """Garbage and huge messages end their own connection only, and reach nobody."""
     with served.page() as good, served.page() as bad:
         with contextlib.suppress(ConnectionClosed):
             bad.send(message)
@@ -217,7 +217,7 @@ def test_garbage_closes_the_connection_that_sent_it(served: Served, message: str
 
 
 def test_raw_garbage_is_survived(served: Served) -> None:
-    """Bytes that are no HTTP, endless headers and half a request leave the server serving."""
+    """Bytes that are not HTTP, endless headers and half a request do not stop the server."""
     for junk in (b"\x00\xff" * 1000, b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 500, b"A" * 100_000, b"GET /"):
         with socket.create_connection(("127.0.0.1", served.port)) as raw, contextlib.suppress(OSError):
             raw.sendall(junk)
@@ -225,7 +225,7 @@ def test_raw_garbage_is_survived(served: Served) -> None:
 
 
 def test_a_flood_is_cut_off(served: Served) -> None:
-    """A page that floods is closed after some hundred messages; another one is served on time meanwhile."""
+    """A page that floods is closed after some hundred messages. Another page is served on time meanwhile."""
     with served.page() as good, served.page() as bad:
         with contextlib.suppress(ConnectionClosed):
             for _ in range(20_000):
@@ -238,7 +238,7 @@ def test_a_flood_is_cut_off(served: Served) -> None:
 
 
 def test_a_slow_reader_is_dropped_and_never_waited_for(served: Served) -> None:
-    """A page that does not read is cut off when enough waits for it; the others get every message, at once."""
+    """A page that does not read is cut off. The other pages get every message at once."""
     slow = served.page(max_queue=1)
     slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     with served.page() as good:
@@ -254,7 +254,7 @@ def test_a_slow_reader_is_dropped_and_never_waited_for(served: Served) -> None:
 
 
 def test_connections_are_limited(served: Served) -> None:
-    """Open connections beyond a number are refused; when they end, the page is served as before."""
+    """The number of connections is limited. After they end, the page is served as before."""
     crowd = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(MOST_CONNECTIONS + 20)]
     crowd[-1].settimeout(LIMIT_S)
     with contextlib.suppress(ConnectionResetError):
@@ -266,7 +266,7 @@ def test_connections_are_limited(served: Served) -> None:
 
 @pytest.mark.slow
 def test_a_request_that_never_ends_is_cut_off(served: Served) -> None:
-    """A connection that sends half a request and no more is closed."""
+    """A connection that sends only half a request is closed."""
     with socket.create_connection(("127.0.0.1", served.port)) as raw:
         raw.sendall(b"GET / HTTP/1.1\r\nHost: x")
         raw.settimeout(REQUEST_S + LIMIT_S)
@@ -278,7 +278,7 @@ def test_a_request_that_never_ends_is_cut_off(served: Served) -> None:
 
 
 def test_a_stalled_server_keeps_nobody_waiting_and_is_started_again(served: Served) -> None:
-    """While the server hangs, sending takes no time; then it is replaced, and the page finds back with its cookie."""
+    """While the server hangs, sending takes no time. Then it is replaced, and the page returns with its cookie."""
     page = served.page()
     os.kill(served.link.pid, signal.SIGSTOP)
     began = time.perf_counter()
@@ -298,7 +298,7 @@ def test_a_stalled_server_keeps_nobody_waiting_and_is_started_again(served: Serv
 
 
 def test_a_killed_server_is_started_again_on_its_port(served: Served) -> None:
-    """A server that dies is replaced on the same port, and what its pages held is released."""
+    """A server that dies is replaced on the same port, and the keys of its pages are released."""
     os.kill(served.link.pid, signal.SIGKILL)
     until(served.link.check, "it is started again", LIMIT_S)
     until(served.serves, "the page is served", LIMIT_S)
@@ -307,7 +307,7 @@ def test_a_killed_server_is_started_again_on_its_port(served: Served) -> None:
 
 
 def test_a_port_that_is_taken_is_said() -> None:
-    """Where another program listens on the port, the reason is one line, and nothing is started again and again."""
+    """If another program uses the port, there is one line with the reason, and no further try."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         link = Link({"type": "hello"}, port=taken.getsockname()[1])
         failure = link.wait_ready()
@@ -318,7 +318,7 @@ def test_a_port_that_is_taken_is_said() -> None:
 
 
 def test_closing_ends_the_process(served: Served) -> None:
-    """When the player ends, the server does, and its pages are told."""
+    """When the player ends, the server ends, and its pages notice."""
     with served.page() as page:
         received(page, "role")
         process = served.link._run.process

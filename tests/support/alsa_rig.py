@@ -1,4 +1,4 @@
-"""Keyboards, synths and cables on ALSA, for tests in the virtual machine. All of it is slow there: waits are long."""
+"""Keyboards, synths and cables on ALSA, for tests in the virtual machine, which is slow. So waits are long."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Keyboard:
         self._process.stdin.flush()
 
     def unplug(self) -> None:
-        """Be gone at once."""
+        """End it at once."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -81,7 +81,7 @@ class Keyboard:
 
 
 class Raw:
-    """A raw MIDI device: bytes as they are on a cable. What is written comes in at the port of its name."""
+    """A raw MIDI device: bytes as on a cable. Bytes that are written come in at the port of its name."""
 
     def __init__(self, number: int) -> None:
         self.port = f"VirMIDI 0-{number}"
@@ -96,7 +96,7 @@ class Raw:
         self.close()
 
     def write(self, data: bytes) -> None:
-        """Feed bytes, as fast as they are taken."""
+        """Write bytes as fast as they are taken."""
         end_s = time.perf_counter() + 30
         while data:
             try:
@@ -107,19 +107,19 @@ class Raw:
                 pytest.fail(f"{len(data)} bytes were not taken")
 
     def read(self) -> bytes:
-        """All bytes that have come out so far."""
+        """Return all bytes that have come out so far."""
         with suppress(OSError):  # nothing there, or unplugged
             while data := os.read(self._device, 4096):
                 self.heard += data
         return self.heard
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it."""
         os.close(self._device)
 
 
 class FluidSynth:
-    """FluidSynth on ALSA, its sound in a file of 16 bit samples."""
+    """FluidSynth on ALSA, with its sound in a file of 16-bit samples."""
 
     def __init__(self, sound: Path) -> None:
         self.sound = sound
@@ -137,13 +137,13 @@ class FluidSynth:
         )
 
     def loudest(self) -> float:
-        """The largest root mean square of any tenth of a second, 0 to 1."""
+        """Return the largest root mean square of any tenth of a second, 0 to 1."""
         samples = array.array("h", self.sound.read_bytes()[: self.sound.stat().st_size // 2 * 2])
         windows = [samples[at : at + 4410] for at in range(0, len(samples) - 4410, 4410)]
         return max((math.sqrt(sum(s * s for s in w) / len(w)) / 32768 for w in windows), default=0.0)
 
     def unplug(self) -> None:
-        """Be gone at once."""
+        """End it at once."""
         self._process.kill()
         self._process.wait()
         if self._process.stdin is not None:

@@ -1,4 +1,4 @@
-"""`livebach web` and a headless Chromium, as they are used together: Debian's browser, driven by Playwright."""
+"""`livebach web` with headless Chromium: Debian's browser, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def need_browser() -> None:
 
 
 class Session:
-    """`livebach web` that runs, and a browser that opens its page."""
+    """A running `livebach web`, and a browser that opens its page."""
 
     def __init__(self, browser: Any, folder: Path, *arguments: str) -> None:
         command = [sys.executable, "-m", "livebach", "web", "--browser", "off", "--seed", "1", "--folder", str(folder)]
@@ -75,10 +75,10 @@ class Session:
         self._browser = browser
         self._contexts: list[Any] = []
         self.faults: list[str] = []
-        """What the browser complained about, and whom a page asked that is not ours."""
+        """Errors in the browser, and requests to other hosts."""
 
     def open(self, context: Any = None, script: str = "", **options: Any) -> Any:
-        """Open a page, in a new window of its own or beside another one."""
+        """Open a page in a new window, or in the window of another page."""
         if context is None:
             context = self._browser.new_context(**options)
             context.set_default_timeout(WAIT_MS)
@@ -108,7 +108,7 @@ class Session:
         return next(pid for pid in children if b"livebach.web.server" in Path(f"/proc/{pid}/cmdline").read_bytes())
 
     def close(self) -> None:
-        """End both."""
+        """End both, and collect the output."""
         for context in self._contexts:
             context.close()
         self.process.send_signal(signal.SIGINT)
@@ -127,7 +127,7 @@ class Session:
 
 
 def _cache(folder: Path) -> Path:
-    """Notes are rendered once for all tests of a run."""
+    """Return the cache that all tests of a run share."""
     return folder.parent / "cache"
 
 

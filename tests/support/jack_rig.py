@@ -28,9 +28,9 @@ import pytest
 from tests.support.waiting import until
 
 PERIOD, RATE = 128, 48000
-"""Frames in a period, and in a second. What comes from JACK comes at the beginning of a period."""
+"""Frames in a period, and in a second. Events from JACK arrive at the beginning of a period."""
 LONG_PERIOD = 1024
-"""For what is not about time: on a busy machine JACK drops the events of clients that are late by a period."""
+"""For tests without timing: on a busy machine JACK drops the events of clients that are a period late."""
 PATIENT = ("--sync", "--timeout", "2000")
 """The server waits up to two seconds for a late client. Otherwise the events that it was sent are lost."""
 SOUNDFONTS = [Path("/usr/share/sounds/sf2") / name for name in ("TimGM6mb.sf2", "default-GM.sf2", "FluidR3_GM.sf2")] + [
@@ -40,12 +40,12 @@ SYNTH = "fluidsynth"
 
 
 def _bound(*command: str) -> list[str]:
-    """A command that ends when the tests are killed: a server left over would be in the way of the next run."""
+    """Return a command that ends with the tests. A server that is left over would disturb the next run."""
     return ["setpriv", "--pdeathsig", "TERM", *command] if shutil.which("setpriv") else list(command)
 
 
 def _priority() -> list[str]:
-    """How jackd is to run: in real time where that is permitted, else on a busy machine it drops events."""
+    """Return the flags for jackd: real-time priority if it is permitted. Without it a busy machine drops events."""
     tried = (
         subprocess.run(["chrt", "-f", "20", "true"], capture_output=True, check=False) if shutil.which("chrt") else None
     )
@@ -53,14 +53,14 @@ def _priority() -> list[str]:
 
 
 def _forget_the_dead() -> None:
-    """Remove JACK's store of names if no server runs: one that was killed may have left it locked, for ever."""
+    """Remove JACK's store of names if no server runs. A killed server may have left it locked."""
     running = any(path.read_text().strip() == "jackd" for path in Path("/proc").glob("[0-9]*/comm") if path.exists())
     if not running:
         shutil.rmtree(f"/dev/shm/jack_db-{os.getuid()}", ignore_errors=True)
 
 
 def _ended(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
-    """End a process of ours."""
+    """End one of the processes."""
     if process.poll() is None:
         process.send_signal(number)
     try:
@@ -76,7 +76,7 @@ def _ended(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> No
 
 @contextlib.contextmanager
 def server_name() -> Iterator[str]:
-    """A name that no other test run is using. There are few: JACK remembers killed servers, and no more than eight."""
+    """Yield a server name that no other test run uses. JACK remembers at most eight killed servers."""
     for number in range(4):
         name = f"livebach-test-{number}"
         with (Path(tempfile.gettempdir()) / f"{name}.lock").open("w") as lock:
@@ -91,7 +91,7 @@ def server_name() -> Iterator[str]:
 
 
 def _active(name: str) -> bool:
-    """Whether a server of that name runs, left over from a run that was killed."""
+    """Return whether a server of that name is left over from a killed run."""
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(f"/dev/shm/jack_{name}_{os.getuid()}_0") == 0
 
@@ -141,7 +141,7 @@ class Jack:
         return names
 
     def port(self, part: str, limit_s: float = 20.0) -> str:
-        """The name of the first MIDI port whose name contains this, waiting for it."""
+        """Wait for a MIDI port whose name contains this; return the first one."""
         until(lambda: [name for name in self.ports() if part in name], f"a port like {part!r}", limit_s, 0.05)
         return next(name for name in self.ports() if part in name)
 
@@ -151,16 +151,16 @@ class Jack:
         return [line.strip() for line in lines if line.startswith(("\t", " "))]
 
     def connect(self, source: str, target: str) -> None:
-        """Lay a cable."""
+        """Connect two ports."""
         self._tool("jack_connect", source, target)
 
     def disconnect(self, source: str, target: str) -> None:
-        """Pull a cable."""
+        """Disconnect two ports."""
         self._tool("jack_disconnect", source, target)
 
     @contextlib.contextmanager
     def recorded(self, seconds: int, *audio: str) -> Iterator[Path]:
-        """Record audio ports, meanwhile; on leaving, the file is whole."""
+        """Record audio ports during the context. Afterwards the file is complete."""
         path = self.folder / f"sound-{time.monotonic_ns()}.wav"
         command = ["jack_rec", "-f", str(path), "-d", str(seconds), "-b", "16", *audio]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -215,7 +215,7 @@ class Jack:
 
 
 class Player:
-    """Plays bytes at given times, from a process of its own."""
+    """Plays bytes at given times, in a separate process."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: str) -> None:
         self._process = process
@@ -230,12 +230,12 @@ class Player:
         return start_s
 
     def send(self, data: bytes) -> float:
-        """Send at once; the time at which it was really sent."""
+        """Send at once; return the real time of sending."""
         self.play([(0.0, data)], time.perf_counter())
         return self.sent(1)[0]
 
     def sent(self, count: int) -> list[float]:
-        """The times at which the next so many were really sent, waiting for them."""
+        """Wait for the next so many messages; return the real times of sending."""
         return [float(_pipe(self._process.stdout).readline()) for _ in range(count)]
 
     def close(self) -> None:
@@ -244,7 +244,7 @@ class Player:
 
 
 class Listener:
-    """Keeps what arrives at its port, with the time."""
+    """Keeps the messages that arrive at its port, with their times."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: str, path: Path) -> None:
         self._process = process
@@ -256,12 +256,12 @@ class Listener:
         _ended(self._process)
 
     def heard(self) -> list[tuple[float, bytes]]:
-        """What has arrived so far."""
+        """Return the messages so far."""
         lines = self._path.read_text().split("\n")[:-1]  # the last one may be half written
         return [(float(line.split()[0]), bytes.fromhex(line.split()[1])) for line in lines]
 
     def wait(self, count: int, limit_s: float = 20.0) -> list[tuple[float, bytes]]:
-        """What has arrived, once it is at least so many messages."""
+        """Wait for at least so many messages; return all of them."""
         end_s = time.perf_counter() + limit_s
         while len(heard := self.heard()) < count:
             if time.perf_counter() > end_s:
@@ -283,7 +283,7 @@ class Listener:
 
 
 class Synth:
-    """FluidSynth, and what it sounds like."""
+    """FluidSynth, with a recording of its sound."""
 
     def __init__(self, jack: Jack, process: subprocess.Popen[bytes], port: str) -> None:
         self._jack = jack
@@ -291,7 +291,7 @@ class Synth:
         self.port = port
 
     def recorded(self, seconds: int) -> contextlib.AbstractContextManager[Path]:
-        """Record what it sounds like, meanwhile; on leaving, the file is whole."""
+        """Record its sound during the context. Afterwards the file is complete."""
         client = self.port.split(":")[0]
         return self._jack.recorded(seconds, f"{client}:left", f"{client}:right")
 
@@ -320,7 +320,7 @@ def _soundfont() -> Path:
 
 
 def missing(*programs: str) -> str:
-    """What is not installed, in words; empty where all is."""
+    """Return the missing programs in words; an empty text if there are none."""
     lacking = [name for name in programs if shutil.which(name) is None]
     if SYNTH in programs and not any(path.exists() for path in SOUNDFONTS):
         lacking.append("a General MIDI soundfont")
@@ -341,7 +341,7 @@ def _need(*programs: str) -> None:
 
 @pytest.fixture
 def jack(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jack]:
-    """A JACK server of the test's own; another period by `parametrize("jack", [LONG_PERIOD], indirect=True)`."""
+    """Yield a JACK server for one test. `parametrize("jack", [LONG_PERIOD], indirect=True)` sets the period."""
     _need("jackd", "jack_lsp")
     with server_name() as name:
         monkeypatch.setenv("JACK_DEFAULT_SERVER", name)

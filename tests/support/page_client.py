@@ -1,4 +1,4 @@
-"""A program in the browser's place: lets itself in with the printed address, and talks to the page's server."""
+"""A program in place of the browser: it logs in with the printed address, and talks to the page's server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMIT_S = 10.0
 
 
 def cookie_of(address: str) -> str:
-    """Open the address that livebach prints; return the cookie that it gives."""
+    """Open the address that livebach prints; return its cookie."""
     parts = urlsplit(address)
     with contextlib.closing(HTTPConnection("127.0.0.1", parts.port or 0, timeout=LIMIT_S)) as connection:
         connection.request("GET", f"/?{parts.query}")
@@ -22,7 +22,7 @@ def cookie_of(address: str) -> str:
 
 
 def open_page(port: int, cookie: str, **more: Any) -> Any:
-    """Open the WebSocket as the page does; `more` takes the place of what it would send, or adds to it."""
+    """Open the WebSocket as the page does; `more` replaces or adds options."""
     client = pytest.importorskip("websockets.sync.client", reason="needs websockets")
     headers = {"Cookie": cookie, **more.pop("headers", {})}
     usual = {"origin": f"http://127.0.0.1:{port}", "ping_interval": None, "close_timeout": 1.0, "proxy": None}

@@ -1,4 +1,4 @@
-"""Waiting for what other threads and processes do, and hearing what ports say: for tests on real MIDI."""
+"""Waiting for other threads and processes, and callbacks that keep messages, for tests on real MIDI."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from livebach.midi.ports import InputPort, OutputPort
 
 
 def until(condition: Callable[[], object], what: str, limit_s: float = 20.0, pause_s: float = 0.01) -> None:
-    """Wait for something to be so; fail where it never is."""
+    """Wait until a condition is true; fail after the limit."""
     end_s = time.perf_counter() + limit_s
     while not condition():
         if time.perf_counter() > end_s:
@@ -22,21 +22,21 @@ def until(condition: Callable[[], object], what: str, limit_s: float = 20.0, pau
 
 
 class Heard(list[tuple[bytes, float]]):
-    """A callback that keeps what it is given."""
+    """A callback that keeps its messages with their times."""
 
     def __call__(self, data: bytes, time_s: float) -> None:
-        """Keep it."""
+        """Keep a message."""
         self.append((data, time_s))
 
     @property
     def data(self) -> list[bytes]:
-        """What came, without the times."""
+        """The messages without their times."""
         return [data for data, _ in self]
 
 
 @contextmanager
 def watched(*ports: InputPort | OutputPort, period_s: float = 0.05) -> Iterator[list[str]]:
-    """Watch ports often, and close them afterwards; the list is what the watcher says."""
+    """Watch ports often, and close them afterwards; yield the list of the watcher's messages."""
     said: list[str] = []
     watcher = PortWatcher(ports, said.append, period_s=period_s)
     watcher.start()
