@@ -14,7 +14,8 @@ from typing import Any, Self
 import yaml
 
 from livebach import setting_rules
-from livebach.controls import CONTROLS, FORM, MODES, Dial, parse_bindings
+from livebach.bindings import FORM, parse_bindings
+from livebach.controls import CONTROLS, MODES, Dial
 from livebach.errors import UserError
 from livebach.files import data_path, open_regular
 from livebach.midi.backends import backend_names

@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from livebach.bindings import Binding, Controls, parse_bindings
 from livebach.config import Config, ConfigError, override
 from livebach.controls import (
     CONTROLS,
     MODES,
     MOST_BACK,
-    Binding,
     Command,
     Control,
-    Controls,
     Dial,
     ModeRow,
     Step,
@@ -24,7 +23,6 @@ from livebach.controls import (
     dials,
     hotkey_help,
     hotkeys,
-    parse_bindings,
     parse_command,
     resolve,
 )

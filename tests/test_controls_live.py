@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from livebach.bindings import Controls
 from livebach.commands.replay import play_again
 from livebach.config import Config, override, to_dict
-from livebach.controls import Command, Controls
+from livebach.controls import Command
 from livebach.live import take_log, take_midi
 from livebach.live.daemon import Daemon
 from livebach.live.simulated_run import rehearse

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "livebach"
 
 # What each folder, or module at the top, may import of the others. What is below a folder's line stays below.
 BASIS = {"errors", "system", "music", "styles"}
-TOOLS = {"files", "controls", "setting_rules"}
+TOOLS = {"files", "controls", "bindings", "setting_rules"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "styles": set(),
@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "music": {"errors", "files"},
     "files": {"errors"},
     "controls": BASIS,
+    "bindings": BASIS | {"controls"},
     "setting_rules": BASIS,
     "midi": BASIS | {"files"},
     "sound": BASIS | {"files", "midi"},

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
+from livebach.bindings import Controls
 from livebach.commands.flags import number, user_path
-from livebach.controls import Controls
 from livebach.errors import UserError
 from livebach.evaluation import pictures, theme_marks
 from livebach.files import check_new, write_new

@@ -13,8 +13,9 @@ from threading import Event as Flag
 from threading import Thread
 from typing import Any, Protocol
 
+from livebach.bindings import Controls
 from livebach.config import Config
-from livebach.controls import Command, Controls
+from livebach.controls import Command
 from livebach.errors import UserError
 from livebach.live import assembly, take_log
 from livebach.live.daemon import Watch

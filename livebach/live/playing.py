@@ -8,8 +8,9 @@ from threading import Thread
 from time import perf_counter
 from typing import Protocol
 
+from livebach.bindings import Controls
 from livebach.config import Config, MidiSettings
-from livebach.controls import Command, Controls
+from livebach.controls import Command
 from livebach.files import expanded
 from livebach.live import assembly
 from livebach.live.assembly import READY_S

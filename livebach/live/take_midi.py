@@ -7,8 +7,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from livebach.bindings import Controls
 from livebach.config import from_dict
-from livebach.controls import Controls
 from livebach.files import write_new
 from livebach.live.take_log import (
     MOST_WAITING,

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from livebach.bindings import Controls
 from livebach.config import Config, ConfigError, override, value_of
-from livebach.controls import CONTROLS, Argument, Command, Controls, Dial, resolve
+from livebach.controls import CONTROLS, Argument, Command, Dial, resolve
 from livebach.music.events import Event
 from livebach.musician.clock_follower import ClockMessage
 from livebach.musician.clock_sender import ClockSender
