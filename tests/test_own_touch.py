@@ -12,7 +12,7 @@ from livebach.config import Config, ConfigError, override
 from livebach.live import assembly
 from livebach.music.events import SUSTAIN, ControlChange, Event, NoteOff, NoteOn
 from livebach.music.grid import Grid
-from livebach.music.roll import HOLD, ONSET
+from livebach.music.roll import HOLD, LOW_KEY, ONSET
 from livebach.music.touch import Sounded
 from livebach.musician.listener import Listener
 from livebach.musician.musician import Musician
@@ -35,7 +35,8 @@ def take(script: list[dict[int, int]], *assignments: str) -> Take:
     config = Config()
     for assignment in ("time.bpm=120", *assignments):
         config = override(config, assignment)
-    made.musician = Musician(ScriptedEngine(script), config, seed=1, start_s=START - 100 * TICK, touch=NETWORK)
+    made.engine = ScriptedEngine(script)
+    made.musician = Musician(made.engine, config, seed=1, start_s=START - 100 * TICK, touch=NETWORK)
     return made
 
 
@@ -99,6 +100,20 @@ def test_who_plays_triplets_or_swing_a_little_early_or_late_is_understood(
     ragged = [at - early + float(np.clip(rng.normal(0, 0.04), -0.08, 0.08)) for at in times[1:]]
     made = play(take(LONG_SHORT if times is SWING else THREE_A_BEAT), [0.0, *ragged]).run(240)
     assert parts(made) == wanted
+
+
+def test_in_a_duet_the_swung_key_of_a_tick_is_given_and_answered_at_its_time() -> None:
+    """The notes come 30 ms after the player's, also those before their tick; none is in the middle of a beat."""
+    made = play(take([{36: ONSET}], "turns.mode=duet"), SWING, length=0.9)
+    delay = 0.03 / TICK
+    made.sent.clear()
+    made.engine.draws.clear()
+    made.feed(64, NoteOn(60, 70))
+    made.feed(64.9, NoteOff(60))
+    made.feed(64 + 8 / 3, NoteOn(67, 70))
+    made.run(66.99)
+    assert made.engine.draws[-1][0][67 - LOW_KEY] == ONSET
+    assert [round((at - delay - 64) * 6) for at, _ in own(made)] == [0, 8, 16]
 
 
 @pytest.mark.parametrize("off", [1 / 3, 0.45, -1 / 3])
