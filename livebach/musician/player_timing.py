@@ -34,7 +34,7 @@ RARE = 0.15
 """Share of a place's offset up to which it is taken as an accident."""
 RARELY_STRUCK = 0.05
 """Share of a place among all strokes up to which it is taken as one that the player leaves out."""
-MOST_LIKELY = 0.9
+MOST_LIKELY = 0.97
 """Upper limit of the share of beats with a note at a place, as it counts for the answer."""
 BEAT, MIDDLE = 4, 2
 """Length of a beat that can be divided in three with offsets, and the place that is in none of its thirds."""

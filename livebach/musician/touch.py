@@ -20,7 +20,7 @@ from livebach.network.touch import TouchNetwork
 from livebach.network.touch_memory import VELOCITY_CENTRE, VELOCITY_UNIT, Array, TouchMemory, known_offsets
 from livebach.network.velocity_memory import REFERENCE, VelocityMemory
 
-STRETCH, SURE = 0.5, 6.0
+STRETCH, SURE = 0.4, 6.0
 """Largest factor by which velocities are moved further from the mean, because expected values vary less than playing,
 and the uncertainty at which half of this applies."""
 CHANCE = 0.35
