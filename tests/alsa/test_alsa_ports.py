@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -167,18 +167,18 @@ def test_a_keyboard_unplugged_and_plugged_in_again() -> None:
 def test_a_whole_sound_card_unplugged() -> None:
     """The card of an output goes and comes back: what sounded is ended, and it plays on."""
     output = OutputPort.open("VirMIDI 0-2", "alsa")
-    with watched(output, output.twin()) as said:
-        output.send(NoteOn(60))
-        plug_card(False)
-        until(lambda: said, "a word about it")
-        output.send(NoteOn(61))
-        plug_card(True)
-        until(lambda: len(said) == 2, "a word about it")
-        sink = Raw(2)
-        output.send(NoteOn(62))
-        until(lambda: b"\x3e\x40" in sink.read(), "a note")
-    until(lambda: b"\x3e\x00" in sink.read(), "its end")
-    sink.close()
+    with ExitStack() as stack:  # a device that stays open would keep the card from being unplugged again
+        with watched(output, output.twin()) as said:
+            output.send(NoteOn(60))
+            plug_card(False)
+            until(lambda: said, "a word about it")
+            output.send(NoteOn(61))
+            plug_card(True)
+            until(lambda: len(said) == 2, "a word about it")
+            sink = stack.enter_context(Raw(2))
+            output.send(NoteOn(62))
+            until(lambda: b"\x3e\x40" in sink.read(), "a note")
+        until(lambda: b"\x3e\x00" in sink.read(), "its end")
 
 
 def test_fluidsynth_by_its_alsa_name(tmp_path: Path) -> None:
