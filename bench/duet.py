@@ -138,10 +138,10 @@ class Deaf:
         self.spec, self.quotes, self.idiom = engine.spec, engine.quotes, engine.idiom
         self.new_state, self.draw = engine.new_state, engine.draw
 
-    def push(self, state: Any, frame: Frame, place: Place, next_place: Place, texture: Texture, adapt: bool) -> None:
+    def push(self, state: Any, frame: Frame, place: Place, next_place: Place, texture: Texture, *learn: bool) -> None:
         """Remember the frame without the player's keys."""
         own = np.where(next(self._players) == OFF, frame, OFF).astype(np.uint8)
-        self._engine.push(state, own, place, next_place, texture, adapt)
+        self._engine.push(state, own, place, next_place, texture, *learn)
 
 
 @dataclass

@@ -87,6 +87,7 @@ class ScriptedEngine:
         self.states: list[ScriptedState] = []
         self.draws: list[tuple[Frame, NDArray[np.float64], SamplingParams]] = []
         self.adapted: list[bool] = []
+        self.kept: list[bool] = []
         self._script = script
 
     def new_state(self, _first: Place = (0, 4, 16), _texture: Texture | None = None) -> ScriptedState:
@@ -95,10 +96,18 @@ class ScriptedEngine:
         return self.states[-1]
 
     def push(
-        self, state: ScriptedState, frame: Frame, place: Place, next_place: Place, texture: Texture, adapt: bool = False
+        self,
+        state: ScriptedState,
+        frame: Frame,
+        place: Place,
+        next_place: Place,
+        texture: Texture,
+        adapt: bool = False,
+        keep: bool | None = None,
     ) -> None:
         """Append a frame to the state."""
         self.adapted.append(adapt)
+        self.kept.append(adapt if keep is None else keep)
         state.pushed.append((frame.copy(), place, next_place, texture))
 
     def draw(self, state: ScriptedState, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:

@@ -176,3 +176,4 @@ def test_it_can_be_told_to_stay_as_it_is() -> None:
     take = taken_over(ONE_NOTE, "engine.adapt=off").run(8 + 16)
     assert take.engine.adapted
     assert not any(take.engine.adapted)
+    assert take.engine.kept == [True] * 4 + [False] * (len(take.engine.kept) - 4)

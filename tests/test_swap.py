@@ -371,7 +371,7 @@ def told_so_far(past: History, count: int) -> None:
     for n in range(past.count, past.count + count):
         frame = np.zeros(KEYS, np.uint8)
         frame[n % KEYS] = 1
-        past.push((frame, (n % 16, 4, 16), ((n + 1) % 16, 4, 16), Texture(), n % 2 == 0))
+        past.push((frame, (n % 16, 4, 16), ((n + 1) % 16, 4, 16), Texture(), n % 2 == 0, n % 2 == 0))
 
 
 @pytest.fixture

@@ -26,8 +26,9 @@ START: Place = (0, 4, 16)
 """The downbeat of a bar of 4/4 in 16ths."""
 BARS_APART = 4
 """Bars between two snapshots of the state. A snapshot takes 1 MB, and replaying a bar takes 10 ms."""
-HistoryEntry = tuple[Frame, Place, Place, Texture, bool]
-"""An input of the network: a frame, its place, the next place, the texture asked for, and whether to learn from it."""
+HistoryEntry = tuple[Frame, Place, Place, Texture, bool, bool]
+"""An input of the network: a frame, its place, the next place, the texture asked for, whether to learn from it, and
+whether it is the player's alone, so that its themes are kept."""
 
 
 class Spec(Protocol):
@@ -57,9 +58,19 @@ class Network(Protocol):
         """Return a state without any music, for a first frame at this place."""
 
     def push(
-        self, state: Any, frame: Frame, place: Place, coming: Place, texture: Texture, adapt: bool = False
+        self,
+        state: Any,
+        frame: Frame,
+        place: Place,
+        coming: Place,
+        texture: Texture,
+        adapt: bool = False,
+        keep: bool | None = None,
     ) -> None:
-        """Take in a frame [88] and the place of the coming one; with `adapt`, learn from the frame first."""
+        """Take in a frame [88] and the place of the coming one; with `adapt`, learn from the frame first.
+
+        With `keep`, themes in the frame are kept for the whole session; None: where the network learns from it.
+        """
 
     def draw(self, state: Any, given: Frame, uniforms: NDArray[np.float64], params: SamplingParams) -> Frame:
         """Sample the coming frame [88]. The state stays unchanged."""
@@ -171,7 +182,7 @@ class Memory:
         self._place = place
         self._adapts = adapts  # whether the network learns from the frames that are the player's alone
         self._past = History(network, place=place)
-        self._waiting: list[tuple[Frame, Place, bool]] = []
+        self._waiting: list[tuple[Frame, Place, bool]] = []  # the last: whether the frame is the player's alone
         self._rests = 0
         self._blank = True
         self.last: Frame = np.zeros(KEYS, np.uint8)
@@ -195,21 +206,21 @@ class Memory:
         position, beat, bar = place
         for before in range(min(self._rests, bar), 0, -1):
             self._waiting.append((np.zeros(KEYS, np.uint8), ((position - before) % bar, beat, bar), False))
-        self._waiting.append((frame, place, players and self._adapts))
+        self._waiting.append((frame, place, players))
         self._rests, self._blank, self.last = 0, False, frame
 
     def settle(self, texture: Texture) -> None:
         """Pass on every frame whose successor is known."""
         while len(self._waiting) > 1:
-            frame, place, adapt = self._waiting.pop(0)
-            self._past.push((frame, place, self._waiting[0][1], texture, adapt))
+            frame, place, players = self._waiting.pop(0)
+            self._past.push((frame, place, self._waiting[0][1], texture, players and self._adapts, players))
 
     def make_ready(self, place: Place, texture: Texture) -> None:
         """Pass on all frames, so that the frame at `place` can be drawn. Rests held back are dropped."""
         self._rests = 0
         self.settle(texture)
-        for frame, at, adapt in self._waiting:
-            self._past.push((frame, at, place, texture, adapt))
+        for frame, at, players in self._waiting:
+            self._past.push((frame, at, place, texture, players and self._adapts, players))
         self._waiting.clear()
 
     def set_place(self, place: Place) -> None:

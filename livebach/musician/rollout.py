@@ -75,7 +75,7 @@ class RollOut:
         self.state = self.engine.new_state(places[0], self.texture)
         hearing = KeyHearing(len(prime.frames))
         for frame, here, coming in zip(prime.frames, places, places[1:], strict=False):
-            self.engine.push(self.state, frame, here, coming, self.texture, self.adapts)
+            self.engine.push(self.state, frame, here, coming, self.texture, self.adapts, keep=True)
             self.guides.listen(frame)
             hearing.observe(frame)
         self.home = self.home or hearing.key()

@@ -102,7 +102,14 @@ class Engine:
         return State(self.time.blank(), frame_rings, 0, np.zeros(KEYS, np.uint8), context, adaptation, themes)
 
     def push(
-        self, state: State, frame: Frame, place: Place, coming: Place, texture: Texture, adapt: bool = False
+        self,
+        state: State,
+        frame: Frame,
+        place: Place,
+        coming: Place,
+        texture: Texture,
+        adapt: bool = False,
+        keep: bool | None = None,
     ) -> None:
         """Take in a frame, and prepare the prediction of the next one.
 
@@ -112,8 +119,9 @@ class Engine:
             place: The place of the frame in the bar.
             coming: The place of the next frame.
             texture: The texture wanted of the next frame.
-            adapt: Whether to learn from the frame first, as from the player's frames. The theme memory moves frames
-                that were learnt from to its archive; it forgets all others in the end.
+            adapt: Whether to learn from the frame first, as from the player's frames.
+            keep: Whether the theme memory keeps the frame in its archive, as the player's frames; it forgets all others
+                in the end. None: those that are learnt from.
 
         """
         if adapt:
@@ -123,7 +131,7 @@ class Engine:
             state.adaptation.fade()
         self._push(state, frame, condition_row(place, coming, texture))
         if self.themes is not None and state.themes is not None:
-            state.themes.observe(frame, place, coming, adapt)
+            state.themes.observe(frame, place, coming, adapt if keep is None else keep)
             np.copyto(state.theme_shift, self.themes.shift(self.evidence(state.themes)))
 
     def _push(self, state: State, frame: Frame, row: Array) -> None:
