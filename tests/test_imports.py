@@ -193,6 +193,26 @@ def test_the_page_and_the_player_keep_out_of_each_others_memory(module: str, abs
     assert not set(done.stdout.split()) & absent
 
 
+def test_what_plays_loads_nothing_large_for_rare_cases() -> None:
+    """A session of plain playing does without what is for mistakes, for files, or for a median."""
+    code = "import sys; old = {*sys.modules}; import livebach.cli, livebach.commands.play; print(*{*sys.modules} - old)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=PACKAGE.parent)
+    assert done.returncode == 0, done.stderr
+    large = {
+        "difflib",
+        "shutil",
+        "tempfile",
+        "statistics",
+        "decimal",
+        "fractions",
+        "mido",
+        "rich",
+        "hashlib",
+        "unittest",
+    }
+    assert not set(done.stdout.split()) & large
+
+
 @pytest.mark.parametrize("path", sorted((PACKAGE.parent / "bench").glob("*.py")), ids=lambda path: path.stem)
 def test_benches_take_no_private_names(path: Path) -> None:
     """A benchmark uses no attribute of another object that begins with an underscore, and leaves sys.path alone."""

@@ -10,7 +10,6 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from itertools import pairwise
-from statistics import median
 
 from livebach.music.grid import Place
 from livebach.music.touch import HALVES, PARTS, TRIPLETS
@@ -68,7 +67,7 @@ class PlayerTiming:
         """
         if not distances:
             return
-        strokes = [median(chord) for chord in _chords(distances)]
+        strokes = [_median(chord) for chord in _chords(distances)]
         self._distances += [abs(stroke) for stroke in strokes]
         self._strokes += [(_in_beat(place), stroke) for stroke in strokes]
         off = sum(distance > OFF_TICK for distance in self._distances)
@@ -131,6 +130,12 @@ class PlayerTiming:
 
 
 _OFFSETS = ((0,), (0, TRIPLETS, -TRIPLETS), (0, TRIPLETS, -TRIPLETS, HALVES, -HALVES))
+
+
+def _median(values: Sequence[float]) -> float:
+    """Return the median. The module `statistics` would take 2 MB in every process that plays."""
+    ordered, half = sorted(values), len(values) // 2
+    return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def _chords(distances: Sequence[float]) -> list[list[float]]:
