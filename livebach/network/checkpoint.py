@@ -18,14 +18,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from livebach.files import check_regular, data_path, open_regular
+from livebach.files import data_path, open_regular
 from livebach.music.idiom import BACH, Idiom
 from livebach.music.roll import HOLD, KEYS, STATES, UNKNOWN
 from livebach.network.quotes import MOST_RUNS, NOTHING, Quotes
 from livebach.network.spec import CONDITION_FEATURES, NetworkSpec
+from livebach.network.tensor_file import TensorFile, TensorFileError
 from livebach.network.theme_evidence import FEATURES, ThemeWeights
 
 FORMAT = "livebach-1"
@@ -147,6 +146,8 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], header: Mappi
         OSError: The file cannot be written. An existing file stays as it was.
 
     """
+    from safetensors.numpy import save_file  # imported here, so that playing does without it
+
     part = path.with_name(path.name + ".part")
     save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, part, {"livebach": json.dumps(header)})
     with part.open("rb") as handle:
@@ -169,31 +170,29 @@ def load(path: Path) -> Checkpoint:
 
     """
     try:
-        check_regular(path)
-        if path.stat().st_size > MAX_BYTES:
-            raise CheckpointError(f"{path}: larger than {MAX_BYTES >> 20} MiB: not a livebach checkpoint")
-        with safe_open(path, "np") as handle:
-            return _read(path, handle)
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                raise CheckpointError(f"{path}: larger than {MAX_BYTES >> 20} MiB: not a livebach checkpoint")
+            return _read(path, TensorFile(file, size))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except SafetensorError as error:
+    except TensorFileError as error:
         raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
 
 
-def _read(path: Path, handle: Any) -> Checkpoint:
-    spec, meta, idiom = _header(path, handle.metadata())
+def _read(path: Path, handle: TensorFile) -> Checkpoint:
+    spec, meta, idiom = _header(path, handle.metadata)
     expected = weight_shapes(spec)
-    missing = sorted((set(expected) | set(PAIR)) - set(handle.keys()))
+    missing = sorted((set(expected) | set(PAIR)) - set(handle.entries))
     if missing:
         raise CheckpointError(
             f"{path}: lacks {missing[0]} (and {len(missing) - 1} more of its {len(expected)} tensors)"
         )
     for name, shape in expected.items():
-        part = handle.get_slice(name)
-        if tuple(part.get_shape()) != shape or part.get_dtype() not in ("F32", "F16"):
-            raise CheckpointError(
-                f"{path}: {name} must be float {shape}, got {part.get_dtype()} {tuple(part.get_shape())}"
-            )
+        part = handle.entries[name]
+        if tuple(part.shape) != shape or part.dtype not in ("F32", "F16"):
+            raise CheckpointError(f"{path}: {name} must be float {shape}, got {part.dtype} {tuple(part.shape)}")
     weights = _weights(handle, expected)
     broken = next((n for n, w in weights.items() if not np.isfinite(w).all()), None)
     if broken:
@@ -201,14 +200,14 @@ def _read(path: Path, handle: Any) -> Checkpoint:
     return Checkpoint(spec, weights, meta, _pair(path, handle), _quotes(path, handle), _themes(path, handle), idiom)
 
 
-def _weights(handle: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
+def _weights(handle: TensorFile, shapes: dict[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
     """Return all weights as float32 views of one block of memory, which is freed as a whole."""
     block = np.empty(sum(math.prod(shape) for shape in shapes.values()), np.float32)
     weights, start = {}, 0
     for name, shape in shapes.items():
         end = start + math.prod(shape)
         weights[name] = block[start:end].reshape(shape)
-        weights[name][...] = handle.get_tensor(name)
+        weights[name][...] = handle.read(name)
         start = end
     return weights
 
@@ -228,8 +227,8 @@ def _header(path: Path, metadata: dict[str, str] | None) -> tuple[NetworkSpec, d
     return spec, meta, idiom
 
 
-def _pair(path: Path, handle: Any) -> dict[str, NDArray[Any]]:
-    ticks = (handle.get_slice("pair.frames").get_shape() or [0])[0]
+def _pair(path: Path, handle: TensorFile) -> dict[str, NDArray[Any]]:
+    ticks = (handle.entries["pair.frames"].shape or [0])[0]
     if not 1 <= ticks <= MAX_PAIR:
         raise CheckpointError(f"{path}: its stored pair must be 1..{MAX_PAIR} frames long, got {ticks}")
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -240,51 +239,49 @@ def _pair(path: Path, handle: Any) -> dict[str, NDArray[Any]]:
         "pair.logits": ("F32", (ticks, KEYS, STATES)),
     }
     for name, wanted in shapes.items():
-        part = handle.get_slice(name)
-        got = part.get_dtype(), tuple(part.get_shape())
+        part = handle.entries[name]
+        got = part.dtype, tuple(part.shape)
         if got != wanted:
             raise CheckpointError(f"{path}: {name} must be {wanted}, got {got}")
-    pair = {name: handle.get_tensor(name) for name in PAIR}
+    pair = {name: handle.read(name) for name in PAIR}
     for name, high in (("pair.frames", HOLD), ("pair.coming", HOLD), ("pair.given", UNKNOWN)):
         if pair[name].max() > high:
             raise CheckpointError(f"{path}: {name} must be states in 0..{high}, got {pair[name].max()}")
     return pair
 
 
-def _quotes(path: Path, handle: Any) -> Quotes:
+def _quotes(path: Path, handle: TensorFile) -> Quotes:
     """Return the runs of the training music; none where an older file lacks them."""
-    found, there = {}, set(handle.keys())
+    found, there = {}, set(handle.entries)
     for name in (n for n in STREAMS if f"quotes.{n}" in there):
-        part = handle.get_slice(f"quotes.{name}")
-        shape = part.get_shape()
-        if part.get_dtype() != "U32" or len(shape) != 1 or shape[0] > MOST_RUNS:
-            raise CheckpointError(
-                f"{path}: quotes.{name} must be at most {MOST_RUNS} U32, got {part.get_dtype()} {shape}"
-            )
-        found[name] = handle.get_tensor(f"quotes.{name}")
+        part = handle.entries[f"quotes.{name}"]
+        shape = part.shape
+        if part.dtype != "U32" or len(shape) != 1 or shape[0] > MOST_RUNS:
+            raise CheckpointError(f"{path}: quotes.{name} must be at most {MOST_RUNS} U32, got {part.dtype} {shape}")
+        found[name] = handle.read(f"quotes.{name}")
         if (found[name][1:] <= found[name][:-1]).any():
             raise CheckpointError(f"{path}: quotes.{name} must be in rising order")
     return Quotes(**found)
 
 
-def _themes(path: Path, handle: Any) -> ThemeWeights | None:
+def _themes(path: Path, handle: TensorFile) -> ThemeWeights | None:
     """Return the weights of the theme memory; None where an older file lacks them."""
-    there = set(handle.keys())
+    there = set(handle.entries)
     if "themes.hidden" not in there:
         return None
-    version = json.loads(handle.metadata()["livebach"]).get("themes")
+    version = json.loads(handle.metadata["livebach"]).get("themes")
     if version != THEMES_VERSION:
         raise CheckpointError(f"{path}: its theme weights must be of version {THEMES_VERSION}, got {version!r}")
-    units = (handle.get_slice("themes.hidden").get_shape() or [0])[0]
+    units = (handle.entries["themes.hidden"].shape or [0])[0]
     if not 1 <= units <= MOST_THEME_UNITS:
         raise CheckpointError(f"{path}: themes.hidden must have 1..{MOST_THEME_UNITS} units, got {units}")
     found = []
     for name, wanted in (("themes.hidden", (units, len(FEATURES) + 1)), ("themes.out", (STATES, units + 1))):
-        part = handle.get_slice(name) if name in there else None
-        got = (part.get_dtype(), tuple(part.get_shape())) if part is not None else "nothing"
+        part = handle.entries[name] if name in there else None
+        got = (part.dtype, tuple(part.shape)) if part is not None else "nothing"
         if got != ("F32", wanted):
             raise CheckpointError(f"{path}: {name} must be F32 {wanted}, got {got}")
-        found.append(handle.get_tensor(name))
+        found.append(handle.read(name))
         if not np.isfinite(found[-1]).all():
             raise CheckpointError(f"{path}: {name} has values that are not finite")
     return ThemeWeights(*found)

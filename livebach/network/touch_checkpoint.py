@@ -6,16 +6,17 @@ The file holds numbers and JSON, no pickle, so it can run no code.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
-from livebach.files import data_path
+from livebach.files import data_path, open_regular
 from livebach.network.checkpoint import write_tensors
+from livebach.network.tensor_file import TensorFile, TensorFileError
 from livebach.network.touch_shape import INPUTS, OUTPUTS, TouchShape
 
 FORMAT = "livebach-touch-2"
@@ -76,28 +77,29 @@ def load(path: Path) -> TouchCheckpoint:
 
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise TouchError(f"{path}: larger than {MAX_BYTES >> 20} MiB: not a touch network")
-        with safe_open(path, "np") as handle:
-            return _read(path, handle)
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                raise TouchError(f"{path}: larger than {MAX_BYTES >> 20} MiB: not a touch network")
+            return _read(path, TensorFile(file, size))
     except OSError as error:
         raise TouchError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except SafetensorError as error:
+    except TensorFileError as error:
         raise TouchError(f"{path}: not a whole safetensors file: {error}") from error
 
 
-def _read(path: Path, handle: Any) -> TouchCheckpoint:
-    shape, meta = _header(path, handle.metadata())
+def _read(path: Path, handle: TensorFile) -> TouchCheckpoint:
+    shape, meta = _header(path, handle.metadata)
     weights, pair = shape.weights(), pair_shapes()
     expected = {**weights, **pair}
-    missing = sorted(set(expected) - set(handle.keys()))
+    missing = sorted(set(expected) - set(handle.entries))
     if missing:
         raise TouchError(f"{path}: lacks {missing[0]} (and {len(missing) - 1} more of its {len(expected)} tensors)")
     for name, wanted in expected.items():
-        part = handle.get_slice(name)
-        if tuple(part.get_shape()) != wanted or part.get_dtype() != "F32":
-            raise TouchError(f"{path}: {name} must be F32 {wanted}, got {part.get_dtype()} {tuple(part.get_shape())}")
-    tensors = {name: handle.get_tensor(name) for name in expected}
+        part = handle.entries[name]
+        if tuple(part.shape) != wanted or part.dtype != "F32":
+            raise TouchError(f"{path}: {name} must be F32 {wanted}, got {part.dtype} {tuple(part.shape)}")
+    tensors = {name: handle.read(name) for name in expected}
     broken = next((name for name, value in tensors.items() if not np.isfinite(value).all()), None)
     if broken:
         raise TouchError(f"{path}: {broken} has values that are not finite")
