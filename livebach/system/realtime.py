@@ -139,8 +139,8 @@ def c_function(name: str) -> Callable[..., Any] | None:
         return None
 
 
-RESERVE = 2 << 20
-"""Bytes reserved for small Python objects; a quarter of it for larger blocks. An hour of playing fits into them."""
+RESERVE = 3 << 19
+"""Bytes reserved for small Python objects; a quarter of it for larger blocks. An hour of playing takes 1.1 MB."""
 
 
 _ARENA = 1 << 20  # the unit in which Python asks the system for memory; returned when nothing in it is used
