@@ -21,12 +21,15 @@ from livebach.music.roll import KEYS, LOW_KEY
 from livebach.music.touch import HALVES, PARTS, TRIPLETS, Pedal, Sounded
 from livebach.musician.open_tick import Moments
 from livebach.musician.player_part import PlayerPart
+from livebach.musician.player_timing import STRAIGHT
 from livebach.musician.touch import TouchPlayer
 from livebach.network.touch import TouchNetwork
 from livebach.network.touch_checkpoint import default_path, load
 
 BPM = 90
 TICKS, HEARD = 2400, 400
+THIRDS = {0: 0.4, 2: 0.3, -2: 0.3}
+"""Shares of a player's offsets, so that each of livebach's notes may have any of them."""
 PATTERNS = {
     "straight": ((0, 0), (1, 0), (2, 0), (3, 0)),
     "triplets": ((0, 0), (1, TRIPLETS), (3, -TRIPLETS)),
@@ -53,7 +56,7 @@ def tick_ms(triplets: bool) -> dict[str, dict[str, float]]:
             player.observe(touch, {}, [], place, Pedal.UP, Pedal.UP)
             continue
         moments = [time.thread_time()]
-        played = player.play(keys, {}, [20], place)
+        played = player.play(keys, {}, [20], place, THIRDS if triplets else STRAIGHT)
         moments.append(time.thread_time())
         pedal = player.pedal(keys, [20], place)
         moments.append(time.thread_time())
