@@ -49,7 +49,7 @@ HEARD_CHORDS, HEARD_NOTES = 6, 32
 """Number of struck ticks, and of notes, of which the size and register count as much as those of the idiom."""
 SINGLE_LINE = 1.02
 """Mean size of chords up to which the music heard is a single line, which other voices are to join."""
-OF_THE_IDIOM = 0.25
+OF_THE_IDIOM = 0.4
 """Weight of the idiom's density beside that of the music heard: music that goes on is nearer to the usual."""
 MOST_STRUCK = 0.97
 """Most of the ticks that may be asked to be struck."""
