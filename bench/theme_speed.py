@@ -13,11 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from livebach.commands.timing import load_average, machine
 from livebach.music.score_reader import CorpusError, Piece, piece_of, read_score
@@ -53,7 +54,8 @@ def measure(folder: Path, ticks: int, fast: bool = False) -> dict[str, dict[str,
     """Return the percentiles of the time of a tick, after the memory has been filled."""
     weights = load(default_path()).themes
     assert weights is not None
-    memory, evidence = ThemeMemory.blank(), theme_evidence.evidence
+    memory = ThemeMemory.blank()
+    evidence: Callable[[ThemeMemory], NDArray[np.float32]] = theme_evidence.evidence
     if fast:
         from livebach.network import numba_engine, numba_themes
 

@@ -138,7 +138,7 @@ class SamplingSettings(_Section):
     """How the network's probabilities become notes."""
 
     temperature: float = _setting(1.0, setting_rules.number(0.05, 5))
-    min_p: float = _setting(0.005, setting_rules.number(0, 0.5))
+    min_p: float = _setting(0.01, setting_rules.number(0, 0.5))
     density: str | int = _setting("follow", _TEXTURE)
     polyphony: str | int = _setting("follow", _TEXTURE)
     register: str | int = _setting(

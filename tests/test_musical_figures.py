@@ -74,6 +74,47 @@ def test_distance_on_the_circle_of_fifths(key: str, apart: int) -> None:
     assert figures.fifths_apart(C_MINOR, Key.parse(key)) == apart
 
 
+def harmonies(*chords: tuple[int, ...]) -> list[Note]:
+    """Chords of half a bar each."""
+    return [Note(key, 8 * i, 8 * i + 8) for i, chord in enumerate(chords) for key in chord]
+
+
+CADENCE = (0, 4, 7), (5, 9, 12), (7, 11, 14), (0, 4, 7)
+"""Semitones above the tonic: I, IV, V, I."""
+
+
+def cadences(tonic: int) -> list[tuple[int, ...]]:
+    """Two bars in the major key of a MIDI key."""
+    return [tuple(tonic + up for up in chord) for chord in CADENCE]
+
+
+def test_the_key_of_each_bar_is_found() -> None:
+    """C major for four bars, then E flat major for four; a bar in which a chord is foreign does not change it."""
+    frames = roll(harmonies(*cadences(60) * 2, *cadences(63) * 2), 128)
+    keys = figures.keys_of([frames[start : start + 16] for start in range(0, 128, 16)])
+    assert keys == [Key.parse("C major")] * 4 + [Key.parse("Eb major")] * 4
+    foreign = roll(harmonies(*cadences(60), (60, 64, 67), (61, 65, 68), *cadences(60)), 80)
+    assert set(figures.keys_of([foreign[start : start + 16] for start in range(0, 80, 16)])) == {Key.parse("C major")}
+
+
+def test_bars_far_from_home_are_counted() -> None:
+    """Home is C major: the dominant's key is near it, the key a minor third higher is not."""
+    prime, home = roll(harmonies(*cadences(60) * 2), 64), Key.parse("C major")
+    away = Passage(prime, roll(harmonies(*cadences(67) * 2, *cadences(63) * 2), 128), 4, 16, home=home)
+    assert figures.near_home(away) == 0.5
+    assert figures.near_home(away, 0, 4) == 1
+    assert figures.near_home(away, 4, 8) == 0
+
+
+def test_chromatic_notes_are_outside_the_scale() -> None:
+    """Of a chromatic scale seven of twelve notes are inside; of a cadence all."""
+    prime = roll(harmonies(*cadences(60) * 2), 64)
+    diatonic = Passage(prime, roll(harmonies(*cadences(60) * 2), 64), 4, 16)
+    chromatic = Passage(prime, roll(line(tuple(range(60, 72)), 0, 4), 48), 4, 16)
+    assert figures.in_scale(diatonic) == 1
+    assert figures.in_scale(chromatic) == pytest.approx(7 / 12, abs=0.1)
+
+
 def test_rhythm() -> None:
     """16ths fill every beat and have no entropy; nor have 8ths and 16ths in turn, given the beat before."""
     sixteenths = passage(line((60, 62) * 64, 0, 1))

@@ -16,7 +16,7 @@ from livebach.music.texture import Texture
 from livebach.network.checkpoint import CheckpointError, default_path, load, save
 from livebach.network.engine import Engine, State
 from livebach.network.reference import random_checkpoint
-from livebach.network.sampling import log_likelihood
+from livebach.network.sampling import SamplingParams, log_likelihood
 from livebach.network.theme_evidence import AGED, DOUBT, FEATURES, NEAR, ThemeWeights, evidence
 from livebach.network.themes import (
     COUNT_KEPT,
@@ -378,7 +378,41 @@ def test_a_state_taken_back_has_its_themes_back(engines: tuple[Engine, Engine], 
     state.copy_from(kept)
     for frame, place, coming, players in music[30:]:
         engine.push(state, frame, place, coming, Texture(), players)
-    assert np.array_equal(state.theme_shift, told(engine, music).theme_shift)
+    again = told(engine, music)
+    assert np.array_equal(state.theme_shift, again.theme_shift)
+    assert np.array_equal(state.recalled, again.recalled)
+
+
+def test_only_the_players_music_is_recalled() -> None:
+    """After 32 frames of the player's and 16 of the network's: lags whose next frame is the player's, and no others."""
+    memory = ThemeMemory.blank(*ROOM)
+    for t in range(48):
+        memory.observe(random_frames(1, t)[0], (t % 16, 4, 16), ((t + 1) % 16, 4, 16), t < 32)
+    lags = 4 * (memory.player_rows + 1)
+    assert lags.tolist() == [20, 24, 28, 32, 36, 40, 44, 48]
+    assert set(memory.alignments(memory.player_rows, 5).rows) <= set(memory.player_rows)
+    assert len(memory.alignments(memory.player_rows, 5).rows) <= 5
+
+
+def test_recall_strikes_what_the_player_played() -> None:
+    """The shipped network plays a subject's first notes a fifth higher: with recall its next note becomes likelier."""
+    engine = Engine(load(default_path()))
+    subject, nothing = [0, 2, 3, 7, 5, 3, 8, 7, 5, 3, 2, 5], np.full(KEYS, UNKNOWN, np.uint8)
+    state = engine.new_state()
+    for base, start, notes in ((39, 0, 12), (46, 64, 6)):
+        for t in range(64 if start == 0 else 2 * notes):
+            frame = np.zeros(KEYS, np.uint8)
+            if t // 2 < notes:
+                frame[base + subject[t // 2]] = ONSET if t % 2 == 0 else HOLD
+            place = (start + t) % 16, 4, 16
+            engine.push(state, frame, place, ((start + t + 1) % 16, 4, 16), Texture(), adapt=start == 0)
+    assert int(state.recalled.argmax()) == 46 + subject[6]
+    uniforms = np.random.default_rng(0).random((200, KEYS))
+    struck = [
+        sum(engine.draw(state, nothing, u, SamplingParams(recall=recall))[46 + subject[6]] == ONSET for u in uniforms)
+        for recall in (0.0, 10.0)
+    ]
+    assert struck[1] > struck[0]
 
 
 def test_weights_there_and_back(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ and no file.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from livebach.music.idiom import CLASHES, joint_moves
-from livebach.music.key import Key, find_key
+from livebach.music.key import ALL_KEYS, LOG_PROFILES, Key, likeliest_key
 from livebach.music.roll import KEYS, LOW_KEY, OFF, ONSET, Frames, Note, notes_from_frames
 
 LEAST_THEME, MOST_THEME = 6, 12
@@ -28,8 +28,10 @@ FURTHEST_BARS = 32
 NEARLY = 0.8
 """Two bars are nearly equal if they have at least this share of onsets in common."""
 HIGH = 84 - LOW_KEY  # C6
-KEY_BARS = 4
-"""Number of bars for the estimate of a key."""
+BAR_WEIGHT = 8.0
+"""Number of notes that a bar counts as in the estimate of its key. Successive notes are not independent."""
+STAYS = 0.9
+"""Probability that the next bar has the same key."""
 STRETCHES = ((0, 8), (8, 16), (16, 24), (24, 32))
 """First bar and end bar of each measurement of `near_home`."""
 Notes = list[tuple[int, int]]
@@ -183,12 +185,6 @@ def _alike(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
 # -- key --------------------------------------------------------------------------------------------------------------
 
 
-def key_of(frames: Frames) -> Key | None:
-    """Return the key of frames uint8 [T, 88] by the duration of each pitch class (Krumhansl and Kessler 1982)."""
-    _, keys = np.nonzero(frames != OFF)
-    return find_key(np.bincount((keys + LOW_KEY) % 12, minlength=12).astype(np.float64))
-
-
 def fifths_apart(one: Key, other: Key) -> int:
     """Return the distance of two keys on the circle of fifths, 0..6. Relative keys have the distance 0."""
     places = [(key.tonic + 3 * key.minor) * 7 % 12 for key in (one, other)]
@@ -196,10 +192,58 @@ def fifths_apart(one: Key, other: Key) -> int:
     return min(apart, 12 - apart)
 
 
+def key_of(frames: Frames) -> Key | None:
+    """Return the key of frames uint8 [T, 88] by the duration of each pitch class; None if nothing sounds."""
+    return likeliest_key(_durations(frames))
+
+
+def _durations(frames: Frames) -> NDArray[np.float64]:
+    _, keys = np.nonzero(frames != OFF)
+    return np.bincount((keys + LOW_KEY) % 12, minlength=12).astype(np.float64)
+
+
+def keys_of(bars: Sequence[Frames]) -> list[Key]:
+    """Return the key of each bar, as the likeliest path of a hidden Markov model of keys.
+
+    A bar alone is too short for its key. The key of a bar gives the shares of its pitch classes, and likely stays, or
+    changes to a near key (Temperley 2007, "Music and Probability"). The three constants were chosen by the keys that
+    the titles of the Well-Tempered Clavier state, and by transposed bars, which must be found far from home.
+
+    Args:
+        bars: uint8 [T, 88] of each bar, at least one bar.
+
+    """
+    weights = np.array([_durations(bar) for bar in bars])
+    shares = weights / np.maximum(1, weights.sum(axis=1, keepdims=True))
+    likely = BAR_WEIGHT * shares @ LOG_PROFILES.T  # [bars, 24]
+    apart = np.array([[fifths_apart(one, other) for other in ALL_KEYS] for one in ALL_KEYS])
+    change = np.exp(-1.0 * apart) * (1 - np.eye(len(ALL_KEYS)))
+    steps = np.log((1 - STAYS) * change / change.sum(axis=1, keepdims=True) + STAYS * np.eye(len(ALL_KEYS)))
+    best, before = likely[0], []
+    for row in likely[1:]:
+        paths = best[:, None] + steps
+        before.append(paths.argmax(axis=0))
+        best = paths.max(axis=0) + row
+    path = [int(best.argmax())]
+    for pointers in reversed(before):
+        path.append(int(pointers[path[-1]]))
+    return [ALL_KEYS[i] for i in reversed(path)]
+
+
+def _bars_and_keys(passage: Passage) -> tuple[list[Frames], list[Key]]:
+    """Return the complete bars after the prime, and their keys. The path of keys begins in the prime."""
+    bar, starts = passage.bar, passage.starts(passage.bar)
+    if not len(starts):
+        return [], []
+    music = np.concatenate([passage.primed, passage.frames])
+    begin = len(passage.primed) + starts[0]
+    before = [music[max(0, end - bar) : end] for end in range(begin, 0, -bar)][::-1]
+    bars = [passage.frames[start : start + bar] for start in starts]
+    return bars, keys_of([*before, *bars])[len(before) :]
+
+
 def near_home(passage: Passage, first: int = 0, last: int | None = None) -> float | None:
     """Return the share of bars whose key is within a fifth of the home key, or None without a known key.
-
-    The key of a bar is that of four bars, from this bar on.
 
     Args:
         passage: The music.
@@ -208,10 +252,20 @@ def near_home(passage: Passage, first: int = 0, last: int | None = None) -> floa
 
     """
     home = passage.home or key_of(passage.primed)
-    starts = list(passage.starts(passage.bar))[first:last]
-    keys = [key_of(passage.frames[start : start + KEY_BARS * passage.bar]) for start in starts]
-    known = [fifths_apart(home, key) <= 1 for key in keys if key is not None and home is not None]
-    return float(np.mean(known)) if known else None
+    keys = _bars_and_keys(passage)[1][first:last]
+    return float(np.mean([fifths_apart(home, key) <= 1 for key in keys])) if keys and home else None
+
+
+def in_scale(passage: Passage) -> float | None:
+    """Return the share of notes that belong to the scale of their bar's key, or None without a complete bar.
+
+    Chromatic music has no clear key, so `near_home` says little about it. This figure finds such music.
+    """
+    bars, keys = _bars_and_keys(passage)
+    struck = [bar == ONSET for bar in bars]
+    total = sum(int(one.sum()) for one in struck)
+    inside = sum(int(one[:, key.scale].sum()) for one, key in zip(struck, keys, strict=True))
+    return inside / total if total else None
 
 
 # -- rhythm and texture -----------------------------------------------------------------------------------------------
@@ -308,6 +362,7 @@ FIGURES: dict[str, Callable[[Passage], float | None]] = {
         f"near_home_{first + 1}_{last}": lambda passage, first=first, last=last: near_home(passage, first, last)  # type: ignore[misc]
         for first, last in STRETCHES
     },
+    "in_scale": in_scale,
     "notes_per_tick": notes_per_tick,
     "full_beats": full_beats,
     "rhythm_entropy": rhythm_entropy,

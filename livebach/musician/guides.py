@@ -18,29 +18,27 @@ from numpy.typing import NDArray
 
 from livebach.music.idiom import BACH, Idiom
 from livebach.music.key import Key
-from livebach.music.roll import KEYS, LOW_KEY, OFF, ONSET, Frame
+from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, Frame
 from livebach.music.texture import DENSITY_CENTRES, Texture, texture_levels
 from livebach.musician.governor import MEMORY_BARS, Controller, Governor
 from livebach.musician.key_plan import HEARD_BARS, KeyPlan
 from livebach.musician.rhythm import RhythmVotes
 from livebach.musician.texture_follower import MOST
-from livebach.musician.vetoes import QuoteWatch, RepeatWatch, Watch, playable
+from livebach.musician.vetoes import MOST_REDRAWS, QuoteWatch, RepeatWatch, Watch, playable
 from livebach.musician.voice_vetoes import ClashWatch, OveruseWatch, ParallelWatch
 from livebach.network.quotes import Quotes
 from livebach.network.sampling import SamplingParams
 
-MOST_TRIES = 6
-"""Most tries on a tick on which a key is to be struck. Objections of watches leave fewer."""
 MOST_DRAWS = 6
-"""Number of draws of a tick after which no further try is made."""
+"""Most draws of a tick."""
 STRUCK_AT_ONCE = 0.6
 """On a tick on which a key is to be struck, onsets are made so much likelier that the first draw has one so often."""
 TRIES_FOR_VOICES = 2
 """Number of further tries that may be made for want of voices."""
 DRIVE = 3.5
 """Factor of the correction of the share of struck ticks in the decision whether a tick is struck."""
-RECALL = 10.0
-"""`SamplingParams.recall` at play, chosen by statistics of roll-outs instead of likelihood."""
+RECALL, AGAIN = 10.0, 8.0
+"""`SamplingParams.recall` and `again` at play, chosen by statistics of roll-outs instead of likelihood."""
 CHORD_TICKS = 24.0
 """Time constant of the mean size of chords, in struck ticks."""
 CHORDS_AT_FIRST = -1.0
@@ -61,6 +59,10 @@ VOICES_KEPT = 1.5
 """Nats taken off the logit of OFF after a draw with too few voices."""
 TWO_VOICES = 2
 """Level of polyphony from which a tick should have two voices."""
+MOST_VOICES = (2, 2, 2, 2, 3, 3, 4, 5)
+"""Most keys down by the level of polyphony."""
+ONE_MORE = 0.1
+"""Share of ticks with room for one more."""
 SUSTAIN = (3.0, 8.0)
 """Nats taken off the logit of OFF on a tick without an onset, in turn, where fewer than two voices would be left."""
 
@@ -90,6 +92,7 @@ class Guides:
         self.watches: tuple[Watch, ...] = ()
         self._counterpoint: tuple[Watch, ...] = ()
         self._heard: deque[Frame] = deque(maxlen=HEARD_BARS * bar_ticks)
+        self._draws_left = MOST_DRAWS
 
     @property
     def home(self) -> Key | None:
@@ -231,6 +234,7 @@ class Guides:
             The states [88].
 
         """
+        self._draws_left = MOST_DRAWS
         steered = self._steered(params, texture, register)
         if lean == -math.inf:
             return self._sustained(once, params)
@@ -238,13 +242,31 @@ class Guides:
         free = replace(steered, onset_bias=params.onset_bias)
         likely = None if chance is None else chance(free)
         if likely is None:
-            return self._drawn(once, steered, self.watches)
+            return self._drawn(once, steered, lenient=())
         busier = lean + self.governor.urge
         if texture.density is not None:
             busier += DRIVE * self._ticks.correction(self._share_struck(texture.density))
         if not self._sounding or self._decisions.random() < self._votes.chance(likely, busier):
-            return self._struck(once, free, likely, 2 if (texture.polyphony or 0) >= TWO_VOICES else 1)
+            voices = 2 if (texture.polyphony or 0) >= TWO_VOICES else 1
+            frame = self._struck(once, free, likely, voices)
+            return frame if texture.polyphony is None else self._moved_on(frame, MOST_VOICES[texture.polyphony])
         return self._sustained(once, free)
+
+    def _moved_on(self, frame: Frame, most: int) -> Frame:
+        """Return a frame in which voices that move on let go of their last key, so that at most `most` keys are down.
+
+        The network alone often holds it, and one voice becomes a chord.
+        """
+        if self._decisions.random() < ONE_MORE:
+            most += 1
+        struck, held = np.flatnonzero(frame == ONSET), np.flatnonzero(frame == HOLD)
+        over = min(len(held), len(struck) + len(held) - most)
+        if over <= 0 or not len(struck):
+            return frame
+        frame = frame.copy()
+        near = np.abs(held[:, None] - struck).min(axis=1)
+        frame[held[np.argsort(near, kind="stable")[:over]]] = OFF
+        return frame
 
     @property
     def _sounding(self) -> int:
@@ -252,7 +274,7 @@ class Guides:
         return int(np.count_nonzero(self._heard[-1])) if self._heard else 0
 
     def _steered(self, params: SamplingParams, texture: Texture, register: int | None) -> SamplingParams:
-        params = replace(self.governor.steer(params, texture, register), recall=RECALL)
+        params = replace(self.governor.steer(params, texture, register), recall=RECALL, again=AGAIN)
         if self.plan is not None:
             bias = self.plan.bias()
             params = replace(params, key_bias=bias if params.key_bias is None else params.key_bias + bias)
@@ -264,14 +286,19 @@ class Guides:
             params = replace(params, forbidden=outside if params.forbidden is None else params.forbidden | outside)
         return params
 
-    def _drawn(self, once: Draw, params: SamplingParams, watches: Sequence[Watch] | None = None) -> Frame:
+    def _drawn(self, once: Draw, params: SamplingParams, lenient: Sequence[Watch] | None = None) -> Frame:
         """Return a frame that no watch objects to. By default the watches of counterpoint are included."""
-        watches = (*self.watches, *self._counterpoint) if watches is None else watches
         uniforms = np.array([self._random.random() for _ in range(KEYS)])
-        return playable(lambda steered: once(steered, uniforms), params, watches)
+
+        def counted(tried: SamplingParams) -> Frame:
+            self._draws_left -= 1
+            return once(tried, uniforms)
+
+        lenient = self._counterpoint if lenient is None else lenient
+        return playable(counted, params, self.watches, min(MOST_REDRAWS, self._draws_left - 1), lenient)
 
     def _struck(self, once: Draw, params: SamplingParams, likely: float, voices: int) -> Frame:
-        """Return a frame with an onset and at least `voices` keys down, if one is found within MOST_TRIES.
+        """Return a frame with an onset and at least `voices` keys down, if one is found within MOST_DRAWS.
 
         Onsets are rare where the network hardly expects any. So with all of them likelier by the same factor, the first
         draw has one often enough, and chords grow little. The governor of their size takes that back.
@@ -279,24 +306,16 @@ class Guides:
         urge = max(0.0, _log_odds(STRUCK_AT_ONCE) - _log_odds(min(1 - 1e-6, max(1e-6, likely))))
         size = self._chords.correction(self._chord)
         params = replace(params, onset_bias=params.onset_bias + urge + size)
-        drawn = 0
-
-        def counted(tried: SamplingParams, uniforms: NDArray[np.float64]) -> Frame:
-            nonlocal drawn
-            drawn += 1
-            return once(tried, uniforms)
-
-        frame, best = self._drawn(counted, params), None
-        for i in range(1, MOST_TRIES):
+        frame, best, tries = self._drawn(once, params), None, 1
+        while self._draws_left > 0:
             struck = bool((frame == ONSET).any())
-            if struck and (np.count_nonzero(frame) >= voices or i > TRIES_FOR_VOICES):
+            if struck and (np.count_nonzero(frame) >= voices or tries > TRIES_FOR_VOICES):
                 return frame
             best = frame if struck else best
-            if drawn >= MOST_DRAWS:
-                break
             longer = VOICES_KEPT if struck else 0.0
-            changed = replace(params, onset_bias=params.onset_bias + EAGERNESS * i, off_bias=params.off_bias - longer)
-            frame = self._drawn(counted, changed)
+            eager = params.onset_bias + EAGERNESS * tries
+            changed = replace(params, onset_bias=eager, off_bias=params.off_bias - longer)
+            frame, tries = self._drawn(once, changed), tries + 1
         return frame if best is None or (frame == ONSET).any() else best
 
     def _sustained(self, once: Draw, params: SamplingParams) -> Frame:
@@ -305,7 +324,7 @@ class Guides:
         frame = self._drawn(once, params)
         wanted = min(2, self._sounding)
         for longer in SUSTAIN:
-            if np.count_nonzero(frame != OFF) >= wanted:
+            if np.count_nonzero(frame != OFF) >= wanted or not self._draws_left:
                 break
             frame = self._drawn(once, replace(params, off_bias=params.off_bias - longer))
             wanted = min(1, wanted)

@@ -14,7 +14,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.music.key import PITCH_CLASSES, Key
+from livebach.music.key import PITCH_CLASSES, Key, profile
 from livebach.music.roll import ONSET, Frame
 
 STAY_BARS = (2, 7)
@@ -27,20 +27,14 @@ FEWEST_NOTES = 4
 LEAST_GAIN = 0.6
 ERROR_GAIN = 4.5
 """Factor of the distance from the profile (0..1), added to LEAST_GAIN."""
+OUTSIDE = 3.0
+"""Nats taken off pitches outside the scale of the planned key."""
 MOST_LOG_RATIO = 1.5
 FLOOR = 0.02
 """Added to shares before their ratio is taken, as one note of a rare pitch class means little."""
-_MAJOR = (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081)
-_MINOR = (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052)
-"""Shares of pitch classes in major and minor, from the tonic up (Albrecht and Shanahan 2013)."""
 _NEAR_MAJOR = ((7, False), (5, False), (9, True), (4, True), (2, True))
 _NEAR_MINOR = ((7, True), (5, True), (3, False), (10, False), (8, False))
 """Keys within a fifth of home: semitones from the tonic, and whether they are minor."""
-
-
-def profile(key: Key) -> NDArray[np.float64]:
-    """Return the share of each pitch class in a key, [12], C first."""
-    return np.roll(_MINOR if key.minor else _MAJOR, key.tonic)
 
 
 def near_keys(home: Key) -> list[Key]:
@@ -85,4 +79,5 @@ class KeyPlan:
         heard, wanted = counts / counts.sum(), profile(self.key)
         error = 0.5 * float(np.abs(wanted - heard).sum())
         ratio = np.clip(np.log((wanted + FLOOR) / (heard + FLOOR)), -MOST_LOG_RATIO, MOST_LOG_RATIO)
-        return np.asarray(((LEAST_GAIN + ERROR_GAIN * error) * ratio)[PITCH_CLASSES], np.float32)
+        bias = ((LEAST_GAIN + ERROR_GAIN * error) * ratio)[PITCH_CLASSES]
+        return np.asarray(bias - OUTSIDE * ~self.key.scale, np.float32)

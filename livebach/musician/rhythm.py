@@ -20,7 +20,7 @@ KEPT = 0.93
 """Decay per tick of the agreement."""
 TRUST = 8
 """A lag's weight is its agreement (0..1) to this power, so lags that agree only sometimes hardly count."""
-VOTE = 1.0
+VOTE = 1.5
 """Weight of the votes' log odds beside those of the network."""
 SHARPER = 1.5
 """Factor of the sum of both log odds."""
@@ -36,7 +36,8 @@ class RhythmVotes:
         self._lags = beat_ticks * (1 + np.arange(max(1, VOTING_BARS * bar_ticks // beat_ticks)))
         self._struck = np.zeros(int(self._lags[-1]) + 1, np.bool_)  # a ring, by tick
         self._agreement = np.full(len(self._lags), 0.5)
-        self._tick = 0
+        self._tick = self._rested = 0
+        self._longest_rest = bar_ticks // 2
 
     def observe(self, frame: Frame) -> None:
         """Take in the frame [88] of a tick."""
@@ -45,6 +46,7 @@ class RhythmVotes:
         agrees = self._struck[(self._tick - self._lags[known]) % len(self._struck)] == struck
         self._agreement[known] = KEPT * self._agreement[known] + (1 - KEPT) * agrees
         self._struck[self._tick % len(self._struck)] = struck
+        self._rested = 0 if struck else self._rested + 1
         self._tick += 1
 
     def chance(self, network: float, busier: float = 0.0) -> float:
@@ -57,7 +59,7 @@ class RhythmVotes:
         """
         known = self._lags <= self._tick
         odds = _log_odds(network, LEAST)
-        if known.any():
+        if known.any() and self._rested < self._longest_rest:  # rests that vote for themselves would never end
             trust = self._agreement[known] ** TRUST
             votes = self._struck[(self._tick - self._lags[known]) % len(self._struck)]
             odds += VOTE * _log_odds(float(trust @ votes / trust.sum()), LEAST_VOTE)

@@ -78,7 +78,7 @@ class RollOut:
             self.engine.push(self.state, frame, here, coming, self.texture, self.adapts, keep=True)
             self.guides.listen(frame)
             hearing.observe(frame)
-        self.home = self.home or hearing.key()
+        self.home = self.home or hearing.home()
         self.tick = places[-1][0]
 
     def play(self, given: Frame | None = None) -> Iterator[Frame]:

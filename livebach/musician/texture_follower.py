@@ -125,7 +125,7 @@ class KeyLock:
     def home(self) -> Key | None:
         """The key of the settings, or of the player's last bars; None where unknown."""
         set_key = None if self._setting in (None, "auto") else Key.parse(str(self._setting))
-        return set_key or self._hearing.key()
+        return set_key or self._hearing.home()
 
     @property
     def bias(self) -> NDArray[np.float32] | None:

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.music.roll import KEYS, ONSET, Frame
+from livebach.music.roll import KEYS, OFF, ONSET, Frame
 from livebach.network.quotes import (
     GRAM,
     Hashes,
@@ -40,29 +40,38 @@ class Watch(Protocol):
         """Return a key 0..87 that must not be struck in this part [88] of the coming tick; None for no objection."""
 
 
-def playable(draw: Callable[[SamplingParams], Frame], params: SamplingParams, watches: Sequence[Watch]) -> Frame:
+def playable(
+    draw: Callable[[SamplingParams], Frame],
+    params: SamplingParams,
+    watches: Sequence[Watch],
+    most: int = MOST_REDRAWS,
+    lenient: Sequence[Watch] = (),
+) -> Frame:
     """Draw a frame that hands can play and that no watch objects to.
 
-    A frame with too many onsets is drawn again with a lower bias of ONSET. A key that a watch names is forbidden.
+    A frame with too many onsets is drawn again with a lower bias of ONSET. A key that a watch names is forbidden. What
+    a watch still objects to after the last draw is left out. Lenient watches give way to the last struck key.
 
     Args:
         draw: Draws a frame [88] with the given parameters.
         params: The parameters of the first draw.
         watches: The watches, in order.
-
-    Returns:
-        The first accepted frame, or the last of MOST_REDRAWS + 1 frames.
+        most: Most draws after the first one.
+        lenient: More watches, which come after the others.
 
     """
-    frame = draw(params)
-    for _ in range(MOST_REDRAWS):
+    frame, everyone = draw(params), (*watches, *lenient)
+    for _ in range(most):
         if (frame == ONSET).sum() > MOST_AT_ONCE:
             params = replace(params, onset_bias=params.onset_bias - SOFTER)
-        elif (key := _objection(watches, frame)) is not None:
+        elif (key := _objection(everyone, frame)) is not None:
             params = replace(params, forbidden=_with(params.forbidden, key))
         else:
-            break
+            return frame
         frame = draw(params)
+    while (key := _objection(everyone if (frame == ONSET).sum() > 1 else watches, frame)) is not None:
+        frame = frame.copy()
+        frame[key] = OFF
     return frame
 
 

@@ -17,6 +17,8 @@ from livebach.music.roll import KEYS, ONSET, Frame
 
 CLASHES_UNWATCHED = 1 / 3
 """Share of clashes among pairs of keys struck together, if none is refused."""
+HELD_CLASHES = (1, 11)
+"""Minor seconds and major sevenths, in semitones modulo 12: clashes of a struck key with a held one."""
 OFTEN_BARS = 8
 MOST_SHARE = 0.17
 """Largest share of one key in the onsets of 8 bars. In Bach no key has more than a fifth."""
@@ -77,7 +79,7 @@ class OveruseWatch:
 
 
 class ClashWatch:
-    """Objects to so many of the pairs of keys that clash where both are struck on one tick that a share is left."""
+    """Objects to so many of the struck pairs that clash that a share is left, and to as many clashes with held keys."""
 
     def __init__(self, random: Random, share: float) -> None:
         """Take the share of clashes, among all pairs, to keep to."""
@@ -91,12 +93,13 @@ class ClashWatch:
         self._refused.clear()
 
     def against(self, part: Frame) -> int | None:
-        """Return a key (0..87) of a pair that is refused, or None."""
-        keys = np.flatnonzero(part == ONSET).tolist()
-        for pair in combinations(keys, 2):
-            if (pair[1] - pair[0]) % 12 in CLASHES:
+        """Return a struck key (0..87) of a pair that is refused, or None."""
+        for pair in combinations(np.flatnonzero(part).tolist(), 2):
+            struck = [key for key in pair if part[key] == ONSET]
+            clashes = ((), HELD_CLASHES, CLASHES)[len(struck)]
+            if (pair[1] - pair[0]) % 12 in clashes:
                 if pair not in self._refused:
                     self._refused[pair] = self._random.random() < self._refuse
                 if self._refused[pair]:
-                    return self._random.choice(pair)
+                    return self._random.choice(struck)
         return None

@@ -30,8 +30,12 @@ Place = tuple[int, int, int]
 START: Place = (0, 4, 16)
 NOTHING = np.full(KEYS, UNKNOWN, np.uint8)
 NO_NUMBERS = np.zeros(KEYS)
-MOST_RECALL = np.float32(14.0)
-"""Most nats that the theme memory adds to ONSET while `recall` is above 1."""
+RECALLED = 16
+"""Most alignments with the player's music alone."""
+LEAST_RECALLED, MOST_RECALLED = np.float32(0.1), np.float32(9.0)
+"""Nats of evidence from which `SamplingParams.recall` scales it, and the most nats that it adds to ONSET."""
+MOST_AGAIN = np.float32(10.0)
+"""Most nats that `SamplingParams.again` adds to ONSET."""
 AS_IT_IS = SamplingParams()
 PAIR_TOLERANCE = 1e-3
 """Largest allowed error of the logits at load. Rounding differs between machines by less than a tenth of this."""
@@ -131,8 +135,12 @@ class Engine:
             state.adaptation.fade()
         self._push(state, frame, condition_row(place, coming, texture))
         if self.themes is not None and state.themes is not None:
-            state.themes.observe(frame, place, coming, adapt if keep is None else keep)
+            players = adapt if keep is None else keep
+            state.themes.observe(frame, place, coming, players)
             np.copyto(state.theme_shift, self.themes.shift(self.evidence(state.themes)))
+            if not players:  # the first strokes of a turn are sampled without recall
+                themes = state.themes.alignments(state.themes.player_rows, RECALLED)
+                np.copyto(state.recalled, self.themes.shift(evidence(state.themes, themes))[ONSET])
 
     def _push(self, state: State, frame: Frame, row: Array) -> None:
         np.copyto(state.frame, frame)
@@ -196,12 +204,14 @@ class Engine:
 
     @staticmethod
     def _shift(state: State, params: SamplingParams) -> Array:
-        """Return the sum of the shifts of the logits, [3, 88]. `params.recall` scales the theme memory's onsets."""
+        """Return the sum of the shifts of the logits, [3, 88]."""
         shift = state.adaptation.shift + state.theme_shift
-        if params.recall != 1:
-            struck = state.theme_shift[ONSET]
-            more = np.minimum(struck * np.float32(params.recall), np.maximum(struck, MOST_RECALL)) - struck
-            shift[ONSET] += np.where(struck > 0, more, 0)
+        if params.recall:
+            above = np.maximum(state.recalled - LEAST_RECALLED, 0)
+            shift[ONSET] += np.minimum(np.float32(params.recall) * above, MOST_RECALLED)
+        if params.again:
+            above = np.maximum(state.theme_shift[ONSET], 0)
+            shift[ONSET] += np.minimum(np.float32(params.again) * above, MOST_AGAIN)
         return np.asarray(shift)
 
     def _check(self, checkpoint: Checkpoint) -> None:

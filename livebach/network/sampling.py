@@ -27,10 +27,11 @@ class SamplingParams:
         forbidden: bool [88], keys that must not be struck.
         key_bias: float32 [88], nats, added to the logit of ONSET of each key.
         hold_bias: Nats, added to the logit of HOLD.
-        recall: Factor of the theme memory's positive shifts of ONSET; 1 as it was fitted, 0 without, at most 100.
+        recall: Factor of the theme memory's evidence that the player's own music returns; 0 without, at most 100.
+        again: Factor of the theme memory's evidence that any earlier music returns; 0 without, at most 100.
 
     Raises:
-        ValueError: A temperature outside 0.05..10, a `min_p` outside [0, 1) or a `recall` outside 0..100.
+        ValueError: A temperature outside 0.05..10, a `min_p` outside [0, 1), or a `recall` or `again` outside 0..100.
 
     """
 
@@ -41,15 +42,17 @@ class SamplingParams:
     forbidden: NDArray[np.bool_] | None = None
     key_bias: NDArray[np.float32] | None = None
     hold_bias: float = 0.0
-    recall: float = 1.0
+    recall: float = 0.0
+    again: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.05 <= self.temperature <= 10:
             raise ValueError(f"temperature must be in 0.05..10, got {self.temperature}")
         if not 0 <= self.min_p < 1:
             raise ValueError(f"min_p must be in 0..1, below 1, got {self.min_p}")
-        if not 0 <= self.recall <= 100:
-            raise ValueError(f"recall must be in 0..100, got {self.recall}")
+        for name in ("recall", "again"):
+            if not 0 <= getattr(self, name) <= 100:
+                raise ValueError(f"{name} must be in 0..100, got {getattr(self, name)}")
 
 
 def masked(logits: NDArray[np.float32], before: Frame) -> NDArray[np.float32]:

@@ -24,6 +24,10 @@ def _no_shift() -> Array:
     return np.zeros((STATES, KEYS), np.float32)
 
 
+def _nothing_recalled() -> Array:
+    return np.zeros(KEYS, np.float32)
+
+
 @dataclass(slots=True)
 class State:
     """The memory of the network: past features, the last frame, and the context of the coming frame.
@@ -37,6 +41,7 @@ class State:
         adaptation: The learning layer.
         themes: The theme memory; None for a network without weights for one.
         theme_shift: [3, 88] shift of the coming frame's logits by the theme memory, in nats.
+        recalled: [88] shift of the coming frame's logits of ONSET by what the player has played, in nats; for sampling.
 
     """
 
@@ -48,12 +53,14 @@ class State:
     adaptation: Adaptation
     themes: ThemeMemory | None = None
     theme_shift: Array = field(default_factory=_no_shift)
+    recalled: Array = field(default_factory=_nothing_recalled)
 
     def copy(self) -> State:
         """Return an independent snapshot."""
         rings, frame_rings, frame = self.rings.copy(), self.frame_rings.copy(), self.frame.copy()
         context, learnt, themes = self.context.copy(), self.adaptation.copy(), _copy_of(self.themes)
-        return State(rings, frame_rings, self.tick, frame, context, learnt, themes, self.theme_shift.copy())
+        shift, recalled = self.theme_shift.copy(), self.recalled.copy()
+        return State(rings, frame_rings, self.tick, frame, context, learnt, themes, shift, recalled)
 
     def sketch(self) -> Sketch:
         """Return an approximate snapshot that takes an eighth of the memory."""
@@ -73,6 +80,7 @@ class State:
             adaptation=learnt,
             themes=None if self.themes is None else PackedThemes.of(self.themes),
             theme_shift=self.theme_shift.copy(),
+            recalled=self.recalled.copy(),
         )
         sketch.copy_from(self)
         return sketch
@@ -108,6 +116,7 @@ class Sketch:
         adaptation: As in `State`, without features.
         themes: As in `State`, packed.
         theme_shift: As in `State`.
+        recalled: As in `State`.
 
     """
 
@@ -122,6 +131,7 @@ class Sketch:
     adaptation: Adaptation
     themes: PackedThemes | None
     theme_shift: Array
+    recalled: Array
 
     def copy_from(self, state: State) -> None:
         """Overwrite this sketch with one of `state`, without allocating."""
@@ -145,6 +155,7 @@ def _copy_the_rest(source: State | Sketch, target: State | Sketch) -> None:
     elif isinstance(target.themes, PackedThemes) and isinstance(source.themes, ThemeMemory):
         target.themes.pack(source.themes)
     np.copyto(target.theme_shift, source.theme_shift)
+    np.copyto(target.recalled, source.recalled)
     target.tick = source.tick
 
 

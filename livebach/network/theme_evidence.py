@@ -69,12 +69,12 @@ class ThemeWeights:
         return np.asarray(self.out[:, :-1] @ hidden + self.out[:, -1:])
 
 
-def evidence(memory: ThemeMemory) -> Array:
-    """Return the features of the coming frame, [FEATURES, 88]."""
+def evidence(memory: ThemeMemory, alignments: Alignments | None = None) -> Array:
+    """Return the features of the coming frame, [FEATURES, 88], by default from the best alignments of all."""
     out = np.zeros((len(FEATURES), KEYS), np.float32)
     latest = memory.latest()
     out[-1] = latest[0] != OFF
-    alignments = memory.alignments()
+    alignments = memory.alignments() if alignments is None else alignments
     if len(alignments.rows):
         _judge(memory, alignments, latest, out)
     return out

@@ -188,23 +188,35 @@ class ThemeMemory:
         by_place = recent + (clock + (rows - most_lags) * self.beat) % archive
         return np.where(rows < most_lags, by_lag, by_place)
 
-    def alignments(self) -> Alignments:
-        """Return the best alignments of the present, at most MOST_ALIGNMENTS. Of equal ones the first are taken.
+    @property
+    def player_rows(self) -> Indices:
+        """The sources whose next frame is the player's alone."""
+        rows = self.rows
+        slots, recent = self.slots(rows, self.clock), len(self.players)
+        return rows[(slots >= recent) | self.players[np.minimum(slots, recent - 1)]]
+
+    def alignments(self, rows: Indices | None = None, most: int = MOST_ALIGNMENTS) -> Alignments:
+        """Return the best alignments of the present. Of equal ones the first are taken.
 
         The score of a source and a transposition is the square of the number of coinciding onsets, those a semitone
         beside included, over the numbers of onsets of the present and of the source: 1 where all coincide.
+
+        Args:
+            rows: The sources to choose from; all where None.
+            most: The largest number of alignments.
+
         """
-        rows = self.rows
+        rows = self.rows if rows is None else rows
         counts = self.counts[rows]
         scores = counts[:, :-2] + counts[:, 1:-1]
         scores += counts[:, 2:]  # [n, SHIFTS - 2]
         scores *= scores
         there = self.rates[self.slots(rows, self.clock - 1)]
         scores *= (1 / ((np.float32(self.rate) + np.float32(0.5)) * (there + np.float32(0.5))))[:, None]
-        best = _largest(scores.max(axis=1, initial=0))  # each of the best is in one of as many best rows
+        best = _largest(scores.max(axis=1, initial=0), most)  # each of the best is in one of as many best rows
         rows, scores = rows[best], scores[best]
         flat = scores.ravel()
-        chosen = _largest(flat)
+        chosen = _largest(flat, most)
         chosen = chosen[flat[chosen] > LEAST_SCORE]
         return Alignments(rows[chosen // (SHIFTS - 2)], chosen % (SHIFTS - 2) + 1)
 
@@ -221,13 +233,13 @@ class ThemeMemory:
         return self.frames[(self.clock - 1 - np.arange(WINDOW)) % len(self.players)]
 
 
-def _largest(scores: Array) -> Indices:
-    """Return the indices of the MOST_ALIGNMENTS largest scores in order of the indices; of equal ones the first."""
-    if len(scores) <= MOST_ALIGNMENTS:
+def _largest(scores: Array, most: int) -> Indices:
+    """Return the indices of the largest scores in order of the indices; of equal ones the first."""
+    if len(scores) <= most:
         return np.arange(len(scores))
-    least = np.partition(scores, -MOST_ALIGNMENTS)[-MOST_ALIGNMENTS]
+    least = np.partition(scores, -most)[-most]
     chosen = scores > least
-    chosen[np.flatnonzero(scores == least)[: MOST_ALIGNMENTS - np.count_nonzero(chosen)]] = True
+    chosen[np.flatnonzero(scores == least)[: most - np.count_nonzero(chosen)]] = True
     return np.flatnonzero(chosen)
 
 
