@@ -37,6 +37,8 @@ TRIES_FOR_VOICES = 2
 """Number of further tries that may be made for want of voices."""
 DRIVE = 3.5
 """Factor of the correction of the share of struck ticks in the decision whether a tick is struck."""
+MOST_RESTRAINT = 3.0
+"""Most nats by which a stroke becomes less likely after too many. With more of them a full passage ends in a rest."""
 RECALL, AGAIN = 10.0, 8.0
 """`SamplingParams.recall` and `again` at play, chosen by statistics of roll-outs instead of likelihood."""
 CHORD_TICKS = 24.0
@@ -245,7 +247,7 @@ class Guides:
             return self._drawn(once, steered, lenient=())
         busier = lean + self.governor.urge
         if texture.density is not None:
-            busier += DRIVE * self._ticks.correction(self._share_struck(texture.density))
+            busier += max(-MOST_RESTRAINT, DRIVE * self._ticks.correction(self._share_struck(texture.density)))
         if not self._sounding or self._decisions.random() < self._votes.chance(likely, busier):
             voices = 2 if (texture.polyphony or 0) >= TWO_VOICES else 1
             frame = self._struck(once, free, likely, voices)
