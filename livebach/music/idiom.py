@@ -22,6 +22,8 @@ CLASHES = (1, 2, 6, 10, 11)
 """Intervals in semitones modulo 12: seconds, tritones and sevenths."""
 RARE = 0.0005
 """Share of the notes that may lie below the compass, and share that may lie above it."""
+COUNTERPOINT = 0.03
+"""Share of parallels up to which music counts as counterpoint. Bach has .005, the others .06 to .3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ class Idiom:
     chord: float = 1.6
     clashes: float = 0.17
     parallels: float = 0.01
+
+    @property
+    def contrapuntal(self) -> bool:
+        """Whether the music avoids parallels: its voices are lines of their own."""
+        return self.parallels <= COUNTERPOINT
 
     def __post_init__(self) -> None:
         """Check the figures.

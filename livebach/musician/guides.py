@@ -31,7 +31,7 @@ from livebach.network.sampling import SamplingParams
 
 MOST_DRAWS = 6
 """Most draws of a tick."""
-STRUCK_AT_ONCE = 0.6
+STRUCK_AT_ONCE = 0.5
 """On a tick on which a key is to be struck, onsets are made so much likelier that the first draw has one so often."""
 TRIES_FOR_VOICES = 2
 """Number of further tries that may be made for want of voices."""
@@ -39,11 +39,13 @@ DRIVE = 3.5
 """Factor of the correction of the share of struck ticks in the decision whether a tick is struck."""
 MOST_RESTRAINT = 3.0
 """Most nats by which a stroke becomes less likely after too many. With more of them a full passage ends in a rest."""
-RECALL, AGAIN = 10.0, 8.0
-"""`SamplingParams.recall` and `again` at play, chosen by statistics of roll-outs instead of likelihood."""
+RECALL, AGAIN = 14.0, 12.0
+"""`SamplingParams.recall` and `again` at play in counterpoint, chosen by statistics of roll-outs, not likelihood."""
+FREE_RECALL, FREE_AGAIN = 4.0, 0.0
+"""The same in an idiom without counterpoint. There more of it makes lines jump and chords grow."""
 CHORD_TICKS = 24.0
 """Time constant of the mean size of chords, in struck ticks."""
-CHORDS_AT_FIRST = -1.0
+CHORDS_AT_FIRST = -1.5
 """The bias of ONSET that chords begin with, in nats. Without one most networks strike too many keys at once."""
 HEARD_CHORDS, HEARD_NOTES = 6, 32
 """Number of struck ticks, and of notes, of which the size and register count as much as those of the idiom."""
@@ -53,8 +55,6 @@ OF_THE_IDIOM = 0.4
 """Weight of the idiom's density beside that of the music heard: music that goes on is nearer to the usual."""
 MOST_STRUCK = 0.97
 """Most of the ticks that may be asked to be struck."""
-COUNTERPOINT = 0.03
-"""Share of parallels up to which an idiom avoids them."""
 EAGERNESS = 0.7
 """Nats added to the logit of ONSET at each further draw."""
 VOICES_KEPT = 1.5
@@ -179,7 +179,7 @@ class Guides:
             OveruseWatch(self._bar_ticks),
             ClashWatch(self._decisions, self._idiom.clashes),
         )
-        return (ParallelWatch(self._decisions), *watches) if self._idiom.parallels <= COUNTERPOINT else watches
+        return (ParallelWatch(self._decisions), *watches) if self._idiom.contrapuntal else watches
 
     def know(self, quotes: Quotes, idiom: Idiom = BACH) -> None:
         """Continue with another network's training music and its idiom."""
@@ -276,7 +276,8 @@ class Guides:
         return int(np.count_nonzero(self._heard[-1])) if self._heard else 0
 
     def _steered(self, params: SamplingParams, texture: Texture, register: int | None) -> SamplingParams:
-        params = replace(self.governor.steer(params, texture, register), recall=RECALL, again=AGAIN)
+        recall, again = (RECALL, AGAIN) if self._idiom.contrapuntal else (FREE_RECALL, FREE_AGAIN)
+        params = replace(self.governor.steer(params, texture, register), recall=recall, again=again)
         if self.plan is not None:
             bias = self.plan.bias()
             params = replace(params, key_bias=bias if params.key_bias is None else params.key_bias + bias)

@@ -32,7 +32,7 @@ NOTHING = np.full(KEYS, UNKNOWN, np.uint8)
 NO_NUMBERS = np.zeros(KEYS)
 RECALLED = 16
 """Most alignments with the player's music alone."""
-LEAST_RECALLED, MOST_RECALLED = np.float32(0.1), np.float32(9.0)
+LEAST_RECALLED, MOST_RECALLED = np.float32(0.1), np.float32(11.0)
 """Nats of evidence from which `SamplingParams.recall` scales it, and the most nats that it adds to ONSET."""
 MOST_AGAIN = np.float32(10.0)
 """Most nats that `SamplingParams.again` adds to ONSET."""

@@ -31,8 +31,6 @@ PERIOD, RATE = 128, 48000
 """Frames in a period, and in a second. Events from JACK arrive at the beginning of a period."""
 LONG_PERIOD = 1024
 """For tests without timing: on a busy machine JACK drops the events of clients that are a period late."""
-PATIENT = ("--sync", "--timeout", "2000")
-"""The server waits up to two seconds for a late client. Otherwise the events that it was sent are lost."""
 SOUNDFONTS = [Path("/usr/share/sounds/sf2") / name for name in ("TimGM6mb.sf2", "default-GM.sf2", "FluidR3_GM.sf2")] + [
     Path("/usr/share/soundfonts/default.sf2")
 ]
@@ -108,7 +106,7 @@ class Jack:
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
-        command = ["jackd", *_priority(), *PATIENT, "-d", "dummy", "-r", str(RATE), "-p", str(self.period)]
+        command = ["jackd", *_priority(), "-d", "dummy", "-r", str(RATE), "-p", str(self.period)]
         with (self.folder / "jackd.log").open("ab") as log:
             self.server = subprocess.Popen(_bound(*command), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until(lambda: _active(self.name) or self.server.poll() is not None, "a JACK server")  # type: ignore[union-attr]
