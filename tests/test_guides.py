@@ -175,6 +175,40 @@ def test_an_idiom_with_parallels_and_a_wide_compass_is_left_alone() -> None:
     assert np.array_equal(one.draw(once, SamplingParams(), Texture()), struck(26, 34))
 
 
+def test_another_metre_keeps_the_idiom() -> None:
+    """Its compass is still that of the style: keys far beyond Bach's are not made rarer."""
+    seen: list[SamplingParams] = []
+
+    def once(params: SamplingParams, _uniforms: NDArray[np.float64]) -> Frame:
+        seen.append(params)
+        return SILENCE
+
+    one = Guides(4, 16, Random(1), Random(2), None)
+    one.restart(NOTHING, idiom=Idiom(lowest=24, highest=100, middle=64, density=1.2, chord=2.3, parallels=0.2))
+    one.set_metre(4, 12)
+    one.draw(once, SamplingParams(), Texture())
+    bias = seen[0].key_bias
+    assert bias is not None
+    assert bias[26 - LOW_KEY] == bias[60 - LOW_KEY] == bias[98 - LOW_KEY]
+
+
+def test_other_idioms_leave_the_scale_more_often() -> None:
+    """A pitch outside the scale is made less rare than in counterpoint, also after an exchange in a turn."""
+
+    def outside(one: Guides) -> float:
+        assert one.plan is not None
+        for _ in range(8):
+            one.plan.observe(struck(62, 65, 69))
+        return float(one.plan.bias()[63 - LOW_KEY])
+
+    free = Idiom(parallels=0.2)
+    strict, other, exchanged = guides(), Guides(4, 16, Random(1), Random(2), None), guides()
+    other.restart(NOTHING, D_MINOR, free)
+    exchanged.know(NOTHING, free)
+    assert outside(strict) < outside(other) - 1
+    assert outside(exchanged) == outside(other)
+
+
 @pytest.mark.parametrize("size", [1, 5])
 def test_chords_keep_the_size_of_the_players(size: int) -> None:
     """A network that strikes too many or too few keys at once is asked for fewer or more."""

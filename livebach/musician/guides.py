@@ -21,7 +21,7 @@ from livebach.music.key import Key
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, Frame
 from livebach.music.texture import DENSITY_CENTRES, Texture, texture_levels
 from livebach.musician.governor import MEMORY_BARS, Controller, Governor
-from livebach.musician.key_plan import HEARD_BARS, KeyPlan
+from livebach.musician.key_plan import FREE_OUTSIDE, HEARD_BARS, OUTSIDE, KeyPlan
 from livebach.musician.rhythm import RhythmVotes
 from livebach.musician.texture_follower import MOST
 from livebach.musician.vetoes import MOST_REDRAWS, QuoteWatch, RepeatWatch, Watch, playable
@@ -128,8 +128,12 @@ class Guides:
         elif self.plan is None or self.plan.home != home:
             self.plan = self._new_plan(home)
 
+    @property
+    def _outside(self) -> float:
+        return OUTSIDE if self._idiom.contrapuntal else FREE_OUTSIDE
+
     def _new_plan(self, home: Key) -> KeyPlan:
-        plan = KeyPlan(home, self._bar_ticks, self._decisions)
+        plan = KeyPlan(home, self._bar_ticks, self._decisions, self._outside)
         for frame in self._heard:
             plan.observe(frame)
         return plan
@@ -138,9 +142,10 @@ class Guides:
         """Count in another metre from now on. What counts in bars begins anew, with the last bars known to it."""
         heard = self._heard
         self._bar_ticks = bar_ticks
-        self.governor = Governor(bar_ticks)
-        self._votes = RhythmVotes(beat_ticks, bar_ticks)
         self._heard = deque(heard, HEARD_BARS * bar_ticks)
+        self.governor, self._ticks = Governor(bar_ticks), Controller(MEMORY_BARS * bar_ticks)
+        self.governor.restart(self._idiom, self._targets()[1])
+        self._votes = RhythmVotes(beat_ticks, bar_ticks)
         self.watches = tuple(RepeatWatch(bar_ticks) if isinstance(each, RepeatWatch) else each for each in self.watches)
         self._counterpoint = tuple(
             OveruseWatch(bar_ticks) if isinstance(each, OveruseWatch) else each for each in self._counterpoint
@@ -185,6 +190,8 @@ class Guides:
         """Continue with another network's training music and its idiom."""
         self._idiom = idiom
         self.governor.know(idiom)
+        if self.plan is not None:
+            self.plan.outside = self._outside
         self._counterpoint = self._counterpoint_watches()
         for watch in self.watches:
             if isinstance(watch, QuoteWatch):

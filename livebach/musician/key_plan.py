@@ -27,8 +27,9 @@ FEWEST_NOTES = 4
 LEAST_GAIN = 0.6
 ERROR_GAIN = 4.5
 """Factor of the distance from the profile (0..1), added to LEAST_GAIN."""
-OUTSIDE = 3.0
-"""Nats taken off pitches outside the scale of the planned key."""
+OUTSIDE, FREE_OUTSIDE = 3.0, 1.0
+"""Nats taken off pitches outside the scale of the planned key: in counterpoint, and in other idioms. Others use
+more of them, and with less recall fewer come from elsewhere."""
 MOST_LOG_RATIO = 1.5
 FLOOR = 0.02
 """Added to shares before their ratio is taken, as one note of a rare pitch class means little."""
@@ -46,8 +47,10 @@ def near_keys(home: Key) -> list[Key]:
 class KeyPlan:
     """The planned key of each bar, and the bias of the logits that leads there."""
 
-    def __init__(self, home: Key, bar_ticks: int, random: Random) -> None:
+    def __init__(self, home: Key, bar_ticks: int, random: Random, outside: float = OUTSIDE) -> None:
+        """Begin at home; `outside` are the nats to take off pitches outside the scale."""
         self.home = self.key = home
+        self.outside = outside
         self._bar_ticks, self._random = bar_ticks, random
         self._heard: deque[NDArray[np.int64]] = deque(maxlen=HEARD_BARS * bar_ticks)
         self._left = self._stay()
@@ -80,4 +83,4 @@ class KeyPlan:
         error = 0.5 * float(np.abs(wanted - heard).sum())
         ratio = np.clip(np.log((wanted + FLOOR) / (heard + FLOOR)), -MOST_LOG_RATIO, MOST_LOG_RATIO)
         bias = ((LEAST_GAIN + ERROR_GAIN * error) * ratio)[PITCH_CLASSES]
-        return np.asarray(bias - OUTSIDE * ~self.key.scale, np.float32)
+        return np.asarray(bias - self.outside * ~self.key.scale, np.float32)
