@@ -29,6 +29,7 @@ _SWITCH_S = 0.0005
 _SAME_CLOCK_S = 0.5  # two processes' clocks that differ by less are one clock, read at two times
 _FAREWELL_S = 0.2
 _STOPPED_S = 2.0  # a device that asks for nothing for so long is gone
+_TIDY_S = 1.0
 _TAIL_S = 0.8  # after a goodbye: the last notes die away
 
 
@@ -209,6 +210,7 @@ class _Player:
         self._reader = Reader()
         self._offset_s = 0.0  # of this process's clock from the player process's
         self._instruments: dict[int, str] = {}  # by channel, as programs were changed
+        self._tidied_s = 0.0
 
     def run(self) -> bool:
         """Read until the end, or until goodbye; return whether it was goodbye."""
@@ -241,6 +243,9 @@ class _Player:
         elif isinstance(event, NoteOn) and event.channel != 9:
             self._keeper.prepare(self._instruments.get(event.channel, self._default), event.key)
         self._speaker.play(due_s + self._offset_s, event)
+        if abs(due_s - self._tidied_s) >= _TIDY_S:
+            self._tidied_s = due_s
+            self._keeper.tidy()
 
     def _figures(self) -> dict[str, Any]:
         """Return the measurements, with times in seconds."""

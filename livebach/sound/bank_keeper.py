@@ -13,7 +13,8 @@ from livebach.sound.bank import Bank, Tuning, obtainable
 from livebach.sound.tone import KEYS
 from livebach.system.subprocesses import start
 
-_MOST_BYTES = 12 << 20  # of samples that are kept in memory
+_MOST_BYTES = 8 << 20  # of samples that are kept in memory
+_ROUNDS = 15  # a note sounds no longer than so many seconds
 
 
 class BankKeeper:
@@ -25,6 +26,7 @@ class BankKeeper:
         self._banks: dict[str, Bank] = {}
         self._renderers: dict[str, subprocess.Popen[bytes]] = {}
         self._in_memory: OrderedDict[tuple[str, int], int] = OrderedDict()
+        self._rested: dict[tuple[str, int], int] = {}  # how often each is to be let go again
 
     def bank(self, name: str) -> Bank | None:
         """Return an instrument's bank; None where it is not open. Never waits."""
@@ -47,9 +49,20 @@ class BankKeeper:
             self._render(name, key)
         self._in_memory[name, key] = bank.size(key)
         self._in_memory.move_to_end((name, key))
+        self._rested.pop((name, key), None)
         while sum(self._in_memory.values()) > _MOST_BYTES and len(self._in_memory) > 1:
             (old_name, old_key), _ = self._in_memory.popitem(last=False)
             self._banks[old_name].rest(old_key)
+            self._rested[old_name, old_key] = _ROUNDS
+
+    def tidy(self) -> None:
+        """Let go again of keys that still sounded when they were let go. Call it once a second."""
+        for (name, key), left in list(self._rested.items()):
+            self._banks[name].rest(key)
+            if left > 1:
+                self._rested[name, key] = left - 1
+            else:
+                del self._rested[name, key]
 
     def waits_for(self, name: str, keys: Iterable[int]) -> bool:
         """Return whether some of these keys are still being rendered."""
