@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.music.idiom import CLASHES, joint_moves
+from livebach.music.idiom import CLASHES, joint_moves, struck_together
 from livebach.music.key import ALL_KEYS, LOG_PROFILES, Key, likeliest_key
 from livebach.music.roll import KEYS, LOW_KEY, OFF, ONSET, Frames, Note, notes_from_frames
 
@@ -331,9 +331,7 @@ def above_c6(passage: Passage) -> float | None:
 def clashes(passage: Passage) -> float | None:
     """Return the share of seconds, tritones and sevenths among pairs of keys struck on the same tick."""
     bad = total = 0
-    for row in passage.frames[(passage.frames == ONSET).sum(axis=1) > 1]:
-        keys = np.flatnonzero(row == ONSET)
-        apart = (keys[None, :] - keys[:, None])[np.triu_indices(len(keys), 1)] % 12
+    for apart in struck_together(passage.frames):
         bad, total = bad + int(np.isin(apart, CLASHES).sum()), total + len(apart)
     return bad / total if total else None
 

@@ -88,10 +88,7 @@ class _RtMidiConnection:
         port, self._port = self._port, None
         if port is None:
             return
-        if not self._liveness():
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(port))
-            return
-        if not self._may_close(port):
+        if not self._liveness() or not self._may_close(port):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(port))
             return
         port.close_port()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.music.roll import LOW_KEY, ONSET, Frames
+from livebach.music.roll import LOW_KEY, ONSET, Frame, Frames
 
 PARALLEL = (0, 7)
 """Intervals in semitones modulo 12: unisons and octaves, fifths."""
@@ -100,16 +100,17 @@ def idiom_of(pieces: Iterable[Frames]) -> Idiom:
         ValueError: There is no note.
 
     """
-    keys = np.zeros(0, np.intp)
+    struck_keys: list[NDArray[np.intp]] = []
     length = ticks = clashing = pairs = parallel = moves = 0
     for frames in pieces:
         struck, length = frames == ONSET, length + len(frames)
-        keys = np.concatenate([keys, np.nonzero(struck)[1]])
+        struck_keys.append(np.nonzero(struck)[1])
         ticks += int(struck.any(axis=1).sum())
-        for apart in _struck_together(struck):
+        for apart in struck_together(frames):
             clashing, pairs = clashing + int(np.isin(apart, CLASHES).sum()), pairs + len(apart)
         for before, now in joint_moves(frames):
             parallel, moves = parallel + (before == now and now in PARALLEL), moves + 1
+    keys = np.concatenate(struck_keys) if struck_keys else np.zeros(0, np.intp)
     if not len(keys):
         raise ValueError("the music has no note")
     lowest, highest = np.quantile(keys, (RARE, 1 - RARE), method="nearest")
@@ -124,24 +125,35 @@ def idiom_of(pieces: Iterable[Frames]) -> Idiom:
     )
 
 
-def _struck_together(struck: NDArray[np.bool_]) -> Iterator[NDArray[np.intp]]:
-    """Yield the intervals modulo 12 of all pairs of keys that are struck on one tick."""
+def struck_together(frames: Frames) -> Iterator[NDArray[np.intp]]:
+    """Yield, for each tick with several, the intervals modulo 12 of all pairs of keys struck on it."""
+    struck = frames == ONSET
     for row in struck[struck.sum(axis=1) > 1]:
         keys = np.flatnonzero(row)
         yield (keys[None, :] - keys[:, None])[np.triu_indices(len(keys), 1)] % 12
 
 
 def joint_moves(frames: Frames) -> Iterator[tuple[int, int]]:
-    """Yield the intervals modulo 12 before and after each joint move of two voices.
+    """Yield the intervals modulo 12 before and after each joint move of two voices."""
+    for last, frame in itertools.pairwise(frames):
+        for before, now, _ in joint_moves_of(last, frame):
+            yield before, now
+
+
+def joint_moves_of(last: Frame, frame: Frame) -> Iterator[tuple[int, int, tuple[int, int]]]:
+    """Yield the joint moves of two voices from one frame [88] to the next.
 
     Voices are the keys that are down, counted from below. A move is joint if their number stays the same and both
     strike another key.
+
+    Yields:
+        The intervals modulo 12 before and after, and the two keys (0..87) that are struck, the lower first.
+
     """
-    for last, frame in itertools.pairwise(frames):
-        old, new = np.flatnonzero(last), np.flatnonzero(frame)
-        if len(old) != len(new) or len(new) < 2:
-            continue
-        moving = np.flatnonzero((old != new) & (frame[new] == ONSET))
-        for i, lower in enumerate(moving):
-            for upper in moving[i + 1 :]:
-                yield int(old[upper] - old[lower]) % 12, int(new[upper] - new[lower]) % 12
+    old, new = np.flatnonzero(last), np.flatnonzero(frame)
+    if len(old) != len(new) or len(new) < 2:
+        return
+    moving = np.flatnonzero((old != new) & (frame[new] == ONSET))
+    for lower, upper in itertools.combinations(moving, 2):
+        keys = int(new[lower]), int(new[upper])
+        yield int(old[upper] - old[lower]) % 12, (keys[1] - keys[0]) % 12, keys

@@ -12,7 +12,7 @@ from random import Random
 
 import numpy as np
 
-from livebach.music.idiom import CLASHES, PARALLEL
+from livebach.music.idiom import CLASHES, PARALLEL, joint_moves_of
 from livebach.music.roll import KEYS, ONSET, Frame
 
 CLASHES_UNWATCHED = 1 / 3
@@ -42,15 +42,9 @@ class ParallelWatch:
 
     def against(self, part: Frame) -> int | None:
         """Return a key (0..87) of a parallel that is about to be struck, or None. Always the upper one would sink."""
-        old, new = np.flatnonzero(self._last), np.flatnonzero(part)
-        if len(old) != len(new) or len(new) < 2:
-            return None
-        moving = np.flatnonzero((old != new) & (part[new] == ONSET))
-        for i, lower in enumerate(moving):
-            for upper in moving[i + 1 :]:
-                before, after = (old[upper] - old[lower]) % 12, (new[upper] - new[lower]) % 12
-                if before == after and after in PARALLEL:
-                    return int(new[self._random.choice((lower, upper))])
+        for before, now, struck in joint_moves_of(self._last, part):
+            if before == now and now in PARALLEL:
+                return self._random.choice(struck)
         return None
 
 
