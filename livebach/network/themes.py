@@ -66,14 +66,11 @@ class Alignments:
 
 
 @dataclass(slots=True)
-class ThemeMemory:
-    """All that was played in the session, bounded, and how well the present agrees with each part of it.
-
-    Frames are numbered by a clock that counts ticks of the metre. Where the music skips a part of a bar, as after a
-    rest that was held back, the clock skips as many ticks, so that lags of whole beats stay whole beats.
+class _Kept:
+    """What a theme memory and its snapshots consist of.
 
     Attributes:
-        frames: [R + A, 88] states; slot `clock % R` for the R recent frames, then the archive of A frames.
+        frames: states, as each class keeps them.
         players: [R] whether a recent frame is the player's alone.
         rates: [R + A] decayed number of onsets up to a frame.
         counts: [(R + A) / SOURCE_TICKS, SHIFTS] decayed number of onsets that coincide with those of each source.
@@ -94,6 +91,26 @@ class ThemeMemory:
     archived: int = 0
     archived_clock: int = -1
     beat: int = 4
+
+    def _copy_the_rest(self, other: _Kept) -> None:
+        """Copy everything but the frames."""
+        for name in ("players", "rates", "counts"):
+            np.copyto(getattr(self, name), getattr(other, name))
+        self.rate, self.clock, self.beat = other.rate, other.clock, other.beat
+        self.archived, self.archived_clock = other.archived, other.archived_clock
+
+
+@dataclass(slots=True)
+class ThemeMemory(_Kept):
+    """All that was played in the session, bounded, and how well the present agrees with each part of it.
+
+    Frames are numbered by a clock that counts ticks of the metre. Where the music skips a part of a bar, as after a
+    rest that was held back, the clock skips as many ticks, so that lags of whole beats stay whole beats.
+
+    Attributes:
+        frames: [R + A, 88] states; slot `clock % R` for the R recent frames, then the archive of A frames.
+
+    """
 
     @classmethod
     def blank(cls, recent: int = RECENT, archive: int = ARCHIVE) -> Self:
@@ -120,7 +137,7 @@ class ThemeMemory:
                 np.bitwise_and(other.frames >> 2 * i, 3, out=self.frames[:, i * QUARTER : (i + 1) * QUARTER])
         else:
             np.copyto(self.frames, other.frames)
-        _copy_the_rest(other, self)
+        self._copy_the_rest(other)
 
     # -- frames in ----------------------------------------------------------------------------------------------------
 
@@ -244,31 +261,13 @@ def _largest(scores: Array, most: int) -> Indices:
 
 
 @dataclass(slots=True)
-class PackedThemes:
+class PackedThemes(_Kept):
     """An exact snapshot of a theme memory with four states in a byte.
 
     Attributes:
         frames: [R + A, QUARTER] states of the keys k, k + 22, k + 44 and k + 66, the lowest key in the lowest bits.
-        players: As in `ThemeMemory`.
-        rates: As in `ThemeMemory`.
-        counts: As in `ThemeMemory`.
-        rate: As in `ThemeMemory`.
-        clock: As in `ThemeMemory`.
-        archived: As in `ThemeMemory`.
-        archived_clock: As in `ThemeMemory`.
-        beat: As in `ThemeMemory`.
 
     """
-
-    frames: NDArray[np.uint8]
-    players: NDArray[np.bool_]
-    rates: Array
-    counts: Array
-    rate: float = 0.0
-    clock: int = 0
-    archived: int = 0
-    archived_clock: int = -1
-    beat: int = 4
 
     @classmethod
     def of(cls, memory: ThemeMemory) -> PackedThemes:
@@ -287,12 +286,4 @@ class PackedThemes:
         np.copyto(self.frames, memory.frames[:, :QUARTER])
         for i in range(1, PACKED):
             self.frames |= memory.frames[:, i * QUARTER : (i + 1) * QUARTER] << 2 * i
-        _copy_the_rest(memory, self)
-
-
-def _copy_the_rest(source: ThemeMemory | PackedThemes, target: ThemeMemory | PackedThemes) -> None:
-    """Copy everything but the frames."""
-    for name in ("players", "rates", "counts"):
-        np.copyto(getattr(target, name), getattr(source, name))
-    target.rate, target.clock, target.beat = source.rate, source.clock, source.beat
-    target.archived, target.archived_clock = source.archived, source.archived_clock
+        self._copy_the_rest(memory)
