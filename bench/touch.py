@@ -7,6 +7,7 @@ are assigned to the right tick with the right offset.
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 
@@ -125,6 +126,8 @@ def boundaries() -> dict[str, dict[str, dict[str, list[float]]]]:
 
 if __name__ == "__main__":
     before = load_average()
+    gc.collect()
+    gc.freeze()  # as play does
     report = {"straight_ms": tick_ms(triplets=False), "triplets_ms": tick_ms(triplets=True)}
     players = {"uneven_ms": UNEVEN_MS, "early_ms": EARLY_MS}
     ran = {"machine": machine(), "load_before": before, "load_after": load_average()}

@@ -168,6 +168,28 @@ def test_numpy_and_torch_say_the_same() -> None:
     assert np.abs(-told[np.arange(piece.ticks), piece.pedal] - pedals).max() < 1e-3
 
 
+def test_at_play_the_shortcuts_say_what_the_whole_pass_says() -> None:
+    """The first layer begun without other offsets, a pedal drawn from chances, and notes without an earlier turn."""
+    network = TouchNetwork(small_checkpoint())
+    score = touch_rows.read_score(performance())
+    features = score.offsets[:20].astype(np.float32)
+    before = features[:, -OFFSETS - 1 :]
+    whole = network.offsets(features)
+    for row, known, wanted in zip(features, before, whole, strict=True):
+        begun = network.begin_offsets(row[None, : -OFFSETS - 1])
+        found = network.offset_logits(begun, known if known.any() else None)[0]
+        assert np.ptp(found - wanted) < 1e-4  # logits are known up to a constant
+    pedals = score.pedals.astype(np.float32)
+    for row, down, wanted in zip(pedals, score.was_down, network.pedals(pedals, score.was_down), strict=True):
+        chances = np.array(network.pedal_chances(row, bool(down)))
+        assert np.abs(chances / chances.sum() - np.exp(wanted)).max() < 1e-5
+    rows = touch_rows.forced(score)
+    notes, nowhere = rows.features.astype(np.float32), np.full_like(rows.matched, np.nan)
+    shorter, longer = network.velocities(notes, rows.mean, None), network.velocities(notes, rows.mean, nowhere)
+    assert np.allclose(shorter.moments(), longer.moments())
+    assert np.allclose(shorter.nats(score.piece.velocity), longer.nats(score.piece.velocity))
+
+
 def test_the_mixture_is_a_distribution() -> None:
     """Over all 127 velocities it adds up to 1."""
     network = TouchNetwork(small_checkpoint())

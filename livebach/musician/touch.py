@@ -6,6 +6,7 @@ seeded generator supplies all random numbers, so equal calls give equal touch. T
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -32,6 +33,7 @@ USUAL = -0.3
 PEDALS_AT = 0.02
 """Smallest share of ticks with moves of the player's pedal from which the network uses the pedal too."""
 _PEDAL_TICKS = 128
+_ONE_HOT: Array = np.eye(OFFSETS, dtype=np.float32)
 
 
 class TouchPlayer:
@@ -77,15 +79,15 @@ class TouchPlayer:
         struck = sorted({*own, *player}, reverse=True)
         notes = self._memory.note_features(struck, held, place)
         offsets = self._choose_offsets(struck, player, place, usual)
-        timing = np.zeros((len(struck), OFFSETS), np.float32)
-        timing[np.arange(len(struck)), [offset + LATEST for offset in offsets]] = 1
+        timing = _ONE_HOT[[offset + LATEST for offset in offsets]]
         matches = self._memory.matches(struck)
         heard, mean, matched = self._velocities.features(struck, self._memory.tick, place, matches)
         level = float(mean[0]) - USUAL  # the network would return to the usual loudness, so it gets that as the mean
         heard[:, REFERENCE] -= level
         features = np.concatenate([notes, timing, heard], axis=1)
-        expected, deviation = self._network.velocities(features, mean - level, matched - level).moments()
-        chosen = self._choose_velocities(mean, expected + VELOCITY_UNIT * level, deviation)
+        known = None if matches == (None, None) else matched - level
+        expected, deviation = self._network.velocities(features, mean - level, known).moments()
+        chosen = self._choose_velocities(float(mean[0]), expected + VELOCITY_UNIT * level, deviation)
         sounded = zip(struck, chosen, offsets, strict=True)
         mine = set(own)
         return {key: Sounded(velocity, offset) for key, velocity, offset in sounded if key in mine}
@@ -103,24 +105,33 @@ class TouchPlayer:
             return [player[key].offset if key in player else only for key in struck]
         begun = self._network.begin_offsets(self._memory.offset_features(struck, place))
         known = [sounded.offset for key, sounded in player.items() if key in struck]
-        out = []
+        out: list[int] = []
+        logits: list[list[float]] = []  # of the keys left, given the known offsets; none once these have changed
         for i, key in enumerate(struck):
             if key in player:
                 out.append(player[key].offset)
                 continue
-            chances = self._network.offset(begun[i], known_offsets(known))
-            weights = [share * float(chances[offset + LATEST]) for offset, share in usual.items()]
+            if not logits:
+                logits = self._network.offset_logits(begun[i:], known_offsets(known) if known else None).tolist()
+            mine = logits[i - len(struck)]
+            top = max(mine)
+            weights = [share * math.exp(mine[offset + LATEST] - top) for offset, share in usual.items()]
             out.append(
                 self._random.choices(list(usual), weights)[0] if any(weights) else max(usual, key=usual.__getitem__)
             )
+            if set(known) != {out[-1]}:
+                logits = []
             known.append(out[-1])
         return out
 
-    def _choose_velocities(self, heard: Array, expected: Array, deviation: Array) -> list[int]:
-        """Draw velocities: the expected ones, stretched where uncertain, with a random variation."""
+    def _choose_velocities(self, heard: float, expected: Array, deviation: Array) -> list[int]:
+        """Draw velocities: the expected ones, stretched where uncertain, with a random variation.
+
+        `heard` is the mean of the heard velocities, in units.
+        """
         few, out = (self._default - VELOCITY_CENTRE) / (1 + self._velocities.count), []
-        for mean, value, spread in zip(heard.tolist(), expected.tolist(), deviation.tolist(), strict=True):
-            centre = VELOCITY_CENTRE + VELOCITY_UNIT * mean
+        centre = VELOCITY_CENTRE + VELOCITY_UNIT * heard
+        for value, spread in zip(expected.tolist(), deviation.tolist(), strict=True):
             stretch = 1 + STRETCH * spread / (spread + SURE)
             chance = SHARED**0.5 * self._slow + (1 - SHARED) ** 0.5 * self._random.gauss(0, 1)
             velocity = centre + stretch * (value - centre) + CHANCE * spread * chance + few
@@ -135,8 +146,7 @@ class TouchPlayer:
         down, on_beat = self._memory.pedal_down, place[0] % place[1] == 0
         if struck and on_beat and self._memory.pedal_up_for(place[1]):
             return Pedal.PRESSED
-        chances = self._network.pedal(self._memory.pedal_features(struck, held, place), down)
-        weights = [float(weight) for weight in np.exp(chances)]
+        weights = self._network.pedal_chances(self._memory.pedal_features(struck, held, place), down)
         return Pedal(self._random.choices(range(len(weights)), weights)[0])
 
     @property

@@ -8,6 +8,8 @@ note.
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,10 +33,15 @@ MAY_FOLLOW: NDArray[np.bool_] = np.array(
     [[kind in (Pedal.UP, Pedal.PRESSED) for kind in Pedal], [kind not in (Pedal.UP, Pedal.PRESSED) for kind in Pedal]]
 )
 """[down before, PEDALS]: what the pedal can do next."""
+_MAY_FOLLOW: list[list[bool]] = MAY_FOLLOW.tolist()
 
 
 class Perceptron:
-    """A perceptron with three hidden layers. The output reads the last two; the first includes the normalisation."""
+    """A perceptron with three hidden layers. The output reads the last two; the first includes the normalisation.
+
+    With so few notes, the number of numpy calls decides how long this takes. So the first two hidden layers have one
+    more unit, which is always 1, and the biases are rows of the weights.
+    """
 
     def __init__(self, weights: dict[str, Array], name: str) -> None:
         def layer(part: str) -> tuple[Array, Array]:
@@ -43,26 +50,28 @@ class Perceptron:
         first, bias = layer("first")
         scale, mean = weights[f"{name}.scale"], weights[f"{name}.mean"]
         first[: len(scale)] *= scale[:, None]
-        self.first, self.bias = first, bias - mean @ first[: len(mean)]
-        self.second, self.third, out = layer("second"), layer("third"), layer("out")
-        wide = len(self.second[1])
-        self.out = out[0][:wide].copy(), out[0][wide:].copy(), out[1]
+        bias -= mean @ first[: len(mean)]
+        hidden = len(bias)
+        self.first: Array = np.pad(first, ((0, 0), (0, 1)))
+        self.bias: Array = np.append(bias, np.float32(1))
+        self._second: Array = np.pad(np.vstack(layer("second")), ((0, 0), (0, 1)))
+        self._second[hidden, hidden] = 1
+        self._third: Array = np.vstack(layer("third"))
+        out, out_bias = layer("out")
+        self._out: tuple[Array, Array] = np.vstack([out[:hidden], out_bias]), out[hidden:].copy()
 
     def begin(self, features: Array) -> Array:
-        """Return the first layer before its ReLU, from the first features only: [n, at most inputs] to [n, hidden]."""
+        """Return the first layer before its ReLU: [n, at most inputs] to [n, hidden + 1]. Missing inputs count as 0."""
         return features @ self.first[: features.shape[-1]] + self.bias
 
     def finish(self, begun: Array) -> Array:
         """Return the outputs [n, outputs] from the result of `begin`."""
-        second = np.dot(np.maximum(begun, ZERO), self.second[0])
-        second += self.second[1]
+        second = np.dot(np.maximum(begun, ZERO), self._second)
         np.maximum(second, ZERO, out=second)
-        third = np.dot(second, self.third[0])
-        third += self.third[1]
+        third = np.dot(second, self._third)
         np.maximum(third, ZERO, out=third)
-        out: Array = np.dot(second, self.out[0])
-        out += np.dot(third, self.out[1])
-        out += self.out[2]
+        out: Array = np.dot(second, self._out[0])
+        out += np.dot(third, self._out[1])
         return out
 
     def __call__(self, features: Array) -> Array:
@@ -75,23 +84,23 @@ class Mixture:
     """Distributions of the velocities of n notes, in units of VELOCITY_UNIT around VELOCITY_CENTRE.
 
     Attributes:
-        log_weight: [n, MIXTURE] log weights of the components.
+        weight: [n, MIXTURE] weights of the components, with a sum of 1.
         mean: [n, MIXTURE] means.
         log_scale: [n, MIXTURE] log scales.
 
     """
 
-    log_weight: Array
+    weight: Array
     mean: Array
     log_scale: Array
 
     def moments(self) -> tuple[Array, Array]:
         """Return the mean and the standard deviation [n], as MIDI velocities."""
-        weight = np.exp(self.log_weight)
-        mean = (weight * self.mean).sum(axis=-1)
+        mean: Array = np.add.reduce(self.weight * self.mean, axis=-1)
         scale = np.exp(self.log_scale) * _DEVIATION
-        variance = (weight * (scale**2 + (self.mean - mean[:, None]) ** 2)).sum(axis=-1)
-        return VELOCITY_CENTRE + VELOCITY_UNIT * mean, VELOCITY_UNIT * np.sqrt(variance)
+        apart = self.mean - mean[:, None]
+        variance = np.add.reduce(self.weight * (scale * scale + apart * apart), axis=-1)
+        return VELOCITY_CENTRE + VELOCITY_UNIT * mean, np.float32(VELOCITY_UNIT) * np.sqrt(variance)
 
     def nats(self, velocity: NDArray[np.integer]) -> Array:
         """Return -log P [n] of n MIDI velocities 1..127. The velocities 1 and 127 include the tails."""
@@ -99,7 +108,7 @@ class Mixture:
         narrow = np.exp(-self.log_scale)
         high = np.where(velocity[:, None] >= 127, 1, _sigmoid((x + half - self.mean) * narrow))
         low = np.where(velocity[:, None] <= 1, 0, _sigmoid((x - half - self.mean) * narrow))
-        return np.asarray(-np.log((np.exp(self.log_weight) * np.maximum(high - low, 1e-9)).sum(axis=-1)))
+        return np.asarray(-np.log((self.weight * np.maximum(high - low, 1e-9)).sum(axis=-1)))
 
 
 def _sigmoid(x: Array) -> Array:
@@ -126,6 +135,7 @@ class TouchNetwork:
         self.meta = checkpoint.meta
         parts = [Perceptron(checkpoint.weights, name) for name in ("velocity", "offset", "pedal")]
         self._velocity, self._offset, self._pedal = parts
+        self._after = self._offset.first[-OFFSETS - 1 :]  # the rows of the known offsets
         for name, part in zip(("velocity", "offset", "pedal"), parts, strict=True):
             with np.errstate(all="ignore"):  # damaged weights may give any numbers
                 worst = float(
@@ -134,31 +144,35 @@ class TouchNetwork:
             if not worst < PAIR_TOLERANCE:  # also true of NaN
                 raise TouchError(f"the stored output of its part {name} differs by {worst:.2g}: the file is damaged")
 
-    def velocities(self, features: Array, mean: Array, matched: Array) -> Mixture:
+    def velocities(self, features: Array, mean: Array, matched: Array | None) -> Mixture:
         """Return the distributions of the velocities of n notes.
 
         Args:
             features: [n, VELOCITY_INPUTS - 6]: note features, offsets (one-hot), and features of the heard velocities.
             mean: [n] mean of the heard velocities, in units.
-            matched: [n, 2] velocities of these notes in an earlier turn, in units; NaN where there is none.
+            matched: [n, 2] velocities of these notes in an earlier turn, in units; NaN where there is none. None means
+                that there is none at all, which is the usual case and faster.
 
         """
+        nearest = features[:, _NEAREST]
+        if matched is None:
+            return mixture_of(self._velocity(without_matches(features, mean)), mean, None, nearest)
         known = ~np.isnan(matched)
         filled = np.where(known, matched, 0)
         out = self._velocity(with_matches(features, mean, filled, known))
-        return mixture_of(out, mean, filled, known, features[:, _NEAREST])
+        return mixture_of(out, mean, (filled, known), nearest)
 
-    def offset(self, begun: Array, before: Array) -> Array:
-        """Return the probabilities [OFFSETS] of one note's offset, up to a factor.
+    def offset_logits(self, begun: Array, before: Array | None) -> Array:
+        """Return the logits [n, OFFSETS] of the offsets of n notes.
 
         Args:
-            begun: [hidden] the note's row of `begin_offsets`.
-            before: [OFFSETS + 1] the known offsets of this tick, as `touch_memory.known_offsets` gives them.
+            begun: [n, hidden] rows of `begin_offsets`.
+            before: [OFFSETS + 1] the known offsets of this tick, as `touch_memory.known_offsets` gives them, or None.
 
         """
-        out = self._offset.finish(begun + before @ self._offset.first[-len(before) :])
-        chances: Array = np.exp(out - out.max())
-        return chances
+        if before is not None:
+            begun = begun + np.dot(before, self._after)
+        return self._offset.finish(begun)
 
     def offsets(self, features: Array) -> Array:
         """Return log probabilities [n, OFFSETS] of offsets, from [n, OFFSET_INPUTS] with known earlier offsets."""
@@ -168,13 +182,20 @@ class TouchNetwork:
         """Return the part of the first layer that needs no other offset: [n, OFFSET_FEATURES] to [n, hidden]."""
         return self._offset.begin(features)
 
-    def pedal(self, features: Array, down: bool) -> Array:
-        """Return log probabilities [PEDALS] of the pedal's next move; `down` is whether it is down before."""
-        out: Array = self.pedals(features[None], np.array([down]))[0]
-        return out
+    def pedal_chances(self, features: Array, down: bool) -> list[float]:
+        """Return the probabilities [PEDALS] of the pedal's next move, up to a factor: the fast twin of `pedals`."""
+        logits, may_follow = self._pedal(features[None])[0].tolist(), _MAY_FOLLOW[down]
+        top = max(itertools.compress(logits, may_follow))
+        return [math.exp(x - top) if may else 0.0 for x, may in zip(logits, may_follow, strict=True)]
 
     def pedals(self, features: Array, down: NDArray[np.bool_]) -> Array:
-        """Return the same for many ticks: [n, PEDAL_FEATURES] and [n] to [n, PEDALS]."""
+        """Return log probabilities [n, PEDALS] of the pedal's next moves on n ticks.
+
+        Args:
+            features: [n, PEDAL_FEATURES].
+            down: [n] whether the pedal is down before.
+
+        """
         return log_softmax(np.where(MAY_FOLLOW[down.astype(np.int64)], self._pedal(features), _OUT_OF_REACH))
 
 
@@ -190,16 +211,33 @@ def with_matches(features: Array, mean: Array, matched: Array, known: NDArray[np
     return out
 
 
-def mixture_of(out: Array, mean: Array, matched: Array, known: NDArray[np.bool_], nearest: Array) -> Mixture:
-    """Return the mixture that the perceptron's outputs [n, 2 * MIXTURE + FREE] describe."""
+def without_matches(features: Array, mean: Array) -> Array:
+    """Return the same inputs where no note was in an earlier turn."""
+    wide = features.shape[1]
+    out = np.zeros((len(features), wide + 6), np.float32)
+    out[:, :wide], out[:, wide + 5] = features, mean
+    return out
+
+
+def mixture_of(out: Array, mean: Array, matched: tuple[Array, NDArray[np.bool_]] | None, nearest: Array) -> Mixture:
+    """Return the mixture that the perceptron's outputs [n, 2 * MIXTURE + FREE] describe.
+
+    `matched` has the velocities [n, 2] in earlier turns and whether each is known, or is None if none is.
+    """
     weights = out[:, :MIXTURE].copy()
-    weights[:, FREE : FREE + 2][~known] = _OUT_OF_REACH
+    if matched is None:
+        weights[:, FREE : FREE + 2] = _OUT_OF_REACH
+    else:
+        np.copyto(weights[:, FREE : FREE + 2], _OUT_OF_REACH, where=~matched[1])
+    weights -= np.maximum.reduce(weights, axis=1, keepdims=True)
+    np.exp(weights, out=weights)
+    weights /= np.add.reduce(weights, axis=1, keepdims=True)
     scale = np.minimum(np.maximum(out[:, MIXTURE : 2 * MIXTURE] + _SCALE_BIAS, SMALLEST_SCALE), LARGEST_SCALE)
     means = np.empty((len(out), MIXTURE), np.float32)
     means[:, :FREE] = out[:, 2 * MIXTURE :] + mean[:, None]
-    means[:, FREE : FREE + 2] = matched
+    means[:, FREE : FREE + 2] = 0 if matched is None else matched[0]
     means[:, FREE + 2] = nearest + mean
-    return Mixture(log_softmax(weights), means, scale)
+    return Mixture(weights, means, scale)
 
 
 __all__ = ["PEDALS", "Mixture", "Perceptron", "TouchNetwork", "log_softmax", "mixture_of", "with_matches"]

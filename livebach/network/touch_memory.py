@@ -88,7 +88,7 @@ class TouchMemory:
         self._offsets: deque[int] = deque([OFFSETS] * OFFSET_TICKS, maxlen=OFFSET_TICKS)  # OFFSETS: nothing struck
         self._offset_shares = [0.0] * OFFSETS
         self._offset_there: dict[tuple[int, int], int] = {}  # (tick in the beat, beat length) -> offset's number
-        self._recent: dict[int, tuple[int, int]] = {}  # key -> (tick, offset's number), of the last 32 ticks
+        self._recent: dict[int, tuple[int, int]] = {}  # key -> (tick, offset's number), of the last 32 ticks, in order
         self._pedals: deque[int] = deque([int(Pedal.UP)] * 128, maxlen=128)
         self._pedalled_ticks, self._pedal_moves = _Sums((48,)), _Sums((48,))
         self._pedal_there: dict[tuple[int, int], int] = {}  # (tick in the bar, bar length) -> pedal
@@ -131,7 +131,7 @@ class TouchMemory:
             below = key - struck[i + 1] if i < n - 1 else 0
             before = self._struck_at.get(key)
             last = self._last
-            near = min((other - key for other in last), key=abs, default=0)
+            near = min([other - key for other in last], key=abs, default=0)
             rows.append(
                 (
                     *((key - _MIDDLE) / 24, i / 4, (n - 1 - i) / 4, i == 0, i == n - 1, n == 1, above / 12, below / 12),
@@ -167,7 +167,7 @@ class TouchMemory:
         position, beat, _ = place
         in_beat, wide = position % beat, OFFSETS + 1
         shared = np.zeros(OFFSET_FEATURES - OFFSET_ROW, np.float32)
-        shared[_ROWS_OF_OFFSETS + np.array(self._offsets)] = 1
+        shared[_ROWS_OF_OFFSETS + self._offsets] = 1
         at = OFFSET_TICKS * wide
         shared[at : at + OFFSETS] = self._offset_shares
         at += OFFSETS
@@ -175,25 +175,26 @@ class TouchMemory:
         shared[at + 12 + self._offset_there.get((in_beat, beat), OFFSETS)] = 1
         shared[at + 12 + wide :] = beat / 6, len(struck) / 4, _log(self.tick - self._last_tick) / 3
         out[:, :-OFFSET_ROW] = shared
-        nearest = self._nearest(struck)
-        out[:, -OFFSET_ROW:] = [self._offset_row(i, struck, nearest) for i in range(len(struck))]
+        out[:, -OFFSET_ROW:] = [self._offset_row(i, struck) for i in range(len(struck))]
         return out
 
-    def _nearest(self, struck: Sequence[int]) -> list[int]:
-        """Return the recent key that is nearest in pitch and time to each struck key; nothing without recent keys."""
-        if not self._recent:
-            return []
-        keys = np.array(list(self._recent))
-        ago = self.tick - np.array([tick for tick, _ in self._recent.values()])
-        far = np.abs(keys - np.array(struck)[:, None]) * 0.5 + ago
-        found: list[int] = keys[far.argmin(axis=1)].tolist()
+    def _nearest(self, key: int) -> int | None:
+        """Return the recent key that is nearest to a struck key in pitch and time, the newest of equally near ones."""
+        least, found = math.inf, None
+        for other, (tick, _) in reversed(self._recent.items()):
+            ago = self.tick - tick
+            if ago >= least:  # all that follow are older
+                break
+            far = ago + 0.5 * abs(other - key)
+            if far < least:
+                least, found = far, other
         return found
 
-    def _offset_row(self, i: int, struck: Sequence[int], nearest: Sequence[int]) -> tuple[float, ...]:
+    def _offset_row(self, i: int, struck: Sequence[int]) -> tuple[float, ...]:
         key, n = struck[i], len(struck)
         near, ago, far = [0.0] * OFFSETS, 0.0, 0.0
-        if nearest:
-            other = nearest[i]
+        other = self._nearest(key)
+        if other is not None:
             tick, offset = self._recent[other]
             near[offset], ago, far = 1.0, _log(self.tick - tick) / 3, abs(other - key) / 12
         before = self._struck_at.get(key)
@@ -206,18 +207,14 @@ class TouchMemory:
     def pedal_features(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Array:
         """Return the features of the pedal: float32 [PEDAL_FEATURES]."""
         position, beat, bar = place
-        pedals, none, wide = self._pedals, PEDALS, PEDALS + 1
+        pedals, none = self._pedals, PEDALS
         out = np.zeros(PEDAL_FEATURES, np.float32)
         recent = list(pedals)[-PEDAL_TICKS:]
-        out[_ROWS_OF_PEDALS + np.array(recent)] = 1
-        at = PEDAL_TICKS * PEDALS
         back = [pedals[-n] if n <= len(pedals) else none for n in (beat, bar, 2 * bar)]
         again = self._pedalled.found.get(self._pedal_turn(struck), none) if struck else none
-        for value in (*back, self._pedal_there.get((position, bar), none), again):
-            out[at + value] = 1
-            at += wide
-        out[at + min(position % beat, 11)] = 1
-        out[at + 12 :] = (*self._pedal_place(struck, held, place), *self._pedal_harmony(struck))
+        states = (*recent, *back, self._pedal_there.get((position, bar), none), again, min(position % beat, 11))
+        out[_ROWS_OF_PEDALS + states] = 1
+        out[_ROWS_OF_PEDALS[-1] + 12 :] = (*self._pedal_place(struck, held, place), *self._pedal_harmony(struck))
         return out
 
     def _pedal_place(self, struck: Sequence[int], held: Sequence[int], place: Place) -> tuple[float, ...]:
@@ -289,6 +286,7 @@ class TouchMemory:
         self._last, self._last_tick = tuple(struck), self.tick
         for key, offset in zip(struck, offsets, strict=True):
             self._struck_at[key] = self.tick
+            self._recent.pop(key, None)
             self._recent[key] = self.tick, offset + LATEST
             self._offset_shares = [0.97 * share for share in self._offset_shares]
             self._offset_shares[offset + LATEST] += 0.03
@@ -319,13 +317,12 @@ class TouchMemory:
 
 
 _ROWS_OF_OFFSETS = np.arange(OFFSET_TICKS) * (OFFSETS + 1)
-_ROWS_OF_PEDALS = np.arange(PEDAL_TICKS) * PEDALS
+_ROWS_OF_PEDALS = np.cumsum([0, *[PEDALS] * PEDAL_TICKS, *[PEDALS + 1] * 5])
 
 
 def known_offsets(offsets: Sequence[int]) -> Array:
     """Return the share of each offset among a tick's known offsets, then 1 if there are any: [OFFSETS + 1]."""
-    out = np.zeros(OFFSETS + 1, np.float32)
+    shares = [0.0] * OFFSETS
     for offset in offsets:
-        out[offset + LATEST] += 1 / len(offsets)
-    out[-1] = bool(offsets)
-    return out
+        shares[offset + LATEST] += 1 / len(offsets)
+    return np.array([*shares, bool(offsets)], np.float32)

@@ -44,10 +44,13 @@ _BY_TIME: Array = np.stack(
 _SAME_IN_BAR, _SAME_IN_BEAT = len(_SPAN) + 1, len(_SPAN) + 2  # the kernels that count only where places agree
 _FAR_IN_PITCH: Array = (0.55 * _distance).astype(np.float32)
 _FAR_IN_TIME: Array = (2.2 * np.log1p(_ago)).astype(np.float32)
-_BY_PITCH_OF: Array = np.stack([_BY_PITCH[:, KEYS - 1 - key : 2 * KEYS - 1 - key] for key in range(KEYS)])
-_FAR_IN_PITCH_OF: Array = np.stack([_FAR_IN_PITCH[KEYS - 1 - key : 2 * KEYS - 1 - key] for key in range(KEYS)])
-"""Indexed by the key of the coming note, then by the key of the heard note."""
+_PITCH_OF: Array = np.stack(
+    [np.vstack([_BY_PITCH, _FAR_IN_PITCH])[:, KEYS - 1 - key : 2 * KEYS - 1 - key] for key in range(KEYS)]
+)
+"""The kernels over pitch, and the distance: [key of the coming note, kernels + 1, key of the heard note]."""
 _LOG_AGO: Array = (np.log1p(_ago) / 4).astype(np.float32)
+_TWELFTHS: Array = (np.concatenate([np.arange(KEYS), np.arange(1 - KEYS, 0)]) / 12).astype(np.float32)
+"""n / 12, also for a negative index n."""
 _FAINT = np.float32(0.05)
 _NOWHERE = np.float32(1e9)
 
@@ -126,8 +129,13 @@ def kernel_features(
 
 
 def kernel_features_at(
-    keys: NDArray[np.int64], tick: int, codes: tuple[int, int], near: Array, heard: Notes, velocity: Array
-) -> tuple[Array, np.float32]:
+    keys: NDArray[np.int64],
+    tick: int,
+    codes: tuple[int, int],
+    near: Sequence[float],
+    heard: Notes,
+    velocity: Array,
+) -> tuple[Array, float]:
     """Compute the features of the keys of one tick: the fast twin of `kernel_features`.
 
     Args:
@@ -143,7 +151,7 @@ def kernel_features_at(
 
     """
     n, m = len(keys), len(velocity)
-    mean = np.float32(velocity.sum() / np.float32(m + 1))
+    mean = float(np.add.reduce(velocity)) / (m + 1)
     above_mean = velocity - mean
     ago = np.minimum(tick - heard.tick, LONGEST)
     by_time = _BY_TIME.take(ago, axis=1)  # [kernels, m]
@@ -151,24 +159,22 @@ def kernel_features_at(
     by_time[_SAME_IN_BAR] *= same_in_bar
     by_time[_SAME_IN_BEAT] *= heard.beat_code == codes[1]
     weighted = np.concatenate([by_time, by_time * above_mean])  # [2 * kernels, m]
-    by_pitch = _BY_PITCH_OF[keys].take(heard.key, axis=2)  # [n, reaches, m]
-    sums = by_pitch.reshape(-1, m) @ weighted.T
+    by_pitch = _PITCH_OF[keys].take(heard.key, axis=2)  # [n, reaches + 1, m]
+    sums = (by_pitch.reshape(-1, m) @ weighted.T).reshape(n, len(_REACH) + 1, -1)
     half = len(_BY_TIME)
-    total = sums[:, :half] + _FAINT
+    total = sums[:, :-1, :half] + _FAINT
     out = np.zeros((n, VELOCITY_FEATURES), np.float32)
-    out[:, :_KERNELS] = (sums[:, half:] / total).reshape(n, -1)
+    out[:, :_KERNELS] = (sums[:, :-1, half:] / total).reshape(n, -1)
     out[:, _KERNELS : 2 * _KERNELS] = 1 - (_FAINT / total).reshape(n, -1)
-    far = _FAR_IN_PITCH_OF[keys].take(heard.key, axis=1) + _FAR_IN_TIME[ago]
+    far = by_pitch[:, -1] + _FAR_IN_TIME[ago]
     k, at = min(NEAREST, m), 2 * _KERNELS
     chosen = far.argsort(axis=1, kind="stable")[:, :k]
     out[:, at : at + k] = above_mean[chosen]
-    out[:, at + NEAREST : at + NEAREST + k] = (heard.key[chosen] - keys[:, None]) / 12
+    out[:, at + NEAREST : at + NEAREST + k] = _TWELFTHS[heard.key[chosen] - keys[:, None]]
     out[:, at + 2 * NEAREST : at + 2 * NEAREST + k] = _LOG_AGO[ago[chosen]]
     out[:, at + 3 * NEAREST : at + 3 * NEAREST + k] = same_in_bar[chosen]
-    known = near == near
-    out[:, REFERENCE], out[:, REFERENCE + 1] = mean, m / HEARD
-    out[:, REFERENCE + 2 : REFERENCE + 6] = np.where(known, near - mean, 0)
-    out[:, REFERENCE + 6 : REFERENCE + 10] = known
+    above, known = [v - mean if v == v else 0.0 for v in near], [v == v for v in near]
+    out[:, REFERENCE : REFERENCE + 10] = mean, m / HEARD, *above, *known
     return out, mean
 
 
@@ -213,18 +219,21 @@ class VelocityMemory:
             turns, NaN where there are none.
 
         """
-        near = np.array([*self._last, self._before, np.nan], np.float32)
+        near = (*self._last, self._before, float("nan"))
         codes, columns = place_codes(place), np.array(keys)
         if not self._count:
             notes = Notes(columns, *(np.full(len(keys), value) for value in (tick, *codes)))
             heard = Notes(*(getattr(self._notes, name)[:1] for name in Notes.__slots__))
             nothing = np.zeros((len(keys), 1), np.bool_)
-            out, mean = kernel_features(notes, np.tile(near, (len(keys), 1)), heard, self._velocity[:1], nothing)
+            out, mean = kernel_features(
+                notes, np.tile(np.array(near, np.float32), (len(keys), 1)), heard, self._velocity[:1], nothing
+            )
         else:
-            n = min(self._count, HEARD)
-            stored = self._notes
-            heard = Notes(stored.key[:n], stored.tick[:n], stored.bar_code[:n], stored.beat_code[:n])
-            out, one = kernel_features_at(columns, tick, codes, near, heard, self._velocity[:n])
+            heard, velocity = self._notes, self._velocity
+            if self._count < HEARD:
+                n = self._count
+                heard, velocity = Notes(*self._table[:, :n]), velocity[:n]
+            out, one = kernel_features_at(columns, tick, codes, near, heard, velocity)
             mean = np.full(len(keys), one, np.float32)
         out[:, -3:] = error_features(self._errors)
         return out, mean, self._matched(len(keys), matches)
