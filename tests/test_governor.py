@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from livebach.music.idiom import Idiom
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, ONSET, Frame
 from livebach.music.texture import DENSITY_CENTRES, POLYPHONY_CENTRES, TEXTURE_LEVELS, Texture, texture_of
 from livebach.musician.governor import COMPASS_BIAS, MOST_BIAS, MOST_LET_GO, MOST_STILL_URGE, STILL_URGE, Governor
@@ -157,3 +161,35 @@ def test_a_register_that_is_asked_for(asked: int, sign: int) -> None:
     assert bias is not None
     assert np.sign(bias[76 - LOW_KEY] - bias[50 - LOW_KEY]) == sign
     np.testing.assert_array_equal(there.steer(SamplingParams(), Texture(), asked).key_bias, COMPASS_BIAS)
+
+
+def biased(idiom: Idiom, *keys: int) -> NDArray[np.float32]:
+    """The bias of keys after these MIDI keys were struck in turn, one a tick."""
+    governor = Governor(BAR)
+    governor.restart(idiom)
+    for _ in range(40):
+        for key in keys:
+            struck = np.zeros(KEYS, np.uint8)
+            struck[key - LOW_KEY] = ONSET
+            governor.observe(struck)
+    bias = governor.steer(SamplingParams(), Texture()).key_bias
+    assert bias is not None
+    return bias
+
+
+def test_keys_that_spread_too_far_are_drawn_to_the_middle() -> None:
+    """Both ends become rarer alike; a spread as in the idiom is left alone, and so is counterpoint."""
+    free = Idiom(lowest=21, highest=108, middle=64, parallels=0.2, spread=10)
+    bias = biased(free, 44, 84)
+    assert bias[44 - LOW_KEY] < -0.5
+    assert bias[44 - LOW_KEY] == pytest.approx(bias[84 - LOW_KEY], abs=0.3)
+    assert bias[64 - LOW_KEY] > 0
+    assert np.abs(biased(free, 57, 71)).max() < 1e-6
+    assert np.abs(biased(replace(free, parallels=0), 44, 84)).max() < 1e-6
+
+
+def test_outside_counterpoint_far_keys_are_tilted_no_more_than_those_an_octave_away() -> None:
+    """Too low music is brought up by near keys; otherwise a wide compass would be left at its ends."""
+    bias = biased(Idiom(lowest=21, highest=108, middle=64, parallels=0.2, spread=30), 44)
+    assert bias[76 - LOW_KEY] > bias[64 - LOW_KEY] > bias[52 - LOW_KEY]
+    assert bias[100 - LOW_KEY] == bias[76 - LOW_KEY]

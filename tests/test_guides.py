@@ -16,6 +16,7 @@ from livebach.music.texture import Texture
 from livebach.musician.guides import MOST_DRAWS, Guides
 from livebach.musician.key_plan import KeyPlan, near_keys
 from livebach.musician.rhythm import RhythmVotes
+from livebach.musician.texture_follower import followed
 from livebach.musician.vetoes import playable
 from livebach.musician.voice_vetoes import ClashWatch, OveruseWatch, ParallelWatch
 from livebach.musician.voices_enter import FULL, grown
@@ -82,6 +83,20 @@ def test_a_rhythm_that_has_come_again_votes_for_itself() -> None:
         votes.observe(struck(60) if one else SILENCE)
     for one in rhythm:
         assert (votes.chance(0.5) > 0.8) if one else (votes.chance(0.5) < 0.2)
+        votes.observe(struck(60) if one else SILENCE)
+
+
+def test_votes_of_an_unsteady_rhythm_hardly_count() -> None:
+    """Outside steady music lags that agree no more than by chance leave the decision to the network."""
+    chance, votes = Random(1), RhythmVotes(4, 16)
+    for _ in range(128):
+        votes.observe(struck(60) if chance.random() < 0.5 else SILENCE)
+    assert abs(votes.chance(0.5, steady=False) - 0.5) < 0.1
+    rhythm = [True, False, True, True] * 4
+    for one in rhythm * 16:
+        votes.observe(struck(60) if one else SILENCE)
+    for one in rhythm:
+        assert (votes.chance(0.5, steady=False) > 0.8) if one else (votes.chance(0.5, steady=False) < 0.2)
         votes.observe(struck(60) if one else SILENCE)
 
 
@@ -207,6 +222,45 @@ def test_other_idioms_leave_the_scale_more_often() -> None:
     exchanged.know(NOTHING, free)
     assert outside(strict) < outside(other) - 1
     assert outside(exchanged) == outside(other)
+
+
+def test_other_idioms_hold_more_voices() -> None:
+    """Chords are held while a voice moves; in counterpoint a voice that moves lets go of its last key."""
+
+    def once(_params: SamplingParams, _uniforms: NDArray[np.float64]) -> Frame:
+        frame = struck(67)
+        frame[np.array([48, 60, 65, 76]) - LOW_KEY] = HOLD
+        return frame
+
+    one = Guides(4, 16, Random(1), Random(2), None)
+    one.restart(NOTHING, D_MINOR, Idiom(parallels=0.2))
+    one.listen(struck(62, 69))
+    assert np.count_nonzero(one.draw(once, SamplingParams(), Texture(4, 5), chance=lambda _: 1.0)) == 5
+
+
+def test_after_a_sparse_introduction_other_idioms_strike_as_often_as_usual() -> None:
+    """More ticks are struck where the idiom's music does not keep the density of the bars before."""
+
+    def struck_ticks(kept: float) -> int:
+        one = Guides(4, 16, Random(1), Random(2), None)
+        heard = [struck(62, 69) if tick % 8 == 0 else SILENCE for tick in range(32)]
+        for frame in heard:
+            one.listen(frame)
+        idiom = Idiom(density=1.6, chord=2.0, parallels=0.2, density_kept=kept)
+        one.restart(NOTHING, None, idiom)
+        drawn: list[Frame] = []
+
+        def once(params: SamplingParams, _uniforms: NDArray[np.float64]) -> Frame:
+            rests = params.forbidden is not None and params.forbidden.all()
+            return SILENCE if rests else struck(60 + len(drawn) % 12, 76)
+
+        while len(drawn) < 128:
+            drawn.append(one.draw(once, SamplingParams(), followed(np.stack(heard), idiom), chance=lambda _: 0.4))
+            one.listen(drawn[-1])
+            one.played(drawn[-1], drawn[-1])
+        return sum(bool((frame == ONSET).any()) for frame in drawn)
+
+    assert struck_ticks(0) > 1.2 * struck_ticks(1)
 
 
 @pytest.mark.parametrize("size", [1, 5])

@@ -31,7 +31,36 @@ def test_the_figures_of_a_few_chords() -> None:
     assert found.middle == pytest.approx(56)
     assert found.clashes == pytest.approx(1 / 4)
     assert found.parallels == 1
+    assert found.polyphony == pytest.approx(10 / 6)
     assert idiom_of([chords((48, 60), (50, 60), (47, 64))]).parallels == 0
+
+
+def dense(every: int, size: int, ticks: int) -> list[tuple[int, ...]]:
+    """Chords of so many keys on every so manyth tick."""
+    return [tuple(range(60, 60 + size)) if tick % every == 0 else () for tick in range(ticks)]
+
+
+def test_it_is_measured_how_far_music_keeps_the_texture_of_the_bars_before() -> None:
+    """Wholly where each piece stays as it began, and not at all where every piece goes on alike."""
+    steady = [chords(*dense(every, size, 400)) for every, size in ((1, 1), (2, 3), (4, 2))]
+    found = idiom_of(steady * 2)
+    assert (found.density_kept, found.chord_kept) == (pytest.approx(1), pytest.approx(1))
+    alike = [chords(*dense(every, size, 64), *dense(2, 2, 256)) for every, size in ((1, 1), (2, 3), (4, 2))]
+    found = idiom_of(alike * 3)
+    assert (found.density_kept, found.chord_kept) == (pytest.approx(0, abs=1e-6), pytest.approx(0, abs=1e-6))
+    assert idiom_of(alike[:1]).density_kept == BACH.density_kept
+
+
+def test_the_texture_to_expect_lies_between_that_heard_and_the_usual() -> None:
+    """At the usual one where nothing is kept, at that heard where all is."""
+    idiom = replace(BACH, density=1.6, density_kept=0.5, chord=2, chord_kept=0, polyphony=3, polyphony_kept=1)
+    assert idiom.density_after(0.4) == pytest.approx(0.8)
+    assert (idiom.chord_after(1), idiom.polyphony_after(2)) == (2, 2)
+
+
+def test_the_spread_is_that_of_passages() -> None:
+    """Half of the keys an octave above the others spread by six semitones."""
+    assert idiom_of([chords(*[(60,), (72,)] * 200)]).spread == pytest.approx(6)
 
 
 def test_music_without_notes_has_no_idiom() -> None:
@@ -50,6 +79,9 @@ def test_music_without_notes_has_no_idiom() -> None:
         {"clashes": 1.5},
         {"parallels": True},
         {"highest": 200},
+        {"polyphony": 0.5},
+        {"spread": 0},
+        {"density_kept": 1.5},
     ],
 )
 def test_wrong_figures_are_refused(wrong: dict[str, object]) -> None:
@@ -61,7 +93,7 @@ def test_wrong_figures_are_refused(wrong: dict[str, object]) -> None:
 def test_a_checkpoint_keeps_its_idiom(tmp_path: Path) -> None:
     """A file without one has Bach's; one with damaged figures is refused by name."""
     path = tmp_path / "a.safetensors"
-    idiom = Idiom(30, 90, 64.5, 2.0, 2.5, 0.25, 0.3)
+    idiom = Idiom(30, 90, 64.5, 2.0, 2.5, 0.25, 0.3, 3.5, 12.0, 0.25, 0.5, 0.75)
     save(path, replace(plain(), idiom=idiom))
     assert load(path).idiom == idiom
     raw = path.read_bytes()

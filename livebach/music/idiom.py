@@ -7,6 +7,7 @@ network is held to at play is measured on the music that it was trained on.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.music.roll import LOW_KEY, ONSET, Frame, Frames
+from livebach.music.roll import LOW_KEY, OFF, ONSET, Frame, Frames
 
 PARALLEL = (0, 7)
 """Intervals in semitones modulo 12: unisons and octaves, fifths."""
@@ -22,6 +23,12 @@ CLASHES = (1, 2, 6, 10, 11)
 """Intervals in semitones modulo 12: seconds, tritones and sevenths."""
 RARE = 0.0005
 """Share of the notes that may lie below the compass, and share that may lie above it."""
+PASSAGE = 64
+"""Length in ticks of the passages that are compared with the music after them, about four bars."""
+FOLLOWING = 256
+"""Length in ticks of the music after such a passage, and of the windows of `spread`."""
+FEWEST_PASSAGES = 8
+"""Number of passages from which it is measured how far the music after them is like them."""
 COUNTERPOINT = 0.03
 """Share of parallels up to which music counts as counterpoint. Bach has .005, the others .06 to .3."""
 
@@ -38,6 +45,12 @@ class Idiom:
         chord: Mean number of keys struck on ticks with any.
         clashes: Share of seconds, tritones and sevenths among pairs of keys struck on one tick.
         parallels: Share of parallel fifths and octaves among the joint moves of two voices.
+        polyphony: Mean number of keys down on ticks with any.
+        spread: Standard deviation in semitones of the keys struck within 16 bars.
+        density_kept: How far music keeps the density of the bars before it: 1 wholly, 0 not at all. It is the slope of
+            the regression of the logarithm in 16 bars on that in the 4 bars before.
+        chord_kept: The same for the size of chords.
+        polyphony_kept: The same for the polyphony.
 
     """
 
@@ -48,11 +61,28 @@ class Idiom:
     chord: float = 1.6
     clashes: float = 0.17
     parallels: float = 0.01
+    polyphony: float = 2.59
+    spread: float = 9.7
+    density_kept: float = 0.72
+    chord_kept: float = 0.54
+    polyphony_kept: float = 0.62
 
     @property
     def contrapuntal(self) -> bool:
         """Whether the music avoids parallels: its voices are lines of their own."""
         return self.parallels <= COUNTERPOINT
+
+    def density_after(self, heard: float) -> float:
+        """Return the density to expect after four bars with a density of `heard`."""
+        return _between(heard, self.density, self.density_kept)
+
+    def chord_after(self, heard: float) -> float:
+        """Return the size of chords to expect after four bars with chords of mean size `heard`."""
+        return _between(heard, self.chord, self.chord_kept)
+
+    def polyphony_after(self, heard: float) -> float:
+        """Return the polyphony to expect after four bars with a polyphony of `heard`."""
+        return _between(heard, self.polyphony, self.polyphony_kept)
 
     def __post_init__(self) -> None:
         """Check the figures.
@@ -71,6 +101,10 @@ class Idiom:
             and 0 <= self.parallels <= 1
         ):
             raise ValueError("an idiom's chord must be 1..88, its density no more, and its shares 0..1")
+        if not (1 <= self.polyphony <= 88 and 0 < self.spread <= 88):
+            raise ValueError("an idiom's polyphony must be 1..88, and its spread above 0")
+        if not all(0 <= kept <= 1 for kept in (self.density_kept, self.chord_kept, self.polyphony_kept)):
+            raise ValueError("what an idiom keeps must be 0..1")
 
     def to_json(self) -> dict[str, float]:
         """Return the figures by name."""
@@ -90,6 +124,10 @@ class Idiom:
         return cls(**known)
 
 
+def _between(heard: float, usual: float, kept: float) -> float:
+    return float(heard**kept * usual ** (1 - kept))
+
+
 BACH = Idiom()
 
 
@@ -101,11 +139,16 @@ def idiom_of(pieces: Iterable[Frames]) -> Idiom:
 
     """
     struck_keys: list[NDArray[np.intp]] = []
-    length = ticks = clashing = pairs = parallel = moves = 0
+    length = ticks = clashing = pairs = parallel = moves = down = sounding = 0
+    spreads: list[float] = []
+    passages: list[tuple[tuple[float, float, float], tuple[float, float, float]]] = []
     for frames in pieces:
         struck, length = frames == ONSET, length + len(frames)
         struck_keys.append(np.nonzero(struck)[1])
         ticks += int(struck.any(axis=1).sum())
+        down, sounding = down + int((frames != OFF).sum()), sounding + int((frames != OFF).any(axis=1).sum())
+        spreads += _spreads(struck)
+        passages += _passages(frames)
         for apart in struck_together(frames):
             clashing, pairs = clashing + int(np.isin(apart, CLASHES).sum()), pairs + len(apart)
         for before, now in joint_moves(frames):
@@ -122,7 +165,41 @@ def idiom_of(pieces: Iterable[Frames]) -> Idiom:
         len(keys) / ticks,
         clashing / max(1, pairs),
         parallel / max(1, moves),
+        down / sounding,
+        float(np.mean(spreads)) if spreads else BACH.spread,
+        *_kept(passages),
     )
+
+
+def _spreads(struck: NDArray[np.bool_]) -> list[float]:
+    """Return the standard deviations of the keys struck in windows of a piece; 0 counts as none."""
+    starts = range(0, max(1, len(struck) - FOLLOWING + 1), PASSAGE)
+    found = (np.nonzero(struck[start : start + FOLLOWING])[1] for start in starts)
+    return [spread for keys in found if len(keys) and (spread := float(keys.std())) > 0]
+
+
+def _passages(frames: Frames) -> list[tuple[tuple[float, float, float], tuple[float, float, float]]]:
+    """Return the logarithms of density, size of chords and polyphony in passages of a piece and in the music after."""
+    starts = range(0, len(frames) - PASSAGE - FOLLOWING + 1, PASSAGE)
+    both = ((frames[s : s + PASSAGE], frames[s + PASSAGE : s + PASSAGE + FOLLOWING]) for s in starts)
+    return [(_figures(a), _figures(b)) for a, b in both if (a == ONSET).any() and (b == ONSET).any()]
+
+
+def _figures(frames: Frames) -> tuple[float, float, float]:
+    struck, down = frames == ONSET, (frames != OFF).sum(axis=1)
+    onsets = int(struck.sum())
+    sizes = onsets / len(frames), onsets / int(struck.any(axis=1).sum()), float(down[down > 0].mean())
+    return math.log(sizes[0]), math.log(sizes[1]), math.log(sizes[2])
+
+
+def _kept(passages: list[tuple[tuple[float, float, float], tuple[float, float, float]]]) -> list[float]:
+    """Return the slopes of the regressions of music on the passage before it, 0..1; Bach's after too few passages."""
+    if len(passages) < FEWEST_PASSAGES:
+        return [BACH.density_kept, BACH.chord_kept, BACH.polyphony_kept]
+    before, after = np.array(passages).transpose(1, 2, 0)
+    before, after = (x - x.mean(axis=1, keepdims=True) for x in (before, after))
+    slopes = (before * after).sum(axis=1) / np.maximum(1e-9, (before**2).sum(axis=1))
+    return [float(slope) for slope in np.clip(slopes, 0, 1)]
 
 
 def struck_together(frames: Frames) -> Iterator[NDArray[np.intp]]:

@@ -75,6 +75,11 @@ def texture_bins(
 
 def texture_levels(frames: Frames) -> Texture:
     """Return the texture of frames uint8 [T, 88], T ≥ 1."""
+    return texture_of(*density_and_polyphony(frames))
+
+
+def density_and_polyphony(frames: Frames) -> tuple[float, float]:
+    """Return the onsets per tick and the keys down per sounding tick of frames uint8 [T, 88], T ≥ 1."""
     down = (frames != OFF).sum(axis=1)
     sounding = down[down > 0]
-    return texture_of(float((frames == ONSET).sum() / len(frames)), float(sounding.mean()) if len(sounding) else 0.0)
+    return float((frames == ONSET).sum() / len(frames)), float(sounding.mean()) if len(sounding) else 0.0

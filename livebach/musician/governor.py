@@ -51,6 +51,15 @@ ASKED_TILT = 0.04
 ASKED_BARS = 1.0
 """The same three for a register that is asked for, which the music should reach soon and keep."""
 MOST_TOO_FAR = 12.0
+MOST_TILTED = 12.0
+"""Semitones from the middle at which the tilt stops to grow outside counterpoint. With a wide compass a tilt without
+this limit prefers the ends of the keyboard."""
+SPREAD_NOTES = 64.0
+"""Time constant of the spread of the keys struck, in notes."""
+SPREAD_GAIN = 3.0
+"""Factor of the bias that would bring normally distributed keys to the idiom's spread."""
+MOST_NARROWED, MOST_FILLED = 3.0, 1.0
+"""Most nats of that bias, at the ends of the keyboard and in the middle."""
 
 
 MIDI_KEYS = np.arange(LOW_KEY, LOW_KEY + KEYS, dtype=np.float32)
@@ -120,7 +129,8 @@ class Governor:
         self._keys = Controller(MEMORY_BARS * bar_ticks, HOLD_GAIN, MOST_LET_GO)
         self._register = Average(REGISTER_BARS * bar_ticks)
         self._own_register = Average(ASKED_BARS * bar_ticks)
-        self._middle, self._compass_bias = BACH.middle, COMPASS_BIAS
+        self._middle, self._compass_bias, self._idiom = BACH.middle, COMPASS_BIAS, BACH
+        self._mean_struck, self._variance = Average(SPREAD_NOTES), Average(SPREAD_NOTES)
         self._still_ticks = 0
 
     def observe(self, frame: Frame, part: Frame | None = None) -> None:
@@ -134,6 +144,13 @@ class Governor:
             self._register.observe(LOW_KEY + float(np.flatnonzero(frame).mean()))
         if part.any():
             self._own_register.observe(LOW_KEY + float(np.flatnonzero(part).mean()))
+        if not self._idiom.contrapuntal:
+            self._observe_spread(part)
+
+    def _observe_spread(self, part: Frame) -> None:
+        for key in np.flatnonzero(part == ONSET).tolist():
+            self._variance.observe((LOW_KEY + key - (self._mean_struck.value or self._middle)) ** 2)
+            self._mean_struck.observe(float(LOW_KEY + key))
 
     def restart(self, idiom: Idiom = BACH, middle: float | None = None) -> None:
         """Begin a new turn. Earlier music does not count.
@@ -148,10 +165,12 @@ class Governor:
         self._onsets.restart()
         self._keys.restart()
         self._register.value = self._own_register.value = None
+        self._mean_struck.value, self._variance.value = self._middle, idiom.spread**2
         self._still_ticks = 0
 
     def know(self, idiom: Idiom) -> None:
         """Continue with the compass of another idiom."""
+        self._idiom = idiom
         self._compass_bias = COMPASS_BIAS if idiom == BACH else compass_bias(idiom)
 
     def steer(self, params: SamplingParams, texture: Texture, register: int | None = None) -> SamplingParams:
@@ -177,7 +196,25 @@ class Governor:
         there = self._register.value
         off = 0.0 if there is None else there - self._middle
         too_far = math.copysign(max(0.0, abs(off) - FREE_REGISTER), off)
-        return self._compass_bias - np.float32(TILT * too_far) * (MIDI_KEYS - self._middle)
+        above = MIDI_KEYS - self._middle
+        if self._idiom.contrapuntal:
+            return self._compass_bias - np.float32(TILT * too_far) * above
+        tilt = np.float32(TILT * too_far) * np.clip(above, -MOST_TILTED, MOST_TILTED)
+        return np.asarray(self._compass_bias - tilt + self._narrowing(), np.float32)
+
+    def _narrowing(self) -> NDArray[np.float32]:
+        """Return the bias [88] of ONSET against keys that spread further than in the idiom.
+
+        Biases of the rhythm and of the key make far keys likelier than near ones. If keys are normally distributed, the
+        bias is the logarithm of the ratio of both densities.
+        """
+        mean, found = self._mean_struck.value or self._middle, self._variance.value or 0.0
+        wanted = self._idiom.spread**2
+        if found <= wanted:
+            return np.zeros(KEYS, np.float32)
+        far = (MIDI_KEYS - np.float32(mean)) ** 2 - wanted
+        bias = SPREAD_GAIN / 2 * (1 / found - 1 / wanted) * far
+        return np.asarray(np.clip(bias, -MOST_NARROWED, MOST_FILLED), np.float32)
 
     def _asked_bias(self, register: int) -> NDArray[np.float32]:
         """Return the bias [88] of ONSET: for the compass, and a tilt towards the register that is asked for."""

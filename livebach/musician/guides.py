@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from livebach.music.idiom import BACH, Idiom
 from livebach.music.key import Key
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, Frame
-from livebach.music.texture import DENSITY_CENTRES, Texture, texture_levels
+from livebach.music.texture import DENSITY_CENTRES, TEXTURE_LEVELS, Texture, texture_levels
 from livebach.musician.governor import MEMORY_BARS, Controller, Governor
 from livebach.musician.key_plan import FREE_OUTSIDE, HEARD_BARS, OUTSIDE, KeyPlan
 from livebach.musician.rhythm import RhythmVotes
-from livebach.musician.texture_follower import MOST
+from livebach.musician.texture_follower import MOST, expected
 from livebach.musician.vetoes import MOST_REDRAWS, QuoteWatch, RepeatWatch, Watch, playable
 from livebach.musician.voice_vetoes import ClashWatch, OveruseWatch, ParallelWatch
 from livebach.network.quotes import Quotes
@@ -41,12 +41,14 @@ MOST_RESTRAINT = 3.0
 """Most nats by which a stroke becomes less likely after too many. With more of them a full passage ends in a rest."""
 RECALL, AGAIN = 14.0, 12.0
 """`SamplingParams.recall` and `again` at play in counterpoint, chosen by statistics of roll-outs, not likelihood."""
-FREE_RECALL, FREE_AGAIN = 4.0, 0.0
-"""The same in an idiom without counterpoint. There more of it makes lines jump and chords grow."""
+FREE_RECALL, FREE_AGAIN = 0.0, 0.0
+"""The same in an idiom without counterpoint. There recall makes lines jump and chords grow."""
 CHORD_TICKS = 24.0
 """Time constant of the mean size of chords, in struck ticks."""
 CHORDS_AT_FIRST = -1.5
 """The bias of ONSET that chords begin with, in nats. Without one most networks strike too many keys at once."""
+FREE_CHORDS_AT_FIRST = -0.5
+"""The same in an idiom without counterpoint, whose chords are larger."""
 HEARD_CHORDS, HEARD_NOTES = 6, 32
 """Number of struck ticks, and of notes, of which the size and register count as much as those of the idiom."""
 SINGLE_LINE = 1.02
@@ -118,7 +120,7 @@ class Guides:
         self._idiom = idiom
         self._chord, middle = self._targets()
         self._density = self._heard_density()
-        self._chords.restart(CHORDS_AT_FIRST)
+        self._chords.restart(CHORDS_AT_FIRST if idiom.contrapuntal else FREE_CHORDS_AT_FIRST)
         self._ticks.restart()
         self.governor.restart(self._idiom, middle)
         self.watches = QuoteWatch(quotes, self._longest_quote), RepeatWatch(self._bar_ticks)
@@ -163,6 +165,8 @@ class Guides:
         middle = (pitch_sum + HEARD_NOTES * self._idiom.middle) / (notes + HEARD_NOTES)
         if notes <= SINGLE_LINE * chords:
             return self._idiom.chord, middle
+        if not self._idiom.contrapuntal:
+            return self._idiom.chord_after(notes / chords), middle
         return (notes + HEARD_CHORDS * self._idiom.chord) / (chords + HEARD_CHORDS), middle
 
     def _heard_density(self) -> tuple[int | None, float]:
@@ -171,12 +175,15 @@ class Guides:
             return None, self._idiom.density
         frames = np.array(self._heard)
         level, onsets = texture_levels(frames).density, float((frames == ONSET).sum()) / len(frames)
+        if not self._idiom.contrapuntal:
+            return expected(frames, self._idiom).density, self._idiom.density_after(max(onsets, 1 / len(frames)))
         return level, max(onsets, 1 / len(frames)) ** (1 - OF_THE_IDIOM) * self._idiom.density**OF_THE_IDIOM
 
     def _share_struck(self, level: int) -> float:
         """Return the share of ticks to strike for a level of density: that of the music heard, if it has this level."""
         heard_level, heard = self._density
-        followed = heard_level is not None and min(heard_level, MOST.density or 0) == level
+        most = MOST.density if self._idiom.contrapuntal else TEXTURE_LEVELS - 1
+        followed = heard_level is not None and min(heard_level, most or 0) == level
         return min(MOST_STRUCK, (heard if followed else DENSITY_CENTRES[level]) / self._chord)
 
     def _counterpoint_watches(self) -> tuple[Watch, ...]:
@@ -255,10 +262,13 @@ class Guides:
         busier = lean + self.governor.urge
         if texture.density is not None:
             busier += max(-MOST_RESTRAINT, DRIVE * self._ticks.correction(self._share_struck(texture.density)))
-        if not self._sounding or self._decisions.random() < self._votes.chance(likely, busier):
+        steady = self._idiom.contrapuntal
+        if not self._sounding or self._decisions.random() < self._votes.chance(likely, busier, steady):
             voices = 2 if (texture.polyphony or 0) >= TWO_VOICES else 1
             frame = self._struck(once, free, likely, voices)
-            return frame if texture.polyphony is None else self._moved_on(frame, MOST_VOICES[texture.polyphony])
+            if texture.polyphony is None or not self._idiom.contrapuntal:  # elsewhere voices become chords
+                return frame
+            return self._moved_on(frame, MOST_VOICES[texture.polyphony])
         return self._sustained(once, free)
 
     def _moved_on(self, frame: Frame, most: int) -> Frame:

@@ -113,6 +113,7 @@ class Musician:
         if not own.memory.exchange(network, history):
             return False
         own.improviser.exchanged()
+        self.performance.player.follower.know(own.memory.idiom)
         return True
 
     def status(self) -> Status:

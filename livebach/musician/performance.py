@@ -60,6 +60,7 @@ class Performance:
         grid = self.time.grid
         self.player = PlayerPart(settings, grid.bar_ticks)
         self.own = NetworkPart(engine, settings, seed, grid, touch)
+        self.player.follower.know(self.own.memory.idiom)
         self._settings = settings
         self._mode = mode_of(settings)
         self._click = Click(settings.time.click_channel - 1, grid, always=settings.time.click)

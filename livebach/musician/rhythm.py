@@ -49,12 +49,14 @@ class RhythmVotes:
         self._rested = 0 if struck else self._rested + 1
         self._tick += 1
 
-    def chance(self, network: float, busier: float = 0.0) -> float:
+    def chance(self, network: float, busier: float = 0.0, steady: bool = True) -> float:
         """Return the probability that the coming tick is struck.
 
         Args:
             network: The network's probability.
             busier: Nats to add to the log odds.
+            steady: Whether the music's rhythm is steady, as Bach's is. Otherwise the votes count as far as the best
+                lag agrees, and the sum is not sharpened: a rhythm that returns is kept, and others stay free.
 
         """
         known = self._lags <= self._tick
@@ -62,8 +64,9 @@ class RhythmVotes:
         if known.any() and self._rested < self._longest_rest:  # rests that vote for themselves would never end
             trust = self._agreement[known] ** TRUST
             votes = self._struck[(self._tick - self._lags[known]) % len(self._struck)]
-            odds += VOTE * _log_odds(float(trust @ votes / trust.sum()), LEAST_VOTE)
-        return 1 / (1 + math.exp(-SHARPER * odds - busier))
+            weight = VOTE if steady else VOTE * float(trust.max())
+            odds += weight * _log_odds(float(trust @ votes / trust.sum()), LEAST_VOTE)
+        return 1 / (1 + math.exp(-(SHARPER if steady else 1) * odds - busier))
 
 
 def _log_odds(chance: float, least: float) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.random import Generator
 
 from livebach.config import Config
+from livebach.music.idiom import BACH, Idiom
 from livebach.music.key import Key, KeyHearing
 from livebach.music.metre import Metre
 from livebach.music.prime import Prime
@@ -121,7 +122,7 @@ def music(engine: Engine, config: Config, bars: int, prime: Prime | None = None)
     """
     metre = prime.metre if prime else config.time.metre
     start = prime.frames if prime else np.zeros((0, KEYS), np.uint8)
-    texture = texture_from(config, start, metre.bar_ticks(engine.spec.steps_per_quarter))
+    texture = texture_from(config, start, metre.bar_ticks(engine.spec.steps_per_quarter), engine.idiom)
     rng = np.random.default_rng(config.sampling.seed)
     sampling = config.sampling
     roll = RollOut(engine, metre, rng, params_from(config), texture, config.engine.adapt, sampling.longest_quote)
@@ -149,9 +150,9 @@ def params_from(config: Config) -> SamplingParams:
     return SamplingParams(config.sampling.temperature, config.sampling.min_p, key_bias=bias)
 
 
-def texture_from(config: Config, heard: Frames, bar_ticks: int) -> Texture:
-    """Return the texture of the settings; «follow» continues the heard frames [T, 88], if any."""
-    following = grown(followed(heard), heard, bar_ticks) if len(heard) else Texture()
+def texture_from(config: Config, heard: Frames, bar_ticks: int, idiom: Idiom = BACH) -> Texture:
+    """Return the texture of the settings; «follow» continues the heard frames [T, 88], if any, in an idiom."""
+    following = grown(followed(heard, idiom), heard, bar_ticks) if len(heard) else Texture()
     return asked(config.sampling.density, config.sampling.polyphony, following)
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from livebach.music.idiom import BACH, Idiom
 from livebach.music.key import Key, KeyHearing
 from livebach.music.roll import KEYS, Frame, Frames
-from livebach.music.texture import Texture, texture_levels
+from livebach.music.texture import Texture, density_and_polyphony, texture_levels, texture_of
 
 if TYPE_CHECKING:
     from livebach.config import Config
@@ -24,14 +25,27 @@ OUTSIDE = np.float32(-3.0)
 """Nats added to the logit of ONSET of pitches outside the key, which makes them rarer without forbidding them."""
 
 
-def followed(heard: Frames) -> Texture:
-    """Return the texture of an answer to heard frames [T, 88]."""
+def followed(heard: Frames, idiom: Idiom = BACH) -> Texture:
+    """Return the texture of an answer to heard frames [T, 88] in this idiom.
+
+    Outside counterpoint it is the texture to expect after the heard one: four bars may be a sparse introduction.
+    """
+    if not idiom.contrapuntal:
+        return expected(heard, idiom)
     texture = texture_levels(heard)
     levels = [
         sorted((least or 0, level or 0, most or 0))[1]
         for least, level, most in zip(astuple(LEAST), astuple(texture), astuple(MOST), strict=True)
     ]
     return Texture(*levels)
+
+
+def expected(heard: Frames, idiom: Idiom) -> Texture:
+    """Return the texture that an idiom's music has on average after heard frames [T, 88]."""
+    density, polyphony = density_and_polyphony(heard)
+    if not density:
+        return texture_of(idiom.density, idiom.polyphony)
+    return texture_of(idiom.density_after(density), idiom.polyphony_after(polyphony))
 
 
 class TextureFollower:
@@ -42,6 +56,7 @@ class TextureFollower:
         self._frames: deque[Frame] = deque(maxlen=FOLLOWED_BARS * bar_ticks)
         self._rests = 0
         self._heard = Texture()
+        self._idiom = BACH
         self.set(settings)
 
     def set(self, settings: Config) -> None:
@@ -49,6 +64,11 @@ class TextureFollower:
         self._density = settings.sampling.density
         self._polyphony = settings.sampling.polyphony
         self.texture = self._texture()
+
+    def know(self, idiom: Idiom) -> None:
+        """Answer in another idiom from now on."""
+        self._idiom = idiom
+        self._follow()
 
     def set_bar(self, bar_ticks: int) -> None:
         """Have bars of another length count. The music heard so far is kept."""
@@ -70,8 +90,11 @@ class TextureFollower:
         self._frames.extend([np.zeros(KEYS, np.uint8)] * min(self._rests, self._bar_ticks) if self._frames else [])
         self._rests = 0
         self._frames.append(frame)
+        self._follow()
+
+    def _follow(self) -> None:
         if len(self._frames) >= self._bar_ticks:
-            self._heard = followed(np.stack(self._frames))
+            self._heard = followed(np.stack(self._frames), self._idiom)
             self.texture = self._texture()
 
     def _texture(self) -> Texture:
