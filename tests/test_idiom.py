@@ -52,10 +52,11 @@ def test_it_is_measured_how_far_music_keeps_the_texture_of_the_bars_before() -> 
 
 
 def test_the_texture_to_expect_lies_between_that_heard_and_the_usual() -> None:
-    """At the usual one where nothing is kept, at that heard where all is."""
+    """At the usual one where nothing is kept, at that heard where all is; the less is heard, the less it counts."""
     idiom = replace(BACH, density=1.6, density_kept=0.5, chord=2, chord_kept=0, polyphony=3, polyphony_kept=1)
-    assert idiom.density_after(0.4) == pytest.approx(0.8)
-    assert (idiom.chord_after(1), idiom.polyphony_after(2)) == (2, 2)
+    assert idiom.density_after(0.4, 64) == pytest.approx(0.8)
+    assert 0.8 < idiom.density_after(0.4, 16) < idiom.density_after(0.4, 0) == pytest.approx(1.6)
+    assert (idiom.chord_after(1, 64), idiom.polyphony_after(2, 64)) == (2, 2)
 
 
 def test_the_spread_is_that_of_passages() -> None:

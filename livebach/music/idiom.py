@@ -47,8 +47,8 @@ class Idiom:
         parallels: Share of parallel fifths and octaves among the joint moves of two voices.
         polyphony: Mean number of keys down on ticks with any.
         spread: Standard deviation in semitones of the keys struck within 16 bars.
-        density_kept: How far music keeps the density of the bars before it: 1 wholly, 0 not at all. It is the slope of
-            the regression of the logarithm in 16 bars on that in the 4 bars before.
+        density_kept: How far music keeps the density of the PASSAGE before it: 1 wholly, 0 not at all. It is the slope
+            of the regression of the logarithm in some 16 bars on that in some 4 bars before.
         chord_kept: The same for the size of chords.
         polyphony_kept: The same for the polyphony.
 
@@ -72,17 +72,17 @@ class Idiom:
         """Whether the music avoids parallels: its voices are lines of their own."""
         return self.parallels <= COUNTERPOINT
 
-    def density_after(self, heard: float) -> float:
-        """Return the density to expect after four bars with a density of `heard`."""
-        return _between(heard, self.density, self.density_kept)
+    def density_after(self, heard: float, ticks: int) -> float:
+        """Return the density to expect after so many ticks with a density of `heard`."""
+        return _between(heard, self.density, _kept_after(self.density_kept, ticks))
 
-    def chord_after(self, heard: float) -> float:
-        """Return the size of chords to expect after four bars with chords of mean size `heard`."""
-        return _between(heard, self.chord, self.chord_kept)
+    def chord_after(self, heard: float, ticks: int) -> float:
+        """Return the size of chords to expect after so many ticks with chords of mean size `heard`."""
+        return _between(heard, self.chord, _kept_after(self.chord_kept, ticks))
 
-    def polyphony_after(self, heard: float) -> float:
-        """Return the polyphony to expect after four bars with a polyphony of `heard`."""
-        return _between(heard, self.polyphony, self.polyphony_kept)
+    def polyphony_after(self, heard: float, ticks: int) -> float:
+        """Return the polyphony to expect after so many ticks with a polyphony of `heard`."""
+        return _between(heard, self.polyphony, _kept_after(self.polyphony_kept, ticks))
 
     def __post_init__(self) -> None:
         """Check the figures.
@@ -126,6 +126,14 @@ class Idiom:
 
 def _between(heard: float, usual: float, kept: float) -> float:
     return float(heard**kept * usual ** (1 - kept))
+
+
+def _kept_after(kept: float, ticks: int) -> float:
+    """Return how far the texture of so many ticks is kept, if that of a passage is kept as far as `kept`.
+
+    The fewer ticks are heard, the more of their texture is chance, as in the mean of a sample.
+    """
+    return kept * ticks / (kept * ticks + (1 - kept) * PASSAGE) if ticks else 0.0
 
 
 BACH = Idiom()

@@ -166,7 +166,7 @@ class Guides:
         if notes <= SINGLE_LINE * chords:
             return self._idiom.chord, middle
         if not self._idiom.contrapuntal:
-            return self._idiom.chord_after(notes / chords), middle
+            return self._idiom.chord_after(notes / chords, len(self._heard)), middle
         return (notes + HEARD_CHORDS * self._idiom.chord) / (chords + HEARD_CHORDS), middle
 
     def _heard_density(self) -> tuple[int | None, float]:
@@ -176,7 +176,8 @@ class Guides:
         frames = np.array(self._heard)
         level, onsets = texture_levels(frames).density, float((frames == ONSET).sum()) / len(frames)
         if not self._idiom.contrapuntal:
-            return expected(frames, self._idiom).density, self._idiom.density_after(max(onsets, 1 / len(frames)))
+            density = self._idiom.density_after(max(onsets, 1 / len(frames)), len(frames))
+            return expected(frames, self._idiom).density, density
         return level, max(onsets, 1 / len(frames)) ** (1 - OF_THE_IDIOM) * self._idiom.density**OF_THE_IDIOM
 
     def _share_struck(self, level: int) -> float:

@@ -45,7 +45,8 @@ def expected(heard: Frames, idiom: Idiom) -> Texture:
     density, polyphony = density_and_polyphony(heard)
     if not density:
         return texture_of(idiom.density, idiom.polyphony)
-    return texture_of(idiom.density_after(density), idiom.polyphony_after(polyphony))
+    ticks = len(heard)
+    return texture_of(idiom.density_after(density, ticks), idiom.polyphony_after(polyphony, ticks))
 
 
 class TextureFollower:
