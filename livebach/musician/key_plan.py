@@ -27,7 +27,7 @@ FEWEST_NOTES = 4
 LEAST_GAIN = 0.6
 ERROR_GAIN = 4.5
 """Factor of the distance from the profile (0..1), added to LEAST_GAIN."""
-OUTSIDE, FREE_OUTSIDE = 3.0, 0.3
+OUTSIDE, FREE_OUTSIDE = 3.0, 1.0
 """Nats taken off pitches outside the scale of the planned key: in counterpoint, and in other idioms. Others use
 more of them, and with less recall fewer come from elsewhere."""
 MOST_LOG_RATIO = 1.5
