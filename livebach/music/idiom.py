@@ -9,12 +9,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from livebach.music.habits import Habits, habits_of
 from livebach.music.roll import LOW_KEY, OFF, ONSET, Frame, Frames
 
 PARALLEL = (0, 7)
@@ -31,6 +32,21 @@ FEWEST_PASSAGES = 8
 """Number of passages from which it is measured how far the music after them is like them."""
 COUNTERPOINT = 0.03
 """Share of parallels up to which music counts as counterpoint. Bach has .005, the others .06 to .3."""
+BACHS_HABITS = Habits(
+    harmony=(0.1104, 0.0224, 0.0636, 0.1411, 0.1199, 0.0902, 0.0582, 0.1177, 0.0845, 0.1074, 0.064, 0.0205),
+    chords=(0.5046, 0.3852, 0.0849, 0.02, 0.0031, 0.0022),
+    upper=(
+        *(0.0678, 0.0058, 0.0048, 0.002, 0.0097, 0.0031, 0.012, 0.0141, 0.0108, 0.0241, 0.0125, 0.024),
+        *(0.0271, 0.0455, 0.1371, 0.0924, 0.0256, 0.0866, 0.1155, 0.0475, 0.0281, 0.0397, 0.011, 0.0196),
+        *(0.0127, 0.0153, 0.0121, 0.003, 0.0091, 0.0034, 0.007, 0.005, 0.0659),
+    ),
+    lower=(
+        *(0.1084, 0.0073, 0.0126, 0.0041, 0.0141, 0.0069, 0.0152, 0.0104, 0.009, 0.0231, 0.0087, 0.0205),
+        *(0.0235, 0.0354, 0.1231, 0.0762, 0.0123, 0.0708, 0.1087, 0.0385, 0.0249, 0.0343, 0.0085, 0.0199),
+        *(0.0097, 0.0124, 0.0101, 0.0029, 0.0188, 0.0029, 0.0096, 0.0098, 0.1071),
+    ),
+)
+"""The habits of Bach's keyboard works in the training set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +67,7 @@ class Idiom:
             of the regression of the logarithm in some 16 bars on that in some 4 bars before.
         chord_kept: The same for the size of chords.
         polyphony_kept: The same for the polyphony.
+        habits: Shares of intervals, chords and steps.
 
     """
 
@@ -66,6 +83,7 @@ class Idiom:
     density_kept: float = 0.72
     chord_kept: float = 0.54
     polyphony_kept: float = 0.62
+    habits: Habits = BACHS_HABITS
 
     @property
     def contrapuntal(self) -> bool:
@@ -106,9 +124,12 @@ class Idiom:
         if not all(0 <= kept <= 1 for kept in (self.density_kept, self.chord_kept, self.polyphony_kept)):
             raise ValueError("what an idiom keeps must be 0..1")
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> dict[str, object]:
         """Return the figures by name."""
-        return {name: round(value, 4) for name, value in asdict(self).items()}
+        figures: dict[str, object] = {
+            field.name: round(getattr(self, field.name), 4) for field in fields(self) if field.name != "habits"
+        }
+        return figures | {"habits": self.habits.to_json()}
 
     @classmethod
     def from_json(cls, found: Mapping[str, object]) -> Idiom:
@@ -119,9 +140,10 @@ class Idiom:
 
         """
         known: dict[str, Any] = {field.name: found[field.name] for field in fields(cls) if field.name in found}
+        habits = known.pop("habits", None)
         if any(isinstance(value, bool) or not isinstance(value, int | float) for value in known.values()):
             raise ValueError("an idiom's figures must be numbers")
-        return cls(**known)
+        return cls(**known) if habits is None else cls(**known, habits=Habits.from_json(habits))
 
 
 def _between(heard: float, usual: float, kept: float) -> float:
@@ -147,6 +169,7 @@ def idiom_of(pieces: Iterable[Frames]) -> Idiom:
 
     """
     struck_keys: list[NDArray[np.intp]] = []
+    pieces = list(pieces)
     length = ticks = clashing = pairs = parallel = moves = down = sounding = 0
     spreads: list[float] = []
     passages: list[tuple[tuple[float, float, float], tuple[float, float, float]]] = []
@@ -165,6 +188,7 @@ def idiom_of(pieces: Iterable[Frames]) -> Idiom:
     if not len(keys):
         raise ValueError("the music has no note")
     lowest, highest = np.quantile(keys, (RARE, 1 - RARE), method="nearest")
+    density_kept, chord_kept, polyphony_kept = _kept(passages)
     return Idiom(
         int(lowest) + LOW_KEY,
         int(highest) + LOW_KEY,
@@ -175,7 +199,10 @@ def idiom_of(pieces: Iterable[Frames]) -> Idiom:
         parallel / max(1, moves),
         down / sounding,
         float(np.mean(spreads)) if spreads else BACH.spread,
-        *_kept(passages),
+        density_kept,
+        chord_kept,
+        polyphony_kept,
+        habits_of(pieces, BACHS_HABITS),
     )
 
 

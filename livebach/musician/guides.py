@@ -21,6 +21,7 @@ from livebach.music.key import Key
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, Frame
 from livebach.music.texture import DENSITY_CENTRES, TEXTURE_LEVELS, Texture, texture_levels
 from livebach.musician.governor import MEMORY_BARS, Controller, Governor
+from livebach.musician.habit_balance import HabitBalance
 from livebach.musician.key_plan import FREE_OUTSIDE, HEARD_BARS, OUTSIDE, KeyPlan
 from livebach.musician.rhythm import RhythmVotes
 from livebach.musician.texture_follower import MOST, expected
@@ -30,7 +31,9 @@ from livebach.network.quotes import Quotes
 from livebach.network.sampling import SamplingParams
 
 MOST_DRAWS = 6
-"""Most draws of a tick."""
+"""Most draws of a frame."""
+CANDIDATES, FURTHER_DRAWS = 6, 2
+"""Number of frames of which the one to play is chosen, and most draws of each but the first."""
 STRUCK_AT_ONCE = 0.5
 """On a tick on which a key is to be struck, onsets are made so much likelier that the first draw has one so often."""
 TRIES_FOR_VOICES = 2
@@ -39,7 +42,7 @@ DRIVE = 3.5
 """Factor of the correction of the share of struck ticks in the decision whether a tick is struck."""
 MOST_RESTRAINT = 3.0
 """Most nats by which a stroke becomes less likely after too many. With more of them a full passage ends in a rest."""
-RECALL, AGAIN = 14.0, 12.0
+RECALL, AGAIN = 5.0, 20.0
 """`SamplingParams.recall` and `again` at play in counterpoint, chosen by statistics of roll-outs, not likelihood."""
 FREE_RECALL, FREE_AGAIN = 1.0, 0.0
 """The same in an idiom without counterpoint. There more of it makes lines jump and chords grow. Without it an
@@ -50,7 +53,7 @@ CHORDS_AT_FIRST = -1.5
 """The bias of ONSET that chords begin with, in nats. Without one most networks strike too many keys at once."""
 FREE_CHORDS_AT_FIRST = -0.5
 """The same in an idiom without counterpoint, whose chords are larger."""
-HEARD_CHORDS, HEARD_NOTES = 6, 32
+HEARD_CHORDS, HEARD_NOTES = 6, 100
 """Number of struck ticks, and of notes, of which the size and register count as much as those of the idiom."""
 SINGLE_LINE = 1.02
 """Mean size of chords up to which the music heard is a single line, which other voices are to join."""
@@ -66,7 +69,7 @@ TWO_VOICES = 2
 """Level of polyphony from which a tick should have two voices."""
 MOST_VOICES = (2, 2, 2, 2, 3, 3, 4, 5)
 """Most keys down by the level of polyphony."""
-ONE_MORE = 0.1
+ONE_MORE = 0.2
 """Share of ticks with room for one more."""
 SUSTAIN = (3.0, 8.0)
 """Nats taken off the logit of OFF on a tick without an onset, in turn, where fewer than two voices would be left."""
@@ -90,6 +93,7 @@ class Guides:
         self._decisions, self._longest_quote = decisions, longest_quote
         self._votes = RhythmVotes(beat_ticks, bar_ticks)
         self._idiom = BACH
+        self._habits = HabitBalance(BACH)
         self._reach = KEYS, -1  # the lowest and the highest key heard
         self._chords, self._chord = Controller(CHORD_TICKS), BACH.chord
         self._ticks = Controller(MEMORY_BARS * bar_ticks)
@@ -123,6 +127,7 @@ class Guides:
         self._density = self._heard_density()
         self._chords.restart(CHORDS_AT_FIRST if idiom.contrapuntal else FREE_CHORDS_AT_FIRST)
         self._ticks.restart()
+        self._habits.restart(idiom)
         self.governor.restart(self._idiom, middle)
         self.watches = QuoteWatch(quotes, self._longest_quote), RepeatWatch(self._bar_ticks)
         self._counterpoint = self._counterpoint_watches()
@@ -198,6 +203,7 @@ class Guides:
     def know(self, quotes: Quotes, idiom: Idiom = BACH) -> None:
         """Continue with another network's training music and its idiom."""
         self._idiom = idiom
+        self._habits.restart(idiom)
         self.governor.know(idiom)
         if self.plan is not None:
             self.plan.outside = self._outside
@@ -209,6 +215,7 @@ class Guides:
     def listen(self, frame: Frame) -> None:
         """Take in the frame [88] of both players on a tick."""
         self._votes.observe(frame)
+        self._habits.listen(frame)
         self._heard.append(frame)
         keys = np.flatnonzero(frame)
         if len(keys):
@@ -219,6 +226,7 @@ class Guides:
     def played(self, heard: Frame, part: Frame) -> None:
         """Take in a tick of the network's turn: the frame [88] that the texture is asked of, and the network's part."""
         self.governor.observe(heard, part)
+        self._habits.played(part)
         struck = int((part == ONSET).sum())
         self._ticks.observe(struck > 0)
         if struck:
@@ -267,10 +275,10 @@ class Guides:
         steady = self._idiom.contrapuntal
         if not self._sounding or self._decisions.random() < self._votes.chance(likely, busier, steady):
             voices = 2 if (texture.polyphony or 0) >= TWO_VOICES else 1
-            frame = self._struck(once, free, likely, voices)
-            if texture.polyphony is None or not self._idiom.contrapuntal:  # elsewhere voices become chords
-                return frame
-            return self._moved_on(frame, MOST_VOICES[texture.polyphony])
+            most = KEYS
+            if texture.polyphony is not None and self._idiom.contrapuntal:  # elsewhere voices become chords
+                most = MOST_VOICES[texture.polyphony]
+            return self._chosen(lambda: self._moved_on(self._struck(once, free, likely, voices), most))
         return self._sustained(once, free)
 
     def _moved_on(self, frame: Frame, most: int) -> Frame:
@@ -298,8 +306,9 @@ class Guides:
         recall, again = (RECALL, AGAIN) if self._idiom.contrapuntal else (FREE_RECALL, FREE_AGAIN)
         params = replace(self.governor.steer(params, texture, register), recall=recall, again=again)
         if self.plan is not None:
-            bias = self.plan.bias()
-            params = replace(params, key_bias=bias if params.key_bias is None else params.key_bias + bias)
+            bias, tonal = self.plan.bias(), self.plan.tonal() if self._idiom.contrapuntal else None
+            bias = bias if params.key_bias is None else params.key_bias + bias
+            params = replace(params, key_bias=bias, tonal=tonal)
         if register is None:
             lowest = min(self._idiom.lowest - LOW_KEY, self._reach[0])
             highest = max(self._idiom.highest - LOW_KEY, self._reach[1])
@@ -318,6 +327,21 @@ class Guides:
 
         lenient = self._counterpoint if lenient is None else lenient
         return playable(counted, params, self.watches, min(MOST_REDRAWS, self._draws_left - 1), lenient)
+
+    def _chosen(self, draw: Callable[[], Frame]) -> Frame:
+        """Draw several frames, and return one of them, more likely one with the idiom's habits."""
+        first = draw()
+        if not (first == ONSET).any():
+            return first
+        found = [first]
+        for _ in range(CANDIDATES - 1):
+            self._draws_left = FURTHER_DRAWS
+            frame = draw()
+            if (frame == ONSET).any():
+                found.append(frame)
+        scores = [self._habits.score(frame) for frame in found]
+        best = max(scores)
+        return self._decisions.choices(found, [math.exp(score - best) for score in scores])[0]
 
     def _struck(self, once: Draw, params: SamplingParams, likely: float, voices: int) -> Frame:
         """Return a frame with an onset and at least `voices` keys down, if one is found within MOST_DRAWS.

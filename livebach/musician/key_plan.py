@@ -74,6 +74,14 @@ class KeyPlan:
         """Return home now, for the longest stay. Call this before an ending."""
         self.key, self._left = self.home, STAY_BARS[1] * self._bar_ticks
 
+    def tonal(self) -> NDArray[np.intp]:
+        """Return the key of the planned scale that stands for each key, [88]: itself, or the commoner neighbour."""
+        scale, common = self.key.scale, profile(self.key)[PITCH_CLASSES]
+        keys = np.arange(len(scale))
+        up, down = np.minimum(keys + 1, keys[-1]), np.maximum(keys - 1, 0)
+        lower = ~scale[up] | (scale[down] & (common[down] > common[up]))
+        return np.where(scale, keys, np.where(lower, down, up))
+
     def bias(self) -> NDArray[np.float32]:
         """Return the bias of the logits of ONSET, [88] in nats; zeros before enough notes have been heard."""
         counts = np.sum(self._heard, axis=0) if self._heard else np.zeros(12)

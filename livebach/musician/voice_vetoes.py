@@ -15,7 +15,7 @@ import numpy as np
 from livebach.music.idiom import CLASHES, PARALLEL, joint_moves_of
 from livebach.music.roll import KEYS, ONSET, Frame
 
-CLASHES_UNWATCHED = 1 / 3
+CLASHES_UNWATCHED = 0.27
 """Share of clashes among pairs of keys struck together, if none is refused."""
 HELD_CLASHES = (1, 11)
 """Minor seconds and major sevenths, in semitones modulo 12: clashes of a struck key with a held one."""

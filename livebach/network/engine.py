@@ -21,7 +21,7 @@ from livebach.network.checkpoint import Checkpoint, CheckpointError
 from livebach.network.layers import FrameStack, GivenStack, KeyStack, TimeStack
 from livebach.network.sampling import PreparedDraw, SamplingParams, probabilities, with_given
 from livebach.network.state import Array, State
-from livebach.network.theme_evidence import evidence
+from livebach.network.theme_evidence import ThemeWeights, evidence
 from livebach.network.themes import ThemeMemory
 
 Place = tuple[int, int, int]
@@ -32,10 +32,16 @@ NOTHING = np.full(KEYS, UNKNOWN, np.uint8)
 NO_NUMBERS = np.zeros(KEYS)
 RECALLED = 16
 """Most alignments with the player's music alone."""
+RETURNING, RETURNING_BARS = 6, 4
+"""Most alignments with any music that may return, and its least distance in bars. With few of them the keys of a tick
+come from one passage, and agree. Without the distance the music would go round in circles."""
 LEAST_RECALLED, MOST_RECALLED = np.float32(0.1), np.float32(11.0)
 """Nats of evidence from which `SamplingParams.recall` scales it, and the most nats that it adds to ONSET."""
 MOST_AGAIN = np.float32(10.0)
 """Most nats that `SamplingParams.again` adds to ONSET."""
+RECALLED_OUTSIDE, RETURNING_OUTSIDE = np.float32(0.4), np.float32(0.6)
+"""Part of the player's and of any earlier music's evidence that counts for keys outside the scale."""
+ALL_KEYS = np.arange(KEYS)
 AS_IT_IS = SamplingParams()
 PAIR_TOLERANCE = 1e-3
 """Largest allowed error of the logits at load. Rounding differs between machines by less than a tenth of this."""
@@ -139,8 +145,17 @@ class Engine:
             state.themes.observe(frame, place, coming, players)
             np.copyto(state.theme_shift, self.themes.shift(self.evidence(state.themes)))
             if not players:  # the first strokes of a turn are sampled without recall
-                themes = state.themes.alignments(state.themes.player_rows, RECALLED)
-                np.copyto(state.recalled, self.themes.shift(evidence(state.themes, themes))[ONSET])
+                self._recall(self.themes, state.themes, state, RETURNING_BARS * coming[2])
+
+    @staticmethod
+    def _recall(weights: ThemeWeights, memory: ThemeMemory, state: State, far: int) -> None:
+        """Write what the player's music, and any music at least `far` ticks ago, says of the coming onsets."""
+        rows = memory.rows
+        for target, sources, most in (
+            (state.recalled, memory.player_rows, RECALLED),
+            (state.returning, rows[(rows + 1) * memory.beat >= far], RETURNING),
+        ):
+            np.copyto(target, weights.shift(evidence(memory, memory.alignments(sources, most)))[ONSET])
 
     def _push(self, state: State, frame: Frame, row: Array) -> None:
         np.copyto(state.frame, frame)
@@ -208,10 +223,16 @@ class Engine:
         shift = state.adaptation.shift + state.theme_shift
         if params.recall:
             above = np.maximum(state.recalled - LEAST_RECALLED, 0)
-            shift[ONSET] += np.minimum(np.float32(params.recall) * above, MOST_RECALLED)
+            more = np.minimum(np.float32(params.recall) * above, MOST_RECALLED)
+            if params.tonal is not None:
+                more = np.where(params.tonal == ALL_KEYS, 1, RECALLED_OUTSIDE) * more
+                np.maximum.at(more, params.tonal, more.copy())
+            shift[ONSET] += more
         if params.again:
-            above = np.maximum(state.theme_shift[ONSET], 0)
-            shift[ONSET] += np.minimum(np.float32(params.again) * above, MOST_AGAIN)
+            more = np.minimum(np.float32(params.again) * np.maximum(state.returning, 0), MOST_AGAIN)
+            if params.tonal is not None:
+                more = np.where(params.tonal == ALL_KEYS, 1, RETURNING_OUTSIDE) * more
+            shift[ONSET] += more
         return np.asarray(shift)
 
     def _check(self, checkpoint: Checkpoint) -> None:

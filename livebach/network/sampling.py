@@ -29,6 +29,8 @@ class SamplingParams:
         hold_bias: Nats, added to the logit of HOLD.
         recall: Factor of the theme memory's evidence that the player's own music returns; 0 without, at most 100.
         again: Factor of the theme memory's evidence that any earlier music returns; 0 without, at most 100.
+        tonal: intp [88], the key of the scale that stands for each key, itself for keys of the scale. Evidence for
+            keys outside the scale counts less, and the player's music returns in the scale, as in a tonal answer.
 
     Raises:
         ValueError: A temperature outside 0.05..10, a `min_p` outside [0, 1), or a `recall` or `again` outside 0..100.
@@ -44,6 +46,7 @@ class SamplingParams:
     hold_bias: float = 0.0
     recall: float = 0.0
     again: float = 0.0
+    tonal: NDArray[np.intp] | None = None
 
     def __post_init__(self) -> None:
         if not 0.05 <= self.temperature <= 10:

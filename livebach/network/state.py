@@ -42,6 +42,7 @@ class State:
         themes: The theme memory; None for a network without weights for one.
         theme_shift: [3, 88] shift of the coming frame's logits by the theme memory, in nats.
         recalled: [88] shift of the coming frame's logits of ONSET by what the player has played, in nats; for sampling.
+        returning: [88] the same by all music that is some bars ago.
 
     """
 
@@ -54,13 +55,14 @@ class State:
     themes: ThemeMemory | None = None
     theme_shift: Array = field(default_factory=_no_shift)
     recalled: Array = field(default_factory=_nothing_recalled)
+    returning: Array = field(default_factory=_nothing_recalled)
 
     def copy(self) -> State:
         """Return an independent snapshot."""
         rings, frame_rings, frame = self.rings.copy(), self.frame_rings.copy(), self.frame.copy()
         context, learnt, themes = self.context.copy(), self.adaptation.copy(), _copy_of(self.themes)
-        shift, recalled = self.theme_shift.copy(), self.recalled.copy()
-        return State(rings, frame_rings, self.tick, frame, context, learnt, themes, shift, recalled)
+        shift, recalled, returning = self.theme_shift.copy(), self.recalled.copy(), self.returning.copy()
+        return State(rings, frame_rings, self.tick, frame, context, learnt, themes, shift, recalled, returning)
 
     def sketch(self) -> Sketch:
         """Return an approximate snapshot that takes an eighth of the memory."""
@@ -81,6 +83,7 @@ class State:
             themes=None if self.themes is None else PackedThemes.of(self.themes),
             theme_shift=self.theme_shift.copy(),
             recalled=self.recalled.copy(),
+            returning=self.returning.copy(),
         )
         sketch.copy_from(self)
         return sketch
@@ -117,6 +120,7 @@ class Sketch:
         themes: As in `State`, packed.
         theme_shift: As in `State`.
         recalled: As in `State`.
+        returning: As in `State`.
 
     """
 
@@ -132,6 +136,7 @@ class Sketch:
     themes: PackedThemes | None
     theme_shift: Array
     recalled: Array
+    returning: Array
 
     def copy_from(self, state: State) -> None:
         """Overwrite this sketch with one of `state`, without allocating."""
@@ -156,6 +161,7 @@ def _copy_the_rest(source: State | Sketch, target: State | Sketch) -> None:
         target.themes.pack(source.themes)
     np.copyto(target.theme_shift, source.theme_shift)
     np.copyto(target.recalled, source.recalled)
+    np.copyto(target.returning, source.returning)
     target.tick = source.tick
 
 

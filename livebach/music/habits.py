@@ -1,0 +1,118 @@
+"""Habits of a body of music: how often it uses each interval, size of chords and melodic step.
+
+All habits are counted on ticks on which a key is struck. The outer voices are the highest and the lowest struck keys.
+This module knows frames, and no time but ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+
+from livebach.music.roll import ONSET, Frame, Frames
+
+INTERVALS = 12
+LARGEST_CHORD = 6
+WIDEST_STEP = 16
+"""Semitones of the largest step of an outer voice. Larger steps count as this one."""
+STEPS = 2 * WIDEST_STEP + 1
+Outer = tuple[int, int]
+"""The highest and the lowest struck key of a tick."""
+Events = dict[str, list[int]]
+"""What happens on a tick: the indices into each habit's shares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """Shares that sum to 1 in each habit.
+
+    Attributes:
+        harmony: [12] intervals modulo 12 above the lowest sounding key, of each pair with a struck key.
+        chords: [6] numbers of keys struck at once, from 1. The last one includes larger chords.
+        upper: [33] steps of the highest struck key, from -16 to 16 semitones.
+        lower: [33] the same of the lowest struck key.
+
+    Raises:
+        ValueError: A habit has another length, or is no distribution.
+
+    """
+
+    harmony: tuple[float, ...]
+    chords: tuple[float, ...]
+    upper: tuple[float, ...]
+    lower: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name, length in LENGTHS.items():
+            shares = getattr(self, name)
+            if len(shares) != length or min(shares) < 0 or not 0.99 <= sum(shares) <= 1.01:
+                raise ValueError(f"the habit {name} of an idiom must have {length} shares that sum to 1")
+
+    def to_json(self) -> dict[str, list[float]]:
+        """Return the shares by name."""
+        return {name: [round(share, 4) for share in shares] for name, shares in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, found: object) -> Habits:
+        """Return the habits of `to_json`.
+
+        Raises:
+            ValueError: A habit is missing, or is no distribution.
+
+        """
+        if not isinstance(found, Mapping) or set(found) != set(LENGTHS):
+            raise ValueError(f"the habits of an idiom must be {', '.join(LENGTHS)}")
+        for name, shares in found.items():
+            if not isinstance(shares, list) or not all(type(share) in (int, float) for share in shares):
+                raise ValueError(f"the habit {name} of an idiom must be numbers")
+        return cls(**{name: tuple(shares) for name, shares in found.items()})
+
+
+LENGTHS = {"harmony": INTERVALS, "chords": LARGEST_CHORD, "upper": STEPS, "lower": STEPS}
+assert list(LENGTHS) == [field.name for field in fields(Habits)]
+
+
+def events_of(frame: Frame, before: Outer | None) -> tuple[Events, Outer | None]:
+    """Return what happens on a tick, and the outer keys that are struck last.
+
+    Args:
+        frame: uint8 [88].
+        before: The outer keys 0..87 of the last tick with a struck key; None at the beginning.
+
+    """
+    struck = np.flatnonzero(frame == ONSET).tolist()
+    if not struck:
+        return {}, before
+    lowest, *others = np.flatnonzero(frame).tolist()
+    fresh = set(struck)
+    events = {
+        "harmony": [(key - lowest) % INTERVALS for key in others if key in fresh or lowest in fresh],
+        "chords": [min(len(struck), LARGEST_CHORD) - 1],
+    }
+    if before is not None:
+        events["upper"] = [_step(struck[-1] - before[0])]
+        events["lower"] = [_step(struck[0] - before[1])]
+    return events, (struck[-1], struck[0])
+
+
+def _step(semitones: int) -> int:
+    return max(-WIDEST_STEP, min(WIDEST_STEP, semitones)) + WIDEST_STEP
+
+
+def habits_of(pieces: Iterable[Frames], otherwise: Habits) -> Habits:
+    """Measure the habits of pieces, frames uint8 [T, 88] each. A habit without any event is that of `otherwise`."""
+    counts = {name: np.zeros(length) for name, length in LENGTHS.items()}
+    for frames in pieces:
+        outer = None
+        for frame in frames[(frames == ONSET).any(axis=1)]:
+            events, outer = events_of(frame, outer)
+            for name, indices in events.items():
+                np.add.at(counts[name], indices, 1)
+    return Habits(
+        **{
+            name: tuple((found / found.sum()).tolist()) if found.any() else getattr(otherwise, name)
+            for name, found in counts.items()
+        }
+    )

@@ -1,0 +1,146 @@
+"""Habits of music: counted on ticks of known events, stored, read back, and kept in balance at play."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livebach.music.habits import LENGTHS, WIDEST_STEP, Habits, events_of, habits_of
+from livebach.music.idiom import BACH, Idiom
+from livebach.music.roll import HOLD, KEYS, LOW_KEY, ONSET, Frame
+from livebach.musician.habit_balance import HabitBalance
+
+EVEN = Habits(**{name: (1 / length,) * length for name, length in LENGTHS.items()})
+
+
+def frame(struck: tuple[int, ...] = (), held: tuple[int, ...] = ()) -> Frame:
+    """A frame with these MIDI keys."""
+    out = np.zeros(KEYS, np.uint8)
+    out[np.array(struck, int) - LOW_KEY] = ONSET
+    out[np.array(held, int) - LOW_KEY] = HOLD
+    return out
+
+
+def test_the_events_of_a_tick() -> None:
+    """Intervals above a held bass, of struck keys alone; the size of the chord; steps of the outer struck keys."""
+    events, outer = events_of(frame((64, 67), held=(48, 60)), (70 - LOW_KEY, 60 - LOW_KEY))
+    assert sorted(events["harmony"]) == [4, 7]
+    assert events["chords"] == [1]
+    assert events["upper"] == [WIDEST_STEP - 3]
+    assert events["lower"] == [WIDEST_STEP + 4]
+    assert outer == (67 - LOW_KEY, 64 - LOW_KEY)
+    assert events_of(frame((48,), held=(60, 64)), None)[0] == {"harmony": [0, 4], "chords": [0]}
+    assert events_of(frame(held=(60,)), outer) == ({}, outer)
+
+
+def test_large_chords_and_wide_steps_count_as_the_largest() -> None:
+    """Seven keys; a leap of three octaves."""
+    events, _ = events_of(frame((36, 40, 43, 48, 52, 55, 60)), (24 - LOW_KEY, 72 - LOW_KEY))
+    assert events["chords"] == [5]
+    assert (events["upper"], events["lower"]) == ([2 * WIDEST_STEP], [0])
+
+
+def test_habits_are_the_shares_of_the_events() -> None:
+    """Three ticks: an octave, a sixth by contrary steps, and one key. What never happens is as otherwise."""
+    music = np.stack([frame((48, 60)), frame((50, 59)), frame(held=(50, 59)), frame((59,))])
+    found = habits_of([music], EVEN)
+    assert found.harmony[0] == found.harmony[9] == 0.5
+    assert found.chords[:2] == pytest.approx((1 / 3, 2 / 3))
+    assert found.upper[WIDEST_STEP - 1] == found.upper[WIDEST_STEP] == 0.5
+    assert found.lower[WIDEST_STEP + 2] == found.lower[WIDEST_STEP + 9] == 0.5
+    assert habits_of([frame((60,))[None]], EVEN).upper == EVEN.upper
+
+
+@given(st.lists(st.integers(1, 9), min_size=12, max_size=12))
+def test_habits_are_read_back_from_json(weights: list[int]) -> None:
+    """As they were, but for the last digits."""
+    habits = replace(BACH.habits, harmony=tuple(w / sum(weights) for w in weights))
+    again = Idiom.from_json(replace(BACH, habits=habits).to_json()).habits
+    assert again.harmony == pytest.approx(habits.harmony, abs=1e-4)
+    assert again.upper == BACH.habits.upper
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        3,
+        {},
+        {"harmony": [1.0]},
+        "chords",
+        ("chords", [1, 0, 0]),
+        ("chords", [2, -1, 0, 0, 0, 0]),
+        ("lower", ["a"] * 33),
+    ],
+    ids=["number", "empty", "missing", "text", "short", "negative", "words"],
+)
+def test_wrong_habits_are_refused(wrong: object) -> None:
+    """Whatever a file may hold."""
+    habits = BACH.habits.to_json() | {wrong[0]: wrong[1]} if isinstance(wrong, tuple) else wrong
+    with pytest.raises(ValueError, match="idiom"):
+        Idiom.from_json(BACH.to_json() | {"habits": habits})
+
+
+# -- balance ----------------------------------------------------------------------------------------------------------
+
+
+def played(balance: HabitBalance, *frames: Frame) -> None:
+    """Frames that the network plays."""
+    for one in frames:
+        balance.listen(one)
+        balance.played(one)
+
+
+def test_at_first_all_frames_score_alike() -> None:
+    """What a turn begins with is as frequent as wanted."""
+    balance = HabitBalance(BACH)
+    for keys in ((48, 55), (60, 64), (48, 53)):
+        assert balance.score(frame(keys)) == pytest.approx(0, abs=1e-9)
+
+
+def test_what_is_too_frequent_scores_low_and_what_is_rare_high() -> None:
+    """After many fourths a third scores higher, and after many leaps a step does."""
+    balance = HabitBalance(BACH)
+    played(balance, *[frame((60 + 7 * (i % 2), 65 + 7 * (i % 2))) for i in range(40)])
+    assert balance.score(frame((60, 64))) > balance.score(frame((60, 65))) + 2
+    assert balance.score(frame((69, 73))) > balance.score(frame((60, 64)))  # the upper key was 72: a step of one
+
+
+def test_the_number_of_voices_stays_steady() -> None:
+    """After bars of three voices, one more or fewer costs; the more the further."""
+    balance = HabitBalance(BACH)
+    for _ in range(100):
+        balance.listen(frame(held=(48, 60, 64)))
+    alike = frame((67,), held=(48, 60))
+    assert balance.score(alike) > balance.score(frame((67,), held=(48,))) + 1
+    assert balance.score(alike) > balance.score(frame((67,), held=(48, 60, 64, 72))) + 2
+
+
+def test_the_music_heard_moves_what_is_wanted() -> None:
+    """Who plays fourths is answered with more of them than Bach has."""
+    heard = HabitBalance(BACH)
+    for i in range(100):
+        heard.listen(frame((60 + i % 3, 65 + i % 3)))
+    heard.restart(BACH)
+    unheard = HabitBalance(BACH)
+    for balance in (heard, unheard):
+        played(balance, *[frame((60, 65)), frame((62, 67))] * 10)
+    assert heard.score(frame((62, 67))) > unheard.score(frame((62, 67))) + 1
+
+
+def test_frames_chosen_by_score_come_near_the_idiom() -> None:
+    """Of four random dyads on each tick one is chosen: thirds, a twelfth of what is drawn, come as often as wanted."""
+    rng, random = np.random.default_rng(0), Random(0)
+    habits = replace(EVEN, harmony=tuple(0.3 if i == 4 else 0.7 / 11 for i in range(12)))
+    balance, thirds = HabitBalance(replace(BACH, habits=habits)), 0
+    for _ in range(400):
+        dyads = [frame((60, 60 + int(interval))) for interval in rng.integers(1, 12, 4)]
+        scores = [balance.score(dyad) for dyad in dyads]
+        chosen = random.choices(dyads, np.exp(np.array(scores) - max(scores)).tolist())[0]
+        thirds += bool(chosen[64 - LOW_KEY])
+        played(balance, chosen)
+    assert 0.2 < thirds / 400 < 0.35
