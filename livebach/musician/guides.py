@@ -42,18 +42,18 @@ DRIVE = 3.5
 """Factor of the correction of the share of struck ticks in the decision whether a tick is struck."""
 MOST_RESTRAINT = 3.0
 """Most nats by which a stroke becomes less likely after too many. With more of them a full passage ends in a rest."""
-RECALL, AGAIN = 5.0, 20.0
+RECALL, AGAIN = 6.0, 20.0
 """`SamplingParams.recall` and `again` at play in counterpoint, chosen by statistics of roll-outs, not likelihood."""
-FREE_RECALL, FREE_AGAIN = 1.0, 0.0
+FREE_RECALL, FREE_AGAIN = 2.0, 0.0
 """The same in an idiom without counterpoint. There more of it makes lines jump and chords grow. Without it an
 accompaniment is kept less."""
 CHORD_TICKS = 24.0
 """Time constant of the mean size of chords, in struck ticks."""
-CHORDS_AT_FIRST = -1.5
+CHORDS_AT_FIRST = -1.0
 """The bias of ONSET that chords begin with, in nats. Without one most networks strike too many keys at once."""
 FREE_CHORDS_AT_FIRST = -0.5
 """The same in an idiom without counterpoint, whose chords are larger."""
-HEARD_CHORDS, HEARD_NOTES = 6, 100
+HEARD_CHORDS, HEARD_NOTES = 6, 400
 """Number of struck ticks, and of notes, of which the size and register count as much as those of the idiom."""
 SINGLE_LINE = 1.02
 """Mean size of chords up to which the music heard is a single line, which other voices are to join."""

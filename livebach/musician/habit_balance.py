@@ -19,7 +19,7 @@ from livebach.music.roll import Frame
 GAINS = {"harmony": 12.0, "chords": 4.0, "upper": 10.0, "lower": 4.0}
 """Factor of an event's log ratio in the score."""
 STEADY = 1.5
-"""Nats that a frame loses for each key more or fewer than usual."""
+"""Nats that a frame loses for each key more or fewer than usual. Counterpoint alone keeps its number of voices."""
 STEADY_TICKS = 32.0
 """Time constant of the usual number of keys down, in ticks."""
 VOICES_AT_FIRST = 2.0
@@ -54,6 +54,7 @@ class HabitBalance:
         """Begin a turn. What is wanted lies between the idiom and the music heard."""
         self._played: dict[str, _Shares] = {}
         self._wanted: dict[str, _Shares] = {}
+        self._steady = STEADY if idiom.contrapuntal else 0.0
         of_the_idiom = OF_THE_IDIOM if idiom.contrapuntal else FREE_OF_THE_IDIOM
         for name, heard in self._heard.items():
             wanted = of_the_idiom * np.array(getattr(idiom.habits, name)) + heard
@@ -86,7 +87,7 @@ class HabitBalance:
     def score(self, part: Frame) -> float:
         """Return how much a part [88] of the coming tick agrees with the idiom, in nats."""
         events, _ = events_of(part, self._outer)
-        unsteady = STEADY * abs(np.count_nonzero(part) - self._voices)
+        unsteady = self._steady * abs(np.count_nonzero(part) - self._voices)
         return sum([self._scores[name][index] for name, indices in events.items() for index in indices], -unsteady)
 
 

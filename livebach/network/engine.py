@@ -32,7 +32,7 @@ NOTHING = np.full(KEYS, UNKNOWN, np.uint8)
 NO_NUMBERS = np.zeros(KEYS)
 RECALLED = 16
 """Most alignments with the player's music alone."""
-RETURNING, RETURNING_BARS = 6, 4
+RETURNING, RETURNING_BARS = 4, 5
 """Most alignments with any music that may return, and its least distance in bars. With few of them the keys of a tick
 come from one passage, and agree. Without the distance the music would go round in circles."""
 LEAST_RECALLED, MOST_RECALLED = np.float32(0.1), np.float32(11.0)
