@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.music.habits import LENGTHS, WIDEST_STEP, Habits, events_of, habits_of
+from livebach.music.habits import LENGTHS, WIDEST_STEP, Habits, LastStroke, events_of, habits_of
 from livebach.music.idiom import BACH, Idiom
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, ONSET, Frame
 from livebach.musician.habit_balance import HabitBalance
@@ -28,20 +28,22 @@ def frame(struck: tuple[int, ...] = (), held: tuple[int, ...] = ()) -> Frame:
 
 def test_the_events_of_a_tick() -> None:
     """Intervals above a held bass, of struck keys alone; the size of the chord; steps of the outer struck keys."""
-    events, outer = events_of(frame((64, 67), held=(48, 60)), (70 - LOW_KEY, 60 - LOW_KEY))
+    events, last = events_of(frame((64, 67), held=(48, 60)), LastStroke(70 - LOW_KEY, 60 - LOW_KEY, 3))
     assert sorted(events["harmony"]) == [4, 7]
     assert events["chords"] == [1]
     assert events["upper"] == [WIDEST_STEP - 3]
     assert events["lower"] == [WIDEST_STEP + 4]
-    assert outer == (67 - LOW_KEY, 64 - LOW_KEY)
+    assert events["gaps"] == [2]
+    assert last == LastStroke(67 - LOW_KEY, 64 - LOW_KEY, 1)
     assert events_of(frame((48,), held=(60, 64)), None)[0] == {"harmony": [0, 4], "chords": [0]}
-    assert events_of(frame(held=(60,)), outer) == ({}, outer)
+    assert events_of(frame(held=(60,)), last) == ({}, last._replace(ago=2))
 
 
 def test_large_chords_and_wide_steps_count_as_the_largest() -> None:
     """Seven keys; a leap of three octaves."""
-    events, _ = events_of(frame((36, 40, 43, 48, 52, 55, 60)), (24 - LOW_KEY, 72 - LOW_KEY))
+    events, _ = events_of(frame((36, 40, 43, 48, 52, 55, 60)), LastStroke(24 - LOW_KEY, 72 - LOW_KEY, 40))
     assert events["chords"] == [5]
+    assert events["gaps"] == [15]
     assert (events["upper"], events["lower"]) == ([2 * WIDEST_STEP], [0])
 
 
@@ -53,6 +55,7 @@ def test_habits_are_the_shares_of_the_events() -> None:
     assert found.chords[:2] == pytest.approx((1 / 3, 2 / 3))
     assert found.upper[WIDEST_STEP - 1] == found.upper[WIDEST_STEP] == 0.5
     assert found.lower[WIDEST_STEP + 2] == found.lower[WIDEST_STEP + 9] == 0.5
+    assert found.gaps[:2] == (0.5, 0.5)
     assert habits_of([frame((60,))[None]], EVEN).upper == EVEN.upper
 
 
@@ -130,6 +133,20 @@ def test_the_music_heard_moves_what_is_wanted() -> None:
     for balance in (heard, unheard):
         played(balance, *[frame((60, 65)), frame((62, 67))] * 10)
     assert heard.score(frame((62, 67))) > unheard.score(frame((62, 67))) + 1
+
+
+def test_outside_counterpoint_the_gaps_between_strokes_are_kept() -> None:
+    """Where 16ths are wanted and 8ths were played, a stroke after one tick is likelier, and the other way round."""
+    gaps = tuple(0.9 if i == 0 else 0.1 / 15 for i in range(16))
+    sixteenths = replace(BACH, parallels=0.2, habits=replace(EVEN, gaps=gaps))
+    balance = HabitBalance(sixteenths)
+    played(balance, *[frame((60,)), frame(held=(60,))] * 40, frame((60,)))
+    assert balance.lean > 1
+    played(balance, *[frame((60,))] * 400)
+    assert -1.5 < balance.lean < 0
+    counterpoint = HabitBalance(replace(sixteenths, parallels=0.0))
+    played(counterpoint, *[frame((60,)), frame(held=(60,))] * 40, frame((60,)))
+    assert counterpoint.lean == 0
 
 
 def test_frames_chosen_by_score_come_near_the_idiom() -> None:

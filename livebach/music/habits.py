@@ -1,4 +1,4 @@
-"""Habits of a body of music: how often it uses each interval, size of chords and melodic step.
+"""Habits of a body of music: how often it uses each interval, size of chords, melodic step and gap between strokes.
 
 All habits are counted on ticks on which a key is struck. The outer voices are the highest and the lowest struck keys.
 This module knows frames, and no time but ticks.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,10 +19,18 @@ LARGEST_CHORD = 6
 WIDEST_STEP = 16
 """Semitones of the largest step of an outer voice. Larger steps count as this one."""
 STEPS = 2 * WIDEST_STEP + 1
-Outer = tuple[int, int]
-"""The highest and the lowest struck key of a tick."""
+LONGEST_GAP = 16
+"""Ticks of the longest gap between two strokes. Longer gaps count as this one."""
 Events = dict[str, list[int]]
 """What happens on a tick: the indices into each habit's shares."""
+
+
+class LastStroke(NamedTuple):
+    """The last tick with a struck key: its highest and lowest struck key (0..87), and how many ticks it is ago."""
+
+    highest: int
+    lowest: int
+    ago: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,7 @@ class Habits:
         chords: [6] numbers of keys struck at once, from 1. The last one includes larger chords.
         upper: [33] steps of the highest struck key, from -16 to 16 semitones.
         lower: [33] the same of the lowest struck key.
+        gaps: [16] ticks from one tick with a struck key to the next, from 1.
 
     Raises:
         ValueError: A habit has another length, or is no distribution.
@@ -43,6 +53,7 @@ class Habits:
     chords: tuple[float, ...]
     upper: tuple[float, ...]
     lower: tuple[float, ...]
+    gaps: tuple[float, ...]
 
     def __post_init__(self) -> None:
         for name, length in LENGTHS.items():
@@ -70,31 +81,32 @@ class Habits:
         return cls(**{name: tuple(shares) for name, shares in found.items()})
 
 
-LENGTHS = {"harmony": INTERVALS, "chords": LARGEST_CHORD, "upper": STEPS, "lower": STEPS}
+LENGTHS = {"harmony": INTERVALS, "chords": LARGEST_CHORD, "upper": STEPS, "lower": STEPS, "gaps": LONGEST_GAP}
 assert list(LENGTHS) == [field.name for field in fields(Habits)]
 
 
-def events_of(frame: Frame, before: Outer | None) -> tuple[Events, Outer | None]:
-    """Return what happens on a tick, and the outer keys that are struck last.
+def events_of(frame: Frame, last: LastStroke | None) -> tuple[Events, LastStroke | None]:
+    """Return what happens on a tick, and the last stroke as it will be for the next tick.
 
     Args:
         frame: uint8 [88].
-        before: The outer keys 0..87 of the last tick with a struck key; None at the beginning.
+        last: The last stroke before; None at the beginning.
 
     """
     struck = np.flatnonzero(frame == ONSET).tolist()
     if not struck:
-        return {}, before
+        return {}, last and last._replace(ago=last.ago + 1)
     lowest, *others = np.flatnonzero(frame).tolist()
     fresh = set(struck)
     events = {
         "harmony": [(key - lowest) % INTERVALS for key in others if key in fresh or lowest in fresh],
         "chords": [min(len(struck), LARGEST_CHORD) - 1],
     }
-    if before is not None:
-        events["upper"] = [_step(struck[-1] - before[0])]
-        events["lower"] = [_step(struck[0] - before[1])]
-    return events, (struck[-1], struck[0])
+    if last is not None:
+        events["upper"] = [_step(struck[-1] - last.highest)]
+        events["lower"] = [_step(struck[0] - last.lowest)]
+        events["gaps"] = [min(last.ago, LONGEST_GAP) - 1]
+    return events, LastStroke(struck[-1], struck[0], 1)
 
 
 def _step(semitones: int) -> int:
@@ -105,9 +117,9 @@ def habits_of(pieces: Iterable[Frames], otherwise: Habits) -> Habits:
     """Measure the habits of pieces, frames uint8 [T, 88] each. A habit without any event is that of `otherwise`."""
     counts = {name: np.zeros(length) for name, length in LENGTHS.items()}
     for frames in pieces:
-        outer = None
-        for frame in frames[(frames == ONSET).any(axis=1)]:
-            events, outer = events_of(frame, outer)
+        last = None
+        for frame in frames:
+            events, last = events_of(frame, last)
             for name, indices in events.items():
                 np.add.at(counts[name], indices, 1)
     return Habits(

@@ -45,6 +45,7 @@ BACHS_HABITS = Habits(
         *(0.0235, 0.0354, 0.1231, 0.0762, 0.0123, 0.0708, 0.1087, 0.0385, 0.0249, 0.0343, 0.0085, 0.0199),
         *(0.0097, 0.0124, 0.0101, 0.0029, 0.0188, 0.0029, 0.0096, 0.0098, 0.1071),
     ),
+    gaps=(0.6953, 0.2595, 0.0059, 0.0344, 0.0004, 0.0013, 0, 0.0027, 0, 0.0001, 0, 0.0003, 0, 0, 0, 0.0001),
 )
 """The habits of Bach's keyboard works in the training set."""
 
@@ -67,7 +68,7 @@ class Idiom:
             of the regression of the logarithm in some 16 bars on that in some 4 bars before.
         chord_kept: The same for the size of chords.
         polyphony_kept: The same for the polyphony.
-        habits: Shares of intervals, chords and steps.
+        habits: Shares of intervals, chords, steps and gaps.
 
     """
 

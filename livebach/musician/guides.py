@@ -272,6 +272,7 @@ class Guides:
         busier = lean + self.governor.urge
         if texture.density is not None:
             busier += max(-MOST_RESTRAINT, DRIVE * self._ticks.correction(self._share_struck(texture.density)))
+        busier += self._habits.lean
         steady = self._idiom.contrapuntal
         if not self._sounding or self._decisions.random() < self._votes.chance(likely, busier, steady):
             voices = 2 if (texture.polyphony or 0) >= TWO_VOICES else 1

@@ -9,20 +9,24 @@ keeps the number of voices steady, which otherwise swings from bar to bar. This 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.music.habits import LENGTHS, Events, Outer, events_of
+from livebach.music.habits import LENGTHS, LONGEST_GAP, Events, LastStroke, events_of
 from livebach.music.idiom import Idiom
 from livebach.music.roll import Frame
 
-GAINS = {"harmony": 12.0, "chords": 4.0, "upper": 10.0, "lower": 4.0}
+GAINS = {"harmony": 12.0, "chords": 4.0, "upper": 10.0, "lower": 4.0, "gaps": 0.0}
 """Factor of an event's log ratio in the score."""
 STEADY = 1.5
 """Nats that a frame loses for each key more or fewer than usual. Counterpoint alone keeps its number of voices."""
 STEADY_TICKS = 32.0
 """Time constant of the usual number of keys down, in ticks."""
 VOICES_AT_FIRST = 2.0
+RHYTHM = 1.0
+"""Factor of the rhythm's log odds. Counterpoint keeps its rhythm without it."""
 MOST_LOG_RATIO = 1.5
 FLOOR = 0.01
 """Added to shares before their ratio is taken, as one rare event means little."""
@@ -44,8 +48,8 @@ class HabitBalance:
     """Counts the habits of the music heard and played, and scores frames."""
 
     def __init__(self, idiom: Idiom) -> None:
-        self._outer: Outer | None = None
-        self._outer_before: Outer | None = None
+        self._last: LastStroke | None = None
+        self._last_before: LastStroke | None = None
         self._heard = {name: np.zeros(length) for name, length in LENGTHS.items()}
         self._voices = VOICES_AT_FIRST
         self.restart(idiom)
@@ -54,6 +58,7 @@ class HabitBalance:
         """Begin a turn. What is wanted lies between the idiom and the music heard."""
         self._played: dict[str, _Shares] = {}
         self._wanted: dict[str, _Shares] = {}
+        self._contrapuntal = idiom.contrapuntal
         self._steady = STEADY if idiom.contrapuntal else 0.0
         of_the_idiom = OF_THE_IDIOM if idiom.contrapuntal else FREE_OF_THE_IDIOM
         for name, heard in self._heard.items():
@@ -71,24 +76,41 @@ class HabitBalance:
 
     def listen(self, frame: Frame) -> None:
         """Take in the frame [88] of both players on a tick."""
-        self._outer_before = self._outer
+        self._last_before = self._last
         if voices := np.count_nonzero(frame):
             self._voices += (voices - self._voices) / STEADY_TICKS
-        events, self._outer = events_of(frame, self._outer)
+        events, self._last = events_of(frame, self._last)
         _count(self._heard, events, HEARD_KEPT)
 
     def played(self, part: Frame) -> None:
         """Take in the network's part [88] of the tick that `listen` was called for last."""
-        events, _ = events_of(part, self._outer_before)
+        events, _ = events_of(part, self._last_before)
         _count(self._played, events, PLAYED_KEPT)
         if events:
             self._weigh()
 
     def score(self, part: Frame) -> float:
         """Return how much a part [88] of the coming tick agrees with the idiom, in nats."""
-        events, _ = events_of(part, self._outer)
+        events, _ = events_of(part, self._last)
         unsteady = self._steady * abs(np.count_nonzero(part) - self._voices)
         return sum([self._scores[name][index] for name, indices in events.items() for index in indices], -unsteady)
+
+    @property
+    def lean(self) -> float:
+        """Return by how many nats a stroke on the coming tick should be likelier, for gaps between strokes as wanted.
+
+        The chance of a stroke after a gap is that of this gap among those that are at least as long.
+        """
+        if self._contrapuntal or self._last is None or self._last.ago >= LONGEST_GAP:
+            return 0.0
+        gap = self._last.ago - 1
+        wanted, played = (_odds_of_gap(counts["gaps"], gap) for counts in (self._wanted, self._played))
+        return RHYTHM * max(-MOST_LOG_RATIO, min(MOST_LOG_RATIO, math.log(wanted / played)))
+
+
+def _odds_of_gap(shares: _Shares, gap: int) -> float:
+    shares = shares / shares.sum() + FLOOR
+    return float(shares[gap] / shares[gap + 1 :].sum())
 
 
 def _count(counts: dict[str, _Shares], events: Events, kept: float) -> None:
