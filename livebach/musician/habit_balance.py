@@ -18,14 +18,15 @@ from livebach.music.habits import LENGTHS, LONGEST_GAP, Events, LastStroke, even
 from livebach.music.idiom import Idiom
 from livebach.music.roll import Frame
 
-GAINS = {"harmony": 12.0, "chords": 4.0, "upper": 10.0, "lower": 4.0, "gaps": 0.0}
-"""Factor of an event's log ratio in the score."""
+GAINS = {"harmony": 12.0, "chords": 4.0, "upper": 10.0, "lower": 4.0}
+"""Factor of an event's log ratio in the score. Gaps between strokes have no score, as all frames that are compared have
+one stroke: see `lean`."""
 STEADY = 1.5
 """Nats that a frame loses for each key more or fewer than usual. Counterpoint alone keeps its number of voices."""
 STEADY_TICKS = 32.0
 """Time constant of the usual number of keys down, in ticks."""
 VOICES_AT_FIRST = 2.0
-RHYTHM = 1.0
+RHYTHM = 2.0
 """Factor of the rhythm's log odds. Counterpoint keeps its rhythm without it."""
 MOST_LOG_RATIO = 1.5
 FLOOR = 0.01
@@ -69,10 +70,11 @@ class HabitBalance:
 
     def _weigh(self) -> None:
         self._scores: dict[str, list[float]] = {}
-        for name, wanted in self._wanted.items():
+        for name, gain in GAINS.items():
+            wanted = self._wanted[name]
             played = self._played[name] / self._played[name].sum()
             ratio = np.log((wanted + FLOOR) / (played + FLOOR))
-            self._scores[name] = (GAINS[name] * np.clip(ratio, -MOST_LOG_RATIO, MOST_LOG_RATIO)).tolist()
+            self._scores[name] = (gain * np.clip(ratio, -MOST_LOG_RATIO, MOST_LOG_RATIO)).tolist()
 
     def listen(self, frame: Frame) -> None:
         """Take in the frame [88] of both players on a tick."""
@@ -93,7 +95,9 @@ class HabitBalance:
         """Return how much a part [88] of the coming tick agrees with the idiom, in nats."""
         events, _ = events_of(part, self._last)
         unsteady = self._steady * abs(np.count_nonzero(part) - self._voices)
-        return sum([self._scores[name][index] for name, indices in events.items() for index in indices], -unsteady)
+        return sum(
+            [scores[index] for name, scores in self._scores.items() for index in events.get(name, ())], -unsteady
+        )
 
     @property
     def lean(self) -> float:
