@@ -62,6 +62,16 @@ def test_the_plan_raises_what_the_key_lacks_and_lowers_what_is_too_frequent() ->
     assert (bias[PITCH_CLASSES == 2] == bias[62 - LOW_KEY]).all()
 
 
+def test_keys_outside_the_scale_have_a_neighbour_in_it() -> None:
+    """In C major each stands for itself; the others for the commoner neighbour: F sharp for G."""
+    tonal = KeyPlan(Key.parse("C major"), 16, Random(1)).tonal()
+    scale = Key.parse("C major").scale
+    assert (tonal[scale] == np.flatnonzero(scale)).all()
+    assert scale[tonal].all()
+    assert (np.abs(tonal - np.arange(KEYS)) <= 1).all()
+    assert tonal[66 - LOW_KEY] == 67 - LOW_KEY
+
+
 def test_music_in_the_key_is_left_alone() -> None:
     """What has the key's profile is hardly corrected; pitches outside the scale are rarer."""
     plan, rng = KeyPlan(D_MINOR, 200, Random(1)), np.random.default_rng(0)

@@ -381,6 +381,8 @@ def test_a_state_taken_back_has_its_themes_back(engines: tuple[Engine, Engine], 
     again = told(engine, music)
     assert np.array_equal(state.theme_shift, again.theme_shift)
     assert np.array_equal(state.recalled, again.recalled)
+    assert np.array_equal(state.returning, again.returning)
+    assert state.returning.any()
 
 
 def test_only_the_players_music_is_recalled() -> None:
@@ -413,6 +415,38 @@ def test_recall_strikes_what_the_player_played() -> None:
         for recall in (0.0, 10.0)
     ]
     assert struck[1] > struck[0]
+
+
+def test_music_returns_from_five_bars_ago_and_more() -> None:
+    """The shipped network expects a subject's next note to return after six bars, and not after two."""
+    engine = Engine(load(default_path()))
+    subject, expected = [0, 2, 3, 7, 5, 3, 8, 7, 5, 3, 2, 5], []
+    for bars in (2, 6):
+        state = engine.new_state()
+        for t in range(16 * bars + 12):
+            frame, note = np.zeros(KEYS, np.uint8), t % (16 * bars) // 2
+            if note < len(subject):
+                frame[39 + subject[note]] = ONSET if t % 2 == 0 else HOLD
+            engine.push(state, frame, (t % 16, 4, 16), ((t + 1) % 16, 4, 16), Texture())
+        expected.append(float(state.returning[39 + subject[6]]))
+        assert int(state.theme_shift[ONSET].argmax()) == 39 + subject[6]
+    assert expected[1] > expected[0] + 1
+
+
+def test_evidence_outside_the_scale_counts_less_and_the_players_moves_into_it(engines: tuple[Engine, Engine]) -> None:
+    """As in a tonal answer: an F sharp that is recalled in C major becomes a G, less likely than a recalled G."""
+    state = engines[1].new_state()
+    state.recalled[:] = state.returning[:] = 0
+    state.recalled[45] = state.returning[33] = 1.1  # two F sharps
+    tonal = np.arange(KEYS)
+    tonal[[33, 45]] = 34, 46
+    plain = engines[1]._shift(state, SamplingParams())[ONSET]
+    wide = engines[1]._shift(state, SamplingParams(recall=5.0, again=5.0))[ONSET] - plain
+    narrow = engines[1]._shift(state, SamplingParams(recall=5.0, again=5.0, tonal=tonal))[ONSET] - plain
+    assert np.flatnonzero(wide > 0.1).tolist() == [33, 45]
+    assert np.flatnonzero(narrow > 0.1).tolist() == [33, 45, 46]
+    assert narrow[[45, 46]] == pytest.approx(0.4 * wide[45], rel=1e-4)
+    assert narrow[33] == pytest.approx(0.6 * wide[33], rel=1e-4)
 
 
 def test_weights_there_and_back(tmp_path: Path) -> None:
