@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from livebach.music.habits import Habits, habits_of
 from livebach.music.roll import LOW_KEY, OFF, ONSET, Frame, Frames
+from livebach.music.texture import density_and_polyphony
 
 PARALLEL = (0, 7)
 """Intervals in semitones modulo 12: unisons and octaves, fifths."""
@@ -222,10 +223,9 @@ def _passages(frames: Frames) -> list[tuple[tuple[float, float, float], tuple[fl
 
 
 def _figures(frames: Frames) -> tuple[float, float, float]:
-    struck, down = frames == ONSET, (frames != OFF).sum(axis=1)
-    onsets = int(struck.sum())
-    sizes = onsets / len(frames), onsets / int(struck.any(axis=1).sum()), float(down[down > 0].mean())
-    return math.log(sizes[0]), math.log(sizes[1]), math.log(sizes[2])
+    density, polyphony = density_and_polyphony(frames)
+    struck = frames == ONSET
+    return math.log(density), math.log(int(struck.sum()) / int(struck.any(axis=1).sum())), math.log(polyphony)
 
 
 def _kept(passages: list[tuple[tuple[float, float, float], tuple[float, float, float]]]) -> list[float]:

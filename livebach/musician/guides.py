@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from livebach.music.idiom import BACH, Idiom
 from livebach.music.key import Key
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, Frame
-from livebach.music.texture import DENSITY_CENTRES, TEXTURE_LEVELS, Texture, texture_levels
+from livebach.music.texture import DENSITY_CENTRES, TEXTURE_LEVELS, Texture, density_and_polyphony, texture_levels
 from livebach.musician.governor import MEMORY_BARS, Controller, Governor
 from livebach.musician.habit_balance import HabitBalance
 from livebach.musician.key_plan import FREE_OUTSIDE, HEARD_BARS, OUTSIDE, KeyPlan
@@ -180,11 +180,10 @@ class Guides:
         if not self._heard:
             return None, self._idiom.density
         frames = np.array(self._heard)
-        level, onsets = texture_levels(frames).density, float((frames == ONSET).sum()) / len(frames)
+        onsets = max(density_and_polyphony(frames)[0], 1 / len(frames))
         if not self._idiom.contrapuntal:
-            density = self._idiom.density_after(max(onsets, 1 / len(frames)), len(frames))
-            return expected(frames, self._idiom).density, density
-        return level, max(onsets, 1 / len(frames)) ** (1 - OF_THE_IDIOM) * self._idiom.density**OF_THE_IDIOM
+            return expected(frames, self._idiom).density, self._idiom.density_after(onsets, len(frames))
+        return texture_levels(frames).density, onsets ** (1 - OF_THE_IDIOM) * self._idiom.density**OF_THE_IDIOM
 
     def _share_struck(self, level: int) -> float:
         """Return the share of ticks to strike for a level of density: that of the music heard, if it has this level."""

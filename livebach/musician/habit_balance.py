@@ -60,7 +60,6 @@ class HabitBalance:
         self._played: dict[str, _Shares] = {}
         self._wanted: dict[str, _Shares] = {}
         self._contrapuntal = idiom.contrapuntal
-        self._steady = STEADY if idiom.contrapuntal else 0.0
         of_the_idiom = OF_THE_IDIOM if idiom.contrapuntal else FREE_OF_THE_IDIOM
         for name, heard in self._heard.items():
             wanted = of_the_idiom * np.array(getattr(idiom.habits, name)) + heard
@@ -94,7 +93,7 @@ class HabitBalance:
     def score(self, part: Frame) -> float:
         """Return how much a part [88] of the coming tick agrees with the idiom, in nats."""
         events, _ = events_of(part, self._last)
-        unsteady = self._steady * abs(np.count_nonzero(part) - self._voices)
+        unsteady = STEADY * abs(np.count_nonzero(part) - self._voices) if self._contrapuntal else 0.0
         return sum(
             [scores[index] for name, scores in self._scores.items() for index in events.get(name, ())], -unsteady
         )

@@ -225,13 +225,13 @@ class Engine:
             above = np.maximum(state.recalled - LEAST_RECALLED, 0)
             more = np.minimum(np.float32(params.recall) * above, MOST_RECALLED)
             if params.tonal is not None:
-                more = np.where(params.tonal == ALL_KEYS, 1, RECALLED_OUTSIDE) * more
+                more = _less_outside(more, params.tonal, RECALLED_OUTSIDE)
                 np.maximum.at(more, params.tonal, more.copy())
             shift[ONSET] += more
         if params.again:
             more = np.minimum(np.float32(params.again) * np.maximum(state.returning, 0), MOST_AGAIN)
             if params.tonal is not None:
-                more = np.where(params.tonal == ALL_KEYS, 1, RETURNING_OUTSIDE) * more
+                more = _less_outside(more, params.tonal, RETURNING_OUTSIDE)
             shift[ONSET] += more
         return np.asarray(shift)
 
@@ -247,6 +247,11 @@ class Engine:
             raise CheckpointError(
                 f"the checkpoint's stored output differs from what its weights give by {worst:.2g}: it is damaged"
             )
+
+
+def _less_outside(more: Array, tonal: NDArray[np.intp], share: np.float32) -> Array:
+    """Return evidence [88] of which a share counts for keys outside the scale: see `SamplingParams.tonal`."""
+    return np.asarray(np.where(tonal == ALL_KEYS, 1, share) * more)
 
 
 def _held_on(frame: Frame, given: Frame) -> Frame:
