@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from livebach.music.score_reader import CorpusError
 from livebach.music.touch import LATEST, OFFSETS, PARTS, Pedal, tick_and_offset
 from livebach.network import touch_checkpoint
-from livebach.network.touch import TouchNetwork, with_matches
+from livebach.network.touch import TouchNetwork
 from livebach.network.touch_checkpoint import TouchError
 from livebach.network.touch_memory import TouchMemory
 from livebach.network.touch_shape import INPUTS, VELOCITY_INPUTS, TouchShape
@@ -168,28 +168,6 @@ def test_numpy_and_torch_say_the_same() -> None:
     assert np.abs(-told[np.arange(piece.ticks), piece.pedal] - pedals).max() < 1e-3
 
 
-def test_at_play_the_shortcuts_say_what_the_whole_pass_says() -> None:
-    """The first layer begun without other offsets, a pedal drawn from chances, and notes without an earlier turn."""
-    network = TouchNetwork(small_checkpoint())
-    score = touch_rows.read_score(performance())
-    features = score.offsets[:20].astype(np.float32)
-    before = features[:, -OFFSETS - 1 :]
-    whole = network.offsets(features)
-    for row, known, wanted in zip(features, before, whole, strict=True):
-        begun = network.begin_offsets(row[None, : -OFFSETS - 1])
-        found = network.offset_logits(begun, known if known.any() else None)[0]
-        assert np.ptp(found - wanted) < 1e-4  # logits are known up to a constant
-    pedals = score.pedals.astype(np.float32)
-    for row, down, wanted in zip(pedals, score.was_down, network.pedals(pedals, score.was_down), strict=True):
-        chances = np.array(network.pedal_chances(row, bool(down)))
-        assert np.abs(chances / chances.sum() - np.exp(wanted)).max() < 1e-5
-    rows = touch_rows.forced(score)
-    notes, nowhere = rows.features.astype(np.float32), np.full_like(rows.matched, np.nan)
-    shorter, longer = network.velocities(notes, rows.mean, None), network.velocities(notes, rows.mean, nowhere)
-    assert np.allclose(shorter.moments(), longer.moments())
-    assert np.allclose(shorter.nats(score.piece.velocity), longer.nats(score.piece.velocity))
-
-
 def test_the_mixture_is_a_distribution() -> None:
     """Over all 127 velocities it adds up to 1."""
     network = TouchNetwork(small_checkpoint())
@@ -219,18 +197,18 @@ def test_at_play_the_features_are_those_of_training(heard: int) -> None:
         held = [key for key in sounding if key not in keys]
         matches = memory.matches(keys)
         if keys and starts[tick] >= first:
-            features, mean, of_turn = velocities.features(keys, tick, place, matches)
+            features, of_turn = velocities.features(keys, tick, place), velocities.matched(len(keys), matches)
             timing = np.eye(OFFSETS, dtype=np.float32)[piece.offset[part] + LATEST]
             found.append(np.concatenate([memory.note_features(keys, held, place), timing, features], axis=1))
-            matched.append(of_turn)
-            means.append(mean)
+            matched.append(np.full((len(keys), 2), np.nan) if of_turn is None else of_turn)
+            means += [velocities.mean] * len(keys)
         own = starts[tick] >= first
         heard_now = [float("nan")] * len(keys) if own else piece.velocity[part].tolist()
         velocities.commit(keys, heard_now, tick, place, memory.notes, matches)
         memory.commit(keys, held, place, piece.offset[part].tolist(), int(piece.pedal[tick]))
         sounding |= dict(zip(keys, piece.end[part].tolist(), strict=True))
     assert np.abs(np.concatenate(found) - rows.features).max() < 0.02  # training keeps them in 16 bits
-    assert np.abs(np.concatenate(means) - rows.mean).max() < 1e-5
+    assert np.abs(np.array(means) - rows.mean).max() < 1e-5
     assert np.allclose(np.concatenate(matched), rows.matched, equal_nan=True)
 
 
@@ -319,11 +297,7 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(tmp_path: Path) -> No
 def test_inputs_have_the_width_that_the_shape_says() -> None:
     """The rows of training fill every input of the perceptrons."""
     score = touch_rows.read_score(performance())
-    rows = touch_rows.forced(score)
-    known = ~np.isnan(rows.matched)
-    filled = np.where(known, rows.matched, 0)
-    inputs = with_matches(rows.features.astype(np.float32), rows.mean, filled, known)
-    assert inputs.shape[1] == VELOCITY_INPUTS == INPUTS["velocity"]
+    assert touch_rows.forced(score).features.shape[1] + 6 == VELOCITY_INPUTS == INPUTS["velocity"]
     assert score.offsets.shape[1] == INPUTS["offset"]
     assert score.pedals.shape[1] == INPUTS["pedal"]
 
@@ -338,7 +312,8 @@ def test_velocities_of_old_turns_are_forgotten() -> None:
     newest = first + 2
     oldest = newest - MOST_TURNS + 1
     for start in (0, oldest - 2, oldest + 3 - oldest % 3, newest - 5):
-        _, _, matched = memory.features([50, 47, 40], newest, place, (start, start))
+        matched = memory.matched(3, (start, start))
+        assert matched is not None
         for i, velocity in enumerate(matched[:, 0].tolist()):
             note = start + i
             known = note >= oldest and (note - note % 3) % 2 == 0

@@ -7,8 +7,10 @@ seeded generator supplies all random numbers, so equal calls give equal touch. T
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from random import Random
 
 import numpy as np
@@ -18,8 +20,10 @@ from livebach.music.grid import Place
 from livebach.music.touch import LATEST, OFFSETS, PEDAL_MOVES, Pedal, Sounded
 from livebach.musician.player_timing import STRAIGHT
 from livebach.network.touch import TouchNetwork
-from livebach.network.touch_memory import VELOCITY_CENTRE, VELOCITY_UNIT, Array, TouchMemory, known_offsets
-from livebach.network.velocity_memory import REFERENCE, VelocityMemory
+from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_CENTRE, VELOCITY_UNIT, Array, TouchMemory
+from livebach.network.touch_shape import VELOCITY_INPUTS
+from livebach.network.velocity_kernels import REFERENCE, VELOCITY_FEATURES
+from livebach.network.velocity_memory import VelocityMemory
 
 STRETCH, SURE = 0.4, 6.0
 """Largest factor by which velocities are moved further from the mean, because expected values vary less than playing,
@@ -34,6 +38,8 @@ PEDALS_AT = 0.02
 """Smallest share of ticks with moves of the player's pedal from which the network uses the pedal too."""
 _PEDAL_TICKS = 128
 _ONE_HOT: Array = np.eye(OFFSETS, dtype=np.float32)
+_HEARD = NOTE_FEATURES + OFFSETS
+"""The first input that comes from the heard velocities."""
 
 
 class TouchPlayer:
@@ -76,20 +82,10 @@ class TouchPlayer:
         self._slow = SLOWNESS * self._slow + (1 - SLOWNESS**2) ** 0.5 * self._random.gauss(0, 1)
         if not own:
             return {}
-        struck = sorted({*own, *player}, reverse=True)
-        notes = self._memory.note_features(struck, held, place)
+        struck, mine = sorted({*own, *player}, reverse=True), set(own)
         offsets = self._choose_offsets(struck, player, place, usual)
-        timing = _ONE_HOT[[offset + LATEST for offset in offsets]]
-        matches = self._memory.matches(struck)
-        heard, mean, matched = self._velocities.features(struck, self._memory.tick, place, matches)
-        level = float(mean[0]) - USUAL  # the network would return to the usual loudness, so it gets that as the mean
-        heard[:, REFERENCE] -= level
-        features = np.concatenate([notes, timing, heard], axis=1)
-        known = None if matches == (None, None) else matched - level
-        expected, deviation = self._network.velocities(features, mean - level, known).moments()
-        chosen = self._choose_velocities(float(mean[0]), expected + VELOCITY_UNIT * level, deviation)
-        sounded = zip(struck, chosen, offsets, strict=True)
-        mine = set(own)
+        velocities = self._choose_velocities(struck, offsets, held, place)
+        sounded = zip(struck, velocities, offsets, strict=True)
         return {key: Sounded(velocity, offset) for key, velocity, offset in sounded if key in mine}
 
     def _choose_offsets(
@@ -103,40 +99,60 @@ class TouchPlayer:
         if len(usual) == 1:
             (only,) = usual
             return [player[key].offset if key in player else only for key in struck]
-        begun = self._network.begin_offsets(self._memory.offset_features(struck, place))
+        logits = self._network.offset_logits(self._memory.offset_features(struck, place))
         known = [sounded.offset for key, sounded in player.items() if key in struck]
         out: list[int] = []
-        logits: list[list[float]] = []  # of the keys left, given the known offsets; none once these have changed
         for i, key in enumerate(struck):
             if key in player:
                 out.append(player[key].offset)
-                continue
-            if not logits:
-                logits = self._network.offset_logits(begun[i:], known_offsets(known) if known else None).tolist()
-            mine = logits[i - len(struck)]
-            top = max(mine)
-            weights = [share * math.exp(mine[offset + LATEST] - top) for offset, share in usual.items()]
-            out.append(
-                self._random.choices(list(usual), weights)[0] if any(weights) else max(usual, key=usual.__getitem__)
-            )
-            if set(known) != {out[-1]}:
-                logits = []
-            known.append(out[-1])
+            else:
+                out.append(self._draw_offset(logits.of(i, known), usual))
+                known.append(out[-1])
         return out
 
-    def _choose_velocities(self, heard: float, expected: Array, deviation: Array) -> list[int]:
-        """Draw velocities: the expected ones, stretched where uncertain, with a random variation.
+    def _draw_offset(self, logits: Sequence[float], usual: Mapping[int, float]) -> int:
+        """Draw one of the usual offsets, from the logits of all offsets and the shares of the usual ones."""
+        top = max(logits)
+        sums = list(accumulate([share * math.exp(logits[offset + LATEST] - top) for offset, share in usual.items()]))
+        if not sums[-1]:
+            return max(usual, key=usual.__getitem__)
+        # as `random.choices` does, in half the time
+        return list(usual)[bisect(sums, self._random.random() * sums[-1], 0, len(sums) - 1)]
 
-        `heard` is the mean of the heard velocities, in units.
-        """
+    def _choose_velocities(
+        self, struck: Sequence[int], offsets: Sequence[int], held: Sequence[int], place: Place
+    ) -> list[int]:
+        """Draw velocities: the expected ones, stretched where uncertain, with a random variation."""
+        louder, variances = self._expected(struck, offsets, held, place)
         few, out = (self._default - VELOCITY_CENTRE) / (1 + self._velocities.count), []
-        centre = VELOCITY_CENTRE + VELOCITY_UNIT * heard
-        for value, spread in zip(expected.tolist(), deviation.tolist(), strict=True):
+        centre = VELOCITY_CENTRE + VELOCITY_UNIT * self._velocities.mean + few
+        slow, quick = SHARED**0.5 * self._slow, (1 - SHARED) ** 0.5
+        for above, variance in zip(louder, variances, strict=True):
+            spread = VELOCITY_UNIT * math.sqrt(variance)
             stretch = 1 + STRETCH * spread / (spread + SURE)
-            chance = SHARED**0.5 * self._slow + (1 - SHARED) ** 0.5 * self._random.gauss(0, 1)
-            velocity = centre + stretch * (value - centre) + CHANCE * spread * chance + few
+            chance = slow + quick * self._random.gauss(0, 1)
+            velocity = centre + stretch * VELOCITY_UNIT * above + CHANCE * spread * chance
             out.append(max(1, min(MAX_DATA, round(velocity))))
         return out
+
+    def _expected(
+        self, struck: Sequence[int], offsets: Sequence[int], held: Sequence[int], place: Place
+    ) -> tuple[list[float], list[float]]:
+        """Return what the network expects of each velocity, in units: how far above the heard mean, and the variance.
+
+        The network would return to the usual loudness, so it is told that as the mean.
+        """
+        memory, heard = self._memory, self._velocities
+        inputs = np.zeros((len(struck), VELOCITY_INPUTS), np.float32)
+        memory.note_features(struck, held, place, inputs[:, :NOTE_FEATURES])
+        inputs[:, NOTE_FEATURES:_HEARD] = _ONE_HOT.take([offset + LATEST for offset in offsets], axis=0)
+        heard.features(struck, memory.tick, place, inputs[:, _HEARD : _HEARD + VELOCITY_FEATURES])
+        inputs[:, _HEARD + REFERENCE] = USUAL
+        matched = heard.matched(len(struck), memory.matches(struck))
+        if matched is not None:
+            matched += np.float32(USUAL - heard.mean)
+        above, variance = self._network.velocity_moments(inputs, USUAL, matched)
+        return above.tolist(), variance.tolist()
 
     def pedal(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Pedal:
         """Choose the move of the network's pedal on the coming tick, with these struck and held keys.

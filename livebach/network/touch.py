@@ -8,18 +8,20 @@ note.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.music.touch import OFFSETS, PEDALS, Pedal
+from livebach.music.touch import LATEST, OFFSETS, PEDALS, Pedal
 from livebach.network.touch_checkpoint import TouchCheckpoint, TouchError
-from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_CENTRE, VELOCITY_UNIT, Array
-from livebach.network.touch_shape import FREE, MIXTURE, NEAREST_SCALE, TURN_SCALE
-from livebach.network.velocity_memory import NEAREST_VELOCITY
+from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_CENTRE, VELOCITY_UNIT, Array, known_offsets
+from livebach.network.touch_shape import FREE, MIXTURE, NEAREST_SCALE, OUTPUTS, TURN_SCALE, VELOCITY_INPUTS
+from livebach.network.velocity_kernels import NEAREST_VELOCITY
 
 PAIR_TOLERANCE = 2e-3
 SMALLEST_SCALE, LARGEST_SCALE = -6.5, 2.0
@@ -28,6 +30,10 @@ _DEVIATION = np.float32(np.pi / np.sqrt(3))
 """Standard deviation of a logistic distribution of scale 1."""
 _OUT_OF_REACH = np.float32(-1e4)
 _SCALE_BIAS: Array = np.array([-1.0] * FREE + [TURN_SCALE] * 2 + [NEAREST_SCALE], np.float32)
+_NEW = FREE + 1
+"""Components that count where no note was in an earlier turn: the free ones and that of the nearest note."""
+_MOST_ODDS = 60.0
+"""Largest log odds that count, so that no exponential overflows. Those of a trained network are far smaller."""
 _NEAREST = NOTE_FEATURES + OFFSETS + NEAREST_VELOCITY
 MAY_FOLLOW: NDArray[np.bool_] = np.array(
     [[kind in (Pedal.UP, Pedal.PRESSED) for kind in Pedal], [kind not in (Pedal.UP, Pedal.PRESSED) for kind in Pedal]]
@@ -62,7 +68,9 @@ class Perceptron:
 
     def begin(self, features: Array) -> Array:
         """Return the first layer before its ReLU: [n, at most inputs] to [n, hidden + 1]. Missing inputs count as 0."""
-        return features @ self.first[: features.shape[-1]] + self.bias
+        begun: Array = np.dot(features, self.first[: features.shape[-1]])
+        begun += self.bias
+        return begun
 
     def finish(self, begun: Array) -> Array:
         """Return the outputs [n, outputs] from the result of `begin`."""
@@ -77,6 +85,14 @@ class Perceptron:
     def __call__(self, features: Array) -> Array:
         """Return the outputs [n, outputs] from all features [n, inputs]."""
         return self.finish(self.begin(features))
+
+    def mapped(self, matrix: Array, added: Array) -> Perceptron:
+        """Return a perceptron whose outputs are a linear map of these: `outputs @ matrix + added`."""
+        out = copy.copy(self)
+        second, third = self._out
+        out._out = second @ matrix, third @ matrix
+        out._out[0][-1] += added  # the row of the biases
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +111,11 @@ class Mixture:
     log_scale: Array
 
     def moments(self) -> tuple[Array, Array]:
-        """Return the mean and the standard deviation [n], as MIDI velocities."""
+        """Return the mean and the variance [n], in units."""
         mean: Array = np.add.reduce(self.weight * self.mean, axis=-1)
         scale = np.exp(self.log_scale) * _DEVIATION
         apart = self.mean - mean[:, None]
-        variance = np.add.reduce(self.weight * (scale * scale + apart * apart), axis=-1)
-        return VELOCITY_CENTRE + VELOCITY_UNIT * mean, np.float32(VELOCITY_UNIT) * np.sqrt(variance)
+        return mean, np.add.reduce(self.weight * (scale * scale + apart * apart), axis=-1)
 
     def nats(self, velocity: NDArray[np.integer]) -> Array:
         """Return -log P [n] of n MIDI velocities 1..127. The velocities 1 and 127 include the tails."""
@@ -135,7 +150,7 @@ class TouchNetwork:
         self.meta = checkpoint.meta
         parts = [Perceptron(checkpoint.weights, name) for name in ("velocity", "offset", "pedal")]
         self._velocity, self._offset, self._pedal = parts
-        self._after = self._offset.first[-OFFSETS - 1 :]  # the rows of the known offsets
+        self._new_velocity = self._velocity.mapped(*_OF_NEW_NOTES)
         for name, part in zip(("velocity", "offset", "pedal"), parts, strict=True):
             with np.errstate(all="ignore"):  # damaged weights may give any numbers
                 worst = float(
@@ -144,47 +159,54 @@ class TouchNetwork:
             if not worst < PAIR_TOLERANCE:  # also true of NaN
                 raise TouchError(f"the stored output of its part {name} differs by {worst:.2g}: the file is damaged")
 
-    def velocities(self, features: Array, mean: Array, matched: Array | None) -> Mixture:
+    def velocities(self, features: Array, mean: Array, matched: Array) -> Mixture:
         """Return the distributions of the velocities of n notes.
 
         Args:
             features: [n, VELOCITY_INPUTS - 6]: note features, offsets (one-hot), and features of the heard velocities.
             mean: [n] mean of the heard velocities, in units.
-            matched: [n, 2] velocities of these notes in an earlier turn, in units; NaN where there is none. None means
-                that there is none at all, which is the usual case and faster.
+            matched: [n, 2] velocities of these notes in an earlier turn, in units; NaN where there is none.
 
         """
-        nearest = features[:, _NEAREST]
-        if matched is None:
-            return mixture_of(self._velocity(without_matches(features, mean)), mean, None, nearest)
+        inputs = np.zeros((len(features), VELOCITY_INPUTS), np.float32)
+        inputs[:, : features.shape[1]] = features
+        return self._mixture(inputs, mean, matched)
+
+    def _mixture(self, inputs: Array, mean: Array, matched: Array) -> Mixture:
         known = ~np.isnan(matched)
         filled = np.where(known, matched, 0)
-        out = self._velocity(with_matches(features, mean, filled, known))
-        return mixture_of(out, mean, (filled, known), nearest)
+        write_matches(inputs, mean, filled, known)
+        return mixture_of(self._velocity(inputs), mean, filled, known, inputs[:, _NEAREST])
 
-    def offset_logits(self, begun: Array, before: Array | None) -> Array:
-        """Return the logits [n, OFFSETS] of the offsets of n notes.
+    def velocity_moments(self, inputs: Array, mean: float, matched: Array | None) -> tuple[Array, Array]:
+        """Return the moments of the velocities of n notes, in units: the fast twin of `velocities`.
 
         Args:
-            begun: [n, hidden] rows of `begin_offsets`.
-            before: [OFFSETS + 1] the known offsets of this tick, as `touch_memory.known_offsets` gives them, or None.
+            inputs: [n, VELOCITY_INPUTS] the features, with zeros in the last six columns, which are overwritten.
+            mean: Mean of the heard velocities, in units.
+            matched: As in `velocities`. None means that no note was in an earlier turn, which is usual and faster.
+
+        Returns:
+            How far the mean of each velocity's distribution is above `mean`, and its variance, [n] each.
 
         """
-        if before is not None:
-            begun = begun + np.dot(before, self._after)
-        return self._offset.finish(begun)
+        if matched is not None:
+            expected, variance = self._mixture(inputs, np.full(len(inputs), mean, np.float32), matched).moments()
+            return expected - np.float32(mean), variance
+        inputs[:, -1] = mean
+        return moments_of_new(self._new_velocity(inputs), inputs[:, _NEAREST])
+
+    def offset_logits(self, features: Array) -> OffsetLogits:
+        """Return the offsets' logits of a tick's n notes, from features [n, OFFSET_FEATURES]: the twin of `offsets`."""
+        return OffsetLogits(self._offset, features)
 
     def offsets(self, features: Array) -> Array:
         """Return log probabilities [n, OFFSETS] of offsets, from [n, OFFSET_INPUTS] with known earlier offsets."""
         return log_softmax(self._offset(features))
 
-    def begin_offsets(self, features: Array) -> Array:
-        """Return the part of the first layer that needs no other offset: [n, OFFSET_FEATURES] to [n, hidden]."""
-        return self._offset.begin(features)
-
     def pedal_chances(self, features: Array, down: bool) -> list[float]:
         """Return the probabilities [PEDALS] of the pedal's next move, up to a factor: the fast twin of `pedals`."""
-        logits, may_follow = self._pedal(features[None])[0].tolist(), _MAY_FOLLOW[down]
+        logits, may_follow = self._pedal(features).tolist(), _MAY_FOLLOW[down]
         top = max(itertools.compress(logits, may_follow))
         return [math.exp(x - top) if may else 0.0 for x, may in zip(logits, may_follow, strict=True)]
 
@@ -199,45 +221,101 @@ class TouchNetwork:
         return log_softmax(np.where(MAY_FOLLOW[down.astype(np.int64)], self._pedal(features), _OUT_OF_REACH))
 
 
-def with_matches(features: Array, mean: Array, matched: Array, known: NDArray[np.bool_]) -> Array:
-    """Return the inputs [n, VELOCITY_INPUTS] of the velocity's perceptron; `matched` [n, 2] counts where `known`."""
-    wide = features.shape[1]
-    out = np.empty((len(features), wide + 6), np.float32)
-    out[:, :wide] = features
+class OffsetLogits:
+    """The logits of the offsets of a tick's n notes, given those that are known: the fast twin of `offsets`.
+
+    Offsets are chosen one after another, and as a rule all of a tick are the same. So the logits of all the notes left
+    are computed at once when one offset is known.
+    """
+
+    def __init__(self, network: Perceptron, features: Array) -> None:
+        self._network, self._begun = network, network.begin(features)
+        self._given: dict[int, list[list[float]]] = {}  # offset -> logits of the last notes, if no other is known
+
+    def of(self, note: int, known: Sequence[int]) -> list[float]:
+        """Return the logits [OFFSETS], up to a constant, of a note 0..n-1, given the known offsets of the tick."""
+        finish, mine = self._network.finish, self._begun[note]
+        if not known:
+            alone: list[float] = finish(mine).tolist()
+            return alone
+        after, first = self._network.first[-OFFSETS - 1 :], known[0]  # the rows of the known offsets
+        if known.count(first) < len(known):
+            mixed: list[float] = finish(mine + np.dot(known_offsets(known), after)).tolist()
+            return mixed
+        if first not in self._given:
+            self._given[first] = finish(self._begun[note:] + after[first + LATEST] + after[OFFSETS]).tolist()
+        return self._given[first][note - len(self._begun)]
+
+
+def write_matches(inputs: Array, mean: Array, matched: Array, known: NDArray[np.bool_]) -> None:
+    """Fill the last six of the inputs [n, VELOCITY_INPUTS]; `matched` [n, 2] counts where `known`."""
     above = (matched - mean[:, None]) * known
-    out[:, wide : wide + 2], out[:, wide + 2 : wide + 4] = above, known
-    out[:, wide + 4] = (above[:, 0] - above[:, 1]) * known[:, 0] * known[:, 1]
-    out[:, wide + 5] = mean
-    return out
+    inputs[:, -6:-4], inputs[:, -4:-2] = above, known
+    inputs[:, -2] = (above[:, 0] - above[:, 1]) * known[:, 0] * known[:, 1]
+    inputs[:, -1] = mean
 
 
-def without_matches(features: Array, mean: Array) -> Array:
-    """Return the same inputs where no note was in an earlier turn."""
-    wide = features.shape[1]
-    out = np.zeros((len(features), wide + 6), np.float32)
-    out[:, :wide], out[:, wide + 5] = features, mean
-    return out
-
-
-def mixture_of(out: Array, mean: Array, matched: tuple[Array, NDArray[np.bool_]] | None, nearest: Array) -> Mixture:
+def mixture_of(out: Array, mean: Array, matched: Array, known: NDArray[np.bool_], nearest: Array) -> Mixture:
     """Return the mixture that the perceptron's outputs [n, 2 * MIXTURE + FREE] describe.
 
-    `matched` has the velocities [n, 2] in earlier turns and whether each is known, or is None if none is.
+    `matched` has the velocities [n, 2] in earlier turns, and `known` whether each is known.
     """
     weights = out[:, :MIXTURE].copy()
-    if matched is None:
-        weights[:, FREE : FREE + 2] = _OUT_OF_REACH
-    else:
-        np.copyto(weights[:, FREE : FREE + 2], _OUT_OF_REACH, where=~matched[1])
+    np.copyto(weights[:, FREE : FREE + 2], _OUT_OF_REACH, where=~known)
     weights -= np.maximum.reduce(weights, axis=1, keepdims=True)
     np.exp(weights, out=weights)
     weights /= np.add.reduce(weights, axis=1, keepdims=True)
     scale = np.minimum(np.maximum(out[:, MIXTURE : 2 * MIXTURE] + _SCALE_BIAS, SMALLEST_SCALE), LARGEST_SCALE)
     means = np.empty((len(out), MIXTURE), np.float32)
     means[:, :FREE] = out[:, 2 * MIXTURE :] + mean[:, None]
-    means[:, FREE : FREE + 2] = 0 if matched is None else matched[0]
+    means[:, FREE : FREE + 2] = matched
     means[:, FREE + 2] = nearest + mean
     return Mixture(weights, means, scale)
 
 
-__all__ = ["PEDALS", "Mixture", "Perceptron", "TouchNetwork", "log_softmax", "mixture_of", "with_matches"]
+def _of_new_notes() -> tuple[Array, Array]:
+    """Return the linear map from the outputs [2 * MIXTURE + FREE] to those that `moments_of_new` reads [3 * _NEW]."""
+    matrix, added = np.zeros((OUTPUTS["velocity"], 3 * _NEW), np.float32), np.zeros(3 * _NEW, np.float32)
+    for i, component in enumerate([*range(FREE), MIXTURE - 1]):
+        matrix[component, i] += 1
+        matrix[0, i] -= 1
+        matrix[MIXTURE + component, _NEW + i] = 2
+        added[_NEW + i] = 2 * (_SCALE_BIAS[component] + np.log(_DEVIATION))
+    for i in range(FREE):
+        matrix[2 * MIXTURE + i, 2 * _NEW + i] = 1
+    return matrix, added
+
+
+_OF_NEW_NOTES = _of_new_notes()
+_FLOOR: Array = np.repeat([-_MOST_ODDS, 2 * (SMALLEST_SCALE + np.log(_DEVIATION))], _NEW).astype(np.float32)
+_CEILING: Array = np.repeat([_MOST_ODDS, 2 * (LARGEST_SCALE + np.log(_DEVIATION))], _NEW).astype(np.float32)
+
+
+def moments_of_new(out: Array, nearest: Array) -> tuple[Array, Array]:
+    """Return the moments of the mixture where no note was in an earlier turn: the fast twin of `mixture_of`.
+
+    Args:
+        out: [n, 3 * _NEW] log odds against the first component, log variances, and means above the heard mean, all but
+            the last, which is `nearest`. This function overwrites them.
+        nearest: [n] velocities of the nearest notes, above the heard mean.
+
+    Returns:
+        The mean above the heard mean, and the variance [n], in units.
+
+    """
+    exponents, means = out[:, : 2 * _NEW], out[:, 2 * _NEW :]
+    means[:, FREE] = nearest
+    np.maximum(exponents, _FLOOR, out=exponents)
+    np.minimum(exponents, _CEILING, out=exponents)
+    np.exp(exponents, out=exponents)
+    weights, variances = out[:, :_NEW], out[:, _NEW : 2 * _NEW]
+    total = np.add.reduce(weights, axis=1)
+    mean = np.add.reduce(weights * means, axis=1) / total
+    means -= mean[:, None]
+    means *= means
+    means += variances
+    means *= weights
+    return mean, np.add.reduce(means, axis=1) / total
+
+
+__all__ = ["PEDALS", "Mixture", "Perceptron", "TouchNetwork", "log_softmax", "mixture_of", "moments_of_new"]

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,12 @@ from numpy.typing import NDArray
 from livebach.music.grid import Place
 from livebach.music.roll import KEYS
 from livebach.music.touch import LATEST, OFFSETS, PEDAL_MOVES, PEDALS, Pedal
+from livebach.network.touch_history import OneHots, Sums, Turns
 
 Array = NDArray[np.float32]
 VELOCITY_CENTRE, VELOCITY_UNIT = 64.0, 20.0
 LONGEST = 1024
 """Most ticks that a distance in time counts."""
-MOST_PHRASES = 4096
-"""Most turns of notes that are remembered, so that they can be played alike when they return."""
 BUMPS = 8
 NOTE_FEATURES = 46 + BUMPS
 OFFSET_TICKS = 24
@@ -32,44 +32,21 @@ OFFSET_ROW = OFFSETS + 8  # the part of the features that differs from key to ke
 OFFSET_FEATURES = OFFSET_TICKS * (OFFSETS + 1) + OFFSETS + 12 + (OFFSETS + 1) + 3 + OFFSET_ROW
 PEDAL_TICKS = 16
 PEDAL_FEATURES = PEDAL_TICKS * PEDALS + 5 * (PEDALS + 1) + 12 + 29
+RECENT = 32
+"""Ticks for which a key's offset is remembered."""
+_FADING = 0.97  # of an offset's share with each note, and of a pitch in the pedal with each tick
+_CLASHES = (1, 2, 5, 6)  # semitones
+_LEAVES_DOWN = [move.down for move in Pedal]
 _LOG = [math.log1p(n) for n in range(LONGEST + 1)]
 _MIDDLE = 39  # 0..87: middle C
 _BUMP: Array = np.exp(-(((np.arange(KEYS)[:, None] - 4 - 11.5 * np.arange(BUMPS)) / 10) ** 2)).astype(np.float32)
+_IN_BEAT, _OFFSET, _OFFSET_STATE = (np.eye(n).tolist() for n in (12, OFFSETS, OFFSETS + 1))  # one-hot numbers
+_NO_OFFSET = [0.0] * OFFSETS
+_ROWS_OF_PEDALS = [PEDAL_TICKS * PEDALS + i * (PEDALS + 1) for i in range(6)]  # where states before and places begin
 
 
 def _log(ticks: int) -> float:
     return _LOG[min(ticks, LONGEST)]
-
-
-@dataclass(slots=True)
-class _Turns:
-    """Where turns of notes were last played, by the hash of a turn. The oldest are forgotten.
-
-    A hash takes a fifth of the memory of a turn. Hashes of whole numbers are the same in every run.
-    """
-
-    found: dict[int, int] = field(default_factory=dict)
-
-    def put(self, turn: int, value: int) -> None:
-        self.found.pop(turn, None)
-        self.found[turn] = value
-        if len(self.found) > MOST_PHRASES:
-            del self.found[next(iter(self.found))]
-
-
-class _Sums:
-    """Running sums of the newest values, over several spans."""
-
-    def __init__(self, spans: tuple[int, ...]) -> None:
-        self._spans = spans
-        self._values: deque[int] = deque([0] * max(spans), maxlen=max(spans))
-        self.sums = [0] * len(spans)
-
-    def add(self, value: int) -> None:
-        """Add a value."""
-        for i, span in enumerate(self._spans):
-            self.sums[i] += value - self._values[-span]
-        self._values.append(value)
 
 
 class TouchMemory:
@@ -81,16 +58,19 @@ class TouchMemory:
         """Number of committed notes, which is the number of the next note."""
         self._last: tuple[int, ...] = ()  # keys of the newest tick with any, the highest first
         self._last_tick = -99
-        self._turn: deque[tuple[int, ...]] = deque(maxlen=5)  # of such ticks: the gap before, then the keys
-        self._short, self._long, self._pedalled = _Turns(), _Turns(), _Turns()
+        self._turn: tuple[tuple[int, ...], ...] = ()  # the newest three such ticks: the gap before, then the keys
+        self._hashed: tuple[int, ...] | None = None  # the chord of `_hashes`
+        self._hashes = 0, 0, 0  # of the short, the long and the pedal's turn that end with this chord
+        self._short, self._long, self._pedalled = Turns(), Turns(), Turns()
         self._struck_at: dict[int, int] = {}  # key -> tick
-        self._struck = _Sums((4, 16, 64))  # keys struck
-        self._offsets: deque[int] = deque([OFFSETS] * OFFSET_TICKS, maxlen=OFFSET_TICKS)  # OFFSETS: nothing struck
+        self._struck = Sums((4, 16, 64))  # keys struck
+        self._offsets = OneHots(OFFSET_TICKS, OFFSETS + 1, OFFSETS)  # OFFSETS: nothing struck
         self._offset_shares = [0.0] * OFFSETS
         self._offset_there: dict[tuple[int, int], int] = {}  # (tick in the beat, beat length) -> offset's number
         self._recent: dict[int, tuple[int, int]] = {}  # key -> (tick, offset's number), of the last 32 ticks, in order
         self._pedals: deque[int] = deque([int(Pedal.UP)] * 128, maxlen=128)
-        self._pedalled_ticks, self._pedal_moves = _Sums((48,)), _Sums((48,))
+        self._newest_pedals = OneHots(PEDAL_TICKS, PEDALS, Pedal.UP)
+        self._pedalled_ticks, self._pedal_moves = Sums((48,)), Sums((48,))
         self._pedal_there: dict[tuple[int, int], int] = {}  # (tick in the bar, bar length) -> pedal
         self.pedal_down = False
         self._pedal_ticks = 0  # since the pedal moved
@@ -99,83 +79,90 @@ class TouchMemory:
 
     # --- the notes ---------------------------------------------------------------------------------------------------
 
-    def note_features(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Array:
+    def note_features(
+        self, struck: Sequence[int], held: Sequence[int], place: Place, out: Array | None = None
+    ) -> Array:
         """Return the features of notes to be struck now.
 
         Args:
             struck: Keys 0..87, the highest first.
             held: Keys 0..87 that are held.
             place: The place of the tick.
+            out: Zeros [n, NOTE_FEATURES] to write the features to; None for a new array.
 
         Returns:
             float32 [n, NOTE_FEATURES].
 
         """
+        if out is None:
+            out = np.zeros((len(struck), NOTE_FEATURES), np.float32)
         if not struck:
-            return np.zeros((0, NOTE_FEATURES), np.float32)
-        position, beat, bar = place
-        n, high, low, in_beat = len(struck), struck[0], struck[-1], position % beat
-        busy = self._struck.sums
-        beat_angle, bar_angle = 2 * math.pi * in_beat / beat, 2 * math.pi * position / bar
+            return out
+        n, high, low, busy = len(struck), struck[0], struck[-1], self._struck.sums
         shared = (
             *(n / 4, len(held) / 4, (high - low) / 24, _log(self.tick - self._last_tick) / 3),
             *(busy[0] / 8, busy[1] / 24, busy[2] / 80),
-            *(math.sin(beat_angle), math.cos(beat_angle), in_beat == 0, position == 0, 2 * in_beat == beat),
-            *(math.sin(bar_angle), math.cos(bar_angle), 2 * position == bar, beat / 6, bar / 16),
+            *_place_of_notes(place),
             *((high - _MIDDLE) / 24, (low - _MIDDLE) / 24),
         )
-        highest, lowest = max(held, default=-1), min(held, default=KEYS)
-        rows = []
-        for i, key in enumerate(struck):
-            above = struck[i - 1] - key if i else 0
-            below = key - struck[i + 1] if i < n - 1 else 0
+        rows = self._note_rows(struck, max(held, default=-1), min(held, default=KEYS))
+        out[:, : len(shared)] = shared
+        out[:, len(shared) : len(shared) + len(rows[0])] = rows
+        out[:, -BUMPS:] = _BUMP.take(struck, axis=0)
+        return out
+
+    def _note_rows(self, struck: Sequence[int], highest: int, lowest: int) -> list[tuple[float, ...]]:
+        """Return the features that differ from note to note. `highest` and `lowest` are of the held keys."""
+        rows: list[tuple[float, ...]] = []
+        n, last, apart = len(struck), self._last, [(a - b) / 12 for a, b in pairwise(struck)]
+        for i, (key, above, below) in enumerate(zip(struck, [0.0, *apart], [*apart, 0.0], strict=True)):
+            top, bottom = i == 0, i == n - 1
             before = self._struck_at.get(key)
-            last = self._last
             near = min([other - key for other in last], key=abs, default=0)
             rows.append(
                 (
-                    *((key - _MIDDLE) / 24, i / 4, (n - 1 - i) / 4, i == 0, i == n - 1, n == 1, above / 12, below / 12),
-                    *(key > highest, key < lowest, i == 0 and key > highest, i == n - 1 and key < lowest),
+                    *((key - _MIDDLE) / 24, i / 4, (n - 1 - i) / 4, top, bottom, n == 1, above, below),
+                    *(key > highest, key < lowest, top and key > highest, bottom and key < lowest),
                     *((1.5, 1.0) if before is None else (_log(self.tick - before) / 4, 0.0)),
                     near / 12,
                     *(((key - last[0]) / 12, (key - last[-1]) / 12) if last else (0, 0)),
                     *(abs(near) <= 2, near == 0),
                 )
             )
-        out = np.zeros((n, NOTE_FEATURES), np.float32)
-        out[:, : len(shared)] = shared
-        out[:, len(shared) : len(shared) + len(rows[0])] = rows
-        out[:, -BUMPS:] = _BUMP[list(struck)]
-        return out
+        return rows
 
     def matches(self, struck: Sequence[int]) -> tuple[int | None, int | None]:
         """Return the number of this chord's first note at its last occurrence in the same short and long turn."""
-        short, long = self._turns(struck)
+        short, long, _ = self._turns(struck)
         return self._short.found.get(short), self._long.found.get(long)
 
-    def _turns(self, struck: Sequence[int]) -> tuple[int, int]:
-        chord, turn = tuple(struck), tuple(self._turn)
-        return hash((chord, *turn[-1:])), hash((chord, *turn[-3:]))
+    def _turns(self, struck: Sequence[int]) -> tuple[int, int, int]:
+        """Return the hashes of the short, the long and the pedal's turn that end with this chord."""
+        chord = tuple(struck)
+        if chord != self._hashed:
+            turn = self._turn
+            self._hashed = chord
+            self._hashes = hash((chord, *turn[-1:])), hash((chord, *turn)), hash((chord, *turn[-2:]))
+        return self._hashes
 
     # --- offsets -----------------------------------------------------------------------------------------------------
 
     def offset_features(self, struck: Sequence[int], place: Place) -> Array:
         """Return the features of the notes' offsets: float32 [n, OFFSET_FEATURES]."""
-        out = np.zeros((len(struck), OFFSET_FEATURES), np.float32)
+        out = np.empty((len(struck), OFFSET_FEATURES), np.float32)
         if not struck:
             return out
         position, beat, _ = place
-        in_beat, wide = position % beat, OFFSETS + 1
-        shared = np.zeros(OFFSET_FEATURES - OFFSET_ROW, np.float32)
-        shared[_ROWS_OF_OFFSETS + self._offsets] = 1
-        at = OFFSET_TICKS * wide
-        shared[at : at + OFFSETS] = self._offset_shares
-        at += OFFSETS
-        shared[at + min(in_beat, 11)] = 1
-        shared[at + 12 + self._offset_there.get((in_beat, beat), OFFSETS)] = 1
-        shared[at + 12 + wide :] = beat / 6, len(struck) / 4, _log(self.tick - self._last_tick) / 3
-        out[:, :-OFFSET_ROW] = shared
-        out[:, -OFFSET_ROW:] = [self._offset_row(i, struck) for i in range(len(struck))]
+        in_beat, history = position % beat, self._offsets.array
+        shared = (
+            *self._offset_shares,
+            *_IN_BEAT[min(in_beat, 11)],
+            *_OFFSET_STATE[self._offset_there.get((in_beat, beat), OFFSETS)],
+            *(beat / 6, len(struck) / 4, _log(self.tick - self._last_tick) / 3),
+        )
+        out[:, : len(history)] = history
+        out[:, len(history) : -OFFSET_ROW] = shared
+        out[:, -OFFSET_ROW:] = self._offset_rows(struck)
         return out
 
     def _nearest(self, key: int) -> int | None:
@@ -190,17 +177,22 @@ class TouchMemory:
                 least, found = far, other
         return found
 
-    def _offset_row(self, i: int, struck: Sequence[int]) -> tuple[float, ...]:
-        key, n = struck[i], len(struck)
-        near, ago, far = [0.0] * OFFSETS, 0.0, 0.0
-        other = self._nearest(key)
-        if other is not None:
-            tick, offset = self._recent[other]
-            near[offset], ago, far = 1.0, _log(self.tick - tick) / 3, abs(other - key) / 12
-        before = self._struck_at.get(key)
-        since = 1.5 if before is None else _log(self.tick - before) / 4
-        above = (struck[i - 1] - key) / 12 if i else 0.0
-        return (*near, ago, far, (key - _MIDDLE) / 24, i == 0, i == n - 1, since, key in self._last, above)
+    def _offset_rows(self, struck: Sequence[int]) -> list[tuple[float, ...]]:
+        """Return the features that differ from note to note."""
+        rows: list[tuple[float, ...]] = []
+        tick, bottom, above = self.tick, struck[-1], struck[0]
+        for key in struck:
+            near, ago, far = _NO_OFFSET, 0.0, 0.0
+            other = self._nearest(key)
+            if other is not None:
+                then, offset = self._recent[other]
+                near, ago, far = _OFFSET[offset], _LOG[tick - then] / 3, abs(other - key) / 12
+            before = self._struck_at.get(key)
+            since = 1.5 if before is None else _log(tick - before) / 4
+            middle, top = (key - _MIDDLE) / 24, key == struck[0]
+            rows.append((*near, ago, far, middle, top, key == bottom, since, key in self._last, (above - key) / 12))
+            above = key
+        return rows
 
     # --- the pedal ---------------------------------------------------------------------------------------------------
 
@@ -208,43 +200,34 @@ class TouchMemory:
         """Return the features of the pedal: float32 [PEDAL_FEATURES]."""
         position, beat, bar = place
         pedals, none = self._pedals, PEDALS
-        out = np.zeros(PEDAL_FEATURES, np.float32)
-        recent = list(pedals)[-PEDAL_TICKS:]
         back = [pedals[-n] if n <= len(pedals) else none for n in (beat, bar, 2 * bar)]
-        again = self._pedalled.found.get(self._pedal_turn(struck), none) if struck else none
-        states = (*recent, *back, self._pedal_there.get((position, bar), none), again, min(position % beat, 11))
-        out[_ROWS_OF_PEDALS + states] = 1
-        out[_ROWS_OF_PEDALS[-1] + 12 :] = (*self._pedal_place(struck, held, place), *self._pedal_harmony(struck))
-        return out
-
-    def _pedal_place(self, struck: Sequence[int], held: Sequence[int], place: Place) -> tuple[float, ...]:
-        position, beat, bar = place
-        angle, busy = 2 * math.pi * position / bar, self._struck.sums
-        return (
+        again = self._pedalled.found.get(self._turns(struck)[2], none) if struck else none
+        states = (*back, self._pedal_there.get((position, bar), none), again, min(position % beat, 11))
+        out = np.zeros(PEDAL_FEATURES, np.float32)
+        out[: PEDAL_TICKS * PEDALS] = self._newest_pedals.array
+        for row, state in zip(_ROWS_OF_PEDALS, states, strict=True):
+            out[row + state] = 1
+        out[_ROWS_OF_PEDALS[-1] + 12 :] = (
             *(self.pedal_down, _log(self._pedal_ticks) / 4, len(struck) / 4, len(held) / 4, bool(struck)),
-            *(position == 0, position % beat == 0, 2 * position == bar, math.sin(angle), math.cos(angle)),
-            *(beat / 6, bar / 16, _log(self.tick - self._last_tick) / 3, busy[0] / 8, busy[1] / 24),
+            *_place_of_pedal(place),
+            *(_log(self.tick - self._last_tick) / 3, self._struck.sums[0] / 8, self._struck.sums[1] / 24),
             *(self._pedalled_ticks.sums[0] / 48, self._pedal_moves.sums[0] / 12),
+            *self._pedal_harmony(struck),
         )
+        return out
 
     def _pedal_harmony(self, struck: Sequence[int]) -> tuple[float, ...]:
         """Return features of the consonance of the keys with the notes that the pedal sustains."""
         sounding, pitches = self._pitches, {key % 12 for key in struck}
-
-        def clash(semitones: int) -> float:
-            return sum([sounding[(p + semitones) % 12] + sounding[p - semitones] for p in pitches]) / 3
-
+        clashes = [sum([sounding[p + n - 12] + sounding[p - n] for p in pitches]) / 3 for n in _CLASHES]
         low = struck[-1] if struck else self._bass
         known = sum([sounding[p] >= 0.02 for p in pitches])
         return (
-            *((len(pitches) - known) / 3, known / 3, clash(1), clash(2), clash(5), clash(6)),
+            *((len(pitches) - known) / 3, known / 3, *clashes),
             *(sum(sounding) / 3, sum([level > 0.02 for level in sounding]) / 6),
             *((low - self._bass) / 12, bool(struck) and low <= self._bass + 2),
             *((low - _MIDDLE) / 24 if struck else 0.0, bool(struck) and low < self._pedal_bass),
         )
-
-    def _pedal_turn(self, struck: Sequence[int]) -> int:
-        return hash((tuple(struck), *list(self._turn)[-2:]))
 
     def pedal_up_for(self, ticks: int) -> bool:
         """Return whether the pedal has been up for at least this number of ticks."""
@@ -270,54 +253,83 @@ class TouchMemory:
         if struck:
             self._commit_notes(struck, place, offsets)
         else:
-            self._offsets.append(OFFSETS)
+            self._offsets.add(OFFSETS)
         self.tick += 1
         self.notes += len(struck)
 
     def _commit_notes(self, struck: Sequence[int], place: Place, offsets: Sequence[int]) -> None:
         position, beat, _ = place
-        short, long = self._turns(struck)
+        short, long, _ = self._turns(struck)
         self._short.put(short, self.notes)
         self._long.put(long, self.notes)
         low = struck[-1]
         if low < self._bass + 7 or self.tick - self._last_tick > 16:
             self._bass = low
-        self._turn.append((self.tick - self._last_tick, *struck))
+        self._turn, self._hashed = (*self._turn[-2:], (self.tick - self._last_tick, *struck)), None
         self._last, self._last_tick = tuple(struck), self.tick
         for key, offset in zip(struck, offsets, strict=True):
             self._struck_at[key] = self.tick
             self._recent.pop(key, None)
             self._recent[key] = self.tick, offset + LATEST
-            self._offset_shares = [0.97 * share for share in self._offset_shares]
-            self._offset_shares[offset + LATEST] += 0.03
-        self._recent = {key: at for key, at in self._recent.items() if self.tick - at[0] <= 32}
+        while self.tick - self._recent[oldest := next(iter(self._recent))][0] > RECENT:
+            del self._recent[oldest]
+        self._count_offsets(offsets)
         first = min(offsets) + LATEST
-        self._offsets.append(first)
+        self._offsets.add(first)
         self._offset_there[position % beat, beat] = first
+
+    def _count_offsets(self, offsets: Sequence[int]) -> None:
+        """Let the shares of the offsets follow these ones; each takes 3 % from those before."""
+        shares = [_FADING ** len(offsets) * share for share in self._offset_shares]
+        weight = 1 - _FADING
+        for offset in reversed(offsets):
+            shares[offset + LATEST] += weight
+            weight *= _FADING
+        self._offset_shares = shares
 
     def _commit_pedal(self, struck: Sequence[int], held: Sequence[int], place: Place, pedal: int) -> None:
         if struck:
-            self._pedalled.put(self._pedal_turn(struck), pedal)
+            self._pedalled.put(self._turns(struck)[2], pedal)
         self._pedals.append(pedal)
+        self._newest_pedals.add(pedal)
         self._pedal_there[place[0], place[2]] = pedal
         moved = pedal in PEDAL_MOVES
         self._pedal_ticks = 0 if moved else self._pedal_ticks + 1
         if moved:
-            self._pitches, self._pedal_bass = [0.0] * 12, KEYS
+            pitches, self._pedal_bass = [0.0] * 12, KEYS
         else:
-            self._pitches = [0.97 * level for level in self._pitches]
+            pitches = [_FADING * level for level in self._pitches]
         for key in struck:
-            self._pitches[key % 12] = 1.0
-            self._pedal_bass = min(self._pedal_bass, key)
+            pitches[key % 12] = 1.0
         for key in held:
-            self._pitches[key % 12] = max(self._pitches[key % 12], 0.5)
-        self.pedal_down = Pedal(pedal).down
+            pitches[key % 12] = max(pitches[key % 12], 0.5)
+        self._pitches = pitches
+        if struck:
+            self._pedal_bass = min(self._pedal_bass, struck[-1])
+        self.pedal_down = _LEAVES_DOWN[pedal]
         self._pedalled_ticks.add(self.pedal_down)
         self._pedal_moves.add(moved)
 
 
-_ROWS_OF_OFFSETS = np.arange(OFFSET_TICKS) * (OFFSETS + 1)
-_ROWS_OF_PEDALS = np.cumsum([0, *[PEDALS] * PEDAL_TICKS, *[PEDALS + 1] * 5])
+@lru_cache(maxsize=256)
+def _place_of_notes(place: Place) -> tuple[float, ...]:
+    position, beat, bar = place
+    in_beat = position % beat
+    beat_angle, bar_angle = 2 * math.pi * in_beat / beat, 2 * math.pi * position / bar
+    return (
+        *(math.sin(beat_angle), math.cos(beat_angle), in_beat == 0, position == 0, 2 * in_beat == beat),
+        *(math.sin(bar_angle), math.cos(bar_angle), 2 * position == bar, beat / 6, bar / 16),
+    )
+
+
+@lru_cache(maxsize=256)
+def _place_of_pedal(place: Place) -> tuple[float, ...]:
+    position, beat, bar = place
+    angle = 2 * math.pi * position / bar
+    return (
+        *(position == 0, position % beat == 0, 2 * position == bar, math.sin(angle), math.cos(angle)),
+        *(beat / 6, bar / 16),
+    )
 
 
 def known_offsets(offsets: Sequence[int]) -> Array:

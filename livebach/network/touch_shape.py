@@ -7,7 +7,7 @@ from typing import Any
 
 from livebach.music.touch import OFFSETS, PEDALS
 from livebach.network.touch_memory import NOTE_FEATURES, OFFSET_FEATURES, PEDAL_FEATURES
-from livebach.network.velocity_memory import VELOCITY_FEATURES
+from livebach.network.velocity_kernels import VELOCITY_FEATURES
 
 FREE = 5
 """Components of the velocity's mixture with free means."""

@@ -24,7 +24,7 @@ from livebach.music.touch import LATEST, OFFSETS, Performance
 from livebach.network.touch_checkpoint import TouchCheckpoint
 from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_UNIT
 from livebach.network.touch_shape import TouchShape
-from livebach.network.velocity_memory import REFERENCE
+from livebach.network.velocity_kernels import REFERENCE
 from livebach.training import touch_rows
 from livebach.training.loop import adamw, averaging, seed_of
 from livebach.training.run_files import LOG_FILE, TrainingError, rising_and_falling, under, write_tensors

@@ -14,7 +14,7 @@ from livebach.network.touch import LARGEST_SCALE, MAY_FOLLOW, SMALLEST_SCALE
 from livebach.network.touch_checkpoint import PAIR_ROWS, TouchCheckpoint
 from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_CENTRE, VELOCITY_UNIT
 from livebach.network.touch_shape import FREE, INPUTS, MIXTURE, NEAREST_SCALE, OUTPUTS, SCALED, TURN_SCALE, TouchShape
-from livebach.network.velocity_memory import NEAREST_VELOCITY
+from livebach.network.velocity_kernels import NEAREST_VELOCITY
 
 NEAREST = NOTE_FEATURES + OFFSETS + NEAREST_VELOCITY
 _OUT_OF_REACH = -1e4

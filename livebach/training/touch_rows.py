@@ -19,14 +19,8 @@ from livebach.network.touch_memory import (
     TouchMemory,
     known_offsets,
 )
-from livebach.network.velocity_memory import (
-    HEARD,
-    LAST_ERRORS,
-    VELOCITY_FEATURES,
-    Notes,
-    error_features,
-    kernel_features,
-)
+from livebach.network.velocity_kernels import HEARD, VELOCITY_FEATURES, Notes, kernel_features
+from livebach.network.velocity_memory import LAST_ERRORS, error_features
 
 BLOCK = 64
 """Number of notes per block in the computation of the kernels."""

@@ -1,0 +1,130 @@
+"""The newest heard notes, kept so that the features of a tick's keys take few numpy calls.
+
+`HeardNotes.write_features` is the fast twin of `velocity_kernels.kernel_features`. With so few keys, the number of
+calls decides how long it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from livebach.music.roll import KEYS
+from livebach.network.touch_memory import Array
+from livebach.network.velocity_kernels import (
+    BY_TIME,
+    FAINT,
+    FAR_IN_TIME,
+    HEARD,
+    KERNELS,
+    LOG_AGO,
+    NEAREST,
+    NEAREST_VELOCITY,
+    NOWHERE,
+    PITCH_OF,
+    REACHES,
+    REFERENCE,
+    SAME_IN_BAR,
+    SAME_IN_BEAT,
+    TIMES,
+    Notes,
+    kernel_features,
+)
+
+# The rows of a table with a column for each heard note. The first four are the features of a nearest note, in order.
+_ABOVE, _TWELFTHS, _LOG, _SAME, _FAR = range(5)
+_WEIGHTS, _WEIGHTED = slice(5, 5 + TIMES), slice(5 + TIMES, 5 + 2 * TIMES)
+_IN_BAR, _IN_BEAT = _WEIGHTS.start + SAME_IN_BAR, _WEIGHTS.start + SAME_IN_BEAT
+_OF_AGO = slice(_LOG, 5 + TIMES)
+_AGO: Array = np.vstack([LOG_AGO, np.zeros_like(LOG_AGO), FAR_IN_TIME, BY_TIME])
+"""The rows `_OF_AGO` by ticks ago. That of `_SAME` is a gap."""
+_ROWS = np.arange(KEYS)
+_KEY_TWELFTHS: Array = (np.arange(KEYS) / 12).astype(np.float32)
+
+
+class HeardNotes:
+    """The newest `HEARD` notes whose velocities were heard."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Number of notes heard, also of those that are forgotten."""
+        self.mean = 0.0
+        """Mean of the remembered velocities, in units; a little nearer to 0 while they are few."""
+        self._notes = Notes(*np.zeros((4, HEARD), np.int64))
+        self._velocity: Array = np.zeros(HEARD, np.float32)
+        # The kernels over pitch and the distance for every key that may come. Notes not yet heard have no weight.
+        self._by_pitch: Array = np.zeros((KEYS, REACHES + 1, HEARD), np.float32)
+        self._by_pitch[:, REACHES] = NOWHERE
+        self._table: Array = np.zeros((_WEIGHTED.stop, HEARD), np.float32)
+
+    def add(self, heard: Sequence[tuple[int, float]], tick: int, codes: tuple[int, int]) -> None:
+        """Take in the notes of a tick: keys 0..87 with velocities in units. `codes` are the tick's `place_codes`."""
+        notes = self._notes
+        for key, velocity in heard:
+            at = self.count % HEARD
+            notes.key[at], notes.tick[at], self._velocity[at] = key, tick, velocity
+            notes.bar_code[at], notes.beat_code[at] = codes
+            self._by_pitch[:, :, at] = PITCH_OF[key]
+            self._table[_TWELFTHS, at] = _KEY_TWELFTHS[key]
+            self.count += 1
+        self.mean = float(np.add.reduce(self._velocity)) / (min(self.count, HEARD) + 1)
+        self._table[_ABOVE] = self._velocity - self.mean
+
+    def write_features(self, keys: Sequence[int], tick: int, codes: tuple[int, int], out: Array) -> None:
+        """Write the features of a tick's keys, in the columns before `REFERENCE`.
+
+        Args:
+            keys: n keys 0..87.
+            tick: The tick.
+            codes: The codes of its place.
+            out: float32 [n, VELOCITY_FEATURES].
+
+        """
+        if self.count < NEAREST:
+            self._write_few(keys, tick, codes, out)
+            return
+        by_pitch = self._by_pitch.take(keys, axis=0)  # [n, REACHES + 1, HEARD]
+        self._look_back(tick, codes)
+        self._write_kernels(by_pitch, out)
+        self._write_nearest(by_pitch, keys, out)
+
+    def _look_back(self, tick: int, codes: tuple[int, int]) -> None:
+        """Complete the table as it is on a tick."""
+        table, notes = self._table, self._notes
+        _AGO.take(tick - notes.tick, axis=1, mode="clip", out=table[_OF_AGO])  # LONGEST ago, and all before
+        same, in_bar, in_beat = table[_SAME], table[_IN_BAR], table[_IN_BEAT]
+        np.equal(notes.bar_code, codes[0], out=same)
+        np.multiply(in_bar, same, out=in_bar)
+        np.multiply(in_beat, notes.beat_code == codes[1], out=in_beat)
+        np.multiply(table[_WEIGHTS], table[_ABOVE], out=table[_WEIGHTED])
+
+    def _write_kernels(self, by_pitch: Array, out: Array) -> None:
+        """Write the weighted means of the velocities, and how much weight there is."""
+        n = len(by_pitch)
+        sums = np.dot(by_pitch.reshape(-1, HEARD), self._table[_WEIGHTS.start :].T)
+        sums = sums.reshape(n, REACHES + 1, 2, TIMES)[:, :REACHES]
+        total = sums[:, None, :, 0] + FAINT
+        features = out[:, : 2 * KERNELS].reshape(n, 2, REACHES, TIMES)
+        np.divide(sums[:, :, ::-1].transpose(0, 2, 1, 3), total, out=features)
+
+    def _write_nearest(self, by_pitch: Array, keys: Sequence[int], out: Array) -> None:
+        """Write what is known of the notes nearest in pitch and time."""
+        n, far = len(keys), by_pitch[:, REACHES] + self._table[_FAR]
+        chosen, rows = np.empty((NEAREST, n), np.int64), _ROWS[:n]
+        for nearest in chosen:  # a sort of them all takes longer
+            far.argmin(axis=1, out=nearest)
+            far[rows, nearest] = NOWHERE
+        features = out[:, NEAREST_VELOCITY:REFERENCE].reshape(n, -1, NEAREST)
+        features[:] = self._table[: _SAME + 1].take(chosen, axis=1).transpose(2, 0, 1)
+        features[:, _TWELFTHS] -= _KEY_TWELFTHS.take(keys)[:, None]
+
+    def _write_few(self, keys: Sequence[int], tick: int, codes: tuple[int, int], out: Array) -> None:
+        """Write the features while fewer notes than `NEAREST` were heard."""
+        there = max(1, self.count)
+        coming = Notes(np.array(keys), *(np.full(len(keys), value) for value in (tick, *codes)))
+        heard = Notes(*(getattr(self._notes, name)[:there] for name in Notes.__slots__))
+        visible = np.full((len(keys), there), self.count > 0)
+        near = np.full((len(keys), 4), np.nan, np.float32)
+        features, _ = kernel_features(coming, near, heard, self._velocity[:there], visible)
+        out[:, :REFERENCE] = features[:, :REFERENCE]

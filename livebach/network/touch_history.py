@@ -1,0 +1,60 @@
+"""Small memories of one kind of thing, of which `touch_memory` keeps several."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_PHRASES = 4096
+"""Most turns of notes that are remembered, so that they can be played alike when they return."""
+
+
+@dataclass(slots=True)
+class Turns:
+    """Where turns of notes were last played, by the hash of a turn. The oldest are forgotten.
+
+    A hash takes a fifth of the memory of a turn. Hashes of whole numbers are the same in every run.
+    """
+
+    found: dict[int, int] = field(default_factory=dict)
+
+    def put(self, turn: int, value: int) -> None:
+        """Remember a turn."""
+        self.found.pop(turn, None)
+        self.found[turn] = value
+        if len(self.found) > MOST_PHRASES:
+            del self.found[next(iter(self.found))]
+
+
+class Sums:
+    """Running sums of the newest values, over several spans."""
+
+    def __init__(self, spans: tuple[int, ...]) -> None:
+        self._spans = spans
+        self._values: deque[int] = deque([0] * max(spans), maxlen=max(spans))
+        self.sums = [0] * len(spans)
+
+    def add(self, value: int) -> None:
+        """Add a value."""
+        for i, span in enumerate(self._spans):
+            self.sums[i] += value - self._values[-span]
+        self._values.append(value)
+
+
+class OneHots:
+    """The newest states, each as one-hot numbers."""
+
+    def __init__(self, length: int, states: int, state: int) -> None:
+        """Begin with `state` in all of `length` places; a state is one of 0..states-1."""
+        self._states = np.eye(states, dtype=np.float32)
+        self.array: NDArray[np.float32] = np.tile(self._states[state], length)
+        """[length * states], the oldest state first."""
+
+    def add(self, state: int) -> None:
+        """Add a state, and forget the oldest."""
+        wide = len(self._states)
+        self.array[:-wide] = self.array[wide:]
+        self.array[-wide:] = self._states[state]

@@ -1,0 +1,175 @@
+"""The touch network at play: its fast paths say what the slow ones say, which training uses."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from livebach.music.roll import KEYS
+from livebach.music.touch import LATEST, OFFSETS
+from livebach.network.heard_notes import HeardNotes
+from livebach.network.touch import TouchNetwork, mixture_of, moments_of_new
+from livebach.network.touch_checkpoint import default_path, load
+from livebach.network.touch_memory import NOTE_FEATURES, OFFSET_FEATURES, PEDAL_FEATURES, TouchMemory, known_offsets
+from livebach.network.touch_shape import OUTPUTS, VELOCITY_INPUTS
+from livebach.network.velocity_kernels import (
+    HEARD,
+    REFERENCE,
+    VELOCITY_FEATURES,
+    Notes,
+    kernel_features,
+    place_codes,
+)
+from livebach.network.velocity_memory import VelocityMemory
+
+T = TypeVar("T")
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@pytest.fixture(scope="module")
+def network() -> TouchNetwork:
+    """The network that ships."""
+    return TouchNetwork(load(default_path()))
+
+
+def chord(rng: np.random.Generator, notes: int) -> list[int]:
+    """Up to so many keys, the highest first."""
+    return sorted({int(key) for key in rng.integers(0, KEYS, notes)}, reverse=True)
+
+
+# --- velocities ------------------------------------------------------------------------------------------------------
+
+
+@given(SEEDS, st.integers(0, HEARD // 2), st.sampled_from([1, 20, 3000]))
+@settings(max_examples=60)
+def test_heard_notes_have_the_features_of_the_kernels(seed: int, chords: int, silence: int) -> None:
+    """After any number of notes, from none to more than are remembered, and after any silence."""
+    rng, fast = np.random.default_rng(seed), HeardNotes()
+    heard: list[tuple[int, int, int, int]] = []
+    velocities: list[float] = []
+    tick = 0
+    for _ in range(chords):
+        keys, codes = chord(rng, 6), place_codes((tick % 12, 6, 12))
+        values = rng.normal(size=len(keys)).tolist()
+        fast.add(list(zip(keys, values, strict=True)), tick, codes)
+        heard += [(key, tick, *codes) for key in keys]
+        velocities += values
+        tick += int(rng.integers(1, 4))
+    tick += silence
+    keys, codes = chord(rng, 5) or [KEYS - 1], place_codes((tick % 12, 6, 12))
+    out = np.zeros((len(keys), VELOCITY_FEATURES), np.float32)
+    fast.write_features(keys, tick, codes, out)
+    slow, mean = slow_features(keys, tick, codes, in_slots(heard), in_slots(velocities))
+    assert fast.count == len(heard)
+    assert np.abs(out[:, :REFERENCE] - slow[:, :REFERENCE]).max() < 1e-5
+    assert fast.mean == pytest.approx(mean, abs=1e-5)
+
+
+def in_slots(newest: list[T]) -> list[T]:
+    """The newest notes in the order in which they are kept: of two equally near notes the first counts as nearer."""
+    slots = newest[:HEARD]
+    for i, note in enumerate(newest[HEARD:]):
+        slots[i % HEARD] = note
+    return slots
+
+
+def slow_features(
+    keys: list[int], tick: int, codes: tuple[int, int], heard: list[tuple[int, int, int, int]], velocities: list[float]
+) -> tuple[np.ndarray, float]:
+    """The features of the keys, and the mean velocity, as training computes them."""
+    notes = Notes(np.array(keys), *(np.full(len(keys), value) for value in (tick, *codes)))
+    known = Notes(*np.array(heard or [(0, 0, 0, 0)]).T)
+    visible = np.full((len(keys), max(1, len(heard))), bool(heard))
+    near = np.full((len(keys), 4), np.nan, np.float32)
+    features, mean = kernel_features(notes, near, known, np.array(velocities or [0.0], np.float32), visible)
+    return features, float(mean[0])
+
+
+@given(SEEDS)
+def test_features_are_written_where_they_are_wanted(seed: int) -> None:
+    """Into columns of a larger array, as into one of their own."""
+    rng = np.random.default_rng(seed)
+    memory, velocities, place = TouchMemory(), VelocityMemory(), (3, 4, 16)
+    for tick in range(20):
+        keys = chord(rng, 4)
+        velocities.commit(keys, [64.0 + key for key in keys], tick, place, memory.notes, memory.matches(keys))
+        memory.commit(keys, [], place, [0] * len(keys), 0)
+    keys = chord(rng, 4) or [50]
+    out = np.zeros((len(keys), VELOCITY_INPUTS), np.float32)
+    memory.note_features(keys, [60], place, out[:, :NOTE_FEATURES])
+    velocities.features(keys, 20, place, out[:, NOTE_FEATURES : NOTE_FEATURES + VELOCITY_FEATURES])
+    alone = np.concatenate([memory.note_features(keys, [60], place), velocities.features(keys, 20, place)], axis=1)
+    assert np.array_equal(out[:, : alone.shape[1]], alone)
+    assert not out[:, alone.shape[1] :].any()
+
+
+@given(SEEDS, st.integers(1, 6))
+def test_moments_of_new_notes_are_those_of_the_mixture(network: TouchNetwork, seed: int, n: int) -> None:
+    """Where no note was in an earlier turn."""
+    rng, mean = np.random.default_rng(seed), -0.3
+    features = rng.normal(size=(n, VELOCITY_INPUTS)).astype(np.float32)
+    features[:, -6:] = 0
+    nowhere = np.full((n, 2), np.nan, np.float32)
+    slow, variance = network.velocities(features[:, :-6], np.full(n, mean, np.float32), nowhere).moments()
+    for matched in (None, nowhere):
+        above, found = network.velocity_moments(features.copy(), mean, matched)
+        assert np.allclose(above + mean, slow, atol=1e-5)
+        assert np.allclose(found, variance, rtol=1e-4)
+
+
+@given(SEEDS)
+def test_moments_where_some_notes_were_in_an_earlier_turn(network: TouchNetwork, seed: int) -> None:
+    """They are those of the mixture, whose mean is above the heard mean by the first of them."""
+    rng = np.random.default_rng(seed)
+    inputs = rng.normal(size=(4, VELOCITY_INPUTS)).astype(np.float32)
+    matched = np.where(rng.random((4, 2)) < 0.5, rng.normal(size=(4, 2)), np.nan).astype(np.float32)
+    mixture = network.velocities(inputs[:, :-6], np.full(4, 0.7, np.float32), matched)
+    assert np.allclose(mixture.weight.sum(axis=1), 1, atol=1e-5)
+    above, variance = network.velocity_moments(inputs, 0.7, matched)
+    assert np.allclose(above + 0.7, mixture.moments()[0], atol=1e-5)
+    assert np.allclose(variance, mixture.moments()[1], atol=1e-5)
+
+
+def test_moments_are_finite_whatever_the_network_says() -> None:
+    """Outputs of any size overflow nowhere."""
+    for size in (1, 1e3, 1e9):
+        rng = np.random.default_rng(0)
+        out = (rng.normal(size=(50, 18)) * size).astype(np.float32)
+        out[:, 12:] = rng.normal(size=(50, 6))
+        mean, variance = moments_of_new(out, np.zeros(50, np.float32))
+        assert np.isfinite(mean).all()
+        assert (variance > 0).all()
+    outputs = np.zeros((1, OUTPUTS["velocity"]), np.float32)
+    unknown, zero = np.zeros((1, 2), np.bool_), np.zeros(1, np.float32)
+    assert mixture_of(outputs, zero, np.zeros((1, 2), np.float32), unknown, zero).weight[0, 5:7].max() == 0
+
+
+# --- offsets and pedal -----------------------------------------------------------------------------------------------
+
+
+@given(SEEDS, st.integers(1, 6), st.integers(1, OFFSETS), st.integers(0, 3))
+def test_offsets_have_the_logits_of_the_whole_pass(
+    network: TouchNetwork, seed: int, n: int, different: int, before: int
+) -> None:
+    """Whether none, one or several offsets are known, of which some may be the player's."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(n, OFFSET_FEATURES)).astype(np.float32)
+    offsets = (rng.integers(0, different, n + before) - LATEST).tolist()
+    logits = network.offset_logits(features)
+    for note in range(n):
+        known = offsets[: before + note]
+        whole = network.offsets(np.concatenate([features[note], known_offsets(known)])[None])[0]
+        assert np.ptp(logits.of(note, known) - whole) < 1e-3  # logits are known up to a constant
+
+
+@given(SEEDS, st.booleans())
+def test_the_pedal_has_the_chances_of_the_whole_pass(network: TouchNetwork, seed: int, down: bool) -> None:
+    """And none for moves that cannot follow."""
+    features = np.random.default_rng(seed).normal(size=PEDAL_FEATURES).astype(np.float32)
+    chances = np.array(network.pedal_chances(features, down))
+    whole = np.exp(network.pedals(features[None], np.array([down]))[0])
+    assert np.abs(chances / chances.sum() - whole).max() < 1e-5
