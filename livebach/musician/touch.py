@@ -20,7 +20,7 @@ from livebach.music.grid import Place
 from livebach.music.touch import LATEST, OFFSETS, PEDAL_MOVES, Pedal, Sounded
 from livebach.musician.player_timing import STRAIGHT
 from livebach.network.touch import TouchNetwork
-from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_CENTRE, VELOCITY_UNIT, Array, TouchMemory
+from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_CENTRE, VELOCITY_UNIT, TouchMemory
 from livebach.network.touch_shape import VELOCITY_INPUTS
 from livebach.network.velocity_kernels import REFERENCE, VELOCITY_FEATURES
 from livebach.network.velocity_memory import VelocityMemory
@@ -37,7 +37,7 @@ USUAL = -0.3
 PEDALS_AT = 0.02
 """Smallest share of ticks with moves of the player's pedal from which the network uses the pedal too."""
 _PEDAL_TICKS = 128
-_ONE_HOT: Array = np.eye(OFFSETS, dtype=np.float32)
+_PEDALS = tuple(Pedal)
 _HEARD = NOTE_FEATURES + OFFSETS
 """The first input that comes from the heard velocities."""
 
@@ -113,11 +113,15 @@ class TouchPlayer:
     def _draw_offset(self, logits: Sequence[float], usual: Mapping[int, float]) -> int:
         """Draw one of the usual offsets, from the logits of all offsets and the shares of the usual ones."""
         top = max(logits)
-        sums = list(accumulate([share * math.exp(logits[offset + LATEST] - top) for offset, share in usual.items()]))
-        if not sums[-1]:
+        weights = [share * math.exp(logits[offset + LATEST] - top) for offset, share in usual.items()]
+        if not any(weights):
             return max(usual, key=usual.__getitem__)
-        # as `random.choices` does, in half the time
-        return list(usual)[bisect(sums, self._random.random() * sums[-1], 0, len(sums) - 1)]
+        return list(usual)[self._drawn(weights)]
+
+    def _drawn(self, weights: Sequence[float]) -> int:
+        """Draw an index: what `random.choices` would choose, in half the time."""
+        sums = list(accumulate(weights))
+        return bisect(sums, self._random.random() * sums[-1], 0, len(sums) - 1)
 
     def _choose_velocities(
         self, struck: Sequence[int], offsets: Sequence[int], held: Sequence[int], place: Place
@@ -145,7 +149,8 @@ class TouchPlayer:
         memory, heard = self._memory, self._velocities
         inputs = np.zeros((len(struck), VELOCITY_INPUTS), np.float32)
         memory.note_features(struck, held, place, inputs[:, :NOTE_FEATURES])
-        inputs[:, NOTE_FEATURES:_HEARD] = _ONE_HOT.take([offset + LATEST for offset in offsets], axis=0)
+        for note, offset in enumerate(offsets):
+            inputs[note, NOTE_FEATURES + LATEST + offset] = 1
         heard.features(struck, memory.tick, place, inputs[:, _HEARD : _HEARD + VELOCITY_FEATURES])
         inputs[:, _HEARD + REFERENCE] = USUAL
         matched = heard.matched(len(struck), memory.matches(struck))
@@ -162,8 +167,8 @@ class TouchPlayer:
         down, on_beat = self._memory.pedal_down, place[0] % place[1] == 0
         if struck and on_beat and self._memory.pedal_up_for(place[1]):
             return Pedal.PRESSED
-        weights = self._network.pedal_chances(self._memory.pedal_features(struck, held, place), down)
-        return Pedal(self._random.choices(range(len(weights)), weights)[0])
+        features = self._memory.pedal_features(struck, held, place)
+        return _PEDALS[self._drawn(self._network.pedal_chances(features, down))]
 
     @property
     def pedals(self) -> bool:

@@ -26,21 +26,21 @@ from livebach.network.velocity_kernels import (
     REACHES,
     REFERENCE,
     SAME_IN_BAR,
-    SAME_IN_BEAT,
     TIMES,
     Notes,
     kernel_features,
 )
 
 # The rows of a table with a column for each heard note. The first four are the features of a nearest note, in order.
-_ABOVE, _TWELFTHS, _LOG, _SAME, _FAR = range(5)
-_WEIGHTS, _WEIGHTED = slice(5, 5 + TIMES), slice(5 + TIMES, 5 + 2 * TIMES)
-_IN_BAR, _IN_BEAT = _WEIGHTS.start + SAME_IN_BAR, _WEIGHTS.start + SAME_IN_BEAT
-_OF_AGO = slice(_LOG, 5 + TIMES)
-_AGO: Array = np.vstack([LOG_AGO, np.zeros_like(LOG_AGO), FAR_IN_TIME, BY_TIME])
-"""The rows `_OF_AGO` by ticks ago. That of `_SAME` is a gap."""
-_ROWS = np.arange(KEYS)
+_ABOVE, _TWELFTHS, _LOG, _SAME = range(4)
+_FAR = 5
+_WEIGHTS, _WEIGHTED = slice(6, 6 + TIMES), slice(6 + TIMES, 6 + 2 * TIMES)
+_OF_AGO = slice(_LOG, 6 + TIMES)
+_SAMES = slice(_SAME, _SAME + 2)  # in the bar and in the beat, as the two kernels that count only there
+_AGO: Array = np.vstack([LOG_AGO, np.zeros((2, len(LOG_AGO))), FAR_IN_TIME, BY_TIME]).astype(np.float32)
+"""The rows `_OF_AGO` by ticks ago. Those of `_SAMES` are a gap."""
 _KEY_TWELFTHS: Array = (np.arange(KEYS) / 12).astype(np.float32)
+_ROWS = np.arange(KEYS)
 
 
 class HeardNotes:
@@ -51,12 +51,16 @@ class HeardNotes:
         """Number of notes heard, also of those that are forgotten."""
         self.mean = 0.0
         """Mean of the remembered velocities, in units; a little nearer to 0 while they are few."""
-        self._notes = Notes(*np.zeros((4, HEARD), np.int64))
+        notes = np.zeros((4, HEARD), np.int64)
+        self._notes, self._codes = Notes(*notes), notes[2:]
         self._velocity: Array = np.zeros(HEARD, np.float32)
         # The kernels over pitch and the distance for every key that may come. Notes not yet heard have no weight.
         self._by_pitch: Array = np.zeros((KEYS, REACHES + 1, HEARD), np.float32)
         self._by_pitch[:, REACHES] = NOWHERE
         self._table: Array = np.zeros((_WEIGHTED.stop, HEARD), np.float32)
+        self._of_ago, self._sames = self._table[_OF_AGO], self._table[_SAMES]
+        self._weights, self._weighted = self._table[_WEIGHTS], self._table[_WEIGHTED]
+        self._only_there = self._weights[SAME_IN_BAR:]
 
     def add(self, heard: Sequence[tuple[int, float]], tick: int, codes: tuple[int, int]) -> None:
         """Take in the notes of a tick: keys 0..87 with velocities in units. `codes` are the tick's `place_codes`."""
@@ -91,13 +95,10 @@ class HeardNotes:
 
     def _look_back(self, tick: int, codes: tuple[int, int]) -> None:
         """Complete the table as it is on a tick."""
-        table, notes = self._table, self._notes
-        _AGO.take(tick - notes.tick, axis=1, mode="clip", out=table[_OF_AGO])  # LONGEST ago, and all before
-        same, in_bar, in_beat = table[_SAME], table[_IN_BAR], table[_IN_BEAT]
-        np.equal(notes.bar_code, codes[0], out=same)
-        np.multiply(in_bar, same, out=in_bar)
-        np.multiply(in_beat, notes.beat_code == codes[1], out=in_beat)
-        np.multiply(table[_WEIGHTS], table[_ABOVE], out=table[_WEIGHTED])
+        _AGO.take(tick - self._notes.tick, axis=1, mode="clip", out=self._of_ago)  # LONGEST ago, and all before
+        np.equal(self._codes, np.array(codes)[:, None], out=self._sames)
+        np.multiply(self._only_there, self._sames, out=self._only_there)
+        np.multiply(self._weights, self._table[_ABOVE], out=self._weighted)
 
     def _write_kernels(self, by_pitch: Array, out: Array) -> None:
         """Write the weighted means of the velocities, and how much weight there is."""
@@ -115,9 +116,10 @@ class HeardNotes:
         for nearest in chosen:  # a sort of them all takes longer
             far.argmin(axis=1, out=nearest)
             far[rows, nearest] = NOWHERE
-        features = out[:, NEAREST_VELOCITY:REFERENCE].reshape(n, -1, NEAREST)
-        features[:] = self._table[: _SAME + 1].take(chosen, axis=1).transpose(2, 0, 1)
-        features[:, _TWELFTHS] -= _KEY_TWELFTHS.take(keys)[:, None]
+        features = out[:, NEAREST_VELOCITY:REFERENCE].reshape(n, _SAME + 1, NEAREST)
+        features[...] = self._table[: _SAME + 1].take(chosen, axis=1).transpose(2, 0, 1)
+        apart = features[:, _TWELFTHS]
+        apart -= _KEY_TWELFTHS.take(keys)[:, None]
 
     def _write_few(self, keys: Sequence[int], tick: int, codes: tuple[int, int], out: Array) -> None:
         """Write the features while fewer notes than `NEAREST` were heard."""

@@ -46,7 +46,8 @@ class Perceptron:
     """A perceptron with three hidden layers. The output reads the last two; the first includes the normalisation.
 
     With so few notes, the number of numpy calls decides how long this takes. So the first two hidden layers have one
-    more unit, which is always 1, and the biases are rows of the weights.
+    more unit, which is always 1, and the biases are rows of the weights. The weights from the second layer to the third
+    and to the output are one matrix.
     """
 
     def __init__(self, weights: dict[str, Array], name: str) -> None:
@@ -62,9 +63,9 @@ class Perceptron:
         self.bias: Array = np.append(bias, np.float32(1))
         self._second: Array = np.pad(np.vstack(layer("second")), ((0, 0), (0, 1)))
         self._second[hidden, hidden] = 1
-        self._third: Array = np.vstack(layer("third"))
         out, out_bias = layer("out")
-        self._out: tuple[Array, Array] = np.vstack([out[:hidden], out_bias]), out[hidden:].copy()
+        self._out: Array = out[hidden:].copy()
+        self._third: Array = np.hstack([np.vstack(layer("third")), np.vstack([out[:hidden], out_bias])])
 
     def begin(self, features: Array) -> Array:
         """Return the first layer before its ReLU: [n, at most inputs] to [n, hidden + 1]. Missing inputs count as 0."""
@@ -76,10 +77,9 @@ class Perceptron:
         """Return the outputs [n, outputs] from the result of `begin`."""
         second = np.dot(np.maximum(begun, ZERO), self._second)
         np.maximum(second, ZERO, out=second)
-        third = np.dot(second, self._third)
-        np.maximum(third, ZERO, out=third)
-        out: Array = np.dot(second, self._out[0])
-        out += np.dot(third, self._out[1])
+        last, width = np.dot(second, self._third), len(self._out)
+        out: Array = np.dot(np.maximum(last[..., :width], ZERO), self._out)
+        out += last[..., width:]
         return out
 
     def __call__(self, features: Array) -> Array:
@@ -88,11 +88,11 @@ class Perceptron:
 
     def mapped(self, matrix: Array, added: Array) -> Perceptron:
         """Return a perceptron whose outputs are a linear map of these: `outputs @ matrix + added`."""
-        out = copy.copy(self)
-        second, third = self._out
-        out._out = second @ matrix, third @ matrix
-        out._out[0][-1] += added  # the row of the biases
-        return out
+        mapped, width = copy.copy(self), len(self._out)
+        mapped._out = self._out @ matrix
+        mapped._third = np.hstack([self._third[:, :width], self._third[:, width:] @ matrix])
+        mapped._third[-1, width:] += added  # the row of the biases
+        return mapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,8 @@ class TouchNetwork:
         self.meta = checkpoint.meta
         parts = [Perceptron(checkpoint.weights, name) for name in ("velocity", "offset", "pedal")]
         self._velocity, self._offset, self._pedal = parts
+        rows = self._offset.first[-OFFSETS - 1 :]
+        self._only_known: Array = rows[:-1] + rows[-1]
         self._new_velocity = self._velocity.mapped(*_OF_NEW_NOTES)
         for name, part in zip(("velocity", "offset", "pedal"), parts, strict=True):
             with np.errstate(all="ignore"):  # damaged weights may give any numbers
@@ -198,7 +200,7 @@ class TouchNetwork:
 
     def offset_logits(self, features: Array) -> OffsetLogits:
         """Return the offsets' logits of a tick's n notes, from features [n, OFFSET_FEATURES]: the twin of `offsets`."""
-        return OffsetLogits(self._offset, features)
+        return OffsetLogits(self._offset, self._only_known, features)
 
     def offsets(self, features: Array) -> Array:
         """Return log probabilities [n, OFFSETS] of offsets, from [n, OFFSET_INPUTS] with known earlier offsets."""
@@ -228,23 +230,23 @@ class OffsetLogits:
     are computed at once when one offset is known.
     """
 
-    def __init__(self, network: Perceptron, features: Array) -> None:
-        self._network, self._begun = network, network.begin(features)
+    def __init__(self, network: Perceptron, only_known: Array, features: Array) -> None:
+        """`only_known` [OFFSETS, hidden] is what each offset adds to the first layer if it is the only known one."""
+        self._network, self._only_known, self._begun = network, only_known, network.begin(features)
         self._given: dict[int, list[list[float]]] = {}  # offset -> logits of the last notes, if no other is known
 
     def of(self, note: int, known: Sequence[int]) -> list[float]:
         """Return the logits [OFFSETS], up to a constant, of a note 0..n-1, given the known offsets of the tick."""
-        finish, mine = self._network.finish, self._begun[note]
-        if not known:
-            alone: list[float] = finish(mine).tolist()
-            return alone
-        after, first = self._network.first[-OFFSETS - 1 :], known[0]  # the rows of the known offsets
-        if known.count(first) < len(known):
-            mixed: list[float] = finish(mine + np.dot(known_offsets(known), after)).tolist()
-            return mixed
-        if first not in self._given:
-            self._given[first] = finish(self._begun[note:] + after[first + LATEST] + after[OFFSETS]).tolist()
-        return self._given[first][note - len(self._begun)]
+        finish, begun = self._network.finish, self._begun
+        if known and known.count(known[0]) == len(known):
+            if known[0] not in self._given:
+                self._given[known[0]] = finish(begun[note:] + self._only_known[known[0] + LATEST]).tolist()
+            return self._given[known[0]][note - len(begun)]
+        mine = begun[note]
+        if known:
+            mine = mine + np.dot(known_offsets(known), self._network.first[-OFFSETS - 1 :])
+        logits: list[float] = finish(mine).tolist()
+        return logits
 
 
 def write_matches(inputs: Array, mean: Array, matched: Array, known: NDArray[np.bool_]) -> None:

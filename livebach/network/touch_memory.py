@@ -118,7 +118,7 @@ class TouchMemory:
         for i, (key, above, below) in enumerate(zip(struck, [0.0, *apart], [*apart, 0.0], strict=True)):
             top, bottom = i == 0, i == n - 1
             before = self._struck_at.get(key)
-            near = min([other - key for other in last], key=abs, default=0)
+            near = _step_to(last, key)
             rows.append(
                 (
                     *((key - _MIDDLE) / 24, i / 4, (n - 1 - i) / 4, top, bottom, n == 1, above, below),
@@ -309,6 +309,15 @@ class TouchMemory:
         self.pedal_down = _LEAVES_DOWN[pedal]
         self._pedalled_ticks.add(self.pedal_down)
         self._pedal_moves.add(moved)
+
+
+def _step_to(keys: Sequence[int], key: int) -> int:
+    """Return the step from a key to the nearest of others, the first of equally near ones; 0 if there are none."""
+    step, least = 0, KEYS
+    for other in keys:
+        if abs(other - key) < least:
+            step, least = other - key, abs(other - key)
+    return step
 
 
 @lru_cache(maxsize=256)
