@@ -15,6 +15,7 @@ from livebach.network.touch_memory import Array
 from livebach.network.velocity_kernels import (
     BY_TIME,
     FAINT,
+    FAR_IN_PITCH,
     FAR_IN_TIME,
     HEARD,
     KERNELS,
@@ -54,9 +55,10 @@ class HeardNotes:
         notes = np.zeros((4, HEARD), np.int64)
         self._notes, self._codes = Notes(*notes), notes[2:]
         self._velocity: Array = np.zeros(HEARD, np.float32)
-        # The kernels over pitch and the distance for every key that may come. Notes not yet heard have no weight.
-        self._by_pitch: Array = np.zeros((KEYS, REACHES + 1, HEARD), np.float32)
-        self._by_pitch[:, REACHES] = NOWHERE
+        # For every key that may come: the kernels over pitch, and the part of the distance that comes from pitch. Notes
+        # not yet heard have no weight.
+        self._by_pitch: Array = np.zeros((KEYS, REACHES, HEARD), np.float32)
+        self._far: Array = np.full((KEYS, HEARD), NOWHERE)
         self._table: Array = np.zeros((_WEIGHTED.stop, HEARD), np.float32)
         self._of_ago, self._sames = self._table[_OF_AGO], self._table[_SAMES]
         self._weights, self._weighted = self._table[_WEIGHTS], self._table[_WEIGHTED]
@@ -70,6 +72,7 @@ class HeardNotes:
             notes.key[at], notes.tick[at], self._velocity[at] = key, tick, velocity
             notes.bar_code[at], notes.beat_code[at] = codes
             self._by_pitch[:, :, at] = PITCH_OF[key]
+            self._far[:, at] = FAR_IN_PITCH[key]
             self._table[_TWELFTHS, at] = _KEY_TWELFTHS[key]
             self.count += 1
         self.mean = float(np.add.reduce(self._velocity)) / (min(self.count, HEARD) + 1)
@@ -88,10 +91,9 @@ class HeardNotes:
         if self.count < NEAREST:
             self._write_few(keys, tick, codes, out)
             return
-        by_pitch = self._by_pitch.take(keys, axis=0)  # [n, REACHES + 1, HEARD]
         self._look_back(tick, codes)
-        self._write_kernels(by_pitch, out)
-        self._write_nearest(by_pitch, keys, out)
+        self._write_kernels(keys, out)
+        self._write_nearest(keys, out)
 
     def _look_back(self, tick: int, codes: tuple[int, int]) -> None:
         """Complete the table as it is on a tick."""
@@ -100,26 +102,25 @@ class HeardNotes:
         np.multiply(self._only_there, self._sames, out=self._only_there)
         np.multiply(self._weights, self._table[_ABOVE], out=self._weighted)
 
-    def _write_kernels(self, by_pitch: Array, out: Array) -> None:
+    def _write_kernels(self, keys: Sequence[int], out: Array) -> None:
         """Write the weighted means of the velocities, and how much weight there is."""
-        n = len(by_pitch)
-        sums = np.dot(by_pitch.reshape(-1, HEARD), self._table[_WEIGHTS.start :].T)
-        sums = sums.reshape(n, REACHES + 1, 2, TIMES)[:, :REACHES]
-        total = sums[:, None, :, 0] + FAINT
-        features = out[:, : 2 * KERNELS].reshape(n, 2, REACHES, TIMES)
-        np.divide(sums[:, :, ::-1].transpose(0, 2, 1, 3), total, out=features)
+        n = len(keys)
+        by_pitch = self._by_pitch.take(keys, axis=0).reshape(n * REACHES, HEARD)
+        weights, weighted = np.dot(by_pitch, self._weights.T), np.dot(by_pitch, self._weighted.T)
+        total = weights + FAINT
+        out[:, :KERNELS] = (weighted / total).reshape(n, KERNELS)
+        out[:, KERNELS : 2 * KERNELS] = (weights / total).reshape(n, KERNELS)
 
-    def _write_nearest(self, by_pitch: Array, keys: Sequence[int], out: Array) -> None:
+    def _write_nearest(self, keys: Sequence[int], out: Array) -> None:
         """Write what is known of the notes nearest in pitch and time."""
-        n, far = len(keys), by_pitch[:, REACHES] + self._table[_FAR]
+        n, far = len(keys), self._far.take(keys, axis=0) + self._table[_FAR]
         chosen, rows = np.empty((NEAREST, n), np.int64), _ROWS[:n]
         for nearest in chosen:  # a sort of them all takes longer
             far.argmin(axis=1, out=nearest)
             far[rows, nearest] = NOWHERE
-        features = out[:, NEAREST_VELOCITY:REFERENCE].reshape(n, _SAME + 1, NEAREST)
-        features[...] = self._table[: _SAME + 1].take(chosen, axis=1).transpose(2, 0, 1)
-        apart = features[:, _TWELFTHS]
-        apart -= _KEY_TWELFTHS.take(keys)[:, None]
+        features = self._table[: _SAME + 1].take(chosen, axis=1)
+        features[_TWELFTHS] -= _KEY_TWELFTHS.take(keys)
+        out[:, NEAREST_VELOCITY:REFERENCE].reshape(n, _SAME + 1, NEAREST)[...] = features.transpose(2, 0, 1)
 
     def _write_few(self, keys: Sequence[int], tick: int, codes: tuple[int, int], out: Array) -> None:
         """Write the features while fewer notes than `NEAREST` were heard."""

@@ -32,7 +32,7 @@ _OUT_OF_REACH = np.float32(-1e4)
 _SCALE_BIAS: Array = np.array([-1.0] * FREE + [TURN_SCALE] * 2 + [NEAREST_SCALE], np.float32)
 _NEW = FREE + 1
 """Components that count where no note was in an earlier turn: the free ones and that of the nearest note."""
-_MOST_ODDS = 60.0
+_MOST_ODDS: Array = np.array(60, np.float32)
 """Largest log odds that count, so that no exponential overflows. Those of a trained network are far smaller."""
 _NEAREST = NOTE_FEATURES + OFFSETS + NEAREST_VELOCITY
 MAY_FOLLOW: NDArray[np.bool_] = np.array(
@@ -46,8 +46,7 @@ class Perceptron:
     """A perceptron with three hidden layers. The output reads the last two; the first includes the normalisation.
 
     With so few notes, the number of numpy calls decides how long this takes. So the first two hidden layers have one
-    more unit, which is always 1, and the biases are rows of the weights. The weights from the second layer to the third
-    and to the output are one matrix.
+    more unit, which is always 1, and the biases are rows of the weights.
     """
 
     def __init__(self, weights: dict[str, Array], name: str) -> None:
@@ -63,9 +62,9 @@ class Perceptron:
         self.bias: Array = np.append(bias, np.float32(1))
         self._second: Array = np.pad(np.vstack(layer("second")), ((0, 0), (0, 1)))
         self._second[hidden, hidden] = 1
+        self._third: Array = np.vstack(layer("third"))
         out, out_bias = layer("out")
-        self._out: Array = out[hidden:].copy()
-        self._third: Array = np.hstack([np.vstack(layer("third")), np.vstack([out[:hidden], out_bias])])
+        self._out: tuple[Array, Array] = np.vstack([out[:hidden], out_bias]), out[hidden:].copy()
 
     def begin(self, features: Array) -> Array:
         """Return the first layer before its ReLU: [n, at most inputs] to [n, hidden + 1]. Missing inputs count as 0."""
@@ -77,9 +76,10 @@ class Perceptron:
         """Return the outputs [n, outputs] from the result of `begin`."""
         second = np.dot(np.maximum(begun, ZERO), self._second)
         np.maximum(second, ZERO, out=second)
-        last, width = np.dot(second, self._third), len(self._out)
-        out: Array = np.dot(np.maximum(last[..., :width], ZERO), self._out)
-        out += last[..., width:]
+        third = np.dot(second, self._third)
+        np.maximum(third, ZERO, out=third)
+        out: Array = np.dot(second, self._out[0])
+        out += np.dot(third, self._out[1])
         return out
 
     def __call__(self, features: Array) -> Array:
@@ -88,10 +88,9 @@ class Perceptron:
 
     def mapped(self, matrix: Array, added: Array) -> Perceptron:
         """Return a perceptron whose outputs are a linear map of these: `outputs @ matrix + added`."""
-        mapped, width = copy.copy(self), len(self._out)
-        mapped._out = self._out @ matrix
-        mapped._third = np.hstack([self._third[:, :width], self._third[:, width:] @ matrix])
-        mapped._third[-1, width:] += added  # the row of the biases
+        mapped, (second, third) = copy.copy(self), self._out
+        mapped._out = second @ matrix, third @ matrix
+        mapped._out[0][-1] += added  # the row of the biases
         return mapped
 
 
@@ -289,35 +288,39 @@ def _of_new_notes() -> tuple[Array, Array]:
 
 
 _OF_NEW_NOTES = _of_new_notes()
-_FLOOR: Array = np.repeat([-_MOST_ODDS, 2 * (SMALLEST_SCALE + np.log(_DEVIATION))], _NEW).astype(np.float32)
-_CEILING: Array = np.repeat([_MOST_ODDS, 2 * (LARGEST_SCALE + np.log(_DEVIATION))], _NEW).astype(np.float32)
+_LEAST_VARIANCE, _MOST_VARIANCE = (
+    np.array(2 * (scale + np.log(_DEVIATION)), np.float32) for scale in (SMALLEST_SCALE, LARGEST_SCALE)
+)
 
 
 def moments_of_new(out: Array, nearest: Array) -> tuple[Array, Array]:
     """Return the moments of the mixture where no note was in an earlier turn: the fast twin of `mixture_of`.
 
+    The components come first in the arrays, so that parts of them lie together in memory, which is faster.
+
     Args:
         out: [n, 3 * _NEW] log odds against the first component, log variances, and means above the heard mean, all but
-            the last, which is `nearest`. This function overwrites them.
+            the last, which is `nearest`.
         nearest: [n] velocities of the nearest notes, above the heard mean.
 
     Returns:
         The mean above the heard mean, and the variance [n], in units.
 
     """
-    exponents, means = out[:, : 2 * _NEW], out[:, 2 * _NEW :]
-    means[:, FREE] = nearest
-    np.maximum(exponents, _FLOOR, out=exponents)
-    np.minimum(exponents, _CEILING, out=exponents)
-    np.exp(exponents, out=exponents)
-    weights, variances = out[:, :_NEW], out[:, _NEW : 2 * _NEW]
-    total = np.add.reduce(weights, axis=1)
-    mean = np.add.reduce(weights * means, axis=1) / total
-    means -= mean[:, None]
+    exponents = out.T.copy()
+    weights, variances, means = exponents[:_NEW], exponents[_NEW : 2 * _NEW], exponents[2 * _NEW :]
+    means[FREE] = nearest
+    np.minimum(weights, _MOST_ODDS, out=weights)
+    np.maximum(variances, _LEAST_VARIANCE, out=variances)
+    np.minimum(variances, _MOST_VARIANCE, out=variances)
+    np.exp(exponents[: 2 * _NEW], out=exponents[: 2 * _NEW])
+    total = np.add.reduce(weights)
+    mean = np.add.reduce(weights * means) / total
+    means -= mean
     means *= means
     means += variances
     means *= weights
-    return mean, np.add.reduce(means, axis=1) / total
+    return mean, np.add.reduce(means) / total
 
 
 __all__ = ["PEDALS", "Mixture", "Perceptron", "TouchNetwork", "log_softmax", "mixture_of", "moments_of_new"]

@@ -43,12 +43,14 @@ SAME_IN_BAR, SAME_IN_BEAT = TIMES - 2, TIMES - 1
 _FAR_IN_PITCH: Array = (0.55 * _distance).astype(np.float32)
 FAR_IN_TIME: Array = (2.2 * np.log1p(_ago)).astype(np.float32)
 """The part of a distance that comes from time: [ticks ago]."""
-PITCH_OF: Array = np.stack(
-    [np.vstack([_BY_PITCH, _FAR_IN_PITCH])[:, KEYS - 1 - key : 2 * KEYS - 1 - key].T for key in range(KEYS)]
+PITCH_OF, FAR_IN_PITCH = (
+    np.stack([table[..., KEYS - 1 - key : 2 * KEYS - 1 - key].T for key in range(KEYS)])
+    for table in (_BY_PITCH, _FAR_IN_PITCH)
 )
-"""The kernels over pitch, and the part of a distance that comes from pitch: [one key, the other key, REACHES + 1]."""
+"""The kernels over pitch [one key, the other key, REACHES], and the part of a distance that comes from pitch, for every
+two keys [one key, the other key]."""
 LOG_AGO: Array = (np.log1p(_ago) / 4).astype(np.float32)
-FAINT = np.float32(0.05)
+FAINT: Array = np.array(0.05, np.float32)
 """Added to the sum of weights, so that a kernel without notes says 0."""
 NOWHERE = np.float32(1e9)
 """The distance of a note that is not there."""
