@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from livebach.music.roll import KEYS
 from livebach.music.touch import LATEST, OFFSETS
 from livebach.network.heard_notes import HeardNotes
-from livebach.network.touch import TouchNetwork, mixture_of, moments_of_new
+from livebach.network.touch import TouchNetwork
 from livebach.network.touch_checkpoint import default_path, load
+from livebach.network.touch_history import OneHots, Sums
 from livebach.network.touch_memory import NOTE_FEATURES, OFFSET_FEATURES, PEDAL_FEATURES, TouchMemory, known_offsets
 from livebach.network.touch_shape import OUTPUTS, VELOCITY_INPUTS
 from livebach.network.velocity_kernels import (
@@ -25,6 +26,7 @@ from livebach.network.velocity_kernels import (
     place_codes,
 )
 from livebach.network.velocity_memory import VelocityMemory
+from livebach.network.velocity_mixture import mixture_of, moments_of_new
 
 T = TypeVar("T")
 SEEDS = st.integers(0, 2**32 - 1)
@@ -174,3 +176,44 @@ def test_the_pedal_has_the_chances_of_the_whole_pass(network: TouchNetwork, seed
     chances = np.array(network.pedal_chances(features, down))
     whole = np.exp(network.pedals(features[None], np.array([down]))[0])
     assert np.abs(chances / chances.sum() - whole).max() < 1e-5
+
+
+# --- what both remember ----------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(0, 6), max_size=40))
+def test_states_and_sums_are_those_of_the_newest_values(values: list[int]) -> None:
+    """One-hot, the oldest first; the sums over spans, as if everything before were 0."""
+    states, sums = OneHots(5, 7, 2), Sums((1, 4))
+    for value in values:
+        states.add(value)
+        sums.add(value)
+    newest = ([2] * 5 + values)[-5:]
+    assert np.array_equal(states.array.reshape(5, 7), np.eye(7)[newest])
+    assert sums.sums == [sum(values[-1:]), sum(values[-4:])]
+
+
+@given(st.lists(st.lists(st.integers(-LATEST, LATEST), min_size=1, max_size=5), min_size=1, max_size=12))
+def test_each_offset_takes_its_part_of_the_shares(ticks: list[list[int]]) -> None:
+    """Counted by ticks as one after another."""
+    memory, place, shares = TouchMemory(), (0, 4, 16), np.zeros(OFFSETS)
+    for offsets in ticks:
+        memory.commit(list(range(60, 60 - len(offsets), -1)), [], place, offsets, 0)
+        for offset in offsets:
+            shares *= 0.97
+            shares[offset + LATEST] += 0.03
+    at = 24 * (OFFSETS + 1)
+    assert np.allclose(memory.offset_features([40], place)[0, at : at + OFFSETS], shares, atol=1e-6)
+
+
+def test_a_turn_is_found_again_whichever_chords_were_asked_for_before() -> None:
+    """A turn is hashed once, and anew for another chord or after another turn."""
+    memory, place = TouchMemory(), (0, 4, 16)
+    found = []
+    for chord in [[60, 57], [55]] * 3:
+        memory.matches([33])
+        found.append(memory.matches(chord))
+        assert memory.matches(chord) == found[-1]
+        memory.commit(chord, [], place, [0] * len(chord), 0)
+    assert found == [(None, None)] * 4 + [(3, None), (5, None)]
+    assert memory.matches([60, 57]) == (6, 6)

@@ -60,6 +60,8 @@ class HeardNotes:
         self._by_pitch: Array = np.zeros((KEYS, REACHES, HEARD), np.float32)
         self._far: Array = np.full((KEYS, HEARD), NOWHERE)
         self._table: Array = np.zeros((_WEIGHTED.stop, HEARD), np.float32)
+        # Parts of the table. To take them each time would take longer.
+        self._above, self._far_in_time, self._near = self._table[_ABOVE], self._table[_FAR], self._table[: _SAME + 1]
         self._of_ago, self._sames = self._table[_OF_AGO], self._table[_SAMES]
         self._weights, self._weighted = self._table[_WEIGHTS], self._table[_WEIGHTED]
         self._only_there = self._weights[SAME_IN_BAR:]
@@ -76,7 +78,7 @@ class HeardNotes:
             self._table[_TWELFTHS, at] = _KEY_TWELFTHS[key]
             self.count += 1
         self.mean = float(np.add.reduce(self._velocity)) / (min(self.count, HEARD) + 1)
-        self._table[_ABOVE] = self._velocity - self.mean
+        np.subtract(self._velocity, self.mean, out=self._above)
 
     def write_features(self, keys: Sequence[int], tick: int, codes: tuple[int, int], out: Array) -> None:
         """Write the features of a tick's keys, in the columns before `REFERENCE`.
@@ -100,7 +102,7 @@ class HeardNotes:
         _AGO.take(tick - self._notes.tick, axis=1, mode="clip", out=self._of_ago)  # LONGEST ago, and all before
         np.equal(self._codes, np.array(codes)[:, None], out=self._sames)
         np.multiply(self._only_there, self._sames, out=self._only_there)
-        np.multiply(self._weights, self._table[_ABOVE], out=self._weighted)
+        np.multiply(self._weights, self._above, out=self._weighted)
 
     def _write_kernels(self, keys: Sequence[int], out: Array) -> None:
         """Write the weighted means of the velocities, and how much weight there is."""
@@ -113,12 +115,12 @@ class HeardNotes:
 
     def _write_nearest(self, keys: Sequence[int], out: Array) -> None:
         """Write what is known of the notes nearest in pitch and time."""
-        n, far = len(keys), self._far.take(keys, axis=0) + self._table[_FAR]
+        n, far = len(keys), self._far.take(keys, axis=0) + self._far_in_time
         chosen, rows = np.empty((NEAREST, n), np.int64), _ROWS[:n]
         for nearest in chosen:  # a sort of them all takes longer
             far.argmin(axis=1, out=nearest)
             far[rows, nearest] = NOWHERE
-        features = self._table[: _SAME + 1].take(chosen, axis=1)
+        features = self._near.take(chosen, axis=1)
         features[_TWELFTHS] -= _KEY_TWELFTHS.take(keys)
         out[:, NEAREST_VELOCITY:REFERENCE].reshape(n, _SAME + 1, NEAREST)[...] = features.transpose(2, 0, 1)
 

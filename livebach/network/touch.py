@@ -1,9 +1,7 @@
 """The touch network at play: predicts velocities, offsets within the tick, and the sustain pedal.
 
-It consists of three small perceptrons over the features of `touch_memory` and `velocity_memory`, in numpy. The
-distribution of a velocity is a mixture of discretised logistics (Salimans et al., PixelCNN++, 2017). Some components
-have free means. The others are at velocities that were heard: of the same note in an earlier turn, and of the nearest
-note.
+It consists of three small perceptrons over the features of `touch_memory` and `velocity_memory`, in numpy. What the
+outputs for a velocity mean is in `velocity_mixture`.
 """
 
 from __future__ import annotations
@@ -12,28 +10,19 @@ import copy
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.music.touch import LATEST, OFFSETS, PEDALS, Pedal
+from livebach.music.touch import LATEST, OFFSETS, Pedal
 from livebach.network.touch_checkpoint import TouchCheckpoint, TouchError
-from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_CENTRE, VELOCITY_UNIT, Array, known_offsets
-from livebach.network.touch_shape import FREE, MIXTURE, NEAREST_SCALE, OUTPUTS, TURN_SCALE, VELOCITY_INPUTS
+from livebach.network.touch_memory import NOTE_FEATURES, Array, known_offsets
+from livebach.network.touch_shape import VELOCITY_INPUTS
 from livebach.network.velocity_kernels import NEAREST_VELOCITY
+from livebach.network.velocity_mixture import OF_NEW_NOTES, OUT_OF_REACH, Mixture, mixture_of, moments_of_new
 
 PAIR_TOLERANCE = 2e-3
-SMALLEST_SCALE, LARGEST_SCALE = -6.5, 2.0
 ZERO = np.zeros((), np.float32)
-_DEVIATION = np.float32(np.pi / np.sqrt(3))
-"""Standard deviation of a logistic distribution of scale 1."""
-_OUT_OF_REACH = np.float32(-1e4)
-_SCALE_BIAS: Array = np.array([-1.0] * FREE + [TURN_SCALE] * 2 + [NEAREST_SCALE], np.float32)
-_NEW = FREE + 1
-"""Components that count where no note was in an earlier turn: the free ones and that of the nearest note."""
-_MOST_ODDS: Array = np.array(60, np.float32)
-"""Largest log odds that count, so that no exponential overflows. Those of a trained network are far smaller."""
 _NEAREST = NOTE_FEATURES + OFFSETS + NEAREST_VELOCITY
 MAY_FOLLOW: NDArray[np.bool_] = np.array(
     [[kind in (Pedal.UP, Pedal.PRESSED) for kind in Pedal], [kind not in (Pedal.UP, Pedal.PRESSED) for kind in Pedal]]
@@ -94,42 +83,6 @@ class Perceptron:
         return mapped
 
 
-@dataclass(frozen=True, slots=True)
-class Mixture:
-    """Distributions of the velocities of n notes, in units of VELOCITY_UNIT around VELOCITY_CENTRE.
-
-    Attributes:
-        weight: [n, MIXTURE] weights of the components, with a sum of 1.
-        mean: [n, MIXTURE] means.
-        log_scale: [n, MIXTURE] log scales.
-
-    """
-
-    weight: Array
-    mean: Array
-    log_scale: Array
-
-    def moments(self) -> tuple[Array, Array]:
-        """Return the mean and the variance [n], in units."""
-        mean: Array = np.add.reduce(self.weight * self.mean, axis=-1)
-        scale = np.exp(self.log_scale) * _DEVIATION
-        apart = self.mean - mean[:, None]
-        return mean, np.add.reduce(self.weight * (scale * scale + apart * apart), axis=-1)
-
-    def nats(self, velocity: NDArray[np.integer]) -> Array:
-        """Return -log P [n] of n MIDI velocities 1..127. The velocities 1 and 127 include the tails."""
-        x, half = ((velocity - VELOCITY_CENTRE) / VELOCITY_UNIT)[:, None], 0.5 / VELOCITY_UNIT
-        narrow = np.exp(-self.log_scale)
-        high = np.where(velocity[:, None] >= 127, 1, _sigmoid((x + half - self.mean) * narrow))
-        low = np.where(velocity[:, None] <= 1, 0, _sigmoid((x - half - self.mean) * narrow))
-        return np.asarray(-np.log((self.weight * np.maximum(high - low, 1e-9)).sum(axis=-1)))
-
-
-def _sigmoid(x: Array) -> Array:
-    out: Array = 0.5 * (1 + np.tanh(0.5 * x))
-    return out
-
-
 def log_softmax(logits: Array) -> Array:
     """Return the log probabilities along the last axis."""
     top = logits - logits.max(axis=-1, keepdims=True)
@@ -151,7 +104,7 @@ class TouchNetwork:
         self._velocity, self._offset, self._pedal = parts
         rows = self._offset.first[-OFFSETS - 1 :]
         self._only_known: Array = rows[:-1] + rows[-1]
-        self._new_velocity = self._velocity.mapped(*_OF_NEW_NOTES)
+        self._new_velocity = self._velocity.mapped(*OF_NEW_NOTES)
         for name, part in zip(("velocity", "offset", "pedal"), parts, strict=True):
             with np.errstate(all="ignore"):  # damaged weights may give any numbers
                 worst = float(
@@ -219,7 +172,7 @@ class TouchNetwork:
             down: [n] whether the pedal is down before.
 
         """
-        return log_softmax(np.where(MAY_FOLLOW[down.astype(np.int64)], self._pedal(features), _OUT_OF_REACH))
+        return log_softmax(np.where(MAY_FOLLOW[down.astype(np.int64)], self._pedal(features), OUT_OF_REACH))
 
 
 class OffsetLogits:
@@ -254,73 +207,3 @@ def write_matches(inputs: Array, mean: Array, matched: Array, known: NDArray[np.
     inputs[:, -6:-4], inputs[:, -4:-2] = above, known
     inputs[:, -2] = (above[:, 0] - above[:, 1]) * known[:, 0] * known[:, 1]
     inputs[:, -1] = mean
-
-
-def mixture_of(out: Array, mean: Array, matched: Array, known: NDArray[np.bool_], nearest: Array) -> Mixture:
-    """Return the mixture that the perceptron's outputs [n, 2 * MIXTURE + FREE] describe.
-
-    `matched` has the velocities [n, 2] in earlier turns, and `known` whether each is known.
-    """
-    weights = out[:, :MIXTURE].copy()
-    np.copyto(weights[:, FREE : FREE + 2], _OUT_OF_REACH, where=~known)
-    weights -= np.maximum.reduce(weights, axis=1, keepdims=True)
-    np.exp(weights, out=weights)
-    weights /= np.add.reduce(weights, axis=1, keepdims=True)
-    scale = np.minimum(np.maximum(out[:, MIXTURE : 2 * MIXTURE] + _SCALE_BIAS, SMALLEST_SCALE), LARGEST_SCALE)
-    means = np.empty((len(out), MIXTURE), np.float32)
-    means[:, :FREE] = out[:, 2 * MIXTURE :] + mean[:, None]
-    means[:, FREE : FREE + 2] = matched
-    means[:, FREE + 2] = nearest + mean
-    return Mixture(weights, means, scale)
-
-
-def _of_new_notes() -> tuple[Array, Array]:
-    """Return the linear map from the outputs [2 * MIXTURE + FREE] to those that `moments_of_new` reads [3 * _NEW]."""
-    matrix, added = np.zeros((OUTPUTS["velocity"], 3 * _NEW), np.float32), np.zeros(3 * _NEW, np.float32)
-    for i, component in enumerate([*range(FREE), MIXTURE - 1]):
-        matrix[component, i] += 1
-        matrix[0, i] -= 1
-        matrix[MIXTURE + component, _NEW + i] = 2
-        added[_NEW + i] = 2 * (_SCALE_BIAS[component] + np.log(_DEVIATION))
-    for i in range(FREE):
-        matrix[2 * MIXTURE + i, 2 * _NEW + i] = 1
-    return matrix, added
-
-
-_OF_NEW_NOTES = _of_new_notes()
-_LEAST_VARIANCE, _MOST_VARIANCE = (
-    np.array(2 * (scale + np.log(_DEVIATION)), np.float32) for scale in (SMALLEST_SCALE, LARGEST_SCALE)
-)
-
-
-def moments_of_new(out: Array, nearest: Array) -> tuple[Array, Array]:
-    """Return the moments of the mixture where no note was in an earlier turn: the fast twin of `mixture_of`.
-
-    The components come first in the arrays, so that parts of them lie together in memory, which is faster.
-
-    Args:
-        out: [n, 3 * _NEW] log odds against the first component, log variances, and means above the heard mean, all but
-            the last, which is `nearest`.
-        nearest: [n] velocities of the nearest notes, above the heard mean.
-
-    Returns:
-        The mean above the heard mean, and the variance [n], in units.
-
-    """
-    exponents = out.T.copy()
-    weights, variances, means = exponents[:_NEW], exponents[_NEW : 2 * _NEW], exponents[2 * _NEW :]
-    means[FREE] = nearest
-    np.minimum(weights, _MOST_ODDS, out=weights)
-    np.maximum(variances, _LEAST_VARIANCE, out=variances)
-    np.minimum(variances, _MOST_VARIANCE, out=variances)
-    np.exp(exponents[: 2 * _NEW], out=exponents[: 2 * _NEW])
-    total = np.add.reduce(weights)
-    mean = np.add.reduce(weights * means) / total
-    means -= mean
-    means *= means
-    means += variances
-    means *= weights
-    return mean, np.add.reduce(means) / total
-
-
-__all__ = ["PEDALS", "Mixture", "Perceptron", "TouchNetwork", "log_softmax", "mixture_of", "moments_of_new"]

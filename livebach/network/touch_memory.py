@@ -33,7 +33,7 @@ OFFSET_FEATURES = OFFSET_TICKS * (OFFSETS + 1) + OFFSETS + 12 + (OFFSETS + 1) + 
 PEDAL_TICKS = 16
 PEDAL_FEATURES = PEDAL_TICKS * PEDALS + 5 * (PEDALS + 1) + 12 + 29
 RECENT = 32
-"""Ticks for which a key's offset is remembered."""
+"""Ticks before the newest chord in which a struck key's offset counts."""
 _FADING = 0.97  # of an offset's share with each note, and of a pitch in the pedal with each tick
 _CLASHES = (1, 2, 5, 6)  # semitones
 _LEAVES_DOWN = [move.down for move in Pedal]
@@ -62,12 +62,11 @@ class TouchMemory:
         self._hashed: tuple[int, ...] | None = None  # the chord of `_hashes`
         self._hashes = 0, 0, 0  # of the short, the long and the pedal's turn that end with this chord
         self._short, self._long, self._pedalled = Turns(), Turns(), Turns()
-        self._struck_at: dict[int, int] = {}  # key -> tick
+        self._struck_at: dict[int, tuple[int, int]] = {}  # key -> (tick, offset's number), the newest last
         self._struck = Sums((4, 16, 64))  # keys struck
         self._offsets = OneHots(OFFSET_TICKS, OFFSETS + 1, OFFSETS)  # OFFSETS: nothing struck
         self._offset_shares = [0.0] * OFFSETS
         self._offset_there: dict[tuple[int, int], int] = {}  # (tick in the beat, beat length) -> offset's number
-        self._recent: dict[int, tuple[int, int]] = {}  # key -> (tick, offset's number), of the last 32 ticks, in order
         self._pedals: deque[int] = deque([int(Pedal.UP)] * 128, maxlen=128)
         self._newest_pedals = OneHots(PEDAL_TICKS, PEDALS, Pedal.UP)
         self._pedalled_ticks, self._pedal_moves = Sums((48,)), Sums((48,))
@@ -123,7 +122,7 @@ class TouchMemory:
                 (
                     *((key - _MIDDLE) / 24, i / 4, (n - 1 - i) / 4, top, bottom, n == 1, above, below),
                     *(key > highest, key < lowest, top and key > highest, bottom and key < lowest),
-                    *((1.5, 1.0) if before is None else (_log(self.tick - before) / 4, 0.0)),
+                    *((1.5, 1.0) if before is None else (_log(self.tick - before[0]) / 4, 0.0)),
                     near / 12,
                     *(((key - last[0]) / 12, (key - last[-1]) / 12) if last else (0, 0)),
                     *(abs(near) <= 2, near == 0),
@@ -167,10 +166,11 @@ class TouchMemory:
 
     def _nearest(self, key: int) -> int | None:
         """Return the recent key that is nearest to a struck key in pitch and time, the newest of equally near ones."""
-        least, found = math.inf, None
-        for other, (tick, _) in reversed(self._recent.items()):
-            ago = self.tick - tick
-            if ago >= least:  # all that follow are older
+        least, found, now = math.inf, None, self.tick
+        longest = now - self._last_tick + RECENT
+        for other, (tick, _) in reversed(self._struck_at.items()):
+            ago = now - tick
+            if ago >= least or ago > longest:  # all that follow are older
                 break
             far = ago + 0.5 * abs(other - key)
             if far < least:
@@ -185,10 +185,10 @@ class TouchMemory:
             near, ago, far = _NO_OFFSET, 0.0, 0.0
             other = self._nearest(key)
             if other is not None:
-                then, offset = self._recent[other]
-                near, ago, far = _OFFSET[offset], _LOG[tick - then] / 3, abs(other - key) / 12
+                then, offset = self._struck_at[other]
+                near, ago, far = _OFFSET[offset], _log(tick - then) / 3, abs(other - key) / 12
             before = self._struck_at.get(key)
-            since = 1.5 if before is None else _log(tick - before) / 4
+            since = 1.5 if before is None else _log(tick - before[0]) / 4
             middle, top = (key - _MIDDLE) / 24, key == struck[0]
             rows.append((*near, ago, far, middle, top, key == bottom, since, key in self._last, (above - key) / 12))
             above = key
@@ -268,11 +268,8 @@ class TouchMemory:
         self._turn, self._hashed = (*self._turn[-2:], (self.tick - self._last_tick, *struck)), None
         self._last, self._last_tick = tuple(struck), self.tick
         for key, offset in zip(struck, offsets, strict=True):
-            self._struck_at[key] = self.tick
-            self._recent.pop(key, None)
-            self._recent[key] = self.tick, offset + LATEST
-        while self.tick - self._recent[oldest := next(iter(self._recent))][0] > RECENT:
-            del self._recent[oldest]
+            self._struck_at.pop(key, None)
+            self._struck_at[key] = self.tick, offset + LATEST
         self._count_offsets(offsets)
         first = min(offsets) + LATEST
         self._offsets.add(first)

@@ -69,14 +69,14 @@ class VelocityMemory:
             keys: Keys 0..87, the highest first.
             tick: The tick.
             place: Its place.
-            out: Zeros [n, VELOCITY_FEATURES] to write the features to; None for a new array.
+            out: float32 [n, VELOCITY_FEATURES] to write the features to; None for a new array.
 
         Returns:
             Features [n, VELOCITY_FEATURES].
 
         """
         if out is None:
-            out = np.zeros((len(keys), VELOCITY_FEATURES), np.float32)
+            out = np.empty((len(keys), VELOCITY_FEATURES), np.float32)
         self._heard.write_features(keys, tick, place_codes(place), out)
         mean, near = self.mean, (*self._last, self._before, _UNKNOWN)
         above, known = [v - mean if v == v else 0.0 for v in near], [v == v for v in near]

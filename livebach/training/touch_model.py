@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from livebach.music.touch import OFFSETS
-from livebach.network.touch import LARGEST_SCALE, MAY_FOLLOW, SMALLEST_SCALE
+from livebach.network.touch import MAY_FOLLOW
 from livebach.network.touch_checkpoint import PAIR_ROWS, TouchCheckpoint
 from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_CENTRE, VELOCITY_UNIT
 from livebach.network.touch_shape import FREE, INPUTS, MIXTURE, NEAREST_SCALE, OUTPUTS, SCALED, TURN_SCALE, TouchShape
 from livebach.network.velocity_kernels import NEAREST_VELOCITY
+from livebach.network.velocity_mixture import LARGEST_SCALE, SMALLEST_SCALE
 
 NEAREST = NOTE_FEATURES + OFFSETS + NEAREST_VELOCITY
 _OUT_OF_REACH = -1e4
@@ -97,7 +98,7 @@ def mixture_nats(
     """Return -log P under a mixture of discretised logistic distributions, float [n].
 
     The mixture is that of Salimans et al. 2017, "PixelCNN++". The slow twin of this function is
-    `network.touch.Mixture`.
+    `network.velocity_mixture.Mixture`.
     """
     weights = out[:, :MIXTURE]
     weights = torch.cat(
