@@ -197,7 +197,7 @@ class TouchPlayer:
         """
         both = {**own, **player}
         struck = sorted(both, reverse=True)
-        velocities = [player[key].velocity if key in player else float("nan") for key in struck]
+        velocities = [player[key].velocity if key in player else math.nan for key in struck]
         matches = self._memory.matches(struck)
         self._velocities.commit(struck, velocities, self._memory.tick, place, self._memory.notes, matches)
         self._memory.commit(struck, held, place, [both[key].offset for key in struck], pedal)

@@ -116,7 +116,7 @@ class HeardNotes:
     def _write_nearest(self, keys: Sequence[int], out: Array) -> None:
         """Write what is known of the notes nearest in pitch and time."""
         n, far = len(keys), self._far.take(keys, axis=0) + self._far_in_time
-        chosen, rows = np.empty((NEAREST, n), np.int64), _ROWS[:n]
+        chosen, rows = np.empty((NEAREST, n), np.intp), _ROWS[:n]
         for nearest in chosen:  # a sort of them all takes longer
             far.argmin(axis=1, out=nearest)
             far[rows, nearest] = NOWHERE
