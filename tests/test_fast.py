@@ -48,6 +48,7 @@ def test_the_compiled_pass_draws_the_same(name: str) -> None:
             off_bias=float(rng.normal()),
             forbidden=rng.random(KEYS) < 0.2 if i % 2 else None,
             key_bias=rng.normal(size=KEYS).astype(np.float32) if i % 3 else None,
+            release_bias=rng.normal(size=KEYS) if i % 5 else None,
         )
         uniforms = rng.random(KEYS)
         frame = plain.draw(states[0], given, uniforms, params)

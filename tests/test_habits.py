@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.music.habits import LENGTHS, WIDEST_STEP, Habits, LastStroke, events_of, habits_of
+from livebach.music.habits import LONGEST_NOTE, SIZES, WIDEST_STEP, Habits, LastStroke, events_of, habits_of, lengths_of
 from livebach.music.idiom import BACH, Idiom
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, ONSET, Frame
 from livebach.musician.habit_balance import HabitBalance
 
-EVEN = Habits(**{name: (1 / length,) * length for name, length in LENGTHS.items()})
+EVEN = Habits(**{name: (1 / size,) * size for name, size in SIZES.items()})
 
 
 def frame(struck: tuple[int, ...] = (), held: tuple[int, ...] = ()) -> Frame:
@@ -47,6 +47,18 @@ def test_large_chords_and_wide_steps_count_as_the_largest() -> None:
     assert (events["upper"], events["lower"]) == ([2 * WIDEST_STEP], [0])
 
 
+def test_a_note_ends_when_its_key_is_let_go_or_struck_again() -> None:
+    """One goes on, one is let go after two ticks, one is struck again after three; a long one counts as the longest."""
+    down = np.zeros(KEYS, np.int64)
+    down[[10, 20, 30, 40]] = 1, 2, 3, 99
+    coming = np.zeros(KEYS, np.uint8)
+    coming[10], coming[30] = HOLD, ONSET
+    events, after = lengths_of(coming, down)
+    assert events == {"lengths": [1, 2, LONGEST_NOTE - 1]}
+    assert {key: int(after[key]) for key in np.flatnonzero(after)} == {10: 2, 30: 1}
+    assert lengths_of(coming, np.zeros(KEYS, np.int64))[0] == {}
+
+
 def test_habits_are_the_shares_of_the_events() -> None:
     """Three ticks: an octave, a sixth by contrary steps, and one key. What never happens is as otherwise."""
     music = np.stack([frame((48, 60)), frame((50, 59)), frame(held=(50, 59)), frame((59,))])
@@ -56,6 +68,7 @@ def test_habits_are_the_shares_of_the_events() -> None:
     assert found.upper[WIDEST_STEP - 1] == found.upper[WIDEST_STEP] == 0.5
     assert found.lower[WIDEST_STEP + 2] == found.lower[WIDEST_STEP + 9] == 0.5
     assert found.gaps[:2] == (0.5, 0.5)
+    assert found.lengths[:2] == (0.5, 0.5)  # the first two keys, and the next two: the last one has no end
     assert habits_of([frame((60,))[None]], EVEN).upper == EVEN.upper
 
 
@@ -68,18 +81,27 @@ def test_habits_are_read_back_from_json(weights: list[int]) -> None:
     assert again.upper == BACH.habits.upper
 
 
+def test_a_file_may_lack_a_habit() -> None:
+    """It was saved by an earlier version, and has Bach's."""
+    found = replace(BACH, habits=EVEN).to_json()
+    found["habits"] = {name: shares for name, shares in EVEN.to_json().items() if name != "lengths"}
+    habits = Idiom.from_json(found).habits
+    assert habits.lengths == BACH.habits.lengths
+    assert habits.upper == pytest.approx(EVEN.upper, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         3,
-        {},
         {"harmony": [1.0]},
+        {"loudness": [1.0]},
         "chords",
         ("chords", [1, 0, 0]),
         ("chords", [2, -1, 0, 0, 0, 0]),
         ("lower", ["a"] * 33),
     ],
-    ids=["number", "empty", "missing", "text", "short", "negative", "words"],
+    ids=["number", "too few", "unknown", "text", "short", "negative", "words"],
 )
 def test_wrong_habits_are_refused(wrong: object) -> None:
     """Whatever a file may hold."""
@@ -147,6 +169,36 @@ def test_outside_counterpoint_the_gaps_between_strokes_are_kept() -> None:
     counterpoint = HabitBalance(replace(sixteenths, parallels=0.0))
     played(counterpoint, *[frame((60,)), frame(held=(60,))] * 40, frame((60,)))
     assert counterpoint.lean == 0
+
+
+def test_outside_counterpoint_the_lengths_of_notes_are_kept() -> None:
+    """Where notes of two ticks are wanted and notes of one were played, a key is held after one tick, then let go."""
+    lengths = tuple(0.9 if i == 1 else 0.1 / 15 for i in range(16))
+    twos = replace(BACH, parallels=0.2, habits=replace(EVEN, lengths=lengths))
+    balance = HabitBalance(twos)
+    assert balance.release is not None
+    assert np.allclose(balance.release, 0)
+    played(balance, *[frame((60 + i % 2,)) for i in range(60)])
+    struck = balance.release
+    assert struck[61 - LOW_KEY] < -0.5
+    assert np.count_nonzero(struck) == 1  # of the one key that is down
+    played(balance, frame(held=(61,)))
+    assert balance.release[61 - LOW_KEY] > struck[61 - LOW_KEY] + 0.5
+    played(balance, *[frame(held=(61,))] * 40)
+    assert balance.release[61 - LOW_KEY] == 0  # longer than any length that counts
+    assert HabitBalance(replace(twos, parallels=0.0)).release is None
+
+
+def test_a_long_silence_leaves_the_balance_as_it_was() -> None:
+    """Ticks without any event take nothing from the counts."""
+    balance = HabitBalance(replace(BACH, parallels=0.2))
+    played(balance, *[frame((60, 64)), frame(held=(60, 64))] * 8, frame())
+    before = balance.score(frame((62, 65)))
+    played(balance, *[frame()] * 5000)
+    assert balance.score(frame((62, 65))) == before
+    played(balance, frame((60,)))
+    assert balance.release is not None
+    assert np.isfinite(balance.release).all()
 
 
 def test_frames_chosen_by_score_come_near_the_idiom() -> None:

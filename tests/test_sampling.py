@@ -37,8 +37,10 @@ def some_policy(seed: int) -> SamplingParams:
     rng = np.random.default_rng(seed)
     forbidden = rng.random(KEYS) < 0.3 if rng.random() < 0.5 else None
     key_bias = rng.normal(0, 1, KEYS).astype(np.float32) if rng.random() < 0.5 else None
-    temperature = float(rng.choice([1.0, 0.5, 1.3]))
-    return SamplingParams(temperature, float(rng.choice([0, 0.05, 0.5])), *rng.normal(0, 1, 2), forbidden, key_bias)
+    temperature, min_p = float(rng.choice([1.0, 0.5, 1.3])), float(rng.choice([0, 0.05, 0.5]))
+    release_bias = rng.normal(0, 1, KEYS) if rng.random() < 0.5 else None
+    biases = rng.normal(0, 1, 2)
+    return SamplingParams(temperature, min_p, *biases, forbidden, key_bias, release_bias=release_bias)
 
 
 @given(SEEDS)

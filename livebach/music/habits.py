@@ -1,18 +1,19 @@
-"""Habits of a body of music: how often it uses each interval, size of chords, melodic step and gap between strokes.
+"""Habits of a body of music: how often it uses each interval, size of chords, melodic step, rhythm and note length.
 
-All habits are counted on ticks on which a key is struck. The outer voices are the highest and the lowest struck keys.
-This module knows frames, and no time but ticks.
+All but the lengths are counted on ticks on which a key is struck. The outer voices are the highest and the lowest
+struck keys. This module knows frames, and no time but ticks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from livebach.music.roll import ONSET, Frame, Frames
+from livebach.music.roll import HOLD, KEYS, ONSET, Frame, Frames
 
 INTERVALS = 12
 LARGEST_CHORD = 6
@@ -21,6 +22,8 @@ WIDEST_STEP = 16
 STEPS = 2 * WIDEST_STEP + 1
 LONGEST_GAP = 16
 """Ticks of the longest gap between two strokes. Longer gaps count as this one."""
+LONGEST_NOTE = 16
+"""Ticks of the longest note. Longer notes count as this one."""
 Events = dict[str, list[int]]
 """What happens on a tick: the indices into each habit's shares."""
 
@@ -43,6 +46,7 @@ class Habits:
         upper: [33] steps of the highest struck key, from -16 to 16 semitones.
         lower: [33] the same of the lowest struck key.
         gaps: [16] ticks from one tick with a struck key to the next, from 1.
+        lengths: [16] ticks that a struck key stays down, from 1.
 
     Raises:
         ValueError: A habit has another length, or is no distribution.
@@ -54,39 +58,48 @@ class Habits:
     upper: tuple[float, ...]
     lower: tuple[float, ...]
     gaps: tuple[float, ...]
+    lengths: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        for name, length in LENGTHS.items():
+        for name, size in SIZES.items():
             shares = getattr(self, name)
-            if len(shares) != length or min(shares) < 0 or not 0.99 <= sum(shares) <= 1.01:
-                raise ValueError(f"the habit {name} of an idiom must have {length} shares that sum to 1")
+            if len(shares) != size or min(shares) < 0 or not 0.99 <= sum(shares) <= 1.01:
+                raise ValueError(f"the habit {name} of an idiom must have {size} shares that sum to 1")
 
     def to_json(self) -> dict[str, list[float]]:
         """Return the shares by name."""
         return {name: [round(share, 4) for share in shares] for name, shares in asdict(self).items()}
 
-    @classmethod
-    def from_json(cls, found: object) -> Habits:
-        """Return the habits of `to_json`.
+    @staticmethod
+    def from_json(found: object, otherwise: Habits) -> Habits:
+        """Return the habits of `to_json`; those that are missing are those of `otherwise`.
 
         Raises:
-            ValueError: A habit is missing, or is no distribution.
+            ValueError: A habit is unknown, or is no distribution.
 
         """
-        if not isinstance(found, Mapping) or set(found) != set(LENGTHS):
-            raise ValueError(f"the habits of an idiom must be {', '.join(LENGTHS)}")
+        if not isinstance(found, Mapping) or not set(found) <= set(SIZES):
+            raise ValueError(f"the habits of an idiom must be {', '.join(SIZES)}")
         for name, shares in found.items():
             if not isinstance(shares, list) or not all(type(share) in (int, float) for share in shares):
                 raise ValueError(f"the habit {name} of an idiom must be numbers")
-        return cls(**{name: tuple(shares) for name, shares in found.items()})
+        return replace(otherwise, **{name: tuple(shares) for name, shares in found.items()})
 
 
-LENGTHS = {"harmony": INTERVALS, "chords": LARGEST_CHORD, "upper": STEPS, "lower": STEPS, "gaps": LONGEST_GAP}
-assert list(LENGTHS) == [field.name for field in fields(Habits)]
+SIZES = {
+    "harmony": INTERVALS,
+    "chords": LARGEST_CHORD,
+    "upper": STEPS,
+    "lower": STEPS,
+    "gaps": LONGEST_GAP,
+    "lengths": LONGEST_NOTE,
+}
+"""Number of shares of each habit."""
+assert list(SIZES) == [field.name for field in fields(Habits)]
 
 
 def events_of(frame: Frame, last: LastStroke | None) -> tuple[Events, LastStroke | None]:
-    """Return what happens on a tick, and the last stroke as it will be for the next tick.
+    """Return what is struck on a tick, and the last stroke as it will be for the next tick.
 
     Args:
         frame: uint8 [88].
@@ -113,14 +126,30 @@ def _step(semitones: int) -> int:
     return max(-WIDEST_STEP, min(WIDEST_STEP, semitones)) + WIDEST_STEP
 
 
+def lengths_of(frame: Frame, down: NDArray[np.int64]) -> tuple[Events, NDArray[np.int64]]:
+    """Return the lengths of the notes that end on a tick, and for how long each key is down after it.
+
+    Args:
+        frame: uint8 [88].
+        down: [88] number of ticks for which each key is down before; 0 for keys that are up.
+
+    Returns:
+        The events, and `down` for the next tick.
+
+    """
+    ended = np.minimum(down[(down > 0) & (frame != HOLD)], LONGEST_NOTE) - 1
+    return {"lengths": ended.tolist()} if len(ended) else {}, np.where(frame == HOLD, down + 1, frame == ONSET)
+
+
 def habits_of(pieces: Iterable[Frames], otherwise: Habits) -> Habits:
     """Measure the habits of pieces, frames uint8 [T, 88] each. A habit without any event is that of `otherwise`."""
-    counts = {name: np.zeros(length) for name, length in LENGTHS.items()}
+    counts = {name: np.zeros(size) for name, size in SIZES.items()}
     for frames in pieces:
-        last = None
+        last, down = None, np.zeros(KEYS, np.int64)
         for frame in frames:
             events, last = events_of(frame, last)
-            for name, indices in events.items():
+            ended, down = lengths_of(frame, down)
+            for name, indices in (events | ended).items():
                 np.add.at(counts[name], indices, 1)
     return Habits(
         **{

@@ -47,6 +47,10 @@ BACHS_HABITS = Habits(
         *(0.0097, 0.0124, 0.0101, 0.0029, 0.0188, 0.0029, 0.0096, 0.0098, 0.1071),
     ),
     gaps=(0.6953, 0.2595, 0.0059, 0.0344, 0.0004, 0.0013, 0, 0.0027, 0, 0.0001, 0, 0.0003, 0, 0, 0, 0.0001),
+    lengths=(
+        *(0.5056, 0.3005, 0.0202, 0.1027, 0.0056, 0.0155, 0.0027, 0.0288, 0.0012, 0.0036, 0.0002, 0.0065),
+        *(0.0003, 0.001, 0.0001, 0.0055),
+    ),
 )
 """The habits of Bach's keyboard works in the training set."""
 
@@ -145,7 +149,7 @@ class Idiom:
         habits = known.pop("habits", None)
         if any(isinstance(value, bool) or not isinstance(value, int | float) for value in known.values()):
             raise ValueError("an idiom's figures must be numbers")
-        return cls(**known) if habits is None else cls(**known, habits=Habits.from_json(habits))
+        return cls(**known) if habits is None else cls(**known, habits=Habits.from_json(habits, BACHS_HABITS))
 
 
 def _between(heard: float, usual: float, kept: float) -> float:

@@ -304,7 +304,8 @@ class Guides:
 
     def _steered(self, params: SamplingParams, texture: Texture, register: int | None) -> SamplingParams:
         recall, again = (RECALL, AGAIN) if self._idiom.contrapuntal else (FREE_RECALL, FREE_AGAIN)
-        params = replace(self.governor.steer(params, texture, register), recall=recall, again=again)
+        params = self.governor.steer(params, texture, register)
+        params = replace(params, recall=recall, again=again, release_bias=self._habits.release)
         if self.plan is not None:
             bias, tonal = self.plan.bias(), self.plan.tonal() if self._idiom.contrapuntal else None
             bias = bias if params.key_bias is None else params.key_bias + bias

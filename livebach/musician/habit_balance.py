@@ -9,18 +9,18 @@ keeps the number of voices steady, which otherwise swings from bar to bar. This 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.music.habits import LENGTHS, LONGEST_GAP, Events, LastStroke, events_of
+from livebach.music.habits import LONGEST_GAP, LONGEST_NOTE, SIZES, Events, LastStroke, events_of, lengths_of
 from livebach.music.idiom import Idiom
-from livebach.music.roll import Frame
+from livebach.music.roll import KEYS, Frame
 
 GAINS = {"harmony": 12.0, "chords": 4.0, "upper": 10.0, "lower": 4.0}
 """Factor of an event's log ratio in the score. Gaps between strokes have no score, as all frames that are compared have
-one stroke: see `lean`."""
+one stroke: see `lean`. Lengths have none, as most notes end on ticks without a stroke: see `release`."""
+FREE_GAINS = GAINS | {"lower": 8.0}
+"""The same outside counterpoint, where the leaps of an accompaniment tell more."""
 STEADY = 1.5
 """Nats that a frame loses for each key more or fewer than usual. Counterpoint alone keeps its number of voices."""
 STEADY_TICKS = 32.0
@@ -28,6 +28,8 @@ STEADY_TICKS = 32.0
 VOICES_AT_FIRST = 2.0
 RHYTHM = 2.0
 """Factor of the rhythm's log odds. Counterpoint keeps its rhythm without it."""
+RELEASE = 1.0
+"""Factor of the log odds of a note's length. Counterpoint keeps its lengths without it."""
 MOST_LOG_RATIO = 1.5
 FLOOR = 0.01
 """Added to shares before their ratio is taken, as one rare event means little."""
@@ -51,12 +53,14 @@ class HabitBalance:
     def __init__(self, idiom: Idiom) -> None:
         self._last: LastStroke | None = None
         self._last_before: LastStroke | None = None
-        self._heard = {name: np.zeros(length) for name, length in LENGTHS.items()}
+        self._heard = {name: np.zeros(size) for name, size in SIZES.items()}
         self._voices = VOICES_AT_FIRST
+        self._down = np.zeros(KEYS, np.int64)  # for how many ticks each key is down
         self.restart(idiom)
 
     def restart(self, idiom: Idiom) -> None:
         """Begin a turn. What is wanted lies between the idiom and the music heard."""
+        self._own_down = np.zeros(KEYS, np.int64)  # the same of the network's keys
         self._played: dict[str, _Shares] = {}
         self._wanted: dict[str, _Shares] = {}
         self._contrapuntal = idiom.contrapuntal
@@ -69,11 +73,15 @@ class HabitBalance:
 
     def _weigh(self) -> None:
         self._scores: dict[str, list[float]] = {}
-        for name, gain in GAINS.items():
+        for name, gain in (GAINS if self._contrapuntal else FREE_GAINS).items():
             wanted = self._wanted[name]
             played = self._played[name] / self._played[name].sum()
             ratio = np.log((wanted + FLOOR) / (played + FLOOR))
             self._scores[name] = (gain * np.clip(ratio, -MOST_LOG_RATIO, MOST_LOG_RATIO)).tolist()
+        self._rhythm, self._release = (
+            factor * _corrections(self._wanted[name], self._played[name])
+            for name, factor in (("gaps", RHYTHM), ("lengths", RELEASE))
+        )
 
     def listen(self, frame: Frame) -> None:
         """Take in the frame [88] of both players on a tick."""
@@ -81,13 +89,15 @@ class HabitBalance:
         if voices := np.count_nonzero(frame):
             self._voices += (voices - self._voices) / STEADY_TICKS
         events, self._last = events_of(frame, self._last)
-        _count(self._heard, events, HEARD_KEPT)
+        ended, self._down = lengths_of(frame, self._down)
+        _count(self._heard, events | ended, HEARD_KEPT)
 
     def played(self, part: Frame) -> None:
         """Take in the network's part [88] of the tick that `listen` was called for last."""
         events, _ = events_of(part, self._last_before)
-        _count(self._played, events, PLAYED_KEPT)
-        if events:
+        ended, self._own_down = lengths_of(part, self._own_down)
+        _count(self._played, events | ended, PLAYED_KEPT)
+        if events or ended:
             self._weigh()
 
     def score(self, part: Frame) -> float:
@@ -100,20 +110,31 @@ class HabitBalance:
 
     @property
     def lean(self) -> float:
-        """Return by how many nats a stroke on the coming tick should be likelier, for gaps between strokes as wanted.
-
-        The chance of a stroke after a gap is that of this gap among those that are at least as long.
-        """
+        """Return by how many nats a stroke on the coming tick should be likelier, for gaps as wanted."""
         if self._contrapuntal or self._last is None or self._last.ago >= LONGEST_GAP:
             return 0.0
-        gap = self._last.ago - 1
-        wanted, played = (_odds_of_gap(counts["gaps"], gap) for counts in (self._wanted, self._played))
-        return RHYTHM * max(-MOST_LOG_RATIO, min(MOST_LOG_RATIO, math.log(wanted / played)))
+        return float(self._rhythm[self._last.ago - 1])
+
+    @property
+    def release(self) -> NDArray[np.float64] | None:
+        """Return by how many nats [88] each key's release on the coming tick should be likelier, for lengths as wanted.
+
+        None in counterpoint.
+        """
+        if self._contrapuntal:
+            return None
+        ends = (self._own_down > 0) & (self._own_down < LONGEST_NOTE)
+        return np.where(ends, self._release[np.minimum(self._own_down, LONGEST_NOTE - 1) - 1], 0.0)
 
 
-def _odds_of_gap(shares: _Shares, gap: int) -> float:
-    shares = shares / shares.sum() + FLOOR
-    return float(shares[gap] / shares[gap + 1 :].sum())
+def _corrections(wanted: _Shares, played: _Shares) -> _Shares:
+    """Return by how many nats each of n waiting times but the last should be likelier to end, [n - 1].
+
+    The chance that it ends is that of this time among those that are at least as long.
+    """
+    wanted, played = (shares / shares.sum() + FLOOR for shares in (wanted, played))
+    longer, played_longer = (np.cumsum(shares[:0:-1])[::-1] for shares in (wanted, played))
+    return np.clip(np.log(wanted[:-1] * played_longer / (longer * played[:-1])), -MOST_LOG_RATIO, MOST_LOG_RATIO)
 
 
 def _count(counts: dict[str, _Shares], events: Events, kept: float) -> None:

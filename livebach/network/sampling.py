@@ -27,6 +27,7 @@ class SamplingParams:
         forbidden: bool [88], keys that must not be struck.
         key_bias: float32 [88], nats, added to the logit of ONSET of each key.
         hold_bias: Nats, added to the logit of HOLD.
+        release_bias: float64 [88], nats, added to the logit of OFF of each key.
         recall: Factor of the theme memory's evidence that the player's own music returns; 0 without, at most 100.
         again: Factor of the theme memory's evidence that any earlier music returns; 0 without, at most 100.
         tonal: intp [88], the key of the scale that stands for each key, itself for keys of the scale. Evidence for
@@ -44,6 +45,7 @@ class SamplingParams:
     forbidden: NDArray[np.bool_] | None = None
     key_bias: NDArray[np.float32] | None = None
     hold_bias: float = 0.0
+    release_bias: NDArray[np.float64] | None = None
     recall: float = 0.0
     again: float = 0.0
     tonal: NDArray[np.intp] | None = None
@@ -109,7 +111,7 @@ class PreparedDraw:
 
         """
         added = np.zeros((STATES, KEYS)) if shift is None else shift.astype(np.float64)
-        added[OFF] += params.off_bias
+        added[OFF] += params.off_bias if params.release_bias is None else params.release_bias + params.off_bias
         added[ONSET] += params.onset_bias if params.key_bias is None else params.key_bias + params.onset_bias
         if params.forbidden is not None:
             added[ONSET, params.forbidden] = IMPOSSIBLE

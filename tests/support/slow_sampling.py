@@ -16,8 +16,9 @@ def slow_probabilities(logits: NDArray[np.float32], before: Frame, params: Sampl
     out = np.zeros((KEYS, STATES))
     for key in range(KEYS):
         raised = 0.0 if params.key_bias is None else float(params.key_bias[key])
+        released = 0.0 if params.release_bias is None else float(params.release_bias[key])
         scores = {
-            OFF: float(logits[key, OFF]) + params.off_bias,
+            OFF: float(logits[key, OFF]) + params.off_bias + released,
             ONSET: float(logits[key, ONSET]) + params.onset_bias + raised,
             HOLD: float(logits[key, HOLD]) + params.hold_bias,
         }
