@@ -293,6 +293,28 @@ def test_chords_keep_the_size_of_the_players(size: int) -> None:
     assert (seen[-1] > seen[0] + 1) if size == 1 else (seen[-1] < seen[0] - 0.5)
 
 
+def test_after_an_exchange_chords_are_as_large_as_in_the_other_idiom() -> None:
+    """Also within a turn: the network is asked for larger ones."""
+
+    def asked(exchanged: bool) -> float:
+        seen: list[float] = []
+
+        def once(params: SamplingParams, _uniforms: NDArray[np.float64]) -> Frame:
+            seen.append(params.onset_bias)
+            return struck(60 + len(seen) % 12, 76)
+
+        one = Guides(4, 16, Random(1), Random(2), None)
+        one.restart(NOTHING)
+        for _ in range(40):
+            one.played(*[one.draw(once, SamplingParams(), Texture(), chance=lambda _: 0.99)] * 2)
+        if exchanged:
+            one.know(NOTHING, Idiom(chord=4.0, parallels=0.2))
+        one.draw(once, SamplingParams(), Texture(), chance=lambda _: 0.99)
+        return seen[-1]
+
+    assert asked(exchanged=True) > asked(exchanged=False) + 0.5
+
+
 def test_nothing_is_struck_outside_the_compass() -> None:
     """C2 to C6, or as far as the player went; a register that is asked for has no such bounds."""
     seen: list[SamplingParams] = []

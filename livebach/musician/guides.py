@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from livebach.music.idiom import BACH, Idiom
 from livebach.music.key import Key
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, Frame
-from livebach.music.texture import DENSITY_CENTRES, TEXTURE_LEVELS, Texture, density_and_polyphony, texture_levels
+from livebach.music.texture import Texture
 from livebach.musician.governor import MEMORY_BARS, Controller, Governor
 from livebach.musician.habit_balance import HabitBalance
 from livebach.musician.key_plan import FREE_OUTSIDE, HEARD_BARS, OUTSIDE, KeyPlan
 from livebach.musician.rhythm import RhythmVotes
-from livebach.musician.texture_follower import MOST, expected
+from livebach.musician.targets import Targets
 from livebach.musician.vetoes import MOST_REDRAWS, QuoteWatch, RepeatWatch, Watch, playable
 from livebach.musician.voice_vetoes import ClashWatch, OveruseWatch, ParallelWatch
 from livebach.network.quotes import Quotes
@@ -53,14 +53,6 @@ CHORDS_AT_FIRST = -1.0
 """The bias of ONSET that chords begin with, in nats. Without one most networks strike too many keys at once."""
 FREE_CHORDS_AT_FIRST = -0.5
 """The same in an idiom without counterpoint, whose chords are larger."""
-HEARD_CHORDS, HEARD_NOTES = 6, 400
-"""Number of struck ticks, and of notes, of which the size and register count as much as those of the idiom."""
-SINGLE_LINE = 1.02
-"""Mean size of chords up to which the music heard is a single line, which other voices are to join."""
-OF_THE_IDIOM = 0.4
-"""Weight of the idiom's density beside that of the music heard: music that goes on is nearer to the usual."""
-MOST_STRUCK = 0.97
-"""Most of the ticks that may be asked to be struck."""
 EAGERNESS = 0.7
 """Nats added to the logit of ONSET at each further draw."""
 VOICES_KEPT = 1.5
@@ -95,12 +87,12 @@ class Guides:
         self._idiom = BACH
         self._habits = HabitBalance(BACH)
         self._reach = KEYS, -1  # the lowest and the highest key heard
-        self._chords, self._chord = Controller(CHORD_TICKS), BACH.chord
+        self._chords = Controller(CHORD_TICKS)
         self._ticks = Controller(MEMORY_BARS * bar_ticks)
-        self._density: tuple[int | None, float] = None, BACH.density
         self.watches: tuple[Watch, ...] = ()
         self._counterpoint: tuple[Watch, ...] = ()
         self._heard: deque[Frame] = deque(maxlen=HEARD_BARS * bar_ticks)
+        self._targets = self._new_targets()
         self._draws_left = MOST_DRAWS
 
     @property
@@ -123,12 +115,11 @@ class Guides:
 
         """
         self._idiom = idiom
-        self._chord, middle = self._targets()
-        self._density = self._heard_density()
+        self._targets = self._new_targets()
         self._chords.restart(CHORDS_AT_FIRST if idiom.contrapuntal else FREE_CHORDS_AT_FIRST)
         self._ticks.restart()
         self._habits.restart(idiom)
-        self.governor.restart(self._idiom, middle)
+        self.governor.restart(idiom, self._targets.middle)
         self.watches = QuoteWatch(quotes, self._longest_quote), RepeatWatch(self._bar_ticks)
         self._counterpoint = self._counterpoint_watches()
         if home is None:
@@ -152,7 +143,7 @@ class Guides:
         self._bar_ticks = bar_ticks
         self._heard = deque(heard, HEARD_BARS * bar_ticks)
         self.governor, self._ticks = Governor(bar_ticks), Controller(MEMORY_BARS * bar_ticks)
-        self.governor.restart(self._idiom, self._targets()[1])
+        self.governor.restart(self._idiom, self._new_targets().middle)
         self._votes = RhythmVotes(beat_ticks, bar_ticks)
         self.watches = tuple(RepeatWatch(bar_ticks) if isinstance(each, RepeatWatch) else each for each in self.watches)
         self._counterpoint = tuple(
@@ -163,34 +154,8 @@ class Guides:
         if self.plan is not None:
             self.plan = self._new_plan(self.plan.home)
 
-    def _targets(self) -> tuple[float, float]:
-        """Return the mean size of chords and the mean MIDI key to keep to: the idiom's, and those of the last bars."""
-        onsets = np.nonzero(np.array(self._heard) == ONSET) if self._heard else (np.zeros(0), np.zeros(0))
-        notes, chords = len(onsets[1]), len(np.unique(onsets[0]))
-        pitch_sum = float(onsets[1].sum()) + LOW_KEY * notes
-        middle = (pitch_sum + HEARD_NOTES * self._idiom.middle) / (notes + HEARD_NOTES)
-        if notes <= SINGLE_LINE * chords:
-            return self._idiom.chord, middle
-        if not self._idiom.contrapuntal:
-            return self._idiom.chord_after(notes / chords, len(self._heard)), middle
-        return (notes + HEARD_CHORDS * self._idiom.chord) / (chords + HEARD_CHORDS), middle
-
-    def _heard_density(self) -> tuple[int | None, float]:
-        """Return the density of the last bars as a level, and in onsets per tick; the idiom's before any music."""
-        if not self._heard:
-            return None, self._idiom.density
-        frames = np.array(self._heard)
-        onsets = max(density_and_polyphony(frames)[0], 1 / len(frames))
-        if not self._idiom.contrapuntal:
-            return expected(frames, self._idiom).density, self._idiom.density_after(onsets, len(frames))
-        return texture_levels(frames).density, onsets ** (1 - OF_THE_IDIOM) * self._idiom.density**OF_THE_IDIOM
-
-    def _share_struck(self, level: int) -> float:
-        """Return the share of ticks to strike for a level of density: that of the music heard, if it has this level."""
-        heard_level, heard = self._density
-        most = MOST.density if self._idiom.contrapuntal else TEXTURE_LEVELS - 1
-        followed = heard_level is not None and min(heard_level, most or 0) == level
-        return min(MOST_STRUCK, (heard if followed else DENSITY_CENTRES[level]) / self._chord)
+    def _new_targets(self) -> Targets:
+        return Targets.of(np.array(self._heard, np.uint8).reshape(-1, KEYS), self._idiom)
 
     def _counterpoint_watches(self) -> tuple[Watch, ...]:
         watches: tuple[Watch, ...] = (
@@ -202,6 +167,7 @@ class Guides:
     def know(self, quotes: Quotes, idiom: Idiom = BACH) -> None:
         """Continue with another network's training music and its idiom."""
         self._idiom = idiom
+        self._targets = self._new_targets()
         self._habits.restart(idiom)
         self.governor.know(idiom)
         if self.plan is not None:
@@ -270,7 +236,7 @@ class Guides:
             return self._drawn(once, steered, lenient=())
         busier = lean + self.governor.urge
         if texture.density is not None:
-            busier += max(-MOST_RESTRAINT, DRIVE * self._ticks.correction(self._share_struck(texture.density)))
+            busier += max(-MOST_RESTRAINT, DRIVE * self._ticks.correction(self._targets.share_struck(texture.density)))
         busier += self._habits.lean
         steady = self._idiom.contrapuntal
         if not self._sounding or self._decisions.random() < self._votes.chance(likely, busier, steady):
@@ -351,7 +317,7 @@ class Guides:
         draw has one often enough, and chords grow little. The governor of their size takes that back.
         """
         urge = max(0.0, _log_odds(STRUCK_AT_ONCE) - _log_odds(min(1 - 1e-6, max(1e-6, likely))))
-        size = self._chords.correction(self._chord)
+        size = self._chords.correction(self._targets.chord)
         params = replace(params, onset_bias=params.onset_bias + urge + size)
         frame, best, tries = self._drawn(once, params), None, 1
         while self._draws_left > 0:

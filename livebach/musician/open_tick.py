@@ -18,7 +18,7 @@ from livebach.music.touch import NO_TOUCH, PARTS, TickTouch
 from livebach.musician.player_timing import Between
 
 ALONE_LEADS = 8
-"""Leads (`engine.lead_ms`) by which a frame is chosen early where the network plays alone: up to 16 frames are drawn."""
+"""Leads (`engine.lead_ms`) by which a frame is chosen early where the network plays alone, and up to 16 are drawn."""
 MAX_EARLY = 0.45
 """Longest time by which notes are sent early for a synth with latency, in ticks."""
 CLOSE = 0.5
