@@ -44,7 +44,7 @@ MOST_RESTRAINT = 3.0
 """Most nats by which a stroke becomes less likely after too many. With more of them a full passage ends in a rest."""
 RECALL, AGAIN = 6.0, 20.0
 """`SamplingParams.recall` and `again` at play in counterpoint, chosen by statistics of roll-outs, not likelihood."""
-FREE_RECALL, FREE_AGAIN = 3.0, 0.0
+FREE_RECALL, FREE_AGAIN = 3.5, 0.0
 """The same in an idiom without counterpoint. There more of it makes lines jump and chords grow. Without it an
 accompaniment is kept less."""
 CHORD_TICKS = 24.0

@@ -33,7 +33,7 @@ RELEASE = 1.0
 MOST_LOG_RATIO = 1.5
 FLOOR = 0.01
 """Added to shares before their ratio is taken, as one rare event means little."""
-OF_THE_IDIOM, FREE_OF_THE_IDIOM = 10.0, 100.0
+OF_THE_IDIOM, FREE_OF_THE_IDIOM = 10.0, 150.0
 """Number of events of the music heard that count as much as the idiom: in counterpoint, and in other idioms. Pieces of
 counterpoint differ, and all too average ones are told from real ones. In others a few bars heard may be an
 introduction."""
