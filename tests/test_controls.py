@@ -228,6 +228,16 @@ def test_reset_forgets_all() -> None:
     assert len(take.engine.states[1].pushed) == 1
 
 
+def test_reset_forgets_what_guides_the_network() -> None:
+    """The home key, and how dense the music was."""
+    take = taken_over().run(9)
+    guides = take.musician.performance.own.improviser.guides
+    before = guides.home
+    take.command(9.2, "reset")
+    assert before is not None
+    assert guides.home is None
+
+
 @pytest.mark.parametrize("bars", range(1, MOST_BACK + 1))
 def test_the_last_bars_are_taken_back(bars: int) -> None:
     """What is remembered is just what it was so many bars before."""

@@ -181,7 +181,7 @@ def guides() -> Guides:
     """Guides in the middle of a turn in d minor."""
     found = Guides(4, 16, Random(1), Random(2), None)
     found.restart(NOTHING, D_MINOR)
-    found.listen(struck(62, 69))
+    found.listen(struck(62, 69), struck(62, 69))
     return found
 
 
@@ -244,7 +244,7 @@ def test_other_idioms_hold_more_voices() -> None:
 
     one = Guides(4, 16, Random(1), Random(2), None)
     one.restart(NOTHING, D_MINOR, Idiom(parallels=0.2))
-    one.listen(struck(62, 69))
+    one.listen(struck(62, 69), struck(62, 69))
     assert np.count_nonzero(one.draw(once, SamplingParams(), Texture(4, 5), chance=lambda _: 1.0)) == 5
 
 
@@ -255,7 +255,7 @@ def test_after_a_sparse_introduction_other_idioms_strike_as_often_as_usual() -> 
         one = Guides(4, 16, Random(1), Random(2), None)
         heard = [struck(62, 69) if tick % 8 == 0 else SILENCE for tick in range(32)]
         for frame in heard:
-            one.listen(frame)
+            one.listen(frame, frame)
         idiom = Idiom(density=1.6, chord=2.0, parallels=0.2, density_kept=kept)
         one.restart(NOTHING, None, idiom)
         drawn: list[Frame] = []
@@ -266,7 +266,7 @@ def test_after_a_sparse_introduction_other_idioms_strike_as_often_as_usual() -> 
 
         while len(drawn) < 128:
             drawn.append(one.draw(once, SamplingParams(), followed(np.stack(heard), idiom), chance=lambda _: 0.4))
-            one.listen(drawn[-1])
+            one.listen(drawn[-1], SILENCE)
             one.played(drawn[-1], drawn[-1])
         return sum(bool((frame == ONSET).any()) for frame in drawn)
 
@@ -285,7 +285,7 @@ def test_chords_keep_the_size_of_the_players(size: int) -> None:
 
     one = Guides(4, 16, Random(1), Random(2), None)
     for _ in range(32):
-        one.listen(struck(55, 60, 64))
+        one.listen(struck(55, 60, 64), struck(55, 60, 64))
     loose = replace(BACH, clashes=0.9, parallels=1.0)  # so that no watch takes keys away
     one.restart(NOTHING, idiom=loose)
     for _ in range(40):
@@ -325,11 +325,98 @@ def test_nothing_is_struck_outside_the_compass() -> None:
 
     one = guides()
     one.draw(once, SamplingParams(), Texture())
-    one.listen(struck(90))
+    one.listen(struck(90), struck(90))
     one.draw(once, SamplingParams(), Texture())
     one.draw(once, SamplingParams(), Texture(), register=100)
     allowed = [None if p.forbidden is None else np.flatnonzero(~p.forbidden)[[0, -1]] + LOW_KEY for p in seen]
     assert [None if a is None else a.tolist() for a in allowed] == [[36, 84], [36, 90], None]
+
+
+def test_its_own_notes_do_not_widen_the_compass() -> None:
+    """What it played around a register that was asked for is no reason to go there again."""
+    seen: list[SamplingParams] = []
+
+    def once(params: SamplingParams, _uniforms: NDArray[np.float64]) -> Frame:
+        seen.append(params)
+        return SILENCE
+
+    one = guides()
+    one.listen(struck(100), SILENCE)
+    one.played(*[struck(100)] * 2)
+    one.draw(once, SamplingParams(), Texture())
+    assert seen[0].forbidden is not None
+    assert seen[0].forbidden[100 - LOW_KEY]
+
+
+def test_what_is_forgotten_guides_no_more() -> None:
+    """The next turn begins like the first one: in the idiom's compass, density, and in the key that is asked for."""
+    seen: list[list[SamplingParams]] = [[], []]
+    for which, found in enumerate(seen):
+
+        def once(params: SamplingParams, _uniforms: NDArray[np.float64], found: list[SamplingParams] = found) -> Frame:
+            found.append(params)
+            return struck(62)
+
+        one = Guides(4, 16, Random(1), Random(2), None)
+        if which:
+            for key in (22, 27, 32, 37, 42) * 12:
+                one.listen(*[struck(key, key + 12, key + 19, 100)] * 2)
+            one.restart(NOTHING, Key.parse("c# major"))
+            one.forget()
+        one.restart(NOTHING, D_MINOR)
+        one.draw(once, SamplingParams(), Texture(3, 3))
+    first, again = seen[0][0], seen[1][0]
+    assert (first.onset_bias, first.hold_bias) == (again.onset_bias, again.hold_bias)
+    for name in ("forbidden", "key_bias", "tonal"):
+        assert np.array_equal(getattr(first, name), getattr(again, name))
+
+
+def test_a_turn_begins_at_home() -> None:
+    """Also where an earlier turn with the same home key was away from it."""
+    one = guides()
+    one.restart(NOTHING, D_MINOR)
+    assert one.plan is not None
+    while one.plan.key == D_MINOR:
+        one.plan.advance()
+    one.restart(NOTHING, D_MINOR)
+    assert one.plan.key == D_MINOR
+
+
+def test_of_several_frames_the_one_with_the_idioms_habits_is_chosen_more_often() -> None:
+    """After many fourths thirds are chosen, though both are drawn alike."""
+    chance, thirds = Random(3), 0
+
+    def once(_params: SamplingParams, _uniforms: NDArray[np.float64]) -> Frame:
+        return struck(60, chance.choice((64, 65)))
+
+    one = Guides(4, 16, Random(1), Random(2), None)
+    one.restart(NOTHING, idiom=replace(BACH, clashes=0.9))  # so that no watch takes keys away
+    for i in range(60):
+        fourth = struck(48 + 7 * i % 24, 53 + 7 * i % 24)
+        one.listen(fourth, SILENCE)
+        one.played(fourth, fourth)
+    for _ in range(40):
+        thirds += int(one.draw(once, SamplingParams(), Texture(), chance=lambda _: 0.99)[64 - LOW_KEY] == ONSET)
+    assert thirds > 32
+
+
+def test_draws_have_the_bias_of_the_lengths_and_the_scale_of_the_plan() -> None:
+    """In a free idiom each key's release, in counterpoint the keys that stand for those outside the scale."""
+    seen: list[SamplingParams] = []
+
+    def once(params: SamplingParams, _uniforms: NDArray[np.float64]) -> Frame:
+        seen.append(params)
+        return SILENCE
+
+    for idiom in (BACH, replace(BACH, parallels=0.2)):
+        one = Guides(4, 16, Random(1), Random(2), None)
+        one.restart(NOTHING, D_MINOR, idiom)
+        one.draw(once, SamplingParams(), Texture())
+    strict, free = seen[0], seen[-1]
+    assert strict.release_bias is None
+    assert strict.tonal is not None
+    assert free.release_bias is not None
+    assert free.tonal is None
 
 
 def test_alone_it_decides_first_whether_anything_is_struck() -> None:

@@ -116,7 +116,7 @@ def test_wrong_habits_are_refused(wrong: object) -> None:
 def played(balance: HabitBalance, *frames: Frame) -> None:
     """Frames that the network plays."""
     for one in frames:
-        balance.listen(one)
+        balance.listen(one, frame())
         balance.played(one)
 
 
@@ -139,7 +139,7 @@ def test_the_number_of_voices_stays_steady() -> None:
     """After bars of three voices, one more or fewer costs; the more the further."""
     balance = HabitBalance(BACH)
     for _ in range(100):
-        balance.listen(frame(held=(48, 60, 64)))
+        balance.listen(frame(held=(48, 60, 64)), frame())
     alike = frame((67,), held=(48, 60))
     assert balance.score(alike) > balance.score(frame((67,), held=(48,))) + 1
     assert balance.score(alike) > balance.score(frame((67,), held=(48, 60, 64, 72))) + 2
@@ -149,7 +149,7 @@ def test_the_music_heard_moves_what_is_wanted() -> None:
     """Who plays fourths is answered with more of them than Bach has."""
     heard = HabitBalance(BACH)
     for i in range(100):
-        heard.listen(frame((60 + i % 3, 65 + i % 3)))
+        heard.listen(*[frame((60 + i % 3, 65 + i % 3))] * 2)
     heard.restart(BACH)
     unheard = HabitBalance(BACH)
     for balance in (heard, unheard):
@@ -199,6 +199,48 @@ def test_a_long_silence_leaves_the_balance_as_it_was() -> None:
     played(balance, frame((60,)))
     assert balance.release is not None
     assert np.isfinite(balance.release).all()
+
+
+def test_the_networks_own_music_moves_nothing_that_is_wanted() -> None:
+    """Fourths that it played in an earlier turn are not what the player likes."""
+    balance, fresh = HabitBalance(BACH), HabitBalance(BACH)
+    played(balance, *[frame((60, 65)), frame((62, 67))] * 100)
+    balance.restart(BACH)
+    for each in (balance, fresh):
+        played(each, *[frame((60, 65)), frame((62, 67))] * 10)
+    assert balance.score(frame((60, 64))) == pytest.approx(fresh.score(frame((60, 64))), abs=0.5)
+
+
+def test_single_notes_say_nothing_about_intervals() -> None:
+    """After an hour of them intervals are as frequent as before."""
+    balance = HabitBalance(BACH)
+    fourths = frame((60, 65)), frame((62, 67))
+    played(balance, *fourths * 10)
+    before = balance._played["harmony"].copy()
+    played(balance, *[frame((60,))] * 3000)
+    assert np.array_equal(balance._played["harmony"], before)
+
+
+def test_a_turn_after_a_single_line_has_two_voices() -> None:
+    """A second voice costs nothing, and a third does."""
+    balance = HabitBalance(BACH)
+    for i in range(64):
+        balance.listen(*[frame((72 + i % 3,))] * 2)
+    balance.restart(BACH)
+    one, two, three = (balance.score(frame((74,), held)) for held in ((), (48,), (48, 55)))
+    assert two > one + 1
+    assert two > three + 1
+
+
+def test_another_idiom_within_a_turn_leaves_the_lengths_of_what_sounds() -> None:
+    """A key that is down for three ticks ends as a note of three, whichever idiom it began in."""
+    free = replace(BACH, parallels=0.2)
+    balance = HabitBalance(free)
+    played(balance, frame((60,)), frame(held=(60,)), frame(held=(60,)))
+    balance.know(free)
+    before = balance._played["lengths"][2]
+    played(balance, frame())
+    assert balance._played["lengths"][2] > before
 
 
 def test_frames_chosen_by_score_come_near_the_idiom() -> None:

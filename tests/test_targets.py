@@ -46,6 +46,14 @@ def test_a_single_line_is_to_be_joined_by_chords() -> None:
     assert found.middle > BACH.middle
 
 
+@pytest.mark.parametrize("idiom", [BACH, FREE], ids=["counterpoint", "free"])
+def test_rests_after_the_music_do_not_count(idiom: Idiom) -> None:
+    """The player has stopped, and that makes nothing sparser; nor does silence alone."""
+    heard, rests = music(60, 64, ticks=32, every=1), np.zeros((20, KEYS), np.uint8)
+    assert Targets.of(np.concatenate([heard, rests]), idiom) == Targets.of(heard, idiom)
+    assert Targets.of(rests, idiom) == Targets.of(NOTHING, idiom)
+
+
 def test_in_a_free_idiom_it_is_what_follows_such_music() -> None:
     """Chords and density move to the idiom as far as its music does; more of the music is kept the longer it is."""
     short, long = (Targets.of(music(60, 64, ticks=ticks), FREE) for ticks in (32, 512))

@@ -41,7 +41,7 @@ class Habits:
     """Shares that sum to 1 in each habit.
 
     Attributes:
-        harmony: [12] intervals modulo 12 above the lowest sounding key, of each pair with a struck key.
+        harmony: [12] intervals modulo 12 from the lowest sounding key to each other one, where either is struck.
         chords: [6] numbers of keys struck at once, from 1. The last one includes larger chords.
         upper: [33] steps of the highest struck key, from -16 to 16 semitones.
         lower: [33] the same of the lowest struck key.

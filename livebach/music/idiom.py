@@ -73,7 +73,7 @@ class Idiom:
             of the regression of the logarithm in some 16 bars on that in some 4 bars before.
         chord_kept: The same for the size of chords.
         polyphony_kept: The same for the polyphony.
-        habits: Shares of intervals, chords, steps and gaps.
+        habits: Shares of intervals, chords, steps, gaps and lengths.
 
     """
 
@@ -142,7 +142,7 @@ class Idiom:
         """Return the idiom of `to_json`; names that are missing have their defaults.
 
         Raises:
-            ValueError: The figures are none, or out of range.
+            ValueError: A figure is no number, or is out of range.
 
         """
         known: dict[str, Any] = {field.name: found[field.name] for field in fields(cls) if field.name in found}

@@ -160,17 +160,16 @@ class Governor:
             middle: The mean MIDI key to stay near; by default that of the idiom.
 
         """
-        self._middle = idiom.middle if middle is None else middle
-        self.know(idiom)
+        self.know(idiom, idiom.middle if middle is None else middle)
         self._onsets.restart()
         self._keys.restart()
         self._register.value = self._own_register.value = None
         self._mean_struck.value, self._variance.value = self._middle, idiom.spread**2
         self._still_ticks = 0
 
-    def know(self, idiom: Idiom) -> None:
-        """Continue with the compass of another idiom."""
-        self._idiom = idiom
+    def know(self, idiom: Idiom, middle: float) -> None:
+        """Continue with the compass of another idiom, near a mean MIDI key of `middle`."""
+        self._idiom, self._middle = idiom, middle
         self._compass_bias = COMPASS_BIAS if idiom == BACH else compass_bias(idiom)
 
     def steer(self, params: SamplingParams, texture: Texture, register: int | None = None) -> SamplingParams:

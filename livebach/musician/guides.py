@@ -83,17 +83,22 @@ class Guides:
         self.plan: KeyPlan | None = None
         self._beat_ticks, self._bar_ticks, self._random = beat_ticks, bar_ticks, random
         self._decisions, self._longest_quote = decisions, longest_quote
-        self._votes = RhythmVotes(beat_ticks, bar_ticks)
         self._idiom = BACH
-        self._habits = HabitBalance(BACH)
-        self._reach = KEYS, -1  # the lowest and the highest key heard
         self._chords = Controller(CHORD_TICKS)
         self._ticks = Controller(MEMORY_BARS * bar_ticks)
         self.watches: tuple[Watch, ...] = ()
         self._counterpoint: tuple[Watch, ...] = ()
-        self._heard: deque[Frame] = deque(maxlen=HEARD_BARS * bar_ticks)
-        self._targets = self._new_targets()
         self._draws_left = MOST_DRAWS
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget all the music so far. A turn goes on without a home key."""
+        self.plan = None
+        self._votes = RhythmVotes(self._beat_ticks, self._bar_ticks)
+        self._habits = HabitBalance(self._idiom)
+        self._reach = KEYS, -1  # the player's lowest and highest key
+        self._heard: deque[Frame] = deque(maxlen=HEARD_BARS * self._bar_ticks)
+        self._targets = self._new_targets()
 
     @property
     def home(self) -> Key | None:
@@ -124,7 +129,7 @@ class Guides:
         self._counterpoint = self._counterpoint_watches()
         if home is None:
             self.plan = None
-        elif self.plan is None or self.plan.home != home:
+        else:
             self.plan = self._new_plan(home)
 
     @property
@@ -140,7 +145,7 @@ class Guides:
     def set_metre(self, beat_ticks: int, bar_ticks: int) -> None:
         """Count in another metre from now on. What counts in bars begins anew, with the last bars known to it."""
         heard = self._heard
-        self._bar_ticks = bar_ticks
+        self._beat_ticks, self._bar_ticks = beat_ticks, bar_ticks
         self._heard = deque(heard, HEARD_BARS * bar_ticks)
         self.governor, self._ticks = Governor(bar_ticks), Controller(MEMORY_BARS * bar_ticks)
         self.governor.restart(self._idiom, self._new_targets().middle)
@@ -168,8 +173,8 @@ class Guides:
         """Continue with another network's training music and its idiom."""
         self._idiom = idiom
         self._targets = self._new_targets()
-        self._habits.restart(idiom)
-        self.governor.know(idiom)
+        self._habits.know(idiom)
+        self.governor.know(idiom, self._targets.middle)
         if self.plan is not None:
             self.plan.outside = self._outside
         self._counterpoint = self._counterpoint_watches()
@@ -177,12 +182,12 @@ class Guides:
             if isinstance(watch, QuoteWatch):
                 watch.know(quotes)
 
-    def listen(self, frame: Frame) -> None:
-        """Take in the frame [88] of both players on a tick."""
+    def listen(self, frame: Frame, player: Frame) -> None:
+        """Take in the frame [88] of both players on a tick, and the player's part of it [88]."""
         self._votes.observe(frame)
-        self._habits.listen(frame)
+        self._habits.listen(frame, player)
         self._heard.append(frame)
-        keys = np.flatnonzero(frame)
+        keys = np.flatnonzero(player)
         if len(keys):
             self._reach = min(self._reach[0], int(keys[0])), max(self._reach[1], int(keys[-1]))
         if self.plan is not None:

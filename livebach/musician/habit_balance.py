@@ -33,14 +33,14 @@ RELEASE = 1.0
 MOST_LOG_RATIO = 1.5
 FLOOR = 0.01
 """Added to shares before their ratio is taken, as one rare event means little."""
-OF_THE_IDIOM, FREE_OF_THE_IDIOM = 10.0, 150.0
+IDIOM_EVENTS, FREE_IDIOM_EVENTS = 10.0, 150.0
 """Number of events of the music heard that count as much as the idiom: in counterpoint, and in other idioms. Pieces of
 counterpoint differ, and all too average ones are told from real ones. In others a few bars heard may be an
 introduction."""
 HEARD_KEPT = 0.995
-"""Part of the counts of the music heard that is left after one more tick with a struck key."""
+"""Part of a habit's counts in the player's music that is left after one more tick with such an event."""
 PLAYED_KEPT = 0.995
-"""The same of the counts of the music played."""
+"""The same of the network's music."""
 AT_FIRST = 60.0
 """Number of events, as frequent as wanted, that a turn begins with."""
 
@@ -48,23 +48,28 @@ _Shares = NDArray[np.float64]
 
 
 class HabitBalance:
-    """Counts the habits of the music heard and played, and scores frames."""
+    """Counts the habits of the player and of the network, and scores frames."""
 
     def __init__(self, idiom: Idiom) -> None:
         self._last: LastStroke | None = None
         self._last_before: LastStroke | None = None
         self._heard = {name: np.zeros(size) for name, size in SIZES.items()}
         self._voices = VOICES_AT_FIRST
-        self._down = np.zeros(KEYS, np.int64)  # for how many ticks each key is down
+        self._down = np.zeros(KEYS, np.int64)  # for how many ticks each of the player's keys is down
         self.restart(idiom)
 
     def restart(self, idiom: Idiom) -> None:
-        """Begin a turn. What is wanted lies between the idiom and the music heard."""
+        """Begin a turn. The network's earlier turns do not count, and a single line is joined by a second voice."""
         self._own_down = np.zeros(KEYS, np.int64)  # the same of the network's keys
+        self._voices = max(VOICES_AT_FIRST, self._voices)
+        self.know(idiom)
+
+    def know(self, idiom: Idiom) -> None:
+        """Count anew, in another idiom. What is wanted lies between the idiom and the player's music."""
         self._played: dict[str, _Shares] = {}
         self._wanted: dict[str, _Shares] = {}
         self._contrapuntal = idiom.contrapuntal
-        of_the_idiom = OF_THE_IDIOM if idiom.contrapuntal else FREE_OF_THE_IDIOM
+        of_the_idiom = IDIOM_EVENTS if idiom.contrapuntal else FREE_IDIOM_EVENTS
         for name, heard in self._heard.items():
             wanted = of_the_idiom * np.array(getattr(idiom.habits, name)) + heard
             self._wanted[name] = wanted / wanted.sum()
@@ -83,13 +88,14 @@ class HabitBalance:
             for name, factor in (("gaps", RHYTHM), ("lengths", RELEASE))
         )
 
-    def listen(self, frame: Frame) -> None:
-        """Take in the frame [88] of both players on a tick."""
-        self._last_before = self._last
+    def listen(self, frame: Frame, player: Frame) -> None:
+        """Take in the frame [88] of both players on a tick, and the player's part of it [88]."""
         if voices := np.count_nonzero(frame):
             self._voices += (voices - self._voices) / STEADY_TICKS
-        events, self._last = events_of(frame, self._last)
-        ended, self._down = lengths_of(frame, self._down)
+        events, _ = events_of(player, self._last)
+        ended, self._down = lengths_of(player, self._down)
+        self._last_before = self._last
+        _, self._last = events_of(frame, self._last)
         _count(self._heard, events | ended, HEARD_KEPT)
 
     def played(self, part: Frame) -> None:
@@ -139,6 +145,7 @@ def _corrections(wanted: _Shares, played: _Shares) -> _Shares:
 
 def _count(counts: dict[str, _Shares], events: Events, kept: float) -> None:
     for name, indices in events.items():
-        counts[name] *= kept
+        if indices:
+            counts[name] *= kept
         for index in indices:
             counts[name][index] += 1

@@ -80,6 +80,10 @@ class Improviser:
         self._beat_ticks = beat_ticks
         self.guides.set_metre(beat_ticks, bar_ticks)
 
+    def forget(self) -> None:
+        """Forget all the music so far."""
+        self.guides.forget()
+
     def exchanged(self) -> None:
         """Note that the network was exchanged."""
         self.guides.know(self._memory.quotes, self._memory.idiom)
@@ -141,9 +145,9 @@ class Improviser:
         frame[players != UNKNOWN] = OFF
         return np.where(own == UNKNOWN, frame, own).astype(np.uint8)
 
-    def listen(self, frame: Frame) -> None:
-        """Take in the frame [88] of both players on a tick."""
-        self.guides.listen(frame)
+    def listen(self, frame: Frame, player: Frame) -> None:
+        """Take in the frame [88] of both players on a tick, and the player's part of it [88]."""
+        self.guides.listen(frame, player)
 
     def played(self, part: Frame, heard: Frame) -> None:
         """Take in a tick of the network's turn: its part, and the frame [88] that the texture is asked of."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from livebach.controls import MOST_BACK
 from livebach.music.grid import Place
 from livebach.music.idiom import Idiom
-from livebach.music.roll import KEYS, Frame
+from livebach.music.roll import HOLD, KEYS, OFF, ONSET, Frame
 from livebach.music.texture import Texture
 from livebach.network.quotes import Quotes
 from livebach.network.sampling import SamplingParams
@@ -203,6 +203,10 @@ class Memory:
         if players and not frame.any():
             self._rests += not self._blank
             return
+        # A key that sounds on, though its stroke was forgotten or taken back, counts as struck now.
+        late = (frame == HOLD) & ((self.last == OFF) | (self._rests > 0))
+        if late.any():
+            frame = np.where(late, ONSET, frame).astype(np.uint8)
         position, beat, bar = place
         for before in range(min(self._rests, bar), 0, -1):
             self._waiting.append((np.zeros(KEYS, np.uint8), ((position - before) % bar, beat, bar), False))

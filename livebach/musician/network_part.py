@@ -42,6 +42,12 @@ class NetworkPart:
         self.memory.set_place((0, grid.beat_ticks, grid.bar_ticks))
         self.improviser.set_metre(grid.beat_ticks, grid.bar_ticks)
 
+    def forget(self) -> None:
+        """Forget all the music so far."""
+        self.memory.forget()
+        self.touch.forget()
+        self.improviser.forget()
+
     @property
     def begun(self) -> bool:
         """Whether the network has struck a key since its takeover."""

@@ -219,8 +219,7 @@ class Performance:
 
     def forget(self) -> None:
         """Forget all the music so far."""
-        self.own.memory.forget()
-        self.own.touch.forget()
+        self.own.forget()
         self._hearing.forget()
         self.player.forget()
 
@@ -340,7 +339,7 @@ class Performance:
         player = self.player.close_tick(until_s, follow=self._mode.yields and not self._playing)
         frame: Frame = np.where(player == OFF, own, player)
         self._hearing.observe(frame)
-        self.own.improviser.listen(frame)
+        self.own.improviser.listen(frame, player)
         if self._playing:
             self.own.improviser.played(own, own if self._mode.yields else frame)
         place = self.time.grid.place(tick.number)

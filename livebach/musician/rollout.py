@@ -18,7 +18,7 @@ from livebach.music.idiom import BACH, Idiom
 from livebach.music.key import Key, KeyHearing
 from livebach.music.metre import Metre
 from livebach.music.prime import Prime
-from livebach.music.roll import KEYS, UNKNOWN, Frame, Frames, Note, notes_from_frames
+from livebach.music.roll import KEYS, OFF, UNKNOWN, Frame, Frames, Note, notes_from_frames
 from livebach.music.texture import Texture
 from livebach.music.touch import PARTS
 from livebach.musician.guides import Guides
@@ -77,14 +77,14 @@ class RollOut:
         hearing = KeyHearing(len(prime.frames))
         for frame, here, coming in zip(prime.frames, places, places[1:], strict=False):
             self.engine.push(self.state, frame, here, coming, self.texture, self.adapts, keep=True)
-            self.guides.listen(frame)
+            self.guides.listen(frame, frame)
             hearing.observe(frame)
         self.home = self.home or hearing.home()
         self.tick = places[-1][0]
 
-    def play(self, given: Frame | None = None) -> Iterator[Frame]:
+    def play(self) -> Iterator[Frame]:
         """Yield frames [88] without end. Each is remembered as it is drawn."""
-        nothing = np.full(KEYS, UNKNOWN, np.uint8) if given is None else given
+        nothing, silence = np.full(KEYS, UNKNOWN, np.uint8), np.full(KEYS, OFF, np.uint8)
         self.guides.restart(self.engine.quotes, self.home, self.engine.idiom)
         while True:
             frame = self.guides.draw(
@@ -96,7 +96,7 @@ class RollOut:
                 lean=0.0 if self.timing is None else self.timing.lean(self._place(self.tick)),
             )
             self.take(frame)
-            self.guides.listen(frame)
+            self.guides.listen(frame, silence)
             self.guides.played(frame, frame)
             yield frame
 

@@ -18,7 +18,7 @@ HEARD_CHORDS, HEARD_NOTES = 6, 400
 """Number of struck ticks, and of notes, of which the size and register count as much as those of the idiom."""
 SINGLE_LINE = 1.02
 """Mean size of chords up to which the music heard is a single line, which other voices are to join."""
-OF_THE_IDIOM = 0.4
+IDIOM_WEIGHT = 0.4
 """Weight of the idiom's density beside that of the music heard: music that goes on is nearer to the usual."""
 MOST_STRUCK = 0.97
 """Most of the ticks that may be asked to be struck."""
@@ -43,7 +43,9 @@ class Targets:
 
     @classmethod
     def of(cls, heard: Frames, idiom: Idiom) -> Targets:
-        """Return the targets after heard frames [T, 88]."""
+        """Return the targets after heard frames [T, 88]. Rests at their end do not count: the player has stopped."""
+        sounding = np.flatnonzero(heard.any(axis=1))
+        heard = heard[: sounding[-1] + 1 if len(sounding) else 0]
         density, level = _density(heard, idiom)
         return cls(_chord(heard, idiom), _middle(heard, idiom), density, level)
 
@@ -70,10 +72,10 @@ def _middle(heard: Frames, idiom: Idiom) -> float:
 
 def _density(heard: Frames, idiom: Idiom) -> tuple[float, int | None]:
     """Return the density, and the level of the density heard."""
-    if not len(heard):
+    if not (heard == ONSET).any():
         return idiom.density, None
-    onsets = max(density_and_polyphony(heard)[0], 1 / len(heard))
+    onsets = density_and_polyphony(heard)[0]
     if not idiom.contrapuntal:
         return idiom.density_after(onsets, len(heard)), expected(heard, idiom).density
     level = min(texture_levels(heard).density or 0, MOST.density or 0)
-    return onsets ** (1 - OF_THE_IDIOM) * idiom.density**OF_THE_IDIOM, level
+    return onsets ** (1 - IDIOM_WEIGHT) * idiom.density**IDIOM_WEIGHT, level

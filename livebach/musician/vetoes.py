@@ -50,7 +50,8 @@ def playable(
     """Draw a frame that hands can play and that no watch objects to.
 
     A frame with too many onsets is drawn again with a lower bias of ONSET. A key that a watch names is forbidden. What
-    a watch still objects to after the last draw is left out. Lenient watches give way to the last struck key.
+    is still too much after the last draw, or what a watch still objects to, is left out. Lenient watches give way to
+    the last struck key. Held keys do not count.
 
     Args:
         draw: Draws a frame [88] with the given parameters.
@@ -69,9 +70,20 @@ def playable(
         else:
             return frame
         frame = draw(params)
+    frame = _within_reach(frame)
     while (key := _objection(everyone if (frame == ONSET).sum() > 1 else watches, frame)) is not None:
         frame = frame.copy()
         frame[key] = OFF
+    return frame
+
+
+def _within_reach(frame: Frame) -> Frame:
+    """Return a frame with at most MOST_AT_ONCE onsets: the outer ones are left."""
+    struck = np.flatnonzero(frame == ONSET)
+    if len(struck) <= MOST_AT_ONCE:
+        return frame
+    frame, first = frame.copy(), MOST_AT_ONCE // 2
+    frame[struck[first : first + len(struck) - MOST_AT_ONCE]] = OFF
     return frame
 
 
