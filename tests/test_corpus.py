@@ -473,6 +473,17 @@ def four(folder: Path) -> Path:
     return folder
 
 
+def test_an_index_of_other_files_is_named(tmp_path: Path) -> None:
+    """Its paths begin in the folder of data; the files themselves are whole."""
+    (tmp_path / "music").mkdir()
+    four(tmp_path / "music")
+    (tmp_path / "mine.csv").write_text("file\nmusic/one.mid\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"mine\.csv: none of its 1 files is in .*music, where their paths begin"):
+        load_corpus(tmp_path / "music", index=tmp_path / "mine.csv")
+    with pytest.raises(UserError, match=r"none\.csv: cannot be read: No such file"):
+        load_corpus(tmp_path / "music", index=tmp_path / "none.csv")
+
+
 def test_an_index_states_works_and_splits(tmp_path: Path) -> None:
     """The files of a work are on its side; a file without a split is where its name puts it."""
     assert names(load_corpus(four(tmp_path))) == {"train": ["c.mid"], "valid": ["d.mid"], "test": ["a.mid", "b.mid"]}

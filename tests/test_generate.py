@@ -218,10 +218,24 @@ def test_a_prime_keeps_its_touch_and_is_answered_with_its_like(tmp_path: Path) -
     assert {at for at, _ in notes} <= {0, 8, 16}
     assert 16 in {at for at, _ in notes}
     assert any(message.type == "control_change" for _, message in own)
+    assert [message.value for _, message in own if message.type == "control_change"][-1] == 0  # nothing rings on
     before = (tmp_path / "out.mid").read_bytes()
     (tmp_path / "out.mid").unlink()
     written(prime)
     assert (tmp_path / "out.mid").read_bytes() == before
+
+
+@pytest.mark.usefixtures("touch_network")
+def test_a_single_line_of_triplets_is_answered_with_triplets(tmp_path: Path) -> None:
+    """Rounded to 16ths its middle notes are long, but no bar line is there: the bars stay where the file has them."""
+    notes = [Note(60 + (5 * n) % 12, 8 * n, 8 * n + 8) for n in range(48)]
+    path = tmp_path / "triplets.mid"
+    path.write_bytes(score_to_midi([("", notes)], [(0, COMMON)], [(0, 500_000)], 24))
+    file = written(path)
+    own = {round(at) % 24 for at, message in timed(file.tracks[1], file.ticks_per_beat) if message.type == "note_on"}
+    assert own & {8, 16}
+    metres = [message for message in file.tracks[0] if message.type == "time_signature"]
+    assert [(each.numerator, each.denominator) for each in metres] == [(4, 4)]
 
 
 @pytest.mark.usefixtures("touch_network")

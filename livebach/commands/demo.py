@@ -227,7 +227,8 @@ class Show:
     def _announcement(self) -> str:
         time, seed = self.config.time, self.config.sampling.seed
         mode = self.config.turns.mode
-        turn = f"Then livebach, {self.bars} bars." if self._answers else f"With you, livebach: {mode}."
+        bars = "1 bar" if self.bars == 1 else f"{self.bars} bars"
+        turn = f"Then livebach, {bars}." if self._answers else f"With you, livebach: {mode}."
         return f"You: {self.phrase.title}. {turn}\n{time.bpm:g} bpm, {time.metre}, seed {seed}. Ctrl-C ends."
 
 

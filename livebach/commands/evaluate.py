@@ -104,8 +104,9 @@ def _touch(args: argparse.Namespace, config: Config) -> int:
     if args.rollouts is not None or args.given:
         raise UserError("--rollouts and --given do not go with --touch")
     network = TouchNetwork(load_touch(args.checkpoint))
-    parts = split_performances(load_performances(args.data, report=_aside))
-    pieces = [piece for name in (SPLITS if args.split == "all" else (args.split,)) for piece in parts[name]]
+    performances = load_performances(args.data, report=_aside)
+    parts = {"all": performances, "train": performances} if args.split == "all" else split_performances(performances)
+    pieces = parts[args.split]
     if not pieces:
         raise UserError(f"{args.data}: none of its works is in the split {args.split}; --split all measures all pieces")
     _aside(lost_line(pieces))

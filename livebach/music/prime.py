@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livebach.music.metre import Metre
-from livebach.music.roll import ONSET, Frames
+from livebach.music.roll import LOW_KEY, ONSET, Frames
 from livebach.music.score_reader import Score, piece_of
 from livebach.music.touch import Pedal, Performance, Sounded, TickTouch
 
@@ -54,7 +54,7 @@ def prime_of(score: Score, bars: int, performance: Performance | None = None) ->
         performance: The same score as it was played, with as many ticks to a quarter note.
 
     """
-    piece, steps = piece_of("prime", score), score.steps_per_quarter
+    piece, steps = piece_of("prime", score, _between(performance)), score.steps_per_quarter
     lines = np.flatnonzero(piece.places[:, 0] == 0)
     first = int(np.flatnonzero((piece.frames == ONSET).any(axis=1))[0])
     start = int(max(lines[lines <= first], default=0))
@@ -69,6 +69,14 @@ def prime_of(score: Score, bars: int, performance: Performance | None = None) ->
         () if performance is None else _touches(performance, start, end),
         0 if performance is None else int(performance.lost[start:end].sum()),
     )
+
+
+def _between(performance: Performance | None) -> set[tuple[int, int]]:
+    """Return tick and MIDI key of the notes that lie between the ticks."""
+    if performance is None:
+        return set()
+    there = performance.offset != 0
+    return set(zip(performance.tick[there].tolist(), (performance.key[there] + LOW_KEY).tolist(), strict=True))
 
 
 def _touches(performance: Performance, start: int, end: int) -> tuple[TickTouch, ...]:

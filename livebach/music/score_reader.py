@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,18 +153,23 @@ def _tempos(events: MidiEvents, scale: float, length: int) -> tuple[tuple[int, i
     return tuple((t, us) for t, us in {round(time * scale): us for time, us in events.tempos}.items() if t < length)
 
 
-def upbeat_ticks(score: Score) -> int:
+def upbeat_ticks(score: Score, between: Collection[tuple[int, int]] = ()) -> int:
     """Return the ticks of upbeat at the start of the first metre: as the accents suggest where they are clear, else 0.
 
     MIDI has no sign for an upbeat: an engraver's file starts its first bar with it. The downbeat is looked for where
     long and low notes start and where many start together.
+
+    Args:
+        score: The score.
+        between: Tick and MIDI key of notes that were rounded to their tick, as those of triplets. They do not count.
+
     """
     metre = score.metres[0][1]
     bar, beat = metre.bar_ticks(score.steps_per_quarter), metre.beat_ticks(score.steps_per_quarter)
     stop = score.metres[1][0] if len(score.metres) > 1 else score.length
     accent = np.zeros(bar)
     for note in score.notes:
-        if note.start < stop:
+        if note.start < stop and (note.start, note.key) not in between:
             accent[note.start % bar] += min(note.end - note.start, bar) * (1.5 if note.key < 55 else 1.0)
     strength = np.array([accent[phase] + 0.3 * accent[phase::beat].sum() for phase in range(bar)])
     best = int(strength.argmax())
@@ -171,8 +177,8 @@ def upbeat_ticks(score: Score) -> int:
     return best if clear else 0
 
 
-def piece_of(name: str, score: Score) -> Piece:
-    """Draw a score into frames with the metre beside them."""
+def piece_of(name: str, score: Score, between: Collection[tuple[int, int]] = ()) -> Piece:
+    """Draw a score into frames with the metre beside them. `between` is as in `upbeat_ticks`."""
     frames = frames_from_notes(score.notes, score.length)
-    places = metre_track(score.length, score.metres, score.steps_per_quarter, upbeat_ticks(score))
+    places = metre_track(score.length, score.metres, score.steps_per_quarter, upbeat_ticks(score, between))
     return Piece(name, frames, places)

@@ -68,6 +68,8 @@ def touched_tracks(
         tracks.notes[name] = _notes(frames, touches, first, last, config.sound.velocity_default)
         down = first > 0 and touches[first - 1].pedal.down
         tracks.pedals[name] = _pedal_moves(touches, first, last, down)
+    if touches and touches[-1].pedal.down:
+        tracks.pedals["livebach"].append((len(frames) * FINE, False))
     return tracks
 
 

@@ -129,6 +129,8 @@ def load_corpus(
 
     """
     origins = read_index(folder) if index is None else read_list(index)
+    if index is not None and not any((folder / name).exists() for name in origins):
+        raise CorpusError(f"{index}: none of its {len(origins)} files is in {folder}, where their paths begin")
     pieces, left_out = _parted(folder, steps_per_quarter, cache, None if index is None else origins)
     corpus = split_pieces(pieces, origins)
     if not corpus.splits["train"]:

@@ -95,7 +95,9 @@ def read_list(path: Path) -> dict[str, Origin]:
             if "file" not in (rows.fieldnames or ()):
                 raise UserError(f"{path}: must have the column file, got {rows.fieldnames}")
             origins = {row["file"]: _origin(path, rows.line_num, row) for row in rows}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
     splits: dict[str, str] = {}
     for origin in origins.values():
