@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import suppress
 
 import pytest
@@ -257,6 +258,16 @@ def test_more_than_there_is_cannot_be_taken_back() -> None:
         take.command(9.2, "back", "8")
         assert take.pushed == []
     assert take.run(40).pushed
+
+
+def test_a_key_that_sounds_on_after_its_stroke_was_taken_back_counts_as_struck() -> None:
+    """A network holds only what was struck: no remembered frame holds a key that the one before does not know."""
+    take = Take(chance, "turns.mode=duet", "turns.bars=2")
+    low, lowest = NoteOn(21, 1), NoteOn(20, 1)
+    later: Steps = [(0.0, lowest), (0.0, lowest), (28.0, lowest), (0.0, "run")]
+    carry_out(take, [(0.0, lowest), (0.0, lowest), (0.0, low), (1e7, "run"), (23.0, Command("back")), *later])
+    for before, after in itertools.pairwise(take.pushed):
+        assert not {key for key, state in after.items() if state == HOLD} - set(before)
 
 
 def test_back_forgets_what_the_player_has_just_played() -> None:

@@ -13,7 +13,8 @@ from livebach.music.idiom import BACH, Idiom
 from livebach.music.key import PITCH_CLASSES, Key, profile
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, ONSET, Frame
 from livebach.music.texture import Texture
-from livebach.musician.guides import CANDIDATES, FURTHER_DRAWS, MOST_DRAWS, Guides
+from livebach.musician.frame_draws import MOST_DRAWS
+from livebach.musician.guides import CANDIDATES, FURTHER_DRAWS, Guides
 from livebach.musician.key_plan import KeyPlan, near_keys
 from livebach.musician.rhythm import RhythmVotes
 from livebach.musician.texture_follower import followed
@@ -434,8 +435,13 @@ def test_alone_it_decides_first_whether_anything_is_struck() -> None:
 
 @pytest.mark.parametrize(
     ("drawn", "most"),
-    [(SILENCE, MOST_DRAWS), (struck(60, 67), MOST_DRAWS + (CANDIDATES - 1) * FURTHER_DRAWS)],
-    ids=["rests", "strokes"],
+    [
+        (SILENCE, MOST_DRAWS),
+        (struck(60, 67), MOST_DRAWS + (CANDIDATES - 1) * FURTHER_DRAWS),
+        (struck(60), MOST_DRAWS + (CANDIDATES - 1) * FURTHER_DRAWS),
+        (struck(*range(48, 60)), MOST_DRAWS + (CANDIDATES - 1) * FURTHER_DRAWS),
+    ],
+    ids=["rests", "strokes", "one voice", "too many keys"],
 )
 def test_the_draws_of_a_tick_are_bounded(drawn: Frame, most: int) -> None:
     """However often the network rests where it should strike, and whatever is refused."""
@@ -446,8 +452,15 @@ def test_the_draws_of_a_tick_are_bounded(drawn: Frame, most: int) -> None:
         count += 1
         return drawn
 
-    guides().draw(once, SamplingParams(), Texture(), chance=lambda _: 1.0)
+    guides().draw(once, SamplingParams(), Texture(4, 5), chance=lambda _: 1.0)
     assert 1 < count <= most
+
+
+def test_of_too_many_keys_the_outer_ones_are_left() -> None:
+    """Where the network strikes twelve at every draw, hands get eight, with the melody and the bass."""
+    crowd = struck(*range(40, 64, 2))
+    found = playable(lambda _: crowd, SamplingParams(), ())
+    assert (np.flatnonzero(found == ONSET) + LOW_KEY).tolist() == [40, 42, 44, 46, 56, 58, 60, 62]
 
 
 def test_voices_that_move_on_let_go_of_their_last_key() -> None:

@@ -137,14 +137,15 @@ def test_moments_where_some_notes_were_in_an_earlier_turn(network: TouchNetwork,
 
 
 def test_moments_are_finite_whatever_the_network_says() -> None:
-    """Outputs of any size overflow nowhere."""
+    """Log odds and log variances of any size overflow nowhere."""
     for size in (1, 1e3, 1e9):
         rng = np.random.default_rng(0)
         out = (rng.normal(size=(50, 18)) * size).astype(np.float32)
-        out[:, 12:] = rng.normal(size=(50, 6))
+        out[:, 12:] = rng.normal(size=(50, 6))  # the means
         out[:, 0] = 0  # the first component's log odds against itself
         mean, variance = moments_of_new(out, np.zeros(50, np.float32))
         assert np.isfinite(mean).all()
+        assert np.isfinite(variance).all()
         assert (variance > 0).all()
     outputs = np.zeros((1, OUTPUTS["velocity"]), np.float32)
     unknown, zero = np.zeros((1, 2), np.bool_), np.zeros(1, np.float32)

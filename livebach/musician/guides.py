@@ -9,35 +9,31 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
 import numpy as np
-from numpy.typing import NDArray
 
 from livebach.music.idiom import BACH, Idiom
 from livebach.music.key import Key
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, OFF, ONSET, Frame
 from livebach.music.texture import Texture
+from livebach.musician.frame_draws import Draw, FrameDraws
 from livebach.musician.governor import MEMORY_BARS, Controller, Governor
 from livebach.musician.habit_balance import HabitBalance
 from livebach.musician.key_plan import FREE_OUTSIDE, HEARD_BARS, OUTSIDE, KeyPlan
 from livebach.musician.rhythm import RhythmVotes
 from livebach.musician.targets import Targets
-from livebach.musician.vetoes import MOST_REDRAWS, QuoteWatch, RepeatWatch, Watch, playable
+from livebach.musician.vetoes import QuoteWatch, RepeatWatch, Watch
 from livebach.musician.voice_vetoes import ClashWatch, OveruseWatch, ParallelWatch
 from livebach.network.quotes import Quotes
 from livebach.network.sampling import SamplingParams
 
-MOST_DRAWS = 6
-"""Most draws of a frame."""
 CANDIDATES, FURTHER_DRAWS = 6, 2
 """Number of frames of which the one to play is chosen, and most draws of each but the first."""
 STRUCK_AT_ONCE = 0.5
 """On a tick on which a key is to be struck, onsets are made so much likelier that the first draw has one so often."""
-TRIES_FOR_VOICES = 2
-"""Number of further tries that may be made for want of voices."""
 DRIVE = 3.5
 """Factor of the correction of the share of struck ticks in the decision whether a tick is struck."""
 MOST_RESTRAINT = 3.0
@@ -53,21 +49,12 @@ CHORDS_AT_FIRST = -1.0
 """The bias of ONSET that chords begin with, in nats. Without one most networks strike too many keys at once."""
 FREE_CHORDS_AT_FIRST = -0.5
 """The same in an idiom without counterpoint, whose chords are larger."""
-EAGERNESS = 0.7
-"""Nats added to the logit of ONSET at each further draw."""
-VOICES_KEPT = 1.5
-"""Nats taken off the logit of OFF after a draw with too few voices."""
 TWO_VOICES = 2
 """Level of polyphony from which a tick should have two voices."""
 MOST_VOICES = (2, 2, 2, 2, 3, 3, 4, 5)
 """Most keys down by the level of polyphony."""
 ONE_MORE = 0.2
 """Share of ticks with room for one more."""
-SUSTAIN = (3.0, 8.0)
-"""Nats taken off the logit of OFF on a tick without an onset, in turn, where fewer than two voices would be left."""
-
-Draw = Callable[[SamplingParams, NDArray[np.float64]], Frame]
-"""Draws a frame [88] from parameters and random numbers [88] in [0, 1)."""
 Chance = Callable[[SamplingParams], float | None]
 """Returns the probability that the network strikes any key; None where unknown."""
 
@@ -88,7 +75,6 @@ class Guides:
         self._ticks = Controller(MEMORY_BARS * bar_ticks)
         self.watches: tuple[Watch, ...] = ()
         self._counterpoint: tuple[Watch, ...] = ()
-        self._draws_left = MOST_DRAWS
         self.forget()
 
     def forget(self) -> None:
@@ -230,15 +216,15 @@ class Guides:
             The states [88].
 
         """
-        self._draws_left = MOST_DRAWS
+        draws = FrameDraws(once, self.watches, self._counterpoint, self._random)
         steered = self._steered(params, texture, register)
         if lean == -math.inf:
-            return self._sustained(once, params)
+            return draws.sustained(params, self._sounding)
         # Alone, the network becomes busier by striking on more ticks, not more keys at once.
         free = replace(steered, onset_bias=params.onset_bias)
         likely = None if chance is None else chance(free)
         if likely is None:
-            return self._drawn(once, steered, lenient=())
+            return draws.drawn(steered, counterpoint=False)
         busier = lean + self.governor.urge
         if texture.density is not None:
             busier += max(-MOST_RESTRAINT, DRIVE * self._ticks.correction(self._targets.share_struck(texture.density)))
@@ -249,13 +235,14 @@ class Guides:
             most = KEYS
             if texture.polyphony is not None and self._idiom.contrapuntal:  # elsewhere voices become chords
                 most = MOST_VOICES[texture.polyphony]
-            return self._chosen(lambda: self._moved_on(self._struck(once, free, likely, voices), most))
-        return self._sustained(once, free)
+            return self._chosen(draws, lambda: self._moved_on(draws.struck(self._urged(free, likely), voices), most))
+        return draws.sustained(free, self._sounding)
 
     def _moved_on(self, frame: Frame, most: int) -> Frame:
         """Return a frame in which voices that move on let go of their last key, so that at most `most` keys are down.
 
-        The network alone often holds it, and one voice becomes a chord.
+        The network alone often holds it, and one voice becomes a chord. The watches have judged the frame with the held
+        keys. If they judged it without, hardly any parallel would be left, and Bach has some between inner voices.
         """
         if self._decisions.random() < ONE_MORE:
             most += 1
@@ -289,64 +276,31 @@ class Guides:
             params = replace(params, forbidden=outside if params.forbidden is None else params.forbidden | outside)
         return params
 
-    def _drawn(self, once: Draw, params: SamplingParams, lenient: Sequence[Watch] | None = None) -> Frame:
-        """Return a frame that no watch objects to. By default the watches of counterpoint are included."""
-        uniforms = np.array([self._random.random() for _ in range(KEYS)])
+    def _urged(self, params: SamplingParams, likely: float) -> SamplingParams:
+        """Return the parameters for a tick on which a key is to be struck.
 
-        def counted(tried: SamplingParams) -> Frame:
-            self._draws_left -= 1
-            return once(tried, uniforms)
+        Onsets are rare where the network hardly expects any. So with all of them likelier by the same factor, the first
+        draw has one often enough, and chords grow little. The controller of their size takes that back. It advances
+        with every frame that is drawn.
+        """
+        urge = max(0.0, _log_odds(STRUCK_AT_ONCE) - _log_odds(min(1 - 1e-6, max(1e-6, likely))))
+        size = self._chords.correction(self._targets.chord)
+        return replace(params, onset_bias=params.onset_bias + urge + size)
 
-        lenient = self._counterpoint if lenient is None else lenient
-        return playable(counted, params, self.watches, min(MOST_REDRAWS, self._draws_left - 1), lenient)
-
-    def _chosen(self, draw: Callable[[], Frame]) -> Frame:
+    def _chosen(self, draws: FrameDraws, draw: Callable[[], Frame]) -> Frame:
         """Draw several frames, and return one of them, more likely one with the idiom's habits."""
         first = draw()
         if not (first == ONSET).any():
             return first
         found = [first]
         for _ in range(CANDIDATES - 1):
-            self._draws_left = FURTHER_DRAWS
+            draws.left = FURTHER_DRAWS
             frame = draw()
             if (frame == ONSET).any():
                 found.append(frame)
         scores = [self._habits.score(frame) for frame in found]
         best = max(scores)
         return self._decisions.choices(found, [math.exp(score - best) for score in scores])[0]
-
-    def _struck(self, once: Draw, params: SamplingParams, likely: float, voices: int) -> Frame:
-        """Return a frame with an onset and at least `voices` keys down, if one is found within MOST_DRAWS.
-
-        Onsets are rare where the network hardly expects any. So with all of them likelier by the same factor, the first
-        draw has one often enough, and chords grow little. The governor of their size takes that back.
-        """
-        urge = max(0.0, _log_odds(STRUCK_AT_ONCE) - _log_odds(min(1 - 1e-6, max(1e-6, likely))))
-        size = self._chords.correction(self._targets.chord)
-        params = replace(params, onset_bias=params.onset_bias + urge + size)
-        frame, best, tries = self._drawn(once, params), None, 1
-        while self._draws_left > 0:
-            struck = bool((frame == ONSET).any())
-            if struck and (np.count_nonzero(frame) >= voices or tries > TRIES_FOR_VOICES):
-                return frame
-            best = frame if struck else best
-            longer = VOICES_KEPT if struck else 0.0
-            eager = params.onset_bias + EAGERNESS * tries
-            changed = replace(params, onset_bias=eager, off_bias=params.off_bias - longer)
-            frame, tries = self._drawn(once, changed), tries + 1
-        return frame if best is None or (frame == ONSET).any() else best
-
-    def _sustained(self, once: Draw, params: SamplingParams) -> Frame:
-        """Return a frame without onsets in which up to two voices go on, if possible."""
-        params = replace(params, forbidden=np.ones(KEYS, np.bool_))
-        frame = self._drawn(once, params)
-        wanted = min(2, self._sounding)
-        for longer in SUSTAIN:
-            if np.count_nonzero(frame != OFF) >= wanted or not self._draws_left:
-                break
-            frame = self._drawn(once, replace(params, off_bias=params.off_bias - longer))
-            wanted = min(1, wanted)
-        return frame
 
 
 def _log_odds(probability: float) -> float:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from livebach.music.key import Key
 from livebach.music.roll import HOLD, KEYS, OFF, ONSET, UNKNOWN, Frame
 from livebach.music.texture import Texture
-from livebach.musician.guides import Draw, Guides
+from livebach.musician.frame_draws import Draw
+from livebach.musician.guides import Guides
 from livebach.musician.memory import Memory
 from livebach.musician.vetoes import playable
 from livebach.network.sampling import SamplingParams

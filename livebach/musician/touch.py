@@ -100,7 +100,7 @@ class TouchPlayer:
             (only,) = usual
             return [player[key].offset if key in player else only for key in struck]
         logits = self._network.offset_logits(self._memory.offset_features(struck, place))
-        known = [sounded.offset for key, sounded in player.items() if key in struck]
+        known = [sounded.offset for sounded in player.values()]
         out: list[int] = []
         for i, key in enumerate(struck):
             if key in player:
