@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -307,3 +308,27 @@ def test_a_run_bound_by_minutes_validates_what_it_has(tmp_path: Path) -> None:
     assert trainer.update > 0
     assert trainer.best < float("inf")
     assert (tmp_path / "best.safetensors").exists()
+
+
+def test_training_goes_on_where_the_compiler_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An interrupted run may have left broken files in the compiler's cache: that is one line, said once."""
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    asked: list[object] = []
+
+    def broken(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def fail(*inputs: object) -> torch.Tensor:
+            asked.append(inputs)
+            raise BackendCompilerFailed(function, OSError("main.so: file too short"), None)
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", broken)
+    twice = devices.compiled(lambda x: 2 * x)
+    assert [float(twice(torch.tensor(x))) for x in (1.0, 2.0, 3.0)] == [2, 4, 6]
+    assert len(asked) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "file too short" in said[0]

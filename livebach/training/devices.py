@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import sysconfig
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from livebach.network.reference import multiply_adds
 from livebach.network.spec import NetworkSpec
@@ -116,3 +119,26 @@ def worthwhile(config: Wishes, device: torch.device) -> tuple[bool, bool]:
     headers = Path(sysconfig.get_path("include"), "Python.h").exists()
     wide = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     return config.compile and compiler and headers, config.bf16 and wide
+
+
+def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a function that is compiled at its first call. Where the compiler fails, it runs as it is.
+
+    A run that ends while it compiles can leave incomplete files in the compiler's cache, and later runs read them.
+    """
+    from torch._dynamo.exc import BackendCompilerFailed  # takes a second to import
+
+    fast: Callable[..., Tensor] | None = torch.compile(function)
+
+    def call(*inputs: object) -> Tensor:
+        nonlocal fast
+        if fast is not None:
+            try:
+                return fast(*inputs)
+            except BackendCompilerFailed as error:
+                fast = None
+                reason = str(error.inner_exception).partition("\n")[0]
+                sys.stderr.write(f"training goes on without torch.compile, which failed: {reason}\n")
+        return function(*inputs)
+
+    return call

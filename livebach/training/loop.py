@@ -31,7 +31,7 @@ from livebach.network.spec import NetworkSpec
 from livebach.network.theme_evidence import ThemeWeights
 from livebach.training.batches import Batch, Sampler
 from livebach.training.corpus import Corpus
-from livebach.training.devices import matmul_peak, pick_device, training_flops, worthwhile
+from livebach.training.devices import compiled, matmul_peak, pick_device, training_flops, worthwhile
 from livebach.training.distillation import Teachers, digest, wanted
 from livebach.training.distributed import Ranks
 from livebach.training.growth import grown
@@ -146,9 +146,9 @@ class Trainer:
         self._ahead: tuple[int, Future[Batch] | None] = 0, None
         self.held_out = corpus.splits["valid"]
         self.update, self.best, self.valid, self.seconds = 0, float("inf"), float("nan"), 0.0
-        compiled, self.bf16 = worthwhile(config, self.device)
+        compiles, self.bf16 = worthwhile(config, self.device)
         self.pace = Pace(self)
-        self._loss: Callable[..., Tensor] = torch.compile(self._forward) if compiled else self._forward
+        self._loss: Callable[..., Tensor] = compiled(self._forward) if compiles else self._forward
         self.teachers = Teachers(teachers).to(self.device) if teachers else None
         self._sources = {"--teacher": [digest(t) for t in teachers], "--played": sum(len(p.frames) for p in played)}
         self.quotes = NOTHING
@@ -159,7 +159,7 @@ class Trainer:
         self._music = {name: _digest_of(pieces) for name, pieces in corpus.splits.items()}
         self.other_music = ""
         """Set by `resume`: a message if the pieces differ from those of the saved run; else empty."""
-        self._ask: Callable[..., Tensor] = torch.compile(self._asked) if compiled else self._asked
+        self._ask: Callable[..., Tensor] = compiled(self._asked) if compiles else self._asked
 
     @property
     def finished(self) -> bool:
