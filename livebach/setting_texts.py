@@ -48,7 +48,7 @@ TEXTS = {
     "midi.program": "the program of livebach's channel (General MIDI: 1 grand piano, 7 harpsichord, 20 church organ)",
     "midi.thru": "what you play goes to the synth too; off for a keyboard with a sound of its own",
     "midi.feedback_filter": "livebach ignores its own notes where a cable brings them back; off: they count as yours",
-    "midi.latency_ms": "milliseconds; livebach's notes leave this much before their time, for a synth that sounds late",
+    "midi.latency_ms": "milliseconds by which livebach's notes leave early for a slow synth, at most .45 of a 16th",
     "time.bpm": "beats a minute; the metre says what a beat is (6/8: a dotted quarter)",
     "time.metre": "the time signature",
     "time.clock": (
