@@ -110,12 +110,12 @@ def test_it_does_not_stand_still_for_long(after: dict[int, int]) -> None:
 
 
 def test_a_takeover_takes_the_time_it_may_need() -> None:
-    """The first draws, often several, begin as soon as the tick before is closed; later ones eight leads ahead."""
+    """The first draws, often several, begin as soon as the tick before is closed; later ones four leads ahead."""
     take = taken_over().run(7.54)
     assert len(take.engine.draws) == 0
     take.run(7.56)
     assert len(take.engine.draws) == 1
-    lead = 8 * 0.004 / TICK
+    lead = 4 * 0.004 / TICK
     take.run(9 - lead - 0.001)
     assert len(take.engine.draws) == 1
     take.run(9 - lead + 0.001)

@@ -17,7 +17,7 @@ from livebach.music.roll import KEYS, OFF, ONSET, Frame
 from livebach.music.touch import NO_TOUCH, PARTS, TickTouch
 from livebach.musician.player_timing import Between
 
-ALONE_LEADS = 8
+ALONE_LEADS = 4
 """Leads (`engine.lead_ms`) by which a frame is chosen early where the network plays alone, and up to 16 are drawn."""
 MAX_EARLY = 0.45
 """Longest time by which notes are sent early for a synth with latency, in ticks."""
