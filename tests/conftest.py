@@ -2,6 +2,7 @@
 
 Hypothesis has no deadlines, as machines that test are busy. Tests that need no clock come first. Beside them, the tests
 in tests/alsa run in their virtual machine, if they are required. Tests with a clock come last, with nothing beside.
+A test on JACK that failed while JACK lost events is repeated.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import pytest
 from hypothesis import settings
 
+from tests.support import lost_events
 from tests.support.alsa_suite import AlsaSuite, is_required
 from tests.support.jack_rig import jack, synth
 from tests.support.sound_rig import sound_cache, sound_folder
@@ -35,6 +37,14 @@ def _turn(item: pytest.Item) -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the tests."""
     items.sort(key=_turn)
+
+
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a test on JACK so that it is repeated where JACK lost events; leave the others to pytest."""
+    if item.get_closest_marker("jack") is None:
+        return None
+    lost_events.run(item, nextitem)
+    return True
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -138,6 +138,8 @@ class FluidSynth:
 
     def loudest(self) -> float:
         """Return the largest root mean square of any tenth of a second, 0 to 1."""
+        if not self.sound.exists():  # it has not begun to write
+            return 0.0
         samples = array.array("h", self.sound.read_bytes()[: self.sound.stat().st_size // 2 * 2])
         windows = [samples[at : at + 4410] for at in range(0, len(samples) - 4410, 4410)]
         return max((math.sqrt(sum(s * s for s in w) / len(w)) / 32768 for w in windows), default=0.0)

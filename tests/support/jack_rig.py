@@ -25,6 +25,7 @@ from typing import IO
 
 import pytest
 
+from tests.support import lost_events
 from tests.support.waiting import until
 
 PERIOD, RATE = 128, 48000
@@ -350,6 +351,7 @@ def jack(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
             yield server
         finally:
             server.close()
+            lost_events.count_lost(request.node, tmp_path / "jackd.log")
 
 
 @pytest.fixture
