@@ -83,6 +83,8 @@ class HabitBalance:
             played = self._played[name] / self._played[name].sum()
             ratio = np.log((wanted + FLOOR) / (played + FLOOR))
             self._scores[name] = (gain * np.clip(ratio, -MOST_LOG_RATIO, MOST_LOG_RATIO)).tolist()
+        if self._contrapuntal:
+            return
         self._rhythm, self._release = (
             factor * _corrections(self._wanted[name], self._played[name])
             for name, factor in (("gaps", RHYTHM), ("lengths", RELEASE))

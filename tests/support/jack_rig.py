@@ -350,8 +350,9 @@ def jack(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
             server.start()
             yield server
         finally:
-            server.close()
+            # Counted before the end, as clients that are ended miss their last cycle.
             lost_events.count_lost(request.node, tmp_path / "jackd.log")
+            server.close()
 
 
 @pytest.fixture
