@@ -111,9 +111,8 @@ def run(args: argparse.Namespace) -> int:
         spec, config = _settings(args)
         with distributed.joined(config.device) as joined:
             return _run(args, spec, config, joined)
-    except loop.RankLost as error:
-        print(f"livebach train: {error}", file=sys.stderr)
-        return 1
+    except loop.RankLost:
+        return 1  # `_train` has said why
     except run_files.TrainingError as error:
         raise UserError(str(error)) from error
 
@@ -232,7 +231,12 @@ def _train(args: argparse.Namespace, trainer: Trainer) -> bool:
         from livebach.training.tensorboard import tensorboard_writer
 
         listeners = [show] + ([tensorboard_writer(args.out)] if args.tensorboard else [])
-        return loop.run(trainer, show_all if trainer.ranks.first else lambda _: None, stop, args.minutes)
+        try:
+            return loop.run(trainer, show_all if trainer.ranks.first else lambda _: None, stop, args.minutes)
+        except loop.RankLost as error:
+            # Said while SIGTERM is held back: torchrun sends it to the processes that are left, at any moment now.
+            print(f"livebach train: {error}", file=sys.stderr)
+            raise
 
 
 def _settings(args: argparse.Namespace) -> tuple[NetworkSpec, TrainConfig]:
