@@ -248,6 +248,7 @@ class EngineSettings(_Section):
     """The network, and how long before a tick it begins."""
 
     checkpoint: str = _setting(DEFAULT_STYLE, setting_rules.text())
+    touch_checkpoint: str | None = _setting(None, setting_rules.optional(setting_rules.text()))
     lead_ms: float = _setting(4.0, setting_rules.number(0, 100))
     fast: bool = _setting(False, setting_rules.switch())
     reload_on_change: bool = _setting(True, setting_rules.switch())

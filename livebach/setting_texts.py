@@ -110,6 +110,10 @@ TEXTS = {
     "take.folder": "each take gets a folder of its own in this folder; nothing is ever overwritten",
     "take.save": "off: keep nothing",
     "engine.checkpoint": "the network: a style (`livebach styles` lists the styles) or a checkpoint's file",
+    "engine.touch_checkpoint": (
+        "how livebach's keys are struck: a file that `livebach train --touch` wrote; null: the network that comes with "
+        "livebach"
+    ),
     "engine.lead_ms": "milliseconds before a tick at which the network is asked. Raise it if deadlines are missed",
     "engine.fast": (
         "numba compiles the choice of a frame (pip install numba): faster, but ready 0.5 s later and 120 MB larger"

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from livebach.cli import COMMANDS, main
-from livebach.commands import generate
 from livebach.errors import UserError
-from livebach.live import take_log
+from livebach.live import assembly, take_log
 from livebach.music.score_reader import Note
 from tests.support.midi_files import write_midi
 from tests.support.stand_in import no_network
@@ -202,10 +201,10 @@ def test_the_tempo_of_a_demo_can_be_set(monkeypatch: pytest.MonkeyPatch, tmp_pat
         assert take_log.read(next(folder.iterdir())).config.time.bpm == 150
     asked: list[bool] = []
 
-    def load(_name: str, fast: bool = False) -> None:
+    def load(_name: str, fast: bool, _touch: str | None) -> None:
         asked.append(fast)
         raise UserError("enough")
 
-    monkeypatch.setattr(generate, "load_network", load)
+    monkeypatch.setattr(assembly, "load_network", load)
     assert main(["generate", "-o", str(tmp_path / "x.mid"), "--set", "engine.fast=on"]) == 2
     assert asked == [True]

@@ -16,9 +16,8 @@ import mido
 import pytest
 
 from livebach.cli import main
-from livebach.commands import generate
 from livebach.config import Config, ConfigError, MidiSettings, TimeSettings, load
-from livebach.live import assembly, inbox, take_log
+from livebach.live import inbox, take_log
 from livebach.live.signals import Stage
 from livebach.midi.feedback_filter import FeedbackFilter, Verdict
 from livebach.midi.ports import InputPort
@@ -136,7 +135,6 @@ def told(capsys: pytest.CaptureFixture[str], path: Path, *argv: str) -> int:
 def network(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that costs no time, and no sound."""
     no_network(monkeypatch)
-    monkeypatch.setattr(generate, "load_network", assembly.load_network)
     monkeypatch.setattr(fluidsynth, "find", lambda: None)
 
 

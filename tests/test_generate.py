@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from livebach.cli import main
-from livebach.commands import generate
+from livebach.live import assembly
 from livebach.live.assembly import Loaded
 from livebach.music.key import Key
 from livebach.music.metre import Metre
@@ -33,7 +33,7 @@ SCALE = tuple(Note(60 + t // 4 % 8, t, t + 4) for t in range(0, 96, 4))
 def small_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small network of random weights plays."""
     loaded = Loaded(Engine(random_checkpoint(SPEC)), "small", "")
-    monkeypatch.setattr(generate, "load_network", lambda name, fast=False: loaded)
+    monkeypatch.setattr(assembly, "load_network", lambda name, fast, touch: loaded)
 
 
 def goes_on(
@@ -172,7 +172,7 @@ def touch_network(monkeypatch: pytest.MonkeyPatch, small_engine: None) -> None:
     """The touch network that comes with livebach plays too."""
     touch = TouchNetwork(touch_checkpoint.load(touch_checkpoint.default_path()))
     loaded = Loaded(Engine(random_checkpoint(SPEC)), "small", "", touch)
-    monkeypatch.setattr(generate, "load_network", lambda name, fast=False: loaded)
+    monkeypatch.setattr(assembly, "load_network", lambda name, fast, touch: loaded)
 
 
 def swung(folder: Path) -> Path:

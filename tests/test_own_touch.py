@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from statistics import mean, pstdev
 
 import numpy as np
 import pytest
 
 from livebach.config import Config, ConfigError, override
+from livebach.errors import UserError
 from livebach.live import assembly
 from livebach.music.events import SUSTAIN, ControlChange, Event, NoteOff, NoteOn
 from livebach.music.grid import Grid
@@ -18,7 +21,7 @@ from livebach.musician.listener import Listener
 from livebach.musician.musician import Musician
 from livebach.musician.outlet import Delayed, Outlet
 from livebach.musician.touch import TouchPlayer
-from livebach.network import touch_checkpoint
+from livebach.network import checkpoint, touch_checkpoint
 from livebach.network.touch import TouchNetwork
 from livebach.testing import ScriptedEngine
 from tests.support.driven import OWN, START, TICK, Take
@@ -346,3 +349,21 @@ def test_a_take_is_played_by_the_touch_network_that_comes_with_livebach() -> Non
     network = assembly.with_touch(assembly.Loaded(ScriptedEngine(), "x", "0" * 64))  # type: ignore[arg-type]
     header = assembly.header(override(Config(), "sampling.seed=1"), network, 0.0)
     assert len(header.touch_sha256) == 64
+
+
+def test_a_touch_network_of_ones_own(tmp_path: Path) -> None:
+    """The settings name its file; where that is missing or no touch network, one line says so."""
+    mine, frames = tmp_path / "mine.safetensors", checkpoint.default_path()
+    shipped = touch_checkpoint.load(touch_checkpoint.default_path())
+    touch_checkpoint.save(mine, replace(shipped, meta={"name": "mine"}))
+    network = assembly.configured_network(override(Config(), f"engine.touch_checkpoint={mine}"))
+    assert network.touch is not None
+    assert network.touch.meta == {"name": "mine"}
+    assert network.touch_sha256 == checkpoint.fingerprint(mine)
+    assert assembly.configured_network(Config()).touch_sha256 != network.touch_sha256
+    for wrong, why in (
+        (tmp_path / "no.safetensors", "cannot be read: No such file"),
+        (frames, "format must be livebach-touch"),
+    ):
+        with pytest.raises(UserError, match=rf"engine\.touch_checkpoint: {wrong}: .*{why}"):
+            assembly.configured_network(override(Config(), f"engine.touch_checkpoint={wrong}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import mido
@@ -10,6 +11,7 @@ import pytest
 from livebach.cli import main
 from livebach.config import MODES
 from livebach.live import assembly, take_log
+from livebach.network import touch_checkpoint
 from livebach.sound import fluidsynth
 from livebach.testing import ScriptedEngine
 from tests.support.stand_in import no_network
@@ -67,11 +69,38 @@ def test_another_network_is_refused(
     played: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A checkpoint that has changed is named with both hashes; nothing is played."""
-    monkeypatch.setattr(assembly, "load_network", lambda name, fast: assembly.Loaded(ScriptedEngine(), name, "0" * 64))
+    other = assembly.Loaded(ScriptedEngine(), "other", "0" * 64)
+    monkeypatch.setattr(assembly, "load_network", lambda name, fast, touch: other)
     assert main(["replay", str(played)]) == 2
     told = capsys.readouterr().err
     assert "SHA-256" in told
     assert told.count("\n") == 1
+
+
+def test_another_touch_network_is_refused_and_the_right_one_can_be_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the take's own lies in another place by now."""
+    no_network(monkeypatch, with_touch=True)
+    before, after, other = (tmp_path / f"{name}.safetensors" for name in ("before", "after", "other"))
+    shipped = touch_checkpoint.load(touch_checkpoint.default_path())
+    for file in (before, other):
+        touch_checkpoint.save(file, replace(shipped, meta={"name": file.stem}))
+    takes = ["--folder", str(tmp_path / "takes")]
+    assert main(["demo", "--fast", "--bars", "1", *takes, "--set", f"engine.touch_checkpoint={before}"]) == 0
+    replay = ["replay", str(next((tmp_path / "takes").iterdir()))]
+    assert main(replay) == 0
+    before.rename(after)
+    capsys.readouterr()
+    for arguments, told in (
+        ([], "cannot be read: No such file"),
+        (["--touch", str(other)], "--touch names another file"),
+    ):
+        assert main([*replay, *arguments]) == 2
+        error = capsys.readouterr().err
+        assert told in error
+        assert error.count("\n") == 1
+    assert main([*replay, "--touch", str(after)]) == 0
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     """Play the demo, and print the path of its MIDI file. Return 1 if the take could not be saved."""
     config, phrase = _prepared(args)
     source = assembly.sound_source(config)
-    network = assembly.load_network(config.engine.checkpoint, config.engine.fast)
+    network = assembly.configured_network(config)
     with ExitStack() as stack:
         show = Show(config, phrase, args.bars, stack.enter_context(closing(open_display())))
         voice = None if args.fast or args.quiet else _voice(source, show.display)

@@ -19,7 +19,7 @@ from typing import Protocol
 from livebach.commands.flags import add_settings, settings
 from livebach.commands.timing import Summary, load_average, paced, summary, time_frames
 from livebach.config import Config
-from livebach.live.assembly import load_network, sound_settings
+from livebach.live.assembly import configured_network, sound_settings
 from livebach.live.inbox import Inbox
 from livebach.midi.port_list import BackendReport, reports
 from livebach.midi.ports import InputPort, OutputPort
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     config = settings(args)
     with ExitStack() as stack:
         output, heard, answers = _open(config, stack)
-        network = load_network(config.engine.checkpoint, config.engine.fast)
+        network = configured_network(config)
         print("The measurement takes about twenty seconds and makes no sound.")
         found = examine(config, network.engine)
         if output is not None and heard is not None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from livebach.commands.flags import add_settings, check_used, is_set, settings, user_path, whole
 from livebach.config import Config
 from livebach.files import check_new, write_new
-from livebach.live.assembly import load_network, seeded, sound_source
+from livebach.live.assembly import configured_network, seeded, sound_source
 from livebach.music.metre import Metre
 from livebach.music.midi_writer import Ruler, score_to_midi
 from livebach.music.performed_score import performance_of
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     if args.wav is not None:
         check_new(args.wav)
         source = sound_source(config)
-    network = load_network(config.engine.checkpoint, config.engine.fast)
+    network = configured_network(config)
     engine = network.engine
     steps = engine.spec.steps_per_quarter
     prime = _prime(args, config, steps) if args.prime else None

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Play until Ctrl-C or a signal, then end all sounding notes."""
     config = assembly.seeded(settings(args))
     hint = _look_for_keyboard(config.midi.api) if config.midi.input is None else None
-    network, stage = assembly.load_network(config.engine.checkpoint, config.engine.fast), Stage()
+    network, stage = assembly.configured_network(config), Stage()
     with ExitStack() as stack:
         stack.enter_context(stage.heeding_signals())
         notifier = stack.enter_context(closing(open_notifier()))

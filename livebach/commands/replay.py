@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="look for the take's network in this file too; may be repeated",
     )
+    parser.add_argument(
+        "--touch", type=user_path, metavar="FILE", help="look for the take's touch network in this file"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,14 +51,15 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         check_new(args.out)
     log = take_log.read(args.take)
-    networks = Networks(args.checkpoint, log.config.engine.fast)
+    touch = log.config.engine.touch_checkpoint if args.touch is None else str(args.touch)
+    networks = Networks(args.checkpoint, log.config.engine.fast, touch)
     network = networks.find(log.header.checkpoint, log.header.sha256)
     if not log.header.touch_sha256:
         network = replace(network, touch=None)
     elif network.touch_sha256 != log.header.touch_sha256:
         raise UserError(
             f"this is not the touch network of the take: its SHA-256 must be {log.header.touch_sha256[:12]}…, "
-            f"got {network.touch_sha256[:12]}…"
+            f"got {network.touch_sha256[:12]}…; --touch names another file"
         )
     musician = assembly.musician(network, log.config, log.header.start_s)
     again = list(play_again(musician, log.calls, networks))
@@ -70,11 +74,13 @@ class Networks:
 
     given: Sequence[str] = ()
     fast: bool = False
+    touch: str | None = None
+    """The file of the touch network; None: the one that comes with livebach."""
 
     def find(self, name: str, sha256: str) -> assembly.Loaded:
         """Return the network with this SHA-256; raise UserError if no file has it."""
         name = DEFAULT if name == OLD_DEFAULT else name
-        for network in (assembly.load_network(each, self.fast) for each in (*self.given, name)):
+        for network in (assembly.load_network(each, self.fast, self.touch) for each in (*self.given, name)):
             if network.sha256 == sha256:
                 return network
         raise UserError(

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Play until Ctrl-C or a signal, then end all sounding notes."""
     config = assembly.seeded(_with_page(settings(args)))
-    network, stage = assembly.load_network(config.engine.checkpoint, config.engine.fast), Stage()
+    network, stage = assembly.configured_network(config), Stage()
     with (
         stage.heeding_signals(),
         closing(open_notifier()) as notifier,

@@ -35,14 +35,20 @@ class Loaded:
     touch_sha256: str = ""
 
 
-def with_touch(network: Loaded) -> Loaded:
-    """Return the network with the touch network that comes with livebach. Raises UserError where that is damaged."""
-    path = touch_checkpoint.default_path()
+def with_touch(network: Loaded, file: str | None = None) -> Loaded:
+    """Return the network with the touch network of a file; None: the one that comes with livebach.
+
+    Raises:
+        UserError: If the file cannot be read, or is damaged.
+
+    """
+    path = touch_checkpoint.default_path() if file is None else expanded(file)
     try:
         touch = TouchNetwork(touch_checkpoint.load(path))
-    except touch_checkpoint.TouchError as error:
-        raise UserError(f"sound.touch: {error}") from None
-    return replace(network, touch=touch, touch_sha256=checkpoint.fingerprint(path))
+        return replace(network, touch=touch, touch_sha256=checkpoint.fingerprint(path))
+    except (touch_checkpoint.TouchError, OSError) as error:
+        where = "" if str(path) in str(error) else f"{path}: "
+        raise UserError(f"engine.touch_checkpoint: {where}{error}") from None
 
 
 def seeded(config: Config) -> Config:
@@ -63,12 +69,13 @@ def path_of(name: str) -> Path:
     return data_path(style.checkpoint) if style else expanded(name)
 
 
-def load_network(name: str, fast: bool = False) -> Loaded:
+def load_network(name: str, fast: bool = False, touch: str | None = None) -> Loaded:
     """Load the network of that name, ready to play.
 
     Args:
         name: A style, or the path of a checkpoint.
         fast: Whether to use the compiled engine.
+        touch: The path of the touch network; None: the one that comes with livebach.
 
     Raises:
         UserError: If the checkpoint cannot be loaded; one line that names the file and the reason.
@@ -78,13 +85,19 @@ def load_network(name: str, fast: bool = False) -> Loaded:
     try:
         path = path.resolve()
         engine = _engine(fast)(checkpoint.load(path))
-        return with_touch(Loaded(engine, name if name in STYLES else str(path), checkpoint.fingerprint(path)))
+        loaded = Loaded(engine, name if name in STYLES else str(path), checkpoint.fingerprint(path))
     except checkpoint.CheckpointError as error:
         where = "" if str(error).startswith(str(path)) else f"{path}: "
         hint = "" if path.exists() else f" (the styles are {', '.join(STYLES)})"
         raise UserError(f"engine.checkpoint: {where}{error}{hint}") from None
     except OSError as error:  # it went away, or its disk failed, while it was read
         raise UserError(f"engine.checkpoint: {path}: cannot be read: {error.strerror or error}") from None
+    return with_touch(loaded, touch)
+
+
+def configured_network(config: Config) -> Loaded:
+    """Load the network and the touch network that the settings name. Raises UserError as `load_network`."""
+    return load_network(config.engine.checkpoint, config.engine.fast, config.engine.touch_checkpoint)
 
 
 def _engine(fast: bool) -> type[Engine]:
