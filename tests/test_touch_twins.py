@@ -26,7 +26,7 @@ from livebach.network.velocity_kernels import (
     place_codes,
 )
 from livebach.network.velocity_memory import VelocityMemory
-from livebach.network.velocity_mixture import mixture_of, moments_of_new
+from livebach.network.velocity_mixture import fast_moments, mixture_of
 
 T = TypeVar("T")
 SEEDS = st.integers(0, 2**32 - 1)
@@ -143,7 +143,7 @@ def test_moments_are_finite_whatever_the_network_says() -> None:
         out = (rng.normal(size=(50, 18)) * size).astype(np.float32)
         out[:, 12:] = rng.normal(size=(50, 6))  # the means
         out[:, 0] = 0  # the first component's log odds against itself
-        mean, variance = moments_of_new(out, np.zeros(50, np.float32))
+        mean, variance = fast_moments(out, np.zeros(50, np.float32))
         assert np.isfinite(mean).all()
         assert np.isfinite(variance).all()
         assert (variance > 0).all()

@@ -19,7 +19,14 @@ from livebach.network.touch_checkpoint import TouchCheckpoint, TouchError
 from livebach.network.touch_memory import NOTE_FEATURES, Array, known_offsets
 from livebach.network.touch_shape import VELOCITY_INPUTS
 from livebach.network.velocity_kernels import NEAREST_VELOCITY
-from livebach.network.velocity_mixture import OF_NEW_NOTES, OUT_OF_REACH, Mixture, mixture_of, moments_of_new
+from livebach.network.velocity_mixture import (
+    OF_ALL_NOTES,
+    OF_NEW_NOTES,
+    OUT_OF_REACH,
+    Mixture,
+    fast_moments,
+    mixture_of,
+)
 
 PAIR_TOLERANCE = 2e-3
 ZERO = np.zeros((), np.float32)
@@ -104,7 +111,7 @@ class TouchNetwork:
         self._velocity, self._offset, self._pedal = parts
         rows = self._offset.first[-OFFSETS - 1 :]
         self._only_known: Array = rows[:-1] + rows[-1]
-        self._new_velocity = self._velocity.mapped(*OF_NEW_NOTES)
+        self._of_new, self._of_all = self._velocity.mapped(*OF_NEW_NOTES), self._velocity.mapped(*OF_ALL_NOTES)
         for name, part in zip(("velocity", "offset", "pedal"), parts, strict=True):
             with np.errstate(all="ignore"):  # damaged weights may give any numbers
                 worst = float(
@@ -124,13 +131,9 @@ class TouchNetwork:
         """
         inputs = np.zeros((len(features), VELOCITY_INPUTS), np.float32)
         inputs[:, : features.shape[1]] = features
-        return self._mixture(inputs, mean, matched)
-
-    def _mixture(self, inputs: Array, mean: Array, matched: Array) -> Mixture:
-        known = ~np.isnan(matched)
-        filled = np.where(known, matched, 0)
-        write_matches(inputs, mean, filled, known)
-        return mixture_of(self._velocity(inputs), mean, filled, known, inputs[:, _NEAREST])
+        above, known = _write_matches(inputs, matched - mean[:, None])
+        inputs[:, -1] = mean
+        return mixture_of(self._velocity(inputs), mean, above + mean[:, None], known, inputs[:, _NEAREST])
 
     def velocity_moments(self, inputs: Array, mean: float, matched: Array | None) -> tuple[Array, Array]:
         """Return the moments of the velocities of n notes, in units: the fast twin of `velocities`.
@@ -144,11 +147,11 @@ class TouchNetwork:
             How far the mean of each velocity's distribution is above `mean`, and its variance, [n] each.
 
         """
-        if matched is not None:
-            expected, variance = self._mixture(inputs, np.full(len(inputs), mean, np.float32), matched).moments()
-            return expected - np.float32(mean), variance
         inputs[:, -1] = mean
-        return moments_of_new(self._new_velocity(inputs), inputs[:, _NEAREST])
+        if matched is None:
+            return fast_moments(self._of_new(inputs), inputs[:, _NEAREST])
+        matches = _write_matches(inputs, matched - np.float32(mean))
+        return fast_moments(self._of_all(inputs), inputs[:, _NEAREST], matches)
 
     def offset_logits(self, features: Array) -> OffsetLogits:
         """Return the offsets' logits of a tick's n notes, from features [n, OFFSET_FEATURES]: the twin of `offsets`."""
@@ -201,9 +204,19 @@ class OffsetLogits:
         return logits
 
 
-def write_matches(inputs: Array, mean: Array, matched: Array, known: NDArray[np.bool_]) -> None:
-    """Fill the last six of the inputs [n, VELOCITY_INPUTS]; `matched` [n, 2] counts where `known`."""
-    above = (matched - mean[:, None]) * known
+def _write_matches(inputs: Array, above: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Write the features of the velocities in earlier turns: all of the last six inputs but the very last.
+
+    Args:
+        inputs: [n, VELOCITY_INPUTS].
+        above: [n, 2] these velocities above the heard mean, NaN where unknown.
+
+    Returns:
+        The same with 0 where unknown, and whether each is known.
+
+    """
+    known = above == above
+    above = np.where(known, above, ZERO)
     inputs[:, -6:-4], inputs[:, -4:-2] = above, known
-    inputs[:, -2] = (above[:, 0] - above[:, 1]) * known[:, 0] * known[:, 1]
-    inputs[:, -1] = mean
+    inputs[:, -2] = np.where(known[:, 0] & known[:, 1], above[:, 0] - above[:, 1], ZERO)
+    return above, known

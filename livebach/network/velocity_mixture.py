@@ -20,8 +20,6 @@ OUT_OF_REACH = np.float32(-1e4)
 _DEVIATION = np.float32(np.pi / np.sqrt(3))
 """Standard deviation of a logistic distribution of scale 1."""
 _SCALE_BIAS: Array = np.array([-1.0] * FREE + [TURN_SCALE] * 2 + [NEAREST_SCALE], np.float32)
-_NEW = FREE + 1
-"""Components that count where no note was in an earlier turn: the free ones and that of the nearest note."""
 _MOST_ODDS: Array = np.array(60, np.float32)
 """Largest log odds that count, so that no exponential overflows. Those of a trained network are far smaller."""
 
@@ -80,47 +78,62 @@ def mixture_of(out: Array, mean: Array, matched: Array, known: NDArray[np.bool_]
     return Mixture(weights, means, scale)
 
 
-def _of_new_notes() -> tuple[Array, Array]:
-    """Return the linear map from the outputs [2 * MIXTURE + FREE] to those that `moments_of_new` reads [3 * _NEW]."""
-    matrix, added = np.zeros((OUTPUTS["velocity"], 3 * _NEW), np.float32), np.zeros(3 * _NEW, np.float32)
-    for i, component in enumerate([*range(FREE), MIXTURE - 1]):
+def _moment_map(components: list[int]) -> tuple[Array, Array]:
+    """Return the linear map from the outputs to what `fast_moments` reads of k components.
+
+    It is a matrix [outputs, 3 * k] and what is added, [3 * k]. The first FREE components must be the free ones.
+    """
+    k = len(components)
+    matrix, added = np.zeros((OUTPUTS["velocity"], 3 * k), np.float32), np.zeros(3 * k, np.float32)
+    for i, component in enumerate(components):
         matrix[component, i] += 1
         matrix[0, i] -= 1
-        matrix[MIXTURE + component, _NEW + i] = 2
-        added[_NEW + i] = 2 * (_SCALE_BIAS[component] + np.log(_DEVIATION))
+        matrix[MIXTURE + component, k + i] = 2
+        added[k + i] = 2 * (_SCALE_BIAS[component] + np.log(_DEVIATION))
     for i in range(FREE):
-        matrix[2 * MIXTURE + i, 2 * _NEW + i] = 1
+        matrix[2 * MIXTURE + i, 2 * k + i] = 1
     return matrix, added
 
 
-OF_NEW_NOTES = _of_new_notes()
-"""The linear map, as a matrix and what is added, from the perceptron's outputs to those that `moments_of_new` reads."""
+_AS_NEAREST, _AS_MATCHED = MIXTURE - 1, [FREE, FREE + 1]
+OF_NEW_NOTES = _moment_map([*range(FREE), _AS_NEAREST])
+"""The linear map, as a matrix and what is added, to the components of notes that were in no earlier turn."""
+OF_ALL_NOTES = _moment_map([*range(FREE), _AS_NEAREST, *_AS_MATCHED])
+"""The same, to all components."""
 _LEAST_VARIANCE, _MOST_VARIANCE = (
     np.array(2 * (scale + np.log(_DEVIATION)), np.float32) for scale in (SMALLEST_SCALE, LARGEST_SCALE)
 )
 
 
-def moments_of_new(out: Array, nearest: Array) -> tuple[Array, Array]:
-    """Return the moments of the mixture where no note was in an earlier turn: the fast twin of `mixture_of`.
+def fast_moments(
+    out: Array, nearest: Array, matched: tuple[Array, NDArray[np.bool_]] | None = None
+) -> tuple[Array, Array]:
+    """Return the moments of the mixture: the fast twin of `mixture_of`.
 
     The components come first in the arrays, so that parts of them lie together in memory, which is faster.
 
     Args:
-        out: [n, 3 * _NEW] log odds against the first component, log variances, and means above the heard mean, all but
-            the last, which is `nearest`.
+        out: [n, 3 * k] log odds against the first component, log variances, and means above the heard mean, from which
+            those of the nearest note and of matches are missing. Mapped by OF_NEW_NOTES, or by OF_ALL_NOTES.
         nearest: [n] velocities of the nearest notes, above the heard mean.
+        matched: [n, 2] velocities in earlier turns above the heard mean, and whether each is known; for OF_ALL_NOTES.
 
     Returns:
         The mean above the heard mean, and the variance [n], in units.
 
     """
     exponents = out.T.copy()
-    weights, variances, means = exponents[:_NEW], exponents[_NEW : 2 * _NEW], exponents[2 * _NEW :]
+    k = len(exponents) // 3
+    weights, variances, means = exponents[:k], exponents[k : 2 * k], exponents[2 * k :]
     means[FREE] = nearest
+    if matched is not None:
+        above, known = matched
+        means[FREE + 1 :] = above.T
+        np.copyto(weights[FREE + 1 :], OUT_OF_REACH, where=~known.T)
     np.minimum(weights, _MOST_ODDS, out=weights)
     np.maximum(variances, _LEAST_VARIANCE, out=variances)
     np.minimum(variances, _MOST_VARIANCE, out=variances)
-    np.exp(exponents[: 2 * _NEW], out=exponents[: 2 * _NEW])
+    np.exp(exponents[: 2 * k], out=exponents[: 2 * k])
     total = np.add.reduce(weights)
     mean = np.add.reduce(weights * means) / total
     means -= mean
