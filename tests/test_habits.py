@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livebach.music.habits import LONGEST_NOTE, SIZES, WIDEST_STEP, Habits, LastStroke, events_of, habits_of, lengths_of
+from livebach.music.habits import (
+    LONGEST_NOTE,
+    SIZES,
+    WIDEST_STEP,
+    Habits,
+    LastStroke,
+    events_of,
+    habits_of,
+    lengths_of,
+    next_last_stroke,
+)
 from livebach.music.idiom import BACH, Idiom
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, ONSET, Frame
 from livebach.musician.habit_balance import HabitBalance
@@ -28,20 +38,23 @@ def frame(struck: tuple[int, ...] = (), held: tuple[int, ...] = ()) -> Frame:
 
 def test_the_events_of_a_tick() -> None:
     """Intervals above a held bass, of struck keys alone; the size of the chord; steps of the outer struck keys."""
-    events, last = events_of(frame((64, 67), held=(48, 60)), LastStroke(70 - LOW_KEY, 60 - LOW_KEY, 3))
+    chord, before = frame((64, 67), held=(48, 60)), LastStroke(70 - LOW_KEY, 60 - LOW_KEY, 3)
+    events, last = events_of(chord, before), next_last_stroke(chord, before)
     assert sorted(events["harmony"]) == [4, 7]
     assert events["chords"] == [1]
     assert events["upper"] == [WIDEST_STEP - 3]
     assert events["lower"] == [WIDEST_STEP + 4]
     assert events["gaps"] == [2]
     assert last == LastStroke(67 - LOW_KEY, 64 - LOW_KEY, 1)
-    assert events_of(frame((48,), held=(60, 64)), None)[0] == {"harmony": [0, 4], "chords": [0]}
-    assert events_of(frame(held=(60,)), last) == ({}, last._replace(ago=2))
+    assert events_of(frame((48,), held=(60, 64)), None) == {"harmony": [0, 4], "chords": [0]}
+    assert events_of(frame(held=(60,)), last) == {}
+    assert next_last_stroke(frame(held=(60,)), last) == last._replace(ago=2)
+    assert next_last_stroke(frame(held=(60,)), None) is None
 
 
 def test_large_chords_and_wide_steps_count_as_the_largest() -> None:
     """Seven keys; a leap of three octaves."""
-    events, _ = events_of(frame((36, 40, 43, 48, 52, 55, 60)), LastStroke(24 - LOW_KEY, 72 - LOW_KEY, 40))
+    events = events_of(frame((36, 40, 43, 48, 52, 55, 60)), LastStroke(24 - LOW_KEY, 72 - LOW_KEY, 40))
     assert events["chords"] == [5]
     assert events["gaps"] == [15]
     assert (events["upper"], events["lower"]) == ([2 * WIDEST_STEP], [0])

@@ -98,8 +98,8 @@ SIZES = {
 assert list(SIZES) == [field.name for field in fields(Habits)]
 
 
-def events_of(frame: Frame, last: LastStroke | None) -> tuple[Events, LastStroke | None]:
-    """Return what is struck on a tick, and the last stroke as it will be for the next tick.
+def events_of(frame: Frame, last: LastStroke | None) -> Events:
+    """Return what is struck on a tick.
 
     Args:
         frame: uint8 [88].
@@ -108,7 +108,7 @@ def events_of(frame: Frame, last: LastStroke | None) -> tuple[Events, LastStroke
     """
     struck = np.flatnonzero(frame == ONSET).tolist()
     if not struck:
-        return {}, last and last._replace(ago=last.ago + 1)
+        return {}
     lowest, *others = np.flatnonzero(frame).tolist()
     fresh = set(struck)
     events = {
@@ -119,7 +119,15 @@ def events_of(frame: Frame, last: LastStroke | None) -> tuple[Events, LastStroke
         events["upper"] = [_step(struck[-1] - last.highest)]
         events["lower"] = [_step(struck[0] - last.lowest)]
         events["gaps"] = [min(last.ago, LONGEST_GAP) - 1]
-    return events, LastStroke(struck[-1], struck[0], 1)
+    return events
+
+
+def next_last_stroke(frame: Frame, last: LastStroke | None) -> LastStroke | None:
+    """Return the last stroke as it is for the tick after this frame [88], from what it was for the frame's own tick."""
+    struck = np.flatnonzero(frame == ONSET)
+    if not len(struck):
+        return last and last._replace(ago=last.ago + 1)
+    return LastStroke(int(struck[-1]), int(struck[0]), 1)
 
 
 def _step(semitones: int) -> int:
@@ -147,7 +155,8 @@ def habits_of(pieces: Iterable[Frames], otherwise: Habits) -> Habits:
     for frames in pieces:
         last, down = None, np.zeros(KEYS, np.int64)
         for frame in frames:
-            events, last = events_of(frame, last)
+            events = events_of(frame, last)
+            last = next_last_stroke(frame, last)
             ended, down = lengths_of(frame, down)
             for name, indices in (events | ended).items():
                 np.add.at(counts[name], indices, 1)

@@ -12,7 +12,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from livebach.music.habits import LONGEST_GAP, LONGEST_NOTE, SIZES, Events, LastStroke, events_of, lengths_of
+from livebach.music.habits import (
+    LONGEST_GAP,
+    LONGEST_NOTE,
+    SIZES,
+    Events,
+    LastStroke,
+    events_of,
+    lengths_of,
+    next_last_stroke,
+)
 from livebach.music.idiom import Idiom
 from livebach.music.roll import KEYS, Frame
 
@@ -94,15 +103,14 @@ class HabitBalance:
         """Take in the frame [88] of both players on a tick, and the player's part of it [88]."""
         if voices := np.count_nonzero(frame):
             self._voices += (voices - self._voices) / STEADY_TICKS
-        events, _ = events_of(player, self._last)
+        events = events_of(player, self._last)
         ended, self._down = lengths_of(player, self._down)
-        self._last_before = self._last
-        _, self._last = events_of(frame, self._last)
+        self._last_before, self._last = self._last, next_last_stroke(frame, self._last)
         _count(self._heard, events | ended, HEARD_KEPT)
 
     def played(self, part: Frame) -> None:
         """Take in the network's part [88] of the tick that `listen` was called for last."""
-        events, _ = events_of(part, self._last_before)
+        events = events_of(part, self._last_before)
         ended, self._own_down = lengths_of(part, self._own_down)
         _count(self._played, events | ended, PLAYED_KEPT)
         if events or ended:
@@ -110,7 +118,7 @@ class HabitBalance:
 
     def score(self, part: Frame) -> float:
         """Return how much a part [88] of the coming tick agrees with the idiom, in nats."""
-        events, _ = events_of(part, self._last)
+        events = events_of(part, self._last)
         unsteady = STEADY * abs(np.count_nonzero(part) - self._voices) if self._contrapuntal else 0.0
         return sum(
             [scores[index] for name, scores in self._scores.items() for index in events.get(name, ())], -unsteady

@@ -15,7 +15,7 @@ from livebach.network.touch_memory import VELOCITY_CENTRE, VELOCITY_UNIT, Array
 from livebach.network.touch_shape import FREE, MIXTURE, NEAREST_SCALE, OUTPUTS, TURN_SCALE
 
 SMALLEST_SCALE, LARGEST_SCALE = -6.5, 2.0
-OUT_OF_REACH = np.float32(-1e4)
+OUT_OF_REACH = -1e4
 """The logit of what cannot be."""
 _DEVIATION = np.float32(np.pi / np.sqrt(3))
 """Standard deviation of a logistic distribution of scale 1."""

@@ -15,10 +15,9 @@ from livebach.network.touch_checkpoint import PAIR_ROWS, TouchCheckpoint
 from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_CENTRE, VELOCITY_UNIT
 from livebach.network.touch_shape import FREE, INPUTS, MIXTURE, NEAREST_SCALE, OUTPUTS, SCALED, TURN_SCALE, TouchShape
 from livebach.network.velocity_kernels import NEAREST_VELOCITY
-from livebach.network.velocity_mixture import LARGEST_SCALE, SMALLEST_SCALE
+from livebach.network.velocity_mixture import LARGEST_SCALE, OUT_OF_REACH, SMALLEST_SCALE
 
 NEAREST = NOTE_FEATURES + OFFSETS + NEAREST_VELOCITY
-_OUT_OF_REACH = -1e4
 
 
 class Perceptron(nn.Module):
@@ -89,7 +88,7 @@ class TouchModel(nn.Module):
     def pedal_nats(self, features: Tensor, was_down: Tensor, pedal: Tensor) -> Tensor:
         """Return -log P of the pedal states, float [n]. States that cannot follow `was_down` have probability 0."""
         may = torch.from_numpy(MAY_FOLLOW)[was_down.long()]
-        return F.cross_entropy(self.pedal(features).masked_fill(~may, _OUT_OF_REACH), pedal, reduction="none")
+        return F.cross_entropy(self.pedal(features).masked_fill(~may, OUT_OF_REACH), pedal, reduction="none")
 
 
 def mixture_nats(
@@ -102,7 +101,11 @@ def mixture_nats(
     """
     weights = out[:, :MIXTURE]
     weights = torch.cat(
-        [weights[:, :FREE], weights[:, FREE : FREE + 2].masked_fill(~known, _OUT_OF_REACH), weights[:, FREE + 2 :]],
+        [
+            weights[:, :FREE],
+            weights[:, FREE : FREE + 2].masked_fill(~known, OUT_OF_REACH),
+            weights[:, FREE + 2 :],
+        ],
         dim=1,
     )
     bias = torch.tensor([-1.0] * FREE + [TURN_SCALE] * 2 + [NEAREST_SCALE])
