@@ -16,7 +16,7 @@ from livebach.live import assembly
 from livebach.music.events import SUSTAIN, ControlChange, Event, NoteOff, NoteOn
 from livebach.music.grid import Grid
 from livebach.music.roll import HOLD, LOW_KEY, ONSET
-from livebach.music.touch import Sounded
+from livebach.music.touch import Pedal, Sounded
 from livebach.musician.listener import Listener
 from livebach.musician.musician import Musician
 from livebach.musician.outlet import Delayed, Outlet
@@ -196,6 +196,27 @@ def test_a_loud_player_is_answered_loudly() -> None:
         assert pstdev(found[velocity]) > 1
     assert abs(mean(found[35]) - 39) < 15
     assert abs(mean(found[95]) - 99) < 15
+
+
+@pytest.mark.parametrize("loudness", [30, 72, 110])
+@pytest.mark.parametrize("heard", [0, 1, 4, 16])
+def test_it_is_as_loud_as_the_player_who_has_played_little(loudness: int, heard: int) -> None:
+    """And as loud as is set, before anybody has played. The network alone would fall back to a usual loudness."""
+    player, found = TouchPlayer(NETWORK, 1, loudness if heard == 0 else 72), []
+    low, high = (30, 42, 37, 46), (49, 51, 53, 54)
+    for tick in range(heard * 4 + 256):
+        place, keys = (tick % 16, 4, 16), [low[tick // 4 % 4], high[tick // 2 % 4]][: 1 + tick % 2]
+        if tick % 4 == 0 and tick < heard * 4:
+            player.observe({keys[0]: Sounded(loudness, 0)}, {}, [], place, Pedal.UP)
+        elif tick < heard * 4:
+            player.observe({}, {}, [], place, Pedal.UP)
+        else:
+            played = player.play(keys, {}, [], place)
+            found += [sounded.velocity for sounded in played.values()]
+            player.observe({}, played, [], place, Pedal.UP)
+    usual = 72 if heard else loudness
+    wanted = loudness + (usual - loudness) / (1 + heard)
+    assert abs(mean(found) - wanted) < 10
 
 
 def test_the_same_seed_and_playing_give_the_same_touch() -> None:

@@ -34,6 +34,11 @@ SLOWNESS, SHARED = 0.9, 0.8
 """Autocorrelation of the random variation from tick to tick, and the part that all notes of a tick share."""
 USUAL = -0.3
 """The most frequent mean velocity in training, in the network's units: 58 of 127."""
+UNHEARD = -0.85
+"""What the network expects above the heard mean before anything was heard, in units: it is used to soft beginnings."""
+OWN_NOTES, FEW_NOTES = 32.0, 16.0
+"""Own notes over which the expected velocities are averaged, and number of heard notes from which this average counts
+half. What is taken from the expected velocities keeps livebach as loud as the player, who has played little so far."""
 PEDALS_AT = 0.02
 """Smallest share of ticks with moves of the player's pedal from which the network uses the pedal too."""
 _PEDAL_TICKS = 128
@@ -57,6 +62,7 @@ class TouchPlayer:
         """Forget all the music so far."""
         self._memory, self._velocities = TouchMemory(), VelocityMemory()
         self._pedals: deque[bool] = deque(maxlen=_PEDAL_TICKS)  # whether the player's moved
+        self._usually: float | None = None  # mean of the velocities expected above the heard mean; None before any
 
     def play(
         self,
@@ -129,15 +135,26 @@ class TouchPlayer:
         """Draw velocities: the expected ones, stretched where uncertain, with a random variation."""
         louder, variances = self._expected(struck, offsets, held, place)
         few, out = (self._default - VELOCITY_CENTRE) / (1 + self._velocities.count), []
+        usually = self._usually_above(louder)
         centre = VELOCITY_CENTRE + VELOCITY_UNIT * self._velocities.mean + few
         slow, quick = SHARED**0.5 * self._slow, (1 - SHARED) ** 0.5
         for above, variance in zip(louder, variances, strict=True):
             spread = VELOCITY_UNIT * math.sqrt(variance)
             stretch = 1 + STRETCH * spread / (spread + SURE)
             chance = slow + quick * self._random.gauss(0, 1)
-            velocity = centre + stretch * VELOCITY_UNIT * above + CHANCE * spread * chance
+            velocity = centre + stretch * VELOCITY_UNIT * (above - usually) + CHANCE * spread * chance
             out.append(max(1, min(MAX_DATA, round(velocity))))
         return out
+
+    def _usually_above(self, louder: Sequence[float]) -> float:
+        """Return by how much the network's velocities differ from the player's on the average, while few were heard."""
+        count = self._velocities.count
+        if self._usually is None:
+            self._usually = UNHEARD / (1 + count)
+        usually = self._usually
+        for above in louder:
+            self._usually += (above - self._usually) / OWN_NOTES
+        return usually / (1 + count / FEW_NOTES)
 
     def _expected(
         self, struck: Sequence[int], offsets: Sequence[int], held: Sequence[int], place: Place
