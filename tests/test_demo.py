@@ -8,17 +8,22 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import mido
 import pytest
 
 from livebach.cli import main
+from livebach.commands import demo
 from livebach.commands.demo import PAUSE_BARS
 from livebach.config import MODES
+from livebach.controls import Command
 from livebach.errors import UserError
+from livebach.live.hotkeys import NoHotkeys
 from livebach.music.events import NoteOn, from_bytes
 from livebach.music.phrases import PHRASES
 from livebach.music.roll import KEYS
@@ -141,6 +146,26 @@ def test_in_real_time_the_keys_come_from_another_thread(
     starts = onsets(file.tracks[1], file.ticks_per_beat)
     assert starts
     assert all(abs(start - round(start)) < 0.4 for start in starts)
+
+
+def test_it_ends_when_nobody_will_ever_play_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While livebach plays on, a hotkey asks for a mode in which it only listens, and the phrase is over."""
+    no_network(monkeypatch)
+    monkeypatch.setattr(demo, "IDLE_S", 0.4)
+
+    def open_hotkeys(command: Callable[[Command], None]) -> NoHotkeys:
+        key.append(threading.Timer(5, command, [Command("mode", "listen")]))
+        key[0].start()
+        return NoHotkeys()
+
+    key: list[threading.Timer] = []
+    monkeypatch.setattr(demo, "open_hotkeys", open_hotkeys)
+    args = ["--bars", "1000", "--bpm", "400", "--phrase", "little", "--quiet", "--folder", str(tmp_path)]
+    assert main(["demo", *args]) == 0
+    key[0].join()
+    assert onsets(saved(capsys.readouterr().out).tracks[1], 480)
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,19 @@ def test_take_is_kept_with_its_midi_file(tmp_path: Path) -> None:
     assert starts == [(60, 0, 4 * PPQ), (64, 1, 6 * PPQ)]
 
 
+def test_a_key_that_is_still_down_sounds_to_the_end_of_the_take(tmp_path: Path) -> None:
+    """The player's note-off comes too late, or the process was killed."""
+    quarter = 60 / 90
+    calls = [
+        Call("feed", 2.5, (), NoteOn(60, 80, 0)),
+        Call("advance", 2.5 + quarter, (NoteOn(64, 70, 1),), None, 2.5 + quarter),
+        Call("stop", 2.5 + 3 * quarter),
+    ]
+    file = mido.MidiFile(write(tmp_path, calls) / take_log.MIDI)
+    lengths = [m.time for track in file.tracks for m in track if m.type == "note_off"]
+    assert lengths == [3 * PPQ, 2 * PPQ]
+
+
 def test_takes_never_share_a_folder(tmp_path: Path) -> None:
     """Two takes in the same second have two names."""
     when = datetime(2026, 1, 2, 3, 4, 5)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -56,6 +57,8 @@ STOPPED_S = 0.5
 """A delay in seconds. A phrase delayed longer was stopped by Ctrl-Z."""
 PATIENCE_BARS = 8
 """Bars after the phrase. The demo ends if livebach has not begun by then."""
+IDLE_S = 2.0
+"""Seconds after the phrase without anybody playing, after which the demo ends."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -153,6 +156,8 @@ class Show:
     bars: int
     display: Display
     recorder: Recorder = field(default_factory=NoRecorder)
+    idle: bool = True
+    """Whether nobody plays. livebach waits for the player then."""
 
     def play(self, network: assembly.Loaded, voice: Voice | None, fast: bool, stack: ExitStack) -> None:
         """Play the demo. The stack closes everything that this method opens."""
@@ -170,7 +175,7 @@ class Show:
             daemon.finish()
         else:
             self._listen_to_the_terminal(daemon, stage, stack)
-            _in_real_time(daemon, clock, keyboard, score)
+            _in_real_time(daemon, clock, keyboard, score, lambda: self.idle)
 
     def _listen_to_the_terminal(self, daemon: Daemon, stage: Stage, stack: ExitStack) -> None:
         """Read the terminal's keys as `play` does, and watch the network's file."""
@@ -196,6 +201,7 @@ class Show:
 
         def watch(status: Status, heard: Sequence[Event], sent: Sequence[Event]) -> None:
             self.display.show(status, heard, sent)
+            self.idle = status.bar == 0
             swapper.observe(heard)
             if bars.over(status):
                 daemon.end()
@@ -232,8 +238,14 @@ class Show:
         return f"You: {self.phrase.title}. {turn}\n{time.bpm:g} bpm, {time.metre}, seed {seed}. Ctrl-C ends."
 
 
-def _in_real_time(daemon: Daemon, clock: Clock, keyboard: FakePort, score: Sequence[tuple[float, bytes]]) -> None:
-    """Play the phrase on a second thread, like a player's hands, while the loop runs."""
+def _in_real_time(
+    daemon: Daemon, clock: Clock, keyboard: FakePort, score: Sequence[tuple[float, bytes]], idle: Callable[[], bool]
+) -> None:
+    """Play the phrase on a second thread, like a player's hands, while the loop runs.
+
+    When the phrase is over and `idle` stays true, as after a change to a mode in which livebach only listens, the demo
+    ends: nobody would ever play again.
+    """
 
     def hands() -> None:
         late_s = 0.0  # the time for which the process was stopped; the phrase does not catch up
@@ -244,6 +256,12 @@ def _in_real_time(daemon: Daemon, clock: Clock, keyboard: FakePort, score: Seque
             if clock.now() - time_s - late_s > STOPPED_S:
                 late_s = clock.now() - time_s
             keyboard.send_bytes(data)
+        idle_since_s = clock.now()
+        while not daemon.ending and clock.now() - idle_since_s < IDLE_S:
+            time.sleep(IDLE_S / 10)
+            if not idle():
+                idle_since_s = clock.now()
+        daemon.end()
 
     thread = threading.Thread(target=hands, name="hands", daemon=True)
     make_timely()

@@ -42,6 +42,7 @@ class Score:
         self._map: TempoMap | None = None
         self._waiting: list[Call] = []
         self._quarter_us, self._signature = 0, (0, 0)
+        self._end = 0  # tick of the last call
 
     def add(self, call: Call) -> None:
         """Add a call, and write the bars that are over."""
@@ -74,7 +75,8 @@ class Score:
             over = [call for call in self._waiting if call.t < stretch.until_s]
             self._waiting = [call for call in self._waiting if call.t >= stretch.until_s]
             for call in over:
-                self._play(call, stretch.tick(call.t))
+                self._end = stretch.tick(call.t)
+                self._play(call, self._end)
 
     def _lay(self, stretch: Stretch) -> None:
         """Write the tempo and the time signature if they change."""
@@ -94,10 +96,10 @@ class Score:
                 self._own.add(tick, event)
 
     def midi(self) -> bytes:
-        """Write the last bars, and return the MIDI file."""
+        """Write the last bars, and return the MIDI file. Notes that still sound last to the end of the take."""
         self._go_on(beyond=1)
-        self._you.close()
-        self._own.close()
+        for track in (self._you, self._own):
+            track.close(self._end)
         return joined([_whole(file) for file in self._files])
 
 

@@ -77,10 +77,10 @@ class Track:
         data = bytes((numerator, denominator.bit_length() - 1, 24, 8))
         self._out.write(_meta(self._since(tick), 0x58, data))
 
-    def close(self) -> None:
-        """Write a note-off for each note that still sounds, and the end of the track."""
+    def close(self, tick: int = 0) -> None:
+        """Write a note-off at a tick for each note that still sounds, and the end of the track."""
         for channel, key in self._sounding:
-            self._out.write(_varlen(0) + to_bytes(NoteOff(key, 0, channel)))
+            self._out.write(_varlen(self._since(tick)) + to_bytes(NoteOff(key, 0, channel)))
         self._out.write(_meta(0, 0x2F, b""))
 
     def _since(self, tick: int) -> int:
