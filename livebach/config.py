@@ -78,11 +78,17 @@ class _Section:
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
+class _ValueRefusedError(ValueError):
+    """A control does not take the value that a binding has for it. The message says which ones it takes."""
+
+
 def _checked(section: str, name: str, value: Any) -> Any:
     """Return a value as its rule reads it; raise ConfigError if the rule refuses it."""
     rule = _SECTIONS[section].table()[name].rule
     try:
         return rule.read(value)
+    except _ValueRefusedError as error:
+        raise ConfigError(f"{section}.{name}: {error}") from None
     except ValueError:
         raise ConfigError(f"{section}.{name} must be {rule.allowed}, got {_shown(value)}") from None
 
@@ -193,11 +199,16 @@ def _binding_rule(name: str) -> Rule:
 
 
 def _check_asked(name: str, value: str) -> None:
-    """Raise ValueError if a control does not take this value."""
+    """Raise _ValueRefusedError if a control does not take this value."""
     kind = CONTROLS[name].kind
-    argument = kind.parse(value)
+    try:
+        argument = kind.parse(value)
+    except ValueError as error:
+        raise _ValueRefusedError(str(error)) from None
     if isinstance(kind, Dial) and isinstance(argument, str):
-        _setting_of(kind.setting).rule.read(_parse_or_text(argument))
+        rule = _setting_of(kind.setting).rule
+        if not rule.takes(_parse_or_text(argument)):
+            raise _ValueRefusedError(f"the value must be {rule.allowed}, got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from livebach.music.key import Key
 from livebach.music.metre import Metre
+from livebach.music.touch import STEPS_PER_QUARTER
 
 SHORTEST_QUOTE = 13
 """The shortest quotation, in notes, that can be checked: a checkpoint stores hashes of runs of this length."""
@@ -109,12 +110,13 @@ def optional(rule: Rule) -> Rule:
 
 
 def metre() -> Rule:
-    """Return a rule for time signatures."""
+    """Return a rule for time signatures whose bars have a whole number of 16ths."""
 
     def read(value: Any) -> Metre:
-        return value if isinstance(value, Metre) else Metre.parse(value if isinstance(value, str) else _refuse())
+        metre = value if isinstance(value, Metre) else Metre.parse(value if isinstance(value, str) else _refuse())
+        return metre if metre.fits(STEPS_PER_QUARTER) else _refuse()
 
-    return Rule("like 3/4: 1..32 over 1, 2, 4, 8, 16 or 32", read)
+    return Rule("like 3/4: 1..32 over 1, 2, 4, 8 or 16, or an even number over 32", read)
 
 
 def key() -> Rule:

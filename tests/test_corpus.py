@@ -150,6 +150,13 @@ def test_the_last_of_two_metres_on_one_tick_counts(tmp_path: Path) -> None:
     assert read_score(path).metres == ((0, Metre(6, 8)),)
 
 
+def test_a_metre_without_a_whole_number_of_ticks_is_left_out(tmp_path: Path) -> None:
+    """The one before stays in force; a finer grid knows it."""
+    path = write(tmp_path / "a.mid", [metre(3, 4), on(60), off(60, 12), metre(7, 32), on(62), off(62, 14)])
+    assert read_score(path).metres == ((0, Metre(3, 4)),)
+    assert read_score(path, 8).metres == ((0, Metre(3, 4)), (24, Metre(7, 32)))
+
+
 @pytest.mark.parametrize("upbeat", [0, 1, 2, 4, 5, 8])
 def test_an_upbeat_is_heard(tmp_path: Path, upbeat: int) -> None:
     """The first bar begins with it in the file: long low notes say where the downbeats are."""

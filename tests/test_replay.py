@@ -93,7 +93,7 @@ def test_another_touch_network_is_refused_and_the_right_one_can_be_named(
     before.rename(after)
     capsys.readouterr()
     for arguments, told in (
-        ([], "cannot be read: No such file"),
+        ([], "is not there; --touch names another file"),
         (["--touch", str(other)], "--touch names another file"),
     ):
         assert main([*replay, *arguments]) == 2

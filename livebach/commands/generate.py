@@ -32,7 +32,7 @@ USED = (
     *("time.bpm", "time.metre", "engine.checkpoint", "engine.fast", "engine.adapt", "sampling.temperature"),
     *("sampling.min_p", "sampling.density", "sampling.polyphony", "sampling.max_quote_notes", "sampling.seed"),
     *("sampling.key", "sampling.register"),
-    *("sound.touch", "sound.velocity_default", "sound.pedal"),
+    *("engine.touch_checkpoint", "sound.touch", "sound.velocity_default", "sound.pedal"),
     *("sound.instrument", "sound.temperament", "sound.pitch_hz", "sound.soundfont"),
 )
 """The settings that `generate` uses."""

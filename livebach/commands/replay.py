@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from livebach.commands.flags import user_path
 from livebach.errors import UserError
-from livebach.files import check_new
+from livebach.files import check_new, expanded
 from livebach.live import assembly, take_log, take_midi
 from livebach.live.daemon import MusicianProtocol
 from livebach.live.take_log import Call, Log, Swap
@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         check_new(args.out)
     log = take_log.read(args.take)
     touch = log.config.engine.touch_checkpoint if args.touch is None else str(args.touch)
+    if touch is not None and not expanded(touch).exists():
+        raise UserError(f"the touch network {touch} is not there; --touch names another file")
     networks = Networks(args.checkpoint, log.config.engine.fast, touch)
     network = networks.find(log.header.checkpoint, log.header.sha256)
     if not log.header.touch_sha256:

@@ -232,7 +232,7 @@ def read(session: Path) -> Log:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file in UTF-8") from None
+        raise UserError(f"{path}: not the log of a take: not a text file in UTF-8") from None
     except UserError as error:
         raise UserError(f"{path}, {error}") from None
 

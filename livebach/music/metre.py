@@ -37,6 +37,10 @@ class Metre:
         """Whether a beat is three units long."""
         return self.numerator > 3 and self.numerator % 3 == 0 and self.denominator >= 8
 
+    def fits(self, steps_per_quarter: int) -> bool:
+        """Return whether a bar has a whole number of ticks."""
+        return self.numerator * steps_per_quarter * 4 % self.denominator == 0
+
     def bar_ticks(self, steps_per_quarter: int) -> int:
         """Return the length of a bar in ticks, at least 1."""
         return max(1, round(self.numerator * steps_per_quarter * 4 / self.denominator))
@@ -50,11 +54,7 @@ class Metre:
 
 MAX_BAR = 48
 """Positions in the bar are distinguished up to this tick; later ones share its feature."""
-
-
 _BEAT_BINS = 13
-
-
 METRE_FEATURES = MAX_BAR + _BEAT_BINS + 16 + _BEAT_BINS + MAX_BAR + 1
 
 

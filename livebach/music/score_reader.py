@@ -105,7 +105,7 @@ def score_of(events: MidiEvents, steps_per_quarter: int = 4) -> Score:
     length = max(n.end for n in notes)
     if length > MAX_TICKS:
         raise MidiFormatError(f"lasts more than {MAX_TICKS // steps_per_quarter} quarter notes: its times are damaged")
-    metres, tempos = _metres(events, scale, length), _tempos(events, scale, length)
+    metres, tempos = _metres(events, scale, length, steps_per_quarter), _tempos(events, scale, length)
     return Score(notes, metres, length, steps_per_quarter, _pedal(events, scale), tempos)
 
 
@@ -139,12 +139,14 @@ def _pedal(events: MidiEvents, scale: float) -> tuple[tuple[int, bool], ...]:
     )
 
 
-def _metres(events: MidiEvents, scale: float, length: int) -> tuple[tuple[int, Metre], ...]:
-    """Return the metres in force up to the last note; 4/4 where none is stated."""
+def _metres(events: MidiEvents, scale: float, length: int, steps_per_quarter: int) -> tuple[tuple[int, Metre], ...]:
+    """Return the metres in force up to the last note; 4/4 where none is stated that the grid knows."""
     metres = {0: Metre(4, 4)}
     for time, numerator, denominator in events.metres:
         with suppress(ValueError):
-            metres[round(time * scale)] = Metre(numerator, denominator)
+            metre = Metre(numerator, denominator)
+            if metre.fits(steps_per_quarter):
+                metres[round(time * scale)] = metre
     return tuple(sorted((tick, metre) for tick, metre in metres.items() if tick < length))
 
 

@@ -22,12 +22,13 @@ from livebach.network.sampling import SamplingParams
 
 MOST_AT_ONCE = 8
 """Most keys struck on one tick, as in Bach's fullest chords. More are an accident of the biases."""
-
-
 SOFTER = 1.0
-
-
+"""Nats that the bias of ONSET loses when a frame with too many is drawn again."""
 MOST_REDRAWS = 5
+BARS = 2
+"""Length of the passages that are compared, in bars."""
+MOST_TIMES = 3
+"""Most times in a row that two bars may be played. Bach does not repeat two bars more often."""
 
 
 class Watch(Protocol):
@@ -170,13 +171,6 @@ class QuoteWatch:
         if line.strike(keys[-1]) > self._longest:
             return int(keys[-1])
         return next((int(key) for key in keys if notes.strike(key) > self._longest), None)
-
-
-BARS = 2
-
-
-MOST_TIMES = 3
-"""Most times in a row that two bars may be played. Bach does not repeat two bars more often."""
 
 
 class RepeatWatch:
