@@ -197,8 +197,10 @@ def test_outside_counterpoint_the_lengths_of_notes_are_kept() -> None:
     assert np.count_nonzero(struck) == 1  # of the one key that is down
     played(balance, frame(held=(61,)))
     assert balance.release[61 - LOW_KEY] > struck[61 - LOW_KEY] + 0.5
-    played(balance, *[frame(held=(61,))] * 40)
+    played(balance, *[frame(held=(61,))] * 25)
     assert balance.release[61 - LOW_KEY] == 0  # longer than any length that counts
+    played(balance, *[frame(held=(61,))] * 60)
+    assert balance.release[61 - LOW_KEY] > 4  # after more than twenty quarters the key is let go of
     assert HabitBalance(replace(twos, parallels=0.0)).release is None
 
 

@@ -39,6 +39,9 @@ RHYTHM = 2.0
 """Factor of the rhythm's log odds. Counterpoint keeps its rhythm without it."""
 RELEASE = 1.0
 """Factor of the log odds of a note's length. Counterpoint keeps its lengths without it."""
+LONG_TICKS, LET_GO = 32, 0.1
+"""Length of a note in ticks from which its end becomes likelier by so many nats with each tick. The network alone holds
+some keys for a minute. Counterpoint has its organ points."""
 MOST_LOG_RATIO = 1.5
 FLOOR = 0.01
 """Added to shares before their ratio is taken, as one rare event means little."""
@@ -139,8 +142,10 @@ class HabitBalance:
         """
         if self._contrapuntal:
             return None
-        ends = (self._own_down > 0) & (self._own_down < LONGEST_NOTE)
-        return np.where(ends, self._release[np.minimum(self._own_down, LONGEST_NOTE - 1) - 1], 0.0)
+        down = self._own_down
+        ends = (down > 0) & (down < LONGEST_NOTE)
+        release = np.where(ends, self._release[np.minimum(down, LONGEST_NOTE - 1) - 1], 0.0)
+        return np.asarray(release + LET_GO * np.maximum(0, down - LONG_TICKS))
 
 
 def _corrections(wanted: _Shares, played: _Shares) -> _Shares:
