@@ -5,20 +5,24 @@ from __future__ import annotations
 import wave
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import mido
 import numpy as np
 import pytest
 
 from livebach.cli import main
+from livebach.config import Config, override
 from livebach.live import assembly
 from livebach.live.assembly import Loaded
 from livebach.music.key import Key
 from livebach.music.metre import Metre
 from livebach.music.midi_reader import MidiEvents, read_events
 from livebach.music.midi_writer import score_to_midi
+from livebach.music.prime import prime_of
 from livebach.music.roll import LOW_KEY, Note
 from livebach.music.score_reader import read_score
+from livebach.musician.rollout import music
 from livebach.network import touch_checkpoint
 from livebach.network.engine import Engine
 from livebach.network.reference import random_checkpoint
@@ -234,8 +238,41 @@ def test_a_single_line_of_triplets_is_answered_with_triplets(tmp_path: Path) -> 
     file = written(path)
     own = {round(at) % 24 for at, message in timed(file.tracks[1], file.ticks_per_beat) if message.type == "note_on"}
     assert own & {8, 16}
-    metres = [message for message in file.tracks[0] if message.type == "time_signature"]
-    assert [(each.numerator, each.denominator) for each in metres] == [(4, 4)]
+    assert signatures(file) == ["4/4"]
+
+
+def signatures(file: mido.MidiFile) -> list[str]:
+    """The time signatures of a file."""
+    return [f"{m.numerator}/{m.denominator}" for m in file.tracks[0] if m.type == "time_signature"]
+
+
+_LATE = Random(1)
+
+
+@pytest.mark.usefixtures("touch_network")
+@pytest.mark.parametrize(
+    "notes",
+    [
+        [Note(60, 3 * n, 3 * n + 2) for n in range(128)],
+        [Note(60 + 7 * n % 12, 6 * n + _LATE.choice((1, 2, 2, 3)), 6 * n + 6) for n in range(64)],
+        [Note(60, 94, 96)],
+    ],
+    ids=["32nds of one key", "late throughout", "one note before the second bar"],
+)
+def test_what_says_nothing_of_the_metre_leaves_the_bars_where_they_are(notes: list[Note], tmp_path: Path) -> None:
+    """A file's bar lines count unless many accents on the grid are against them."""
+    path = tmp_path / "prime.mid"
+    path.write_bytes(score_to_midi([("", notes)], [(0, COMMON)], [(0, 500_000)], 24))
+    assert signatures(written(path)) == ["4/4"]
+
+
+def test_the_music_ends_with_a_bar(tmp_path: Path) -> None:
+    """Where the prime breaks off within a bar, that bar is completed first."""
+    path = tmp_path / "prime.mid"
+    path.write_bytes(score_to_midi([("", SCALE[:6])], [(0, COMMON)], (), 4))
+    prime = prime_of(read_score(path), 4)
+    frames, primed = music(Engine(random_checkpoint(SPEC)), override(Config(), "sampling.seed=1"), 2, prime)
+    assert (primed, len(frames)) == (24, 32 + 2 * 16)
 
 
 @pytest.mark.usefixtures("touch_network")

@@ -72,10 +72,10 @@ def prime_of(score: Score, bars: int, performance: Performance | None = None) ->
 
 
 def _between(performance: Performance | None) -> set[tuple[int, int]]:
-    """Return tick and MIDI key of the notes that lie between the ticks."""
+    """Return tick and MIDI key of the notes that lie between the ticks. Where some are lost, none is known to."""
     if performance is None:
         return set()
-    there = performance.offset != 0
+    there = (performance.offset != 0) & (performance.lost[performance.tick] == 0)
     return set(zip(performance.tick[there].tolist(), (performance.key[there] + LOW_KEY).tolist(), strict=True))
 
 

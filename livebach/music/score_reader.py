@@ -155,6 +155,10 @@ def _tempos(events: MidiEvents, scale: float, length: int) -> tuple[tuple[int, i
     return tuple((t, us) for t, us in {round(time * scale): us for time, us in events.tempos}.items() if t < length)
 
 
+FEWEST_NOTES, FEWEST_ON_TICKS = 8, 0.25
+"""Number of notes from which their accents may contradict a file's bar lines, and their least share of all notes."""
+
+
 def upbeat_ticks(score: Score, between: Collection[tuple[int, int]] = ()) -> int:
     """Return the ticks of upbeat at the start of the first metre: as the accents suggest where they are clear, else 0.
 
@@ -169,10 +173,13 @@ def upbeat_ticks(score: Score, between: Collection[tuple[int, int]] = ()) -> int
     metre = score.metres[0][1]
     bar, beat = metre.bar_ticks(score.steps_per_quarter), metre.beat_ticks(score.steps_per_quarter)
     stop = score.metres[1][0] if len(score.metres) > 1 else score.length
+    there = [note for note in score.notes if note.start < stop]
+    counted = [note for note in there if (note.start, note.key) not in between]
+    if len(counted) < max(FEWEST_NOTES, FEWEST_ON_TICKS * len(there)):
+        return 0
     accent = np.zeros(bar)
-    for note in score.notes:
-        if note.start < stop and (note.start, note.key) not in between:
-            accent[note.start % bar] += min(note.end - note.start, bar) * (1.5 if note.key < 55 else 1.0)
+    for note in counted:
+        accent[note.start % bar] += min(note.end - note.start, bar) * (1.5 if note.key < 55 else 1.0)
     strength = np.array([accent[phase] + 0.3 * accent[phase::beat].sum() for phase in range(bar)])
     best = int(strength.argmax())
     clear = strength[best] > 1.3 * strength[0]

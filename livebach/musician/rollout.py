@@ -113,7 +113,7 @@ def music(engine: Engine, config: Config, bars: int, prime: Prime | None = None)
     Args:
         engine: The network.
         config: The settings.
-        bars: Number of bars after the prime.
+        bars: Number of bars after the prime, and after the bar in which it breaks off.
         prime: The music to continue, if any.
 
     Returns:
@@ -132,7 +132,9 @@ def music(engine: Engine, config: Config, bars: int, prime: Prime | None = None)
         roll.prime(prime)
         if config.sound.touch == "learned":
             roll.timing = timing_of(prime)
-    played = np.array(list(islice(roll.play(), bars * metre.bar_ticks(engine.spec.steps_per_quarter))))
+    bar = metre.bar_ticks(engine.spec.steps_per_quarter)
+    broken_off = -int(prime.places[-1, 0]) % bar if prime else 0
+    played = np.array(list(islice(roll.play(), broken_off + bars * bar)))
     return np.concatenate([start, played]), len(start)
 
 
