@@ -23,6 +23,7 @@ from livebach.musician.frame_draws import Draw, FrameDraws
 from livebach.musician.governor import MEMORY_BARS, Controller, Governor
 from livebach.musician.habit_balance import HabitBalance
 from livebach.musician.key_plan import FREE_OUTSIDE, HEARD_BARS, OUTSIDE, KeyPlan
+from livebach.musician.loops import Loop
 from livebach.musician.rhythm import RhythmVotes
 from livebach.musician.targets import Targets
 from livebach.musician.vetoes import QuoteWatch, RepeatWatch, Watch
@@ -30,8 +31,9 @@ from livebach.musician.voice_vetoes import ClashWatch, OveruseWatch, ParallelWat
 from livebach.network.quotes import Quotes
 from livebach.network.sampling import SamplingParams
 
-CANDIDATES, FURTHER_DRAWS = 6, 2
-"""Number of frames of which the one to play is chosen, and most draws of each but the first."""
+CANDIDATES, FREE_CANDIDATES, FURTHER_DRAWS = 6, 8, 2
+"""Number of frames of which the one to play is chosen, in counterpoint and in other idioms, and most draws of each but
+the first."""
 STRUCK_AT_ONCE = 0.5
 """On a tick on which a key is to be struck, onsets are made so much likelier that the first draw has one so often."""
 DRIVE = 3.5
@@ -49,6 +51,8 @@ CHORDS_AT_FIRST = -1.0
 """The bias of ONSET that chords begin with, in nats. Without one most networks strike too many keys at once."""
 FREE_CHORDS_AT_FIRST = -0.5
 """The same in an idiom without counterpoint, whose chords are larger."""
+OUT_OF_LOOP = 2.0
+"""Nats by which all other keys become likelier to be struck where a loop is to end."""
 TWO_VOICES = 2
 """Level of polyphony from which a tick should have two voices."""
 MOST_VOICES = (2, 2, 2, 2, 3, 3, 4, 5)
@@ -73,6 +77,7 @@ class Guides:
         self._idiom = BACH
         self._chords = Controller(CHORD_TICKS)
         self._ticks = Controller(MEMORY_BARS * bar_ticks)
+        self._loop = Loop(bar_ticks)
         self.watches: tuple[Watch, ...] = ()
         self._counterpoint: tuple[Watch, ...] = ()
         self.forget()
@@ -111,6 +116,7 @@ class Guides:
         self._ticks.restart()
         self._habits.restart(idiom)
         self.governor.restart(idiom, self._targets.middle)
+        self._loop = Loop(self._bar_ticks)
         self.watches = QuoteWatch(quotes, self._longest_quote), RepeatWatch(self._bar_ticks)
         self._counterpoint = self._counterpoint_watches()
         if home is None:
@@ -136,6 +142,7 @@ class Guides:
         self.governor, self._ticks = Governor(bar_ticks), Controller(MEMORY_BARS * bar_ticks)
         self.governor.restart(self._idiom, self._new_targets().middle)
         self._votes = RhythmVotes(beat_ticks, bar_ticks)
+        self._loop = Loop(bar_ticks)
         self.watches = tuple(RepeatWatch(bar_ticks) if isinstance(each, RepeatWatch) else each for each in self.watches)
         self._counterpoint = tuple(
             OveruseWatch(bar_ticks) if isinstance(each, OveruseWatch) else each for each in self._counterpoint
@@ -187,6 +194,7 @@ class Guides:
         self._ticks.observe(struck > 0)
         if struck:
             self._chords.observe(struck)
+        self._loop.observe(part)
         for watch in (*self.watches, *self._counterpoint):
             watch.observe(part)
         if self.plan is not None:
@@ -274,6 +282,10 @@ class Guides:
             outside = np.ones(KEYS, np.bool_)
             outside[lowest : highest + 1] = False
             params = replace(params, forbidden=outside if params.forbidden is None else params.forbidden | outside)
+        worn = None if self._idiom.contrapuntal else self._loop.worn
+        if worn is not None:
+            worn = worn if params.forbidden is None else params.forbidden | worn
+            params = replace(params, forbidden=worn, onset_bias=params.onset_bias + OUT_OF_LOOP)
         return params
 
     def _urged(self, params: SamplingParams, likely: float) -> SamplingParams:
@@ -293,7 +305,7 @@ class Guides:
         if not (first == ONSET).any():
             return first
         found = [first]
-        for _ in range(CANDIDATES - 1):
+        for _ in range((CANDIDATES if self._idiom.contrapuntal else FREE_CANDIDATES) - 1):
             draws.left = FURTHER_DRAWS
             frame = draw()
             if (frame == ONSET).any():
