@@ -192,23 +192,23 @@ def _binding_rule(name: str) -> Rule:
     def read(value: Any) -> str | None:
         for binding in parse_bindings(value if isinstance(value, str) else "") if value is not None else ():
             if binding.value:
-                _check_asked(name, binding.value)
+                _check_asked(name, binding.value, str(value))
         return None if value is None else str(value)
 
     return Rule(f"{FORM}, or null", read)
 
 
-def _check_asked(name: str, value: str) -> None:
-    """Raise _ValueRefusedError if a control does not take this value."""
+def _check_asked(name: str, value: str, bindings: str) -> None:
+    """Raise _ValueRefusedError if a control does not take this value, which is from these bindings."""
     kind = CONTROLS[name].kind
     try:
         argument = kind.parse(value)
     except ValueError as error:
-        raise _ValueRefusedError(str(error)) from None
+        raise _ValueRefusedError(f"{bindings!r}: {error}") from None
     if isinstance(kind, Dial) and isinstance(argument, str):
         rule = _setting_of(kind.setting).rule
         if not rule.takes(_parse_or_text(argument)):
-            raise _ValueRefusedError(f"the value must be {rule.allowed}, got {value!r}")
+            raise _ValueRefusedError(f"{bindings!r}: the value must be {rule.allowed}, got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from livebach.music.metre import Metre
 
 CHANNEL = st.integers(1, 16)
 TEXTURE = st.one_of(st.sampled_from(["follow", "off"]), st.integers(0, 7))
+METRES = st.builds(Metre, st.integers(1, 32), st.sampled_from([1, 2, 4, 8, 16, 32])).filter(lambda m: m.fits(4))
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=20)
 
 
@@ -28,7 +29,6 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min
 def configs(draw: st.DrawFn) -> cfg.Config:
     """Any settings that are allowed."""
     maybe = st.none()
-    metre = Metre(draw(st.integers(1, 32)), draw(st.sampled_from([1, 2, 4, 8, 16, 32])))
     midi = cfg.MidiSettings(
         input=draw(maybe | NAMES),
         output=draw(maybe | NAMES),
@@ -39,7 +39,7 @@ def configs(draw: st.DrawFn) -> cfg.Config:
         program=draw(maybe | st.integers(1, 128)),
         latency_ms=draw(st.floats(0, 200)),
     )
-    time = cfg.TimeSettings(bpm=draw(st.floats(20, 400)), metre=metre, count_in_bars=draw(st.integers(0, 8)))
+    time = cfg.TimeSettings(bpm=draw(st.floats(20, 400)), metre=draw(METRES), count_in_bars=draw(st.integers(0, 8)))
     sampling = cfg.SamplingSettings(
         min_p=draw(st.floats(0, 0.5)), density=draw(TEXTURE), seed=draw(maybe | st.integers(0, 99))
     )
