@@ -13,8 +13,8 @@ from livebach.music.idiom import BACH, Idiom
 from livebach.music.key import PITCH_CLASSES, Key, profile
 from livebach.music.roll import HOLD, KEYS, LOW_KEY, ONSET, Frame
 from livebach.music.texture import Texture
-from livebach.musician.frame_draws import MOST_DRAWS
-from livebach.musician.guides import CANDIDATES, FURTHER_DRAWS, Guides
+from livebach.musician.frame_draws import EAGERNESS, MOST_DRAWS
+from livebach.musician.guides import CANDIDATES, FURTHER_DRAWS, MOST_URGE, OUT_OF_LOOP, Guides
 from livebach.musician.key_plan import KeyPlan, near_keys
 from livebach.musician.rhythm import RhythmVotes
 from livebach.musician.texture_follower import followed
@@ -233,6 +233,44 @@ def test_other_idioms_leave_the_scale_more_often() -> None:
     exchanged.know(NOTHING, free)
     assert outside(strict) < outside(other) - 1
     assert outside(exchanged) == outside(other)
+
+
+def test_a_network_that_is_sure_of_a_rest_is_urged_only_so_far() -> None:
+    """After silence a key should be struck, but not half of the keyboard at once, as its full urge would have it."""
+    asked: list[float] = []
+
+    def once(params: SamplingParams, _uniforms: NDArray[np.float64]) -> Frame:
+        asked.append(params.onset_bias)
+        return SILENCE
+
+    one = Guides(4, 16, Random(1), Random(2), None)
+    one.restart(NOTHING, D_MINOR, Idiom(parallels=0.2))
+    for _ in range(4):
+        one.listen(SILENCE, SILENCE)
+    one.draw(once, SamplingParams(), Texture(), chance=lambda _: 1e-9)
+    assert min(asked) > MOST_URGE - 1
+    assert max(asked) < MOST_URGE + EAGERNESS * MOST_DRAWS
+
+
+@pytest.mark.parametrize("parallels", [0.0, 0.2])
+def test_a_loop_is_ended_outside_counterpoint(parallels: float) -> None:
+    """The keys of two bars before may not be struck, and all others are likelier."""
+    seen: list[SamplingParams] = []
+
+    def once(params: SamplingParams, _uniforms: NDArray[np.float64]) -> Frame:
+        seen.append(params)
+        return SILENCE
+
+    one = Guides(2, 4, Random(1), Random(2), None)
+    one.restart(NOTHING, idiom=Idiom(parallels=parallels))
+    for tick in range(20):
+        part = struck(50 + 4 * (tick % 4))
+        one.listen(part, SILENCE)
+        one.played(part, part)
+    one.draw(once, SamplingParams(), Texture())
+    worn = seen[0].forbidden is not None and bool(seen[0].forbidden[50 - LOW_KEY])
+    assert worn == (parallels > 0)
+    assert (seen[0].onset_bias >= OUT_OF_LOOP) == worn
 
 
 def test_other_idioms_hold_more_voices() -> None:

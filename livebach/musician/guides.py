@@ -36,6 +36,8 @@ CANDIDATES, FREE_CANDIDATES, FURTHER_DRAWS = 6, 8, 2
 the first."""
 STRUCK_AT_ONCE = 0.5
 """On a tick on which a key is to be struck, onsets are made so much likelier that the first draw has one so often."""
+MOST_URGE = 5.0
+"""Most nats of that, where the network is sure of a rest. With all that it takes, half the keyboard would be struck."""
 DRIVE = 3.5
 """Factor of the correction of the share of struck ticks in the decision whether a tick is struck."""
 MOST_RESTRAINT = 3.0
@@ -295,7 +297,8 @@ class Guides:
         draw has one often enough, and chords grow little. The controller of their size takes that back. It advances
         with every frame that is drawn.
         """
-        urge = max(0.0, _log_odds(STRUCK_AT_ONCE) - _log_odds(min(1 - 1e-6, max(1e-6, likely))))
+        urge = _log_odds(STRUCK_AT_ONCE) - _log_odds(min(1 - 1e-6, max(1e-6, likely)))
+        urge = min(MOST_URGE, max(0.0, urge))
         size = self._chords.correction(self._targets.chord)
         return replace(params, onset_bias=params.onset_bias + urge + size)
 
