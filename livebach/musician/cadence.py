@@ -62,8 +62,7 @@ class Cadence:
         """Return the sampling parameters of this tick."""
         bias = np.zeros(KEYS, np.float32) if params.key_bias is None else params.key_bias
         if tick >= self.due:
-            forbidden = ~self._triad if params.forbidden is None else params.forbidden | ~self._triad
-            return replace(params, forbidden=forbidden)
+            return params.forbidding(~self._triad)
         if tick >= self.due - self.beat_ticks:
             tones = self.key.degrees(FIFTH, 11, 2, 5)
             return replace(params, key_bias=bias + np.where(tones, OF_DOMINANT, NOT_OF_DOMINANT))

@@ -283,11 +283,10 @@ class Guides:
             highest = max(self._idiom.highest - LOW_KEY, self._reach[1])
             outside = np.ones(KEYS, np.bool_)
             outside[lowest : highest + 1] = False
-            params = replace(params, forbidden=outside if params.forbidden is None else params.forbidden | outside)
+            params = params.forbidding(outside)
         worn = None if self._idiom.contrapuntal else self._loop.worn
         if worn is not None:
-            worn = worn if params.forbidden is None else params.forbidden | worn
-            params = replace(params, forbidden=worn, onset_bias=params.onset_bias + OUT_OF_LOOP)
+            params = replace(params.forbidding(worn), onset_bias=params.onset_bias + OUT_OF_LOOP)
         return params
 
     def _urged(self, params: SamplingParams, likely: float) -> SamplingParams:

@@ -25,21 +25,22 @@ class Loop:
 
     def __init__(self, bar_ticks: int) -> None:
         self._past: deque[NDArray[np.bool_]] = deque(maxlen=BARS * bar_ticks)  # the keys struck
+        self._strokes = 0  # number of ticks among these with any key struck
         self._alike = 0  # number of strokes as two bars before; another stroke takes UNLIKE of them
         self._breaking = False
 
     def observe(self, part: Frame) -> None:
         """Take in the network's part [88] of a tick."""
-        struck, full = part == ONSET, len(self._past) == self._past.maxlen
-        if full and (struck.any() or self._past[0].any()):
-            same = np.array_equal(struck, self._past[0])
-            self._alike = self._alike + 1 if same else max(0, self._alike - UNLIKE)
+        struck = part == ONSET
+        if len(self._past) == self._past.maxlen:
+            before = self._past[0]
+            self._strokes -= bool(before.any())
+            if struck.any() or before.any():
+                same = np.array_equal(struck, before)
+                self._alike = self._alike + 1 if same else max(0, self._alike - UNLIKE)
         self._past.append(struck)
-        if self._breaking:
-            self._breaking = self._alike > 0
-        elif self._alike:
-            strokes = sum([bool(keys.any()) for keys in self._past])
-            self._breaking = self._alike > (MOST_TIMES - 1) * strokes
+        self._strokes += bool(struck.any())
+        self._breaking = self._alike > (0 if self._breaking else (MOST_TIMES - 1) * self._strokes)
 
     @property
     def worn(self) -> NDArray[np.bool_] | None:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from livebach.music.roll import KEYS, OFF, ONSET, Frame
 from livebach.network.quotes import (
@@ -67,7 +66,7 @@ def playable(
         if (frame == ONSET).sum() > MOST_AT_ONCE:
             params = replace(params, onset_bias=params.onset_bias - SOFTER)
         elif (key := _objection(everyone, frame)) is not None:
-            params = replace(params, forbidden=_with(params.forbidden, key))
+            params = params.forbidding(np.arange(KEYS) == key)
         else:
             return frame
         frame = draw(params)
@@ -90,12 +89,6 @@ def _within_reach(frame: Frame) -> Frame:
 
 def _objection(watches: Sequence[Watch], frame: Frame) -> int | None:
     return next((key for watch in watches if (key := watch.against(frame)) is not None), None)
-
-
-def _with(forbidden: NDArray[np.bool_] | None, key: int) -> NDArray[np.bool_]:
-    more = np.zeros(KEYS, np.bool_) if forbidden is None else forbidden.copy()
-    more[key] = True
-    return more
 
 
 class _Stream:

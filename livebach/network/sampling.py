@@ -5,7 +5,7 @@ The caller supplies the random numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,10 @@ class SamplingParams:
         for name in ("recall", "again"):
             if not 0 <= getattr(self, name) <= 100:
                 raise ValueError(f"{name} must be in 0..100, got {getattr(self, name)}")
+
+    def forbidding(self, keys: NDArray[np.bool_]) -> SamplingParams:
+        """Return the same parameters with more forbidden keys, bool [88]."""
+        return replace(self, forbidden=keys if self.forbidden is None else self.forbidden | keys)
 
 
 def masked(logits: NDArray[np.float32], before: Frame) -> NDArray[np.float32]:
