@@ -201,7 +201,7 @@ def test_the_tempo_of_a_demo_can_be_set(monkeypatch: pytest.MonkeyPatch, tmp_pat
         assert take_log.read(next(folder.iterdir())).config.time.bpm == 150
     asked: list[bool] = []
 
-    def load(_name: str, fast: bool, _touch: str | None) -> None:
+    def load(_name: str, fast: bool) -> None:
         asked.append(fast)
         raise UserError("enough")
 

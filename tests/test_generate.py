@@ -37,7 +37,8 @@ SCALE = tuple(Note(60 + t // 4 % 8, t, t + 4) for t in range(0, 96, 4))
 def small_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small network of random weights plays."""
     loaded = Loaded(Engine(random_checkpoint(SPEC)), "small", "")
-    monkeypatch.setattr(assembly, "load_network", lambda name, fast, touch: loaded)
+    monkeypatch.setattr(assembly, "load_network", lambda name, fast: loaded)
+    monkeypatch.setattr(assembly, "with_touch", lambda network, *_: network)
 
 
 def goes_on(
@@ -176,7 +177,7 @@ def touch_network(monkeypatch: pytest.MonkeyPatch, small_engine: None) -> None:
     """The touch network that comes with livebach plays too."""
     touch = TouchNetwork(touch_checkpoint.load(touch_checkpoint.default_path()))
     loaded = Loaded(Engine(random_checkpoint(SPEC)), "small", "", touch)
-    monkeypatch.setattr(assembly, "load_network", lambda name, fast, touch: loaded)
+    monkeypatch.setattr(assembly, "load_network", lambda name, fast: loaded)
 
 
 def swung(folder: Path) -> Path:

@@ -70,7 +70,7 @@ def test_another_network_is_refused(
 ) -> None:
     """A checkpoint that has changed is named with both hashes; nothing is played."""
     other = assembly.Loaded(ScriptedEngine(), "other", "0" * 64)
-    monkeypatch.setattr(assembly, "load_network", lambda name, fast, touch: other)
+    monkeypatch.setattr(assembly, "load_network", lambda name, fast: other)
     assert main(["replay", str(played)]) == 2
     told = capsys.readouterr().err
     assert "SHA-256" in told

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livebach.music.roll import KEYS
-from livebach.music.touch import LATEST, OFFSETS
+from livebach.music.touch import LATEST, OFFSETS, Pedal
 from livebach.network.heard_notes import HeardNotes
-from livebach.network.touch import TouchNetwork
+from livebach.network.touch import NextTick, TouchNetwork
 from livebach.network.touch_checkpoint import default_path, load
 from livebach.network.touch_history import OneHots, Sums
-from livebach.network.touch_memory import NOTE_FEATURES, OFFSET_FEATURES, PEDAL_FEATURES, TouchMemory, known_offsets
+from livebach.network.touch_memory import NOTE_FEATURES, OFFSET_FEATURES, TouchMemory, known_offsets
 from livebach.network.touch_shape import OUTPUTS, VELOCITY_INPUTS
 from livebach.network.velocity_kernels import (
     HEARD,
@@ -170,12 +170,16 @@ def test_offsets_have_the_logits_of_the_whole_pass(
         assert np.ptp(logits.of(note, known) - whole) < 1e-3  # logits are known up to a constant
 
 
-@given(SEEDS, st.booleans())
-def test_the_pedal_has_the_chances_of_the_whole_pass(network: TouchNetwork, seed: int, down: bool) -> None:
+@given(SEEDS, st.sampled_from([Pedal.UP, Pedal.PRESSED, Pedal.CHANGED]))
+def test_the_pedal_has_the_chances_of_the_whole_pass(network: TouchNetwork, seed: int, before: Pedal) -> None:
     """And none for moves that cannot follow."""
-    features = np.random.default_rng(seed).normal(size=PEDAL_FEATURES).astype(np.float32)
-    chances = np.array(network.pedal_chances(features, down))
-    whole = np.exp(network.pedals(features[None], np.array([down]))[0])
+    rng, memory, place = np.random.default_rng(seed), TouchMemory(), (3, 4, 16)
+    for pedal in (Pedal.UP, Pedal.UP, before):
+        keys = chord(rng, 4)
+        memory.commit(keys, [], place, [0] * len(keys), pedal)
+    tick = NextTick(chord(rng, 4), chord(rng, 2), place)
+    chances = np.array(network.pedal_chances(memory, tick))
+    whole = np.exp(network.pedals(memory.pedal_features(*tick)[None], np.array([before.down]))[0])
     assert np.abs(chances / chances.sum() - whole).max() < 1e-5
 
 

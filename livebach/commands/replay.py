@@ -16,7 +16,7 @@ from livebach.errors import UserError
 from livebach.files import check_new, expanded
 from livebach.live import assembly, take_log, take_midi
 from livebach.live.daemon import MusicianProtocol
-from livebach.live.take_log import Call, Log, Swap
+from livebach.live.take_log import Call, Header, Log, Swap
 from livebach.music.events import Event, NoteOn
 from livebach.musician.memory import History
 from livebach.styles import DEFAULT
@@ -52,22 +52,29 @@ def run(args: argparse.Namespace) -> int:
         check_new(args.out)
     log = take_log.read(args.take)
     touch = log.config.engine.touch_checkpoint if args.touch is None else str(args.touch)
-    if touch is not None and not expanded(touch).exists():
-        raise UserError(f"the touch network {touch} is not there; --touch names another file")
-    networks = Networks(args.checkpoint, log.config.engine.fast, touch)
+    fast = log.config.engine.fast
+    networks = Networks(args.checkpoint, fast)
     network = networks.find(log.header.checkpoint, log.header.sha256)
-    if not log.header.touch_sha256:
-        network = replace(network, touch=None)
-    elif network.touch_sha256 != log.header.touch_sha256:
-        raise UserError(
-            f"this is not the touch network of the take: its SHA-256 must be {log.header.touch_sha256[:12]}…, "
-            f"got {network.touch_sha256[:12]}…; --touch names another file"
-        )
+    if log.header.touch_sha256:
+        network = _with_touch_of(log.header, network, touch, fast)
     musician = assembly.musician(network, log.config, log.header.start_s)
     again = list(play_again(musician, log.calls, networks))
     if args.out is not None:
         sys.stdout.write(f"{take_midi.write_midi(Log(log.header, again), args.out)}\n")
     return _compare(log.calls, again)
+
+
+def _with_touch_of(header: Header, network: assembly.Loaded, file: str | None, fast: bool) -> assembly.Loaded:
+    """Return the network with the take's touch network; raise UserError if the file is another one, or missing."""
+    if file is not None and not expanded(file).exists():
+        raise UserError(f"the touch network {file} is not there; --touch names another file")
+    network = assembly.with_touch(network, file, fast)
+    if network.touch_sha256 != header.touch_sha256:
+        raise UserError(
+            f"this is not the touch network of the take: its SHA-256 must be {header.touch_sha256[:12]}…, "
+            f"got {network.touch_sha256[:12]}…; --touch names another file"
+        )
+    return network
 
 
 @dataclass(frozen=True)
@@ -76,13 +83,11 @@ class Networks:
 
     given: Sequence[str] = ()
     fast: bool = False
-    touch: str | None = None
-    """The file of the touch network; None: the one that comes with livebach."""
 
     def find(self, name: str, sha256: str) -> assembly.Loaded:
         """Return the network with this SHA-256; raise UserError if no file has it."""
         name = DEFAULT if name == OLD_DEFAULT else name
-        for network in (assembly.load_network(each, self.fast, self.touch) for each in (*self.given, name)):
+        for network in (assembly.load_network(each, self.fast) for each in (*self.given, name)):
             if network.sha256 == sha256:
                 return network
         raise UserError(

@@ -7,6 +7,7 @@ from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from random import SystemRandom
+from typing import NamedTuple
 
 from livebach.config import Config, to_dict, with_value
 from livebach.errors import UserError
@@ -35,8 +36,13 @@ class Loaded:
     touch_sha256: str = ""
 
 
-def with_touch(network: Loaded, file: str | None = None) -> Loaded:
-    """Return the network with the touch network of a file; None: the one that comes with livebach.
+def with_touch(network: Loaded, file: str | None = None, fast: bool = False) -> Loaded:
+    """Return the network with a touch network.
+
+    Args:
+        network: The network.
+        file: The path of the touch network; None: the one that comes with livebach.
+        fast: Whether to use the compiled one.
 
     Raises:
         UserError: If the file cannot be read, or is damaged.
@@ -44,7 +50,7 @@ def with_touch(network: Loaded, file: str | None = None) -> Loaded:
     """
     path = touch_checkpoint.default_path() if file is None else expanded(file)
     try:
-        touch = TouchNetwork(touch_checkpoint.load(path))
+        touch = _networks(fast).touch(touch_checkpoint.load(path))
         return replace(network, touch=touch, touch_sha256=checkpoint.fingerprint(path))
     except (touch_checkpoint.TouchError, OSError) as error:
         where = "" if str(path) in str(error) else f"{path}: "
@@ -69,13 +75,12 @@ def path_of(name: str) -> Path:
     return data_path(style.checkpoint) if style else expanded(name)
 
 
-def load_network(name: str, fast: bool = False, touch: str | None = None) -> Loaded:
-    """Load the network of that name, ready to play.
+def load_network(name: str, fast: bool = False) -> Loaded:
+    """Load the network of that name, ready to play, without a touch network.
 
     Args:
         name: A style, or the path of a checkpoint.
         fast: Whether to use the compiled engine.
-        touch: The path of the touch network; None: the one that comes with livebach.
 
     Raises:
         UserError: If the checkpoint cannot be loaded; one line that names the file and the reason.
@@ -84,30 +89,37 @@ def load_network(name: str, fast: bool = False, touch: str | None = None) -> Loa
     path = path_of(name)
     try:
         path = path.resolve()
-        engine = _engine(fast)(checkpoint.load(path))
-        loaded = Loaded(engine, name if name in STYLES else str(path), checkpoint.fingerprint(path))
+        engine = _networks(fast).engine(checkpoint.load(path))
+        return Loaded(engine, name if name in STYLES else str(path), checkpoint.fingerprint(path))
     except checkpoint.CheckpointError as error:
         where = "" if str(error).startswith(str(path)) else f"{path}: "
         hint = "" if path.exists() else f" (the styles are {', '.join(STYLES)})"
         raise UserError(f"engine.checkpoint: {where}{error}{hint}") from None
     except OSError as error:  # it went away, or its disk failed, while it was read
         raise UserError(f"engine.checkpoint: {path}: cannot be read: {error.strerror or error}") from None
-    return with_touch(loaded, touch)
 
 
 def configured_network(config: Config) -> Loaded:
     """Load the network and the touch network that the settings name. Raises UserError as `load_network`."""
-    return load_network(config.engine.checkpoint, config.engine.fast, config.engine.touch_checkpoint)
+    engine = config.engine
+    return with_touch(load_network(engine.checkpoint, engine.fast), engine.touch_checkpoint, engine.fast)
 
 
-def _engine(fast: bool) -> type[Engine]:
+class _Networks(NamedTuple):
+    engine: type[Engine] = Engine
+    touch: type[TouchNetwork] = TouchNetwork
+
+
+def _networks(fast: bool) -> _Networks:
+    """Return the usual classes, or the compiled ones, which are imported only on demand because numba is large."""
     if not fast:
-        return Engine
+        return _Networks()
     if find_spec("numba") is None:
         raise UserError("engine.fast needs numba: pip install numba")
     from livebach.network.numba_engine import FastEngine
+    from livebach.network.numba_touch import FastTouchNetwork
 
-    return FastEngine
+    return _Networks(FastEngine, FastTouchNetwork)
 
 
 def header(config: Config, network: Loaded, start_s: float) -> Header:

@@ -7,22 +7,16 @@ seeded generator supplies all random numbers, so equal calls give equal touch. T
 from __future__ import annotations
 
 import math
-from bisect import bisect
 from collections import deque
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from random import Random
-
-import numpy as np
 
 from livebach.music.events import MAX_DATA
 from livebach.music.grid import Place
-from livebach.music.touch import LATEST, OFFSETS, PEDAL_MOVES, Pedal, Sounded
+from livebach.music.touch import PEDAL_MOVES, Pedal, Sounded
 from livebach.musician.player_timing import STRAIGHT
-from livebach.network.touch import TouchNetwork
-from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_CENTRE, VELOCITY_UNIT, TouchMemory
-from livebach.network.touch_shape import VELOCITY_INPUTS
-from livebach.network.velocity_kernels import REFERENCE, VELOCITY_FEATURES
+from livebach.network.touch import NextTick, TouchNetwork, drawn
+from livebach.network.touch_memory import VELOCITY_CENTRE, VELOCITY_UNIT
 from livebach.network.velocity_memory import VelocityMemory
 
 STRETCH, SURE = 0.4, 6.0
@@ -43,8 +37,6 @@ PEDALS_AT = 0.02
 """Smallest share of ticks with moves of the player's pedal from which the network uses the pedal too."""
 _PEDAL_TICKS = 128
 _PEDALS = tuple(Pedal)
-_HEARD = NOTE_FEATURES + OFFSETS
-"""The first input that comes from the heard velocities."""
 
 
 class TouchPlayer:
@@ -60,7 +52,7 @@ class TouchPlayer:
 
     def forget(self) -> None:
         """Forget all the music so far."""
-        self._memory, self._velocities = TouchMemory(), VelocityMemory()
+        self._memory, self._velocities = self._network.memory(), VelocityMemory()
         self._pedals: deque[bool] = deque(maxlen=_PEDAL_TICKS)  # whether the player's moved
         self._usually: float | None = None  # mean of the velocities expected above the heard mean; None before any
 
@@ -89,14 +81,13 @@ class TouchPlayer:
         if not own:
             return {}
         struck, mine = sorted({*own, *player}, reverse=True), set(own)
-        offsets = self._choose_offsets(struck, player, place, usual)
-        velocities = self._choose_velocities(struck, offsets, held, place)
+        tick = NextTick(struck, held, place)
+        offsets = self._choose_offsets(tick, player, usual)
+        velocities = self._choose_velocities(tick, offsets)
         sounded = zip(struck, velocities, offsets, strict=True)
         return {key: Sounded(velocity, offset) for key, velocity, offset in sounded if key in mine}
 
-    def _choose_offsets(
-        self, struck: Sequence[int], player: Mapping[int, Sounded], place: Place, usual: Mapping[int, float]
-    ) -> list[int]:
+    def _choose_offsets(self, tick: NextTick, player: Mapping[int, Sounded], usual: Mapping[int, float]) -> list[int]:
         """Draw an offset for each key, the highest first, given the known ones. The player's offsets are known.
 
         The chance of an offset is the network's times its share among the player's strokes at this place of the beat.
@@ -104,36 +95,15 @@ class TouchPlayer:
         """
         if len(usual) == 1:
             (only,) = usual
-            return [player[key].offset if key in player else only for key in struck]
-        logits = self._network.offset_logits(self._memory.offset_features(struck, place))
-        known = [sounded.offset for sounded in player.values()]
-        out: list[int] = []
-        for i, key in enumerate(struck):
-            if key in player:
-                out.append(player[key].offset)
-            else:
-                out.append(self._draw_offset(logits.of(i, known), usual))
-                known.append(out[-1])
-        return out
+            return [player[key].offset if key in player else only for key in tick.struck]
+        given = [player[key].offset if key in player else None for key in tick.struck]
+        uniforms = [self._random.random() if offset is None else 0.0 for offset in given]
+        return self._network.draw_offsets(self._memory, tick, given, usual, uniforms)
 
-    def _draw_offset(self, logits: Sequence[float], usual: Mapping[int, float]) -> int:
-        """Draw one of the usual offsets, from the logits of all offsets and the shares of the usual ones."""
-        top = max(logits)
-        weights = [share * math.exp(logits[offset + LATEST] - top) for offset, share in usual.items()]
-        if not any(weights):
-            return max(usual, key=usual.__getitem__)
-        return list(usual)[self._drawn(weights)]
-
-    def _drawn(self, weights: Sequence[float]) -> int:
-        """Draw an index: what `random.choices` would choose, in half the time."""
-        sums = list(accumulate(weights))
-        return bisect(sums, self._random.random() * sums[-1], 0, len(sums) - 1)
-
-    def _choose_velocities(
-        self, struck: Sequence[int], offsets: Sequence[int], held: Sequence[int], place: Place
-    ) -> list[int]:
+    def _choose_velocities(self, tick: NextTick, offsets: Sequence[int]) -> list[int]:
         """Draw velocities: the expected ones, stretched where uncertain, with a random variation."""
-        louder, variances = self._expected(struck, offsets, held, place)
+        # The network would return to the usual loudness, so it is told that as the mean of what it heard.
+        louder, variances = self._network.expected(self._memory, self._velocities, tick, offsets, USUAL)
         few, out = (self._default - VELOCITY_CENTRE) / (1 + self._velocities.count), []
         usually = self._usually_above(louder)
         centre = VELOCITY_CENTRE + VELOCITY_UNIT * self._velocities.mean + few
@@ -156,36 +126,15 @@ class TouchPlayer:
             self._usually += (above - self._usually) / OWN_NOTES
         return usually / (1 + count / FEW_NOTES)
 
-    def _expected(
-        self, struck: Sequence[int], offsets: Sequence[int], held: Sequence[int], place: Place
-    ) -> tuple[list[float], list[float]]:
-        """Return what the network expects of each velocity, in units: how far above the heard mean, and the variance.
-
-        The network would return to the usual loudness, so it is told that as the mean.
-        """
-        memory, heard = self._memory, self._velocities
-        inputs = np.zeros((len(struck), VELOCITY_INPUTS), np.float32)
-        memory.note_features(struck, held, place, inputs[:, :NOTE_FEATURES])
-        for note, offset in enumerate(offsets):
-            inputs[note, NOTE_FEATURES + LATEST + offset] = 1
-        heard.features(struck, memory.tick, place, inputs[:, _HEARD : _HEARD + VELOCITY_FEATURES])
-        inputs[:, _HEARD + REFERENCE] = USUAL
-        matched = heard.matched(len(struck), memory.matches(struck))
-        if matched is not None:
-            matched += np.float32(USUAL - heard.mean)
-        above, variance = self._network.velocity_moments(inputs, USUAL, matched)
-        return above.tolist(), variance.tolist()
-
     def pedal(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Pedal:
         """Choose the move of the network's pedal on the coming tick, with these struck and held keys.
 
         After a beat without pedal, the pedal goes down on the next beat, as the model tends to stay without pedal.
         """
-        down, on_beat = self._memory.pedal_down, place[0] % place[1] == 0
-        if struck and on_beat and self._memory.pedal_up_for(place[1]):
+        if struck and place[0] % place[1] == 0 and self._memory.pedal_up_for(place[1]):
             return Pedal.PRESSED
-        features = self._memory.pedal_features(struck, held, place)
-        return _PEDALS[self._drawn(self._network.pedal_chances(features, down))]
+        chances = self._network.pedal_chances(self._memory, NextTick(struck, held, place))
+        return _PEDALS[drawn(chances, self._random.random())]
 
     @property
     def pedals(self) -> bool:

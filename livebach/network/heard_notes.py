@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from livebach.music.roll import KEYS
 from livebach.network.touch_memory import Array
@@ -52,8 +53,8 @@ class HeardNotes:
         """Number of notes heard, also of those that are forgotten."""
         self.mean = 0.0
         """Mean of the remembered velocities, in units; a little nearer to 0 while they are few."""
-        notes = np.zeros((4, HEARD), np.int64)
-        self._notes, self._codes = Notes(*notes), notes[2:]
+        self._rows = np.zeros((4, HEARD), np.int64)
+        self._notes, self._codes = Notes(*self._rows), self._rows[2:]
         self._velocity: Array = np.zeros(HEARD, np.float32)
         # For every key that may come: the kernels over pitch, and the part of the distance that comes from pitch. Notes
         # not yet heard have no weight.
@@ -79,6 +80,13 @@ class HeardNotes:
             self.count += 1
         self.mean = float(np.add.reduce(self._velocity)) / (min(self.count, HEARD) + 1)
         np.subtract(self._velocity, self.mean, out=self._above)
+
+    def newest(self) -> tuple[int, NDArray[np.int64], Array]:
+        """Return the number m of remembered notes, and HEARD columns of which the first m are theirs.
+
+        The rows are the fields of `Notes` in one array, and the velocities above the mean in the other.
+        """
+        return min(self.count, HEARD), self._rows, self._above
 
     def write_features(self, keys: Sequence[int], tick: int, codes: tuple[int, int], out: Array) -> None:
         """Write the features of a tick's keys, in the columns before `REFERENCE`.

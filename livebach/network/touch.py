@@ -9,16 +9,20 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Sequence
+from bisect import bisect
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from livebach.music.grid import Place
 from livebach.music.touch import LATEST, OFFSETS, Pedal
 from livebach.network.touch_checkpoint import TouchCheckpoint, TouchError
-from livebach.network.touch_memory import NOTE_FEATURES, Array, known_offsets
-from livebach.network.touch_shape import VELOCITY_INPUTS
-from livebach.network.velocity_kernels import NEAREST_VELOCITY
+from livebach.network.touch_memory import NOTE_FEATURES, Array, TouchMemory, known_offsets
+from livebach.network.touch_shape import HEARD_INPUTS, NEAREST_INPUT, VELOCITY_INPUTS
+from livebach.network.velocity_kernels import REFERENCE, VELOCITY_FEATURES
+from livebach.network.velocity_memory import VelocityMemory
 from livebach.network.velocity_mixture import (
     OF_ALL_NOTES,
     OF_NEW_NOTES,
@@ -30,12 +34,15 @@ from livebach.network.velocity_mixture import (
 
 PAIR_TOLERANCE = 2e-3
 ZERO = np.zeros((), np.float32)
-_NEAREST = NOTE_FEATURES + OFFSETS + NEAREST_VELOCITY
 MAY_FOLLOW: NDArray[np.bool_] = np.array(
     [[kind in (Pedal.UP, Pedal.PRESSED) for kind in Pedal], [kind not in (Pedal.UP, Pedal.PRESSED) for kind in Pedal]]
 )
 """[down before, PEDALS]: what the pedal can do next."""
 _MAY_FOLLOW: list[list[bool]] = MAY_FOLLOW.tolist()
+
+
+Layers = tuple[Array, Array, tuple[Array, Array]]
+"""Weights of the second and the third hidden layer, and those from both to the outputs."""
 
 
 class Perceptron:
@@ -56,11 +63,11 @@ class Perceptron:
         hidden = len(bias)
         self.first: Array = np.pad(first, ((0, 0), (0, 1)))
         self.bias: Array = np.append(bias, np.float32(1))
-        self._second: Array = np.pad(np.vstack(layer("second")), ((0, 0), (0, 1)))
-        self._second[hidden, hidden] = 1
-        self._third: Array = np.vstack(layer("third"))
+        second = np.pad(np.vstack(layer("second")), ((0, 0), (0, 1)))
+        second[hidden, hidden] = 1
         out, out_bias = layer("out")
-        self._out: tuple[Array, Array] = np.vstack([out[:hidden], out_bias]), out[hidden:].copy()
+        of_both = np.vstack([out[:hidden], out_bias]), out[hidden:].copy()
+        self.layers: Layers = second, np.vstack(layer("third")), of_both
 
     def begin(self, features: Array) -> Array:
         """Return the first layer before its ReLU: [n, at most inputs] to [n, hidden + 1]. Missing inputs count as 0."""
@@ -70,12 +77,13 @@ class Perceptron:
 
     def finish(self, begun: Array) -> Array:
         """Return the outputs [n, outputs] from the result of `begin`."""
-        second = np.dot(np.maximum(begun, ZERO), self._second)
+        to_second, to_third, (of_second, of_third) = self.layers
+        second = np.dot(np.maximum(begun, ZERO), to_second)
         np.maximum(second, ZERO, out=second)
-        third = np.dot(second, self._third)
+        third = np.dot(second, to_third)
         np.maximum(third, ZERO, out=third)
-        out: Array = np.dot(second, self._out[0])
-        out += np.dot(third, self._out[1])
+        out: Array = np.dot(second, of_second)
+        out += np.dot(third, of_third)
         return out
 
     def __call__(self, features: Array) -> Array:
@@ -84,9 +92,9 @@ class Perceptron:
 
     def mapped(self, matrix: Array, added: Array) -> Perceptron:
         """Return a perceptron whose outputs are a linear map of these: `outputs @ matrix + added`."""
-        mapped, (second, third) = copy.copy(self), self._out
-        mapped._out = second @ matrix, third @ matrix
-        mapped._out[0][-1] += added  # the row of the biases
+        mapped, (to_second, to_third, (of_second, of_third)) = copy.copy(self), self.layers
+        mapped.layers = to_second, to_third, (of_second @ matrix, of_third @ matrix)
+        mapped.layers[2][0][-1] += added  # the row of the biases
         return mapped
 
 
@@ -96,8 +104,36 @@ def log_softmax(logits: Array) -> Array:
     return np.asarray(top - np.log(np.exp(top).sum(axis=-1, keepdims=True)))
 
 
+class NextTick(NamedTuple):
+    """A tick that is about to be played."""
+
+    struck: Sequence[int]
+    """Keys 0..87 to be struck, the highest first."""
+    held: Sequence[int]
+    """Keys 0..87 that are down from before."""
+    place: Place
+
+
+def drawn(weights: Sequence[float], uniform: float) -> int:
+    """Draw an index by a number in [0, 1): what `random.choices` would choose, in half the time."""
+    sums = list(itertools.accumulate(weights))
+    return bisect(sums, uniform * sums[-1], 0, len(sums) - 1)
+
+
+def _draw_offset(logits: Sequence[float], usual: Mapping[int, float], uniform: float) -> int:
+    """Draw one of the usual offsets, from the logits of all offsets and the shares of the usual ones."""
+    top = max(logits)
+    weights = [share * math.exp(logits[offset + LATEST] - top) for offset, share in usual.items()]
+    if not any(weights):
+        return max(usual, key=usual.__getitem__)
+    return list(usual)[drawn(weights, uniform)]
+
+
 class TouchNetwork:
-    """A trained touch network. It has no state: a `TouchMemory` remembers what was played."""
+    """A trained touch network. It has no state: a `TouchMemory` and a `VelocityMemory` remember what was played."""
+
+    memory = TouchMemory
+    """The class of the memory that it reads."""
 
     def __init__(self, checkpoint: TouchCheckpoint) -> None:
         """Take the weights, and compare the stored output with the network's.
@@ -133,7 +169,7 @@ class TouchNetwork:
         inputs[:, : features.shape[1]] = features
         above, known = _write_matches(inputs, matched - mean[:, None])
         inputs[:, -1] = mean
-        return mixture_of(self._velocity(inputs), mean, above + mean[:, None], known, inputs[:, _NEAREST])
+        return mixture_of(self._velocity(inputs), mean, above + mean[:, None], known, inputs[:, NEAREST_INPUT])
 
     def velocity_moments(self, inputs: Array, mean: float, matched: Array | None) -> tuple[Array, Array]:
         """Return the moments of the velocities of n notes, in units: the fast twin of `velocities`.
@@ -149,21 +185,83 @@ class TouchNetwork:
         """
         inputs[:, -1] = mean
         if matched is None:
-            return fast_moments(self._of_new(inputs), inputs[:, _NEAREST])
+            return fast_moments(self._of_new(inputs), inputs[:, NEAREST_INPUT])
         matches = _write_matches(inputs, matched - np.float32(mean))
-        return fast_moments(self._of_all(inputs), inputs[:, _NEAREST], matches)
+        return fast_moments(self._of_all(inputs), inputs[:, NEAREST_INPUT], matches)
+
+    def expected(
+        self,
+        memory: TouchMemory,
+        heard: VelocityMemory,
+        tick: NextTick,
+        offsets: Sequence[int],
+        mean: float,
+    ) -> tuple[list[float], list[float]]:
+        """Return what to expect of the velocities of a tick's n notes, in units, if `mean` were the mean heard so far.
+
+        Returns:
+            How far above `mean` each is expected to be, and its variance, [n] each.
+
+        """
+        struck, held, place = tick
+        inputs = np.zeros((len(struck), VELOCITY_INPUTS), np.float32)
+        memory.note_features(struck, held, place, inputs[:, :NOTE_FEATURES])
+        for note, offset in enumerate(offsets):
+            inputs[note, NOTE_FEATURES + LATEST + offset] = 1
+        heard.features(struck, memory.tick, place, inputs[:, HEARD_INPUTS : HEARD_INPUTS + VELOCITY_FEATURES])
+        inputs[:, HEARD_INPUTS + REFERENCE] = mean
+        matched = heard.matched(len(struck), memory.matches(struck))
+        if matched is not None:
+            matched += np.float32(mean - heard.mean)
+        above, variance = self.velocity_moments(inputs, mean, matched)
+        return above.tolist(), variance.tolist()
 
     def offset_logits(self, features: Array) -> OffsetLogits:
         """Return the offsets' logits of a tick's n notes, from features [n, OFFSET_FEATURES]: the twin of `offsets`."""
         return OffsetLogits(self._offset, self._only_known, features)
 
+    def draw_offsets(
+        self,
+        memory: TouchMemory,
+        tick: NextTick,
+        given: Sequence[int | None],
+        usual: Mapping[int, float],
+        uniforms: Sequence[float],
+    ) -> list[int]:
+        """Draw the offsets of a tick's n notes one after another, each with those known that are given or drawn.
+
+        The chance of an offset is the network's times its share of the usual ones.
+
+        Args:
+            memory: The music so far.
+            tick: The tick.
+            given: The offset of each note that has one already, and None for each to be drawn.
+            usual: The offsets that can be drawn, with their shares.
+            uniforms: [n] numbers in [0, 1) that decide.
+
+        Returns:
+            [n] offsets.
+
+        """
+        logits = self.offset_logits(memory.offset_features(tick.struck, tick.place))
+        known = [offset for offset in given if offset is not None]
+        out: list[int] = []
+        for note, (offset, uniform) in enumerate(zip(given, uniforms, strict=True)):
+            if offset is not None:
+                out.append(offset)
+            else:
+                out.append(_draw_offset(logits.of(note, known), usual, uniform))
+                known.append(out[-1])
+        return out
+
     def offsets(self, features: Array) -> Array:
         """Return log probabilities [n, OFFSETS] of offsets, from [n, OFFSET_INPUTS] with known earlier offsets."""
         return log_softmax(self._offset(features))
 
-    def pedal_chances(self, features: Array, down: bool) -> list[float]:
-        """Return the probabilities [PEDALS] of the pedal's next move, up to a factor: the fast twin of `pedals`."""
-        logits, may_follow = self._pedal(features).tolist(), _MAY_FOLLOW[down]
+    def pedal_chances(self, memory: TouchMemory, tick: NextTick) -> list[float]:
+        """Return the chances [PEDALS] of the pedal's move on a tick, up to a factor: the fast twin of `pedals`."""
+        logits = self._pedal(memory.pedal_features(*tick)).tolist()
+        may_follow = _MAY_FOLLOW[memory.pedal_down]
         top = max(itertools.compress(logits, may_follow))
         return [math.exp(x - top) if may else 0.0 for x, may in zip(logits, may_follow, strict=True)]
 

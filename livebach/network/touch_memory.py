@@ -35,18 +35,18 @@ PEDAL_FEATURES = PEDAL_TICKS * PEDALS + 5 * (PEDALS + 1) + 12 + 29
 RECENT = 32
 """Ticks before the newest chord in which a struck key's offset counts."""
 _FADING = 0.97  # of an offset's share with each note, and of a pitch in the pedal with each tick
-_CLASHES = (1, 2, 5, 6)  # semitones
+CLASHES = (1, 2, 5, 6)  # semitones
 _LEAVES_DOWN = [move.down for move in Pedal]
-_LOG = [math.log1p(n) for n in range(LONGEST + 1)]
-_MIDDLE = 39  # 0..87: middle C
-_BUMP: Array = np.exp(-(((np.arange(KEYS)[:, None] - 4 - 11.5 * np.arange(BUMPS)) / 10) ** 2)).astype(np.float32)
+LOG_TICKS = [math.log1p(n) for n in range(LONGEST + 1)]
+MIDDLE = 39  # 0..87: middle C
+KEY_BUMPS: Array = np.exp(-(((np.arange(KEYS)[:, None] - 4 - 11.5 * np.arange(BUMPS)) / 10) ** 2)).astype(np.float32)
 _IN_BEAT, _OFFSET, _OFFSET_STATE = (np.eye(n).tolist() for n in (12, OFFSETS, OFFSETS + 1))  # one-hot numbers
 _NO_OFFSET = [0.0] * OFFSETS
 _ROWS_OF_PEDALS = [PEDAL_TICKS * PEDALS + i * (PEDALS + 1) for i in range(6)]  # where states before and places begin
 
 
 def _log(ticks: int) -> float:
-    return _LOG[min(ticks, LONGEST)]
+    return LOG_TICKS[min(ticks, LONGEST)]
 
 
 class TouchMemory:
@@ -101,13 +101,13 @@ class TouchMemory:
         shared = (
             *(n / 4, len(held) / 4, (high - low) / 24, _log(self.tick - self._last_tick) / 3),
             *(busy[0] / 8, busy[1] / 24, busy[2] / 80),
-            *_place_of_notes(place),
-            *((high - _MIDDLE) / 24, (low - _MIDDLE) / 24),
+            *place_of_notes(place),
+            *((high - MIDDLE) / 24, (low - MIDDLE) / 24),
         )
         rows = self._note_rows(struck, max(held, default=-1), min(held, default=KEYS))
         out[:, : len(shared)] = shared
         out[:, len(shared) : len(shared) + len(rows[0])] = rows
-        out[:, -BUMPS:] = _BUMP.take(struck, axis=0)
+        out[:, -BUMPS:] = KEY_BUMPS.take(struck, axis=0)
         return out
 
     def _note_rows(self, struck: Sequence[int], highest: int, lowest: int) -> list[tuple[float, ...]]:
@@ -120,7 +120,7 @@ class TouchMemory:
             near = _step_to(last, key)
             rows.append(
                 (
-                    *((key - _MIDDLE) / 24, i / 4, (n - 1 - i) / 4, top, bottom, n == 1, above, below),
+                    *((key - MIDDLE) / 24, i / 4, (n - 1 - i) / 4, top, bottom, n == 1, above, below),
                     *(key > highest, key < lowest, top and key > highest, bottom and key < lowest),
                     *((1.5, 1.0) if before is None else (_log(self.tick - before[0]) / 4, 0.0)),
                     near / 12,
@@ -189,7 +189,7 @@ class TouchMemory:
                 near, ago, far = _OFFSET[offset], _log(tick - then) / 3, abs(other - key) / 12
             before = self._struck_at.get(key)
             since = 1.5 if before is None else _log(tick - before[0]) / 4
-            middle, top = (key - _MIDDLE) / 24, key == struck[0]
+            middle, top = (key - MIDDLE) / 24, key == struck[0]
             rows.append((*near, ago, far, middle, top, key == bottom, since, key in self._last, (above - key) / 12))
             above = key
         return rows
@@ -198,35 +198,39 @@ class TouchMemory:
 
     def pedal_features(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Array:
         """Return the features of the pedal: float32 [PEDAL_FEATURES]."""
-        position, beat, bar = place
-        pedals, none = self._pedals, PEDALS
-        back = [pedals[-n] if n <= len(pedals) else none for n in (beat, bar, 2 * bar)]
-        again = self._pedalled.found.get(self._turns(struck)[2], none) if struck else none
-        states = (*back, self._pedal_there.get((position, bar), none), again, min(position % beat, 11))
+        states = (*self._pedals_before(struck, place), min(place[0] % place[1], 11))
         out = np.zeros(PEDAL_FEATURES, np.float32)
         out[: PEDAL_TICKS * PEDALS] = self._newest_pedals.array
         for row, state in zip(_ROWS_OF_PEDALS, states, strict=True):
             out[row + state] = 1
         out[_ROWS_OF_PEDALS[-1] + 12 :] = (
             *(self.pedal_down, _log(self._pedal_ticks) / 4, len(struck) / 4, len(held) / 4, bool(struck)),
-            *_place_of_pedal(place),
+            *place_of_pedal(place),
             *(_log(self.tick - self._last_tick) / 3, self._struck.sums[0] / 8, self._struck.sums[1] / 24),
             *(self._pedalled_ticks.sums[0] / 48, self._pedal_moves.sums[0] / 12),
             *self._pedal_harmony(struck),
         )
         return out
 
+    def _pedals_before(self, struck: Sequence[int], place: Place) -> list[int]:
+        """Return the pedal a beat, a bar and two bars ago, at this place, and in this turn; PEDALS if unknown."""
+        position, beat, bar = place
+        pedals, none = self._pedals, PEDALS
+        back = [pedals[-n] if n <= len(pedals) else none for n in (beat, bar, 2 * bar)]
+        again = self._pedalled.found.get(self._turns(struck)[2], none) if struck else none
+        return [*back, self._pedal_there.get((position, bar), none), again]
+
     def _pedal_harmony(self, struck: Sequence[int]) -> tuple[float, ...]:
         """Return features of the consonance of the keys with the notes that the pedal sustains."""
         sounding, pitches = self._pitches, {key % 12 for key in struck}
-        clashes = [sum([sounding[p + n - 12] + sounding[p - n] for p in pitches]) / 3 for n in _CLASHES]
+        clashes = [sum([sounding[p + n - 12] + sounding[p - n] for p in pitches]) / 3 for n in CLASHES]
         low = struck[-1] if struck else self._bass
         known = sum([sounding[p] >= 0.02 for p in pitches])
         return (
             *((len(pitches) - known) / 3, known / 3, *clashes),
             *(sum(sounding) / 3, sum([level > 0.02 for level in sounding]) / 6),
             *((low - self._bass) / 12, bool(struck) and low <= self._bass + 2),
-            *((low - _MIDDLE) / 24 if struck else 0.0, bool(struck) and low < self._pedal_bass),
+            *((low - MIDDLE) / 24 if struck else 0.0, bool(struck) and low < self._pedal_bass),
         )
 
     def pedal_up_for(self, ticks: int) -> bool:
@@ -318,7 +322,8 @@ def _step_to(keys: Sequence[int], key: int) -> int:
 
 
 @lru_cache(maxsize=256)
-def _place_of_notes(place: Place) -> tuple[float, ...]:
+def place_of_notes(place: Place) -> tuple[float, ...]:
+    """Return the features of a place for the notes."""
     position, beat, bar = place
     in_beat = position % beat
     beat_angle, bar_angle = 2 * math.pi * in_beat / beat, 2 * math.pi * position / bar
@@ -329,7 +334,8 @@ def _place_of_notes(place: Place) -> tuple[float, ...]:
 
 
 @lru_cache(maxsize=256)
-def _place_of_pedal(place: Place) -> tuple[float, ...]:
+def place_of_pedal(place: Place) -> tuple[float, ...]:
+    """Return the features of a place for the pedal."""
     position, beat, bar = place
     angle = 2 * math.pi * position / bar
     return (

@@ -7,7 +7,7 @@ from typing import Any
 
 from livebach.music.touch import OFFSETS, PEDALS
 from livebach.network.touch_memory import NOTE_FEATURES, OFFSET_FEATURES, PEDAL_FEATURES
-from livebach.network.velocity_kernels import VELOCITY_FEATURES
+from livebach.network.velocity_kernels import NEAREST_VELOCITY, VELOCITY_FEATURES
 
 FREE = 5
 """Components of the velocity's mixture with free means."""
@@ -17,6 +17,10 @@ the velocity of the nearest note."""
 TURN_SCALE, NEAREST_SCALE = -4.0, -3.0
 """Initial log scales of the last three components."""
 VELOCITY_INPUTS = NOTE_FEATURES + OFFSETS + VELOCITY_FEATURES + 6
+HEARD_INPUTS = NOTE_FEATURES + OFFSETS
+"""The first input of the velocity that comes from the heard velocities."""
+NEAREST_INPUT = HEARD_INPUTS + NEAREST_VELOCITY
+"""The input with the velocity of the nearest note, minus the mean."""
 OFFSET_INPUTS = OFFSET_FEATURES + OFFSETS + 1
 INPUTS = {"velocity": VELOCITY_INPUTS, "offset": OFFSET_INPUTS, "pedal": PEDAL_FEATURES}
 OUTPUTS = {"velocity": 2 * MIXTURE + FREE, "offset": OFFSETS, "pedal": PEDALS}

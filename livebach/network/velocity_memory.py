@@ -44,7 +44,8 @@ class VelocityMemory:
     """The newest heard velocities, and those of turns of notes."""
 
     def __init__(self) -> None:
-        self._heard = HeardNotes()
+        self.heard = HeardNotes()
+        """The newest notes."""
         # The velocities of the newest notes, for when their short and long turns return, by note number % MOST_TURNS.
         self._short, self._long = (array("f", [_UNKNOWN]) * MOST_TURNS for _ in range(2))
         self._next = 0  # number of the next note
@@ -55,12 +56,12 @@ class VelocityMemory:
     @property
     def count(self) -> int:
         """The number of velocities heard."""
-        return self._heard.count
+        return self.heard.count
 
     @property
     def mean(self) -> float:
         """The mean of the newest heard velocities, in units."""
-        return self._heard.mean
+        return self.heard.mean
 
     def features(self, keys: Sequence[int], tick: int, place: Place, out: Array | None = None) -> Array:
         """Compute the features of keys to be struck on a tick.
@@ -77,12 +78,16 @@ class VelocityMemory:
         """
         if out is None:
             out = np.empty((len(keys), VELOCITY_FEATURES), np.float32)
-        self._heard.write_features(keys, tick, place_codes(place), out)
+        self.heard.write_features(keys, tick, place_codes(place), out)
+        out[:, REFERENCE:] = self.shared_features()
+        return out
+
+    def shared_features(self) -> tuple[float, ...]:
+        """Return the features that do not depend on the key, from the column REFERENCE on."""
         mean, near = self.mean, (*self._last, self._before, _UNKNOWN)
         above, known = [v - mean if v == v else 0.0 for v in near], [v == v for v in near]
         count = min(self.count, HEARD) / HEARD
-        out[:, REFERENCE:] = (mean, count, *above, *known, *error_features(self._errors))
-        return out
+        return mean, count, *above, *known, *error_features(self._errors)
 
     def matched(self, n: int, matches: tuple[int | None, int | None]) -> Array | None:
         """Return the velocities [n, 2] of n notes in earlier turns, in units; NaN where unknown, None if all are.
@@ -131,6 +136,6 @@ class VelocityMemory:
             self._short[number], self._long[number] = (value, value) if known else (short[i], long[i])
         heard = [(key, value) for key, value in zip(keys, values, strict=True) if value == value]
         if heard:
-            self._heard.add(heard, tick, place_codes(place))
+            self.heard.add(heard, tick, place_codes(place))
         self._next = first + n
         self._before, self._last = self._last[0], (values[0], values[-1])

@@ -20,7 +20,7 @@ OUT_OF_REACH = -1e4
 _DEVIATION = np.float32(np.pi / np.sqrt(3))
 """Standard deviation of a logistic distribution of scale 1."""
 _SCALE_BIAS: Array = np.array([-1.0] * FREE + [TURN_SCALE] * 2 + [NEAREST_SCALE], np.float32)
-_MOST_ODDS: Array = np.array(60, np.float32)
+MOST_ODDS: Array = np.array(60, np.float32)
 """Largest log odds that count, so that no exponential overflows. Those of a trained network are far smaller."""
 
 
@@ -100,7 +100,7 @@ OF_NEW_NOTES = _moment_map([*range(FREE), _AS_NEAREST])
 """The linear map, as a matrix and what is added, to the components of notes that were in no earlier turn."""
 OF_ALL_NOTES = _moment_map([*range(FREE), _AS_NEAREST, *_AS_MATCHED])
 """The same, to all components."""
-_LEAST_VARIANCE, _MOST_VARIANCE = (
+LEAST_VARIANCE, MOST_VARIANCE = (
     np.array(2 * (scale + np.log(_DEVIATION)), np.float32) for scale in (SMALLEST_SCALE, LARGEST_SCALE)
 )
 
@@ -130,9 +130,9 @@ def fast_moments(
         above, known = matched
         means[FREE + 1 :] = above.T
         np.copyto(weights[FREE + 1 :], OUT_OF_REACH, where=~known.T)
-    np.minimum(weights, _MOST_ODDS, out=weights)
-    np.maximum(variances, _LEAST_VARIANCE, out=variances)
-    np.minimum(variances, _MOST_VARIANCE, out=variances)
+    np.minimum(weights, MOST_ODDS, out=weights)
+    np.maximum(variances, LEAST_VARIANCE, out=variances)
+    np.minimum(variances, MOST_VARIANCE, out=variances)
     np.exp(exponents[: 2 * k], out=exponents[: 2 * k])
     total = np.add.reduce(weights)
     mean = np.add.reduce(weights * means) / total

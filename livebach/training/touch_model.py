@@ -9,15 +9,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from livebach.music.touch import OFFSETS
 from livebach.network.touch import MAY_FOLLOW
 from livebach.network.touch_checkpoint import PAIR_ROWS, TouchCheckpoint
-from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_CENTRE, VELOCITY_UNIT
-from livebach.network.touch_shape import FREE, INPUTS, MIXTURE, NEAREST_SCALE, OUTPUTS, SCALED, TURN_SCALE, TouchShape
-from livebach.network.velocity_kernels import NEAREST_VELOCITY
+from livebach.network.touch_memory import VELOCITY_CENTRE, VELOCITY_UNIT
+from livebach.network.touch_shape import (
+    FREE,
+    INPUTS,
+    MIXTURE,
+    NEAREST_INPUT,
+    NEAREST_SCALE,
+    OUTPUTS,
+    SCALED,
+    TURN_SCALE,
+    TouchShape,
+)
 from livebach.network.velocity_mixture import LARGEST_SCALE, OUT_OF_REACH, SMALLEST_SCALE
-
-NEAREST = NOTE_FEATURES + OFFSETS + NEAREST_VELOCITY
 
 
 class Perceptron(nn.Module):
@@ -79,7 +85,7 @@ class TouchModel(nn.Module):
         above = torch.where(known, filled - mean[:, None], torch.zeros_like(filled))
         differ = (above[:, :1] - above[:, 1:]) * known.all(dim=1, keepdim=True)
         out = self.velocity(torch.cat([features, above, known.float(), differ, mean[:, None]], dim=1))
-        return mixture_nats(out, mean, filled, known, features[:, NEAREST], velocity)
+        return mixture_nats(out, mean, filled, known, features[:, NEAREST_INPUT], velocity)
 
     def offset_nats(self, features: Tensor, offset: Tensor) -> Tensor:
         """Return -log P of the offsets, float [n]."""

@@ -28,8 +28,9 @@ def by_chance(_tick: int, uniforms: NDArray[np.float64], _params: SamplingParams
 def no_network(monkeypatch: pytest.MonkeyPatch, with_touch: bool = False) -> None:
     """Have commands load a network that plays by chance, whatever they ask for, with or without a touch network."""
 
-    def loaded(name: str, fast: bool = False, touch: str | None = None) -> assembly.Loaded:
-        network = assembly.Loaded(cast(Engine, ScriptedEngine(by_chance)), name, SHA256)
-        return assembly.with_touch(network, touch) if with_touch else network
+    def loaded(name: str, fast: bool = False) -> assembly.Loaded:
+        return assembly.Loaded(cast(Engine, ScriptedEngine(by_chance)), name, SHA256)
 
     monkeypatch.setattr(assembly, "load_network", loaded)
+    if not with_touch:
+        monkeypatch.setattr(assembly, "with_touch", lambda network, *_: network)

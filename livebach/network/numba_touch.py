@@ -1,0 +1,401 @@
+"""The touch network, compiled by numba (the extra `fast`): it differs from `touch` by rounding.
+
+For so few notes, calls of numpy and loops in Python take most of the time. So one compiled call each chooses a tick's
+offsets, its velocities and its pedal, from the features to the result. This module is imported only where the settings
+ask for the fast engine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livebach.music.grid import Place
+from livebach.music.roll import KEYS
+from livebach.music.touch import LATEST, OFFSETS
+from livebach.network.numba_compiler import compiled
+from livebach.network.numba_touch_features import (
+    NEVER,
+    Array,
+    Integers,
+    write_heard,
+    write_notes,
+    write_offsets,
+    write_pedal,
+)
+from livebach.network.touch import MAY_FOLLOW, NextTick, Perceptron, TouchNetwork
+from livebach.network.touch_checkpoint import TouchCheckpoint
+from livebach.network.touch_memory import (
+    NOTE_FEATURES,
+    OFFSET_FEATURES,
+    PEDAL_FEATURES,
+    TouchMemory,
+    place_of_notes,
+    place_of_pedal,
+)
+from livebach.network.touch_shape import FREE, HEARD_INPUTS, NEAREST_INPUT, VELOCITY_INPUTS
+from livebach.network.velocity_kernels import NEAREST, REFERENCE, VELOCITY_FEATURES, place_codes
+from livebach.network.velocity_memory import VelocityMemory
+from livebach.network.velocity_mixture import LEAST_VARIANCE, MOST_ODDS, MOST_VARIANCE
+
+_MOST_ODDS, _LEAST, _MOST = np.float32(MOST_ODDS), np.float32(LEAST_VARIANCE), np.float32(MOST_VARIANCE)
+_ZERO = np.float32(0)
+_NO_MATCHES: Array = np.zeros((0, 2), np.float32)
+
+
+# --- the perceptrons -------------------------------------------------------------------------------------------------
+
+
+@compiled
+def _product(x: Array, weights: Array, out: Array) -> None:
+    """Add weights [width, inputs or more] @ x [n, inputs] to `out` [n, width]: four outputs at once."""
+    width = out.shape[1]
+    for j in range(0, width - 3, 4):
+        row0, row1, row2, row3 = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
+        for c in range(len(x)):
+            values, sum0, sum1, sum2, sum3 = x[c], _ZERO, _ZERO, _ZERO, _ZERO
+            for i in range(len(values)):
+                sum0 += values[i] * row0[i]
+                sum1 += values[i] * row1[i]
+                sum2 += values[i] * row2[i]
+                sum3 += values[i] * row3[i]
+            out[c, j] += sum0
+            out[c, j + 1] += sum1
+            out[c, j + 2] += sum2
+            out[c, j + 3] += sum3
+    for j in range(width - width % 4, width):
+        for c in range(len(x)):
+            total = _ZERO
+            for i in range(x.shape[1]):
+                total += x[c, i] * weights[j, i]
+            out[c, j] += total
+
+
+@compiled
+def _relu(x: Array) -> None:
+    """Replace negative numbers by 0 in x [n, width]."""
+    for c in range(len(x)):
+        for j in range(x.shape[1]):
+            x[c, j] = max(x[c, j], _ZERO)
+
+
+@compiled
+def _begin(x: Array, first: Array, bias: Array) -> Array:
+    """Return the first layer [n, hidden + 1] of features [n, at most inputs], before its ReLU."""
+    out = np.empty((len(x), len(bias)), np.float32)
+    for c in range(len(x)):
+        for j in range(len(bias)):
+            out[c, j] = bias[j]
+    _product(x, first, out)
+    return out
+
+
+@compiled
+def _finish(begun: Array, layers: Any) -> Array:
+    """Return the outputs [n, outputs] from the first layer before its ReLU, which is overwritten."""
+    to_second, to_third, (of_second, of_third) = layers
+    n = len(begun)
+    second, third = np.zeros((n, len(to_second)), np.float32), np.zeros((n, len(to_third)), np.float32)
+    out = np.zeros((n, len(of_second)), np.float32)
+    _relu(begun)
+    _product(begun, to_second, second)
+    _relu(second)
+    _product(second, to_third, third)
+    _relu(third)
+    _product(second, of_second, out)
+    _product(third, of_third, out)
+    return out
+
+
+@compiled
+def _drawn(logits: Array, usual: Any, uniform: float) -> int:
+    """Draw one of the usual offsets, by its number, from the logits of all."""
+    numbers, shares = usual
+    top, total = logits.max(), 0.0
+    sums = np.empty(len(numbers))
+    for i in range(len(numbers)):
+        total += shares[i] * math.exp(logits[numbers[i]] - top)
+        sums[i] = total
+    if total == 0:
+        return int(numbers[shares.argmax()])
+    chosen = 0
+    while chosen < len(numbers) - 1 and uniform * total >= sums[chosen]:
+        chosen += 1
+    return int(numbers[chosen])
+
+
+@compiled
+def _draw_offsets(struck: Any, notes: Any, network: Any, usual: Any, uniforms: Array, out: Any) -> None:
+    """Draw the numbers of n offsets to `out` [n], which holds those given, and -1 for those to be drawn.
+
+    Args:
+        struck: [n] keys, the highest first.
+        notes: What `write_offsets` needs to know of the music so far and of the place.
+        network: Weights and bias of the first layer, and the other layers.
+        usual: Numbers of the offsets that can be drawn, and their shares.
+        uniforms: [n] numbers in [0, 1).
+        out: [n].
+
+    """
+    (first, bias, layers), (before, now, place, shared) = network, notes
+    features = np.zeros((len(struck), OFFSET_FEATURES), np.float32)
+    write_offsets(struck, before, now, place, shared, features)
+    begun, of_known = _begin(features, first, bias), first[:, OFFSET_FEATURES:]
+    known, count = np.zeros(OFFSETS), 0
+    for offset in out:
+        if offset >= 0:
+            known[offset] += 1
+            count += 1
+    for note in range(len(out)):
+        if out[note] >= 0:
+            continue
+        row = begun[note]
+        if count:
+            for j in range(len(row)):
+                row[j] += of_known[j, OFFSETS]
+            for offset in range(OFFSETS):
+                if known[offset]:
+                    share = np.float32(known[offset] / count)
+                    for j in range(len(row)):
+                        row[j] += share * of_known[j, offset]
+        out[note] = _drawn(_finish(begun[note : note + 1], layers)[0], usual, uniforms[note])
+        known[out[note]] += 1
+        count += 1
+
+
+# --- velocities ------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def _write_matches(above: Array, inputs: Array) -> None:
+    """Write the features of the velocities in earlier turns; `above` [n, 2] is above the heard mean, NaN if unknown."""
+    for i in range(len(above)):
+        row = inputs[i, VELOCITY_INPUTS - 6 :]
+        for j in range(2):
+            if not np.isnan(above[i, j]):
+                row[j], row[2 + j] = above[i, j], 1
+        if row[2] and row[3]:
+            row[4] = row[0] - row[1]
+
+
+@compiled
+def _moments(out: Array, inputs: Array) -> Array:
+    """Return the mean above the heard mean, and the variance, [2, n]: what `fast_moments` returns.
+
+    Args:
+        out: [n, 3 * k] outputs for new notes, or for notes of which some were in an earlier turn.
+        inputs: [n, VELOCITY_INPUTS].
+
+    """
+    n, k = len(out), out.shape[1] // 3
+    moments = np.empty((2, n), np.float32)
+    weights, means = np.empty(k, np.float32), np.empty(k, np.float32)
+    for i in range(n):
+        total = mean = variance = np.float32(0)
+        of_turns = inputs[i, VELOCITY_INPUTS - 6 :]
+        for j in range(k):
+            weights[j] = np.exp(min(out[i, j], _MOST_ODDS))
+            if j < FREE:
+                means[j] = out[i, 2 * k + j]
+            elif j == FREE:
+                means[j] = inputs[i, NEAREST_INPUT]
+            else:
+                means[j] = of_turns[j - FREE - 1]
+                weights[j] *= of_turns[j - FREE + 1]  # whether it is known
+            total += weights[j]
+            mean += weights[j] * means[j]
+        mean /= total
+        for j in range(k):
+            apart = means[j] - mean
+            variance += weights[j] * (np.exp(min(max(out[i, k + j], _LEAST), _MOST)) + apart * apart)
+        moments[0, i], moments[1, i] = mean, variance / total
+    return moments
+
+
+@compiled
+def _expect(struck: Any, offsets: Any, notes: Any, heard: Any, mean: float, network: Any) -> Array:
+    """Return what to expect of n velocities: how far above `mean`, and the variance, [2, n].
+
+    Args:
+        struck: [n] keys, the highest first.
+        offsets: [n] their offsets.
+        notes: What `write_notes` needs to know of the music so far and of the place.
+        heard: The codes of the place, the arrays of the heard notes, the shared features of the heard velocities, and
+            the velocities of these notes in an earlier turn [n, 2]; [0, 2] if there are none.
+        mean: What the network is told as the mean of the heard velocities.
+        network: Weights and bias of the first layer, and the other layers.
+
+    """
+    (held, before, now, place), (codes, newest, shared, matched) = notes, heard
+    (first, bias, layers), n = network, len(struck)
+    inputs = np.zeros((n, VELOCITY_INPUTS), np.float32)
+    write_notes(struck, held, before, now, place, inputs)
+    write_heard(struck, now[0], codes, newest, inputs[:, HEARD_INPUTS:])
+    for i in range(n):
+        row = inputs[i]
+        row[NOTE_FEATURES + LATEST + offsets[i]] = 1
+        row[HEARD_INPUTS + REFERENCE : HEARD_INPUTS + VELOCITY_FEATURES] = shared
+        row[HEARD_INPUTS + REFERENCE] = row[VELOCITY_INPUTS - 1] = mean
+    if len(matched):
+        _write_matches(matched - np.float32(shared[0]), inputs)
+    return _moments(_finish(_begin(inputs, first, bias), layers), inputs)
+
+
+# --- the pedal -------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def _pedal_chances(struck: Any, memory: Any, network: Any, may_follow: Any) -> Any:
+    """Return the probabilities [PEDALS] of the pedal's move, up to a factor.
+
+    `memory` is what `write_pedal` needs to know of the music so far and of the place.
+    """
+    (states, numbers, place, sounding), (first, bias, layers) = memory, network
+    features = np.zeros((1, PEDAL_FEATURES), np.float32)
+    write_pedal(struck, states, numbers, place, sounding, features[0])
+    logits, top = _finish(_begin(features, first, bias), layers)[0], -np.inf
+    for move in range(len(logits)):
+        if may_follow[move]:
+            top = max(top, logits[move])
+    chances = np.zeros(len(logits))
+    for move in range(len(logits)):
+        if may_follow[move]:
+            chances[move] = math.exp(logits[move] - top)
+    return chances
+
+
+# --- what play uses --------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+def _place_of_notes(place: Place) -> NDArray[np.float64]:
+    return np.array(place_of_notes(place), np.float64)
+
+
+@lru_cache(maxsize=256)
+def _place_of_pedal(place: Place) -> NDArray[np.float64]:
+    return np.array(place_of_pedal(place), np.float64)
+
+
+class FastTouchMemory(TouchMemory):
+    """The memory of touch, also in the form that the compiled functions read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ticks: Integers = np.full(KEYS, NEVER, np.int64)  # of the last stroke of each key
+        self._key_offsets: Integers = np.zeros(KEYS, np.int64)  # numbers of their offsets
+        self._last_keys: Integers = np.zeros(0, np.int64)
+
+    def for_notes(self, tick: NextTick) -> Any:
+        """Return what `write_notes` needs besides the struck keys."""
+        _, held, place = tick
+        around = len(held), max(held, default=-1), min(held, default=KEYS)
+        now = self.tick, self._last_tick, tuple(self._struck.sums)
+        return around, (self._last_keys, self._ticks), now, _place_of_notes(place)
+
+    def for_offsets(self, place: Place) -> Any:
+        """Return what `write_offsets` needs besides the struck keys."""
+        position, beat, _ = place
+        in_beat = position % beat
+        here = min(in_beat, 11), beat, self._offset_there.get((in_beat, beat), OFFSETS)
+        before = self._last_keys, self._ticks, self._key_offsets
+        return before, (self.tick, self._last_tick), here, (self._offsets.array, np.array(self._offset_shares))
+
+    def for_pedal(self, tick: NextTick) -> Any:
+        """Return what `write_pedal` needs besides the struck keys."""
+        struck, held, place = tick
+        earlier = np.array(self._pedals_before(struck, place), np.int64)
+        states = self._newest_pedals.array, earlier, min(place[0] % place[1], 11)
+        sums = tuple(self._struck.sums), self._pedalled_ticks.sums[0], self._pedal_moves.sums[0]
+        numbers = (self.pedal_down, self._pedal_ticks, len(held)), (self.tick, self._last_tick), sums
+        return states, numbers, _place_of_pedal(place), (np.array(self._pitches), self._bass, self._pedal_bass)
+
+    def _commit_notes(self, struck: Sequence[int], place: Place, offsets: Sequence[int]) -> None:
+        super()._commit_notes(struck, place, offsets)
+        self._last_keys = np.array(struck, np.int64)
+        for key, offset in zip(struck, offsets, strict=True):
+            self._ticks[key], self._key_offsets[key] = self.tick, offset + LATEST
+
+
+class FastTouchNetwork(TouchNetwork):
+    """The touch network with compiled choices. The first one is compiled, which takes some seconds."""
+
+    memory = FastTouchMemory
+
+    def __init__(self, checkpoint: TouchCheckpoint) -> None:
+        """Do what `TouchNetwork` does, and compile. Raises TouchError as `TouchNetwork` does."""
+        super().__init__(checkpoint)
+        parts = self._of_new, self._of_all, self._offset, self._pedal
+        self._for_new, self._for_all, self._for_offsets, self._for_pedal = map(_transposed, parts)
+        self._compile()
+
+    def expected(
+        self,
+        memory: TouchMemory,
+        heard: VelocityMemory,
+        tick: NextTick,
+        offsets: Sequence[int],
+        mean: float,
+    ) -> tuple[list[float], list[float]]:
+        """Do what `TouchNetwork.expected` does."""
+        if heard.count < NEAREST:
+            return super().expected(memory, heard, tick, offsets, mean)
+        assert isinstance(memory, FastTouchMemory)
+        struck = np.array(tick.struck, np.int64)
+        matched = heard.matched(len(struck), memory.matches(tick.struck))
+        network = self._for_new if matched is None else self._for_all
+        matches = _NO_MATCHES if matched is None else np.ascontiguousarray(matched)
+        velocities = place_codes(tick.place), heard.heard.newest(), np.array(heard.shared_features()), matches
+        notes, numbers = memory.for_notes(tick), np.array(offsets, np.int64)
+        above, variance = _expect(struck, numbers, notes, velocities, mean, network).tolist()
+        return above, variance
+
+    def draw_offsets(
+        self,
+        memory: TouchMemory,
+        tick: NextTick,
+        given: Sequence[int | None],
+        usual: Mapping[int, float],
+        uniforms: Sequence[float],
+    ) -> list[int]:
+        """Do what `TouchNetwork.draw_offsets` does."""
+        assert isinstance(memory, FastTouchMemory)
+        out = np.array([-1 if offset is None else offset + LATEST for offset in given], np.int64)
+        can_be = np.array(list(usual), np.int64) + LATEST, np.array(list(usual.values()), np.float64)
+        notes, struck = memory.for_offsets(tick.place), np.array(tick.struck, np.int64)
+        _draw_offsets(struck, notes, self._for_offsets, can_be, np.array(uniforms, np.float64), out)
+        offsets: list[int] = (out - LATEST).tolist()
+        return offsets
+
+    def pedal_chances(self, memory: TouchMemory, tick: NextTick) -> list[float]:
+        """Do what `TouchNetwork.pedal_chances` does."""
+        assert isinstance(memory, FastTouchMemory)
+        struck, may_follow = np.array(tick.struck, np.int64), MAY_FOLLOW[int(memory.pedal_down)]
+        chances = _pedal_chances(struck, memory.for_pedal(tick), self._for_pedal, may_follow)
+        return [float(chance) for chance in chances]
+
+    def _compile(self) -> None:
+        """Call everything compiled, with each kind of argument that play has."""
+        memory, heard = self.memory(), VelocityMemory()
+        for time, struck in enumerate(([60, 57, 53, 48], [], [62], [60, 57, 53, 48], [])):
+            tick = NextTick(struck, [40], (time, 4, 16))
+            self.pedal_chances(memory, tick)
+            offsets: list[int] = []
+            if struck:
+                offsets = self.draw_offsets(memory, tick, [None] * len(struck), {0: 0.5, 2: 0.5}, [0.5] * len(struck))
+                self.expected(memory, heard, tick, offsets, 0.0)
+            matches = memory.matches(struck)
+            heard.commit(struck, [64.0] * len(struck), time, tick.place, memory.notes, matches)
+            memory.commit(struck, [40], tick.place, offsets, 0)
+
+
+def _transposed(part: Perceptron) -> Any:
+    """Return the first layer's weights and bias, and the other layers: each row of weights belongs to one output."""
+    to_second, to_third, outs = part.layers
+    layers = to_second.T.copy(), to_third.T.copy(), (outs[0].T.copy(), outs[1].T.copy())
+    return part.first.T.copy(), part.bias, layers
