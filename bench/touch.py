@@ -1,8 +1,9 @@
 """Measure the touch network's time per tick, and the best boundary between ticks. Prints JSON.
 
-`python -m bench.touch`: the time of a tick is processor time of one thread, with random notes. Simulated players strike
-straight 16ths, triplets, swung eighths or 32nds unevenly, or all of it early. The figure is the share of strokes that
-are assigned to the right tick with the right offset.
+`python -m bench.touch`: the time of a tick is processor time of one thread, with random notes: in numpy and, where numba
+is installed, compiled as with `engine.fast`. Simulated players strike straight 16ths, triplets, swung eighths or 32nds
+unevenly, or all of it early. The figure is the share of strokes that are assigned to the right tick with the right
+offset.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import gc
 import json
 import time
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -48,12 +50,22 @@ BEATS = 300
 BOUNDARIES = {"1/3": 1 / 3, "5/12": 5 / 12, "1/2": 0.5, "7/12": 7 / 12, "2/3": 2 / 3}
 
 
-def tick_ms(triplets: bool) -> dict[str, dict[str, float]]:
+def networks() -> dict[str, TouchNetwork]:
+    """Return the touch network that ships, in numpy and compiled."""
+    found = {"numpy": TouchNetwork(load(default_path()))}
+    if find_spec("numba") is not None:
+        from livebach.network.numba_touch import FastTouchNetwork
+
+        found["compiled"] = FastTouchNetwork(load(default_path()))
+    return found
+
+
+def tick_ms(network: TouchNetwork, triplets: bool) -> dict[str, dict[str, float]]:
     """Return percentiles over ticks: before it sounds (`play`, `pedal`), at its end (`observe`), and all.
 
     `p50` and `p99` are of all the times measured; `own_p99` is of each tick's shortest time over REPEATS.
     """
-    repeats = np.array([times_ms(triplets) for _ in range(REPEATS)])  # [repeats, ticks, parts]
+    repeats = np.array([times_ms(network, triplets) for _ in range(REPEATS)])  # [repeats, ticks, parts]
     own = np.percentile(repeats.min(axis=0), 99, axis=0)
     p50, p99 = np.percentile(repeats, (50, 99), axis=(0, 1))
     return {
@@ -62,9 +74,9 @@ def tick_ms(triplets: bool) -> dict[str, dict[str, float]]:
     }
 
 
-def times_ms(triplets: bool) -> list[list[float]]:
+def times_ms(network: TouchNetwork, triplets: bool) -> list[list[float]]:
     """Play the same random ticks as every time, and return for each its three parts' times and their sum."""
-    rng, player = np.random.default_rng(0), TouchPlayer(TouchNetwork(load(default_path())), 0)
+    rng, player = np.random.default_rng(0), TouchPlayer(network, 0)
     taken: list[list[float]] = []
     for tick in range(TICKS):
         keys = sorted({int(key) for key in rng.integers(15, 70, rng.integers(0, 5))}, reverse=True)
@@ -141,10 +153,13 @@ def boundaries() -> dict[str, dict[str, dict[str, list[float]]]]:
 
 
 if __name__ == "__main__":
-    before = load_average()
+    before, found = load_average(), networks()
     gc.collect()
     gc.freeze()  # as play does
-    report = {"straight_ms": tick_ms(triplets=False), "triplets_ms": tick_ms(triplets=True)}
+    report = {
+        name: {"straight_ms": tick_ms(network, triplets=False), "triplets_ms": tick_ms(network, triplets=True)}
+        for name, network in found.items()
+    }
     players = {"uneven_ms": UNEVEN_MS, "early_ms": EARLY_MS}
     ran = {"machine": machine(), "load_before": before, "load_after": load_average()}
     print(json.dumps({**report, **players, **ran, "right": boundaries()}, indent=1))

@@ -15,7 +15,7 @@ from livebach.network.heard_notes import HeardNotes
 from livebach.network.touch import NextTick, TouchNetwork
 from livebach.network.touch_checkpoint import default_path, load
 from livebach.network.touch_history import OneHots, Sums
-from livebach.network.touch_memory import NOTE_FEATURES, OFFSET_FEATURES, TouchMemory, known_offsets
+from livebach.network.touch_memory import NOTE_FEATURES, OFFSET_FEATURES, OFFSET_ROW, TouchMemory, known_offsets
 from livebach.network.touch_shape import OUTPUTS, VELOCITY_INPUTS
 from livebach.network.velocity_kernels import (
     HEARD,
@@ -161,12 +161,13 @@ def test_offsets_have_the_logits_of_the_whole_pass(
 ) -> None:
     """Whether none, one or several offsets are known, of which some may be the player's."""
     rng = np.random.default_rng(seed)
-    features = rng.normal(size=(n, OFFSET_FEATURES)).astype(np.float32)
+    shared = rng.normal(size=OFFSET_FEATURES - OFFSET_ROW).astype(np.float32)
+    rows = rng.normal(size=(n, OFFSET_ROW)).astype(np.float32)
     offsets = (rng.integers(0, different, n + before) - LATEST).tolist()
-    logits = network.offset_logits(features)
+    logits = network.offset_logits(shared, rows)
     for note in range(n):
         known = offsets[: before + note]
-        whole = network.offsets(np.concatenate([features[note], known_offsets(known)])[None])[0]
+        whole = network.offsets(np.concatenate([shared, rows[note], known_offsets(known)])[None])[0]
         assert np.ptp(logits.of(note, known) - whole) < 1e-3  # logits are known up to a constant
 
 

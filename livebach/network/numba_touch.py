@@ -25,14 +25,16 @@ from livebach.network.numba_touch_features import (
     Integers,
     write_heard,
     write_notes,
-    write_offsets,
+    write_offset_rows,
     write_pedal,
+    write_shared_offsets,
 )
 from livebach.network.touch import MAY_FOLLOW, NextTick, Perceptron, TouchNetwork
 from livebach.network.touch_checkpoint import TouchCheckpoint
 from livebach.network.touch_memory import (
     NOTE_FEATURES,
     OFFSET_FEATURES,
+    OFFSET_ROW,
     PEDAL_FEATURES,
     TouchMemory,
     place_of_notes,
@@ -135,17 +137,22 @@ def _draw_offsets(struck: Any, notes: Any, network: Any, usual: Any, uniforms: A
 
     Args:
         struck: [n] keys, the highest first.
-        notes: What `write_offsets` needs to know of the music so far and of the place.
-        network: Weights and bias of the first layer, and the other layers.
+        notes: What the features need to know of the music so far and of the place.
+        network: The first layer's weights for the features that the keys share, for those that differ, and for the
+            known offsets, and its bias; then the other layers.
         usual: Numbers of the offsets that can be drawn, and their shares.
         uniforms: [n] numbers in [0, 1).
         out: [n].
 
     """
-    (first, bias, layers), (before, now, place, shared) = network, notes
-    features = np.zeros((len(struck), OFFSET_FEATURES), np.float32)
-    write_offsets(struck, before, now, place, shared, features)
-    begun, of_known = _begin(features, first, bias), first[:, OFFSET_FEATURES:]
+    ((of_shared, of_rows, of_known, bias), layers), (now, place, before, keys_before) = network, notes
+    shared = np.zeros((1, OFFSET_FEATURES - OFFSET_ROW), np.float32)
+    write_shared_offsets(len(struck), now, place, before, shared[0])
+    rows = np.zeros((len(struck), OFFSET_ROW), np.float32)
+    write_offset_rows(struck, now, keys_before, rows)
+    begun = np.empty((len(struck), len(bias)), np.float32)
+    begun[:] = _begin(shared, of_shared, bias)[0]
+    _product(rows, of_rows, begun)
     known, count = np.zeros(OFFSETS), 0
     for offset in out:
         if offset >= 0:
@@ -157,12 +164,12 @@ def _draw_offsets(struck: Any, notes: Any, network: Any, usual: Any, uniforms: A
         row = begun[note]
         if count:
             for j in range(len(row)):
-                row[j] += of_known[j, OFFSETS]
+                row[j] += of_known[OFFSETS, j]
             for offset in range(OFFSETS):
                 if known[offset]:
                     share = np.float32(known[offset] / count)
                     for j in range(len(row)):
-                        row[j] += share * of_known[j, offset]
+                        row[j] += share * of_known[offset, j]
         out[note] = _drawn(_finish(begun[note : note + 1], layers)[0], usual, uniforms[note])
         known[out[note]] += 1
         count += 1
@@ -299,12 +306,12 @@ class FastTouchMemory(TouchMemory):
         return around, (self._last_keys, self._ticks), now, _place_of_notes(place)
 
     def for_offsets(self, place: Place) -> Any:
-        """Return what `write_offsets` needs besides the struck keys."""
+        """Return what the features of the offsets need besides the struck keys."""
         position, beat, _ = place
         in_beat = position % beat
         here = min(in_beat, 11), beat, self._offset_there.get((in_beat, beat), OFFSETS)
-        before = self._last_keys, self._ticks, self._key_offsets
-        return before, (self.tick, self._last_tick), here, (self._offsets.array, np.array(self._offset_shares))
+        before = self._offsets.array, np.array(self._offset_shares)
+        return (self.tick, self._last_tick), here, before, (self._last_keys, self._ticks, self._key_offsets)
 
     def for_pedal(self, tick: NextTick) -> Any:
         """Return what `write_pedal` needs besides the struck keys."""
@@ -330,8 +337,11 @@ class FastTouchNetwork(TouchNetwork):
     def __init__(self, checkpoint: TouchCheckpoint) -> None:
         """Do what `TouchNetwork` does, and compile. Raises TouchError as `TouchNetwork` does."""
         super().__init__(checkpoint)
-        parts = self._of_new, self._of_all, self._offset, self._pedal
-        self._for_new, self._for_all, self._for_offsets, self._for_pedal = map(_transposed, parts)
+        self._for_new, self._for_all, self._for_pedal = map(_transposed, (self._of_new, self._of_all, self._pedal))
+        first, bias, layers = _transposed(self._offset)
+        splits = OFFSET_FEATURES - OFFSET_ROW, OFFSET_FEATURES
+        of_shared, of_rows, of_known = map(np.ascontiguousarray, np.split(first, splits, axis=1))
+        self._for_offsets = (of_shared, of_rows, of_known.T.copy(), bias), layers
         self._compile()
 
     def expected(
@@ -376,8 +386,8 @@ class FastTouchNetwork(TouchNetwork):
         """Do what `TouchNetwork.pedal_chances` does."""
         assert isinstance(memory, FastTouchMemory)
         struck, may_follow = np.array(tick.struck, np.int64), MAY_FOLLOW[int(memory.pedal_down)]
-        chances = _pedal_chances(struck, memory.for_pedal(tick), self._for_pedal, may_follow)
-        return [float(chance) for chance in chances]
+        chances: list[float] = _pedal_chances(struck, memory.for_pedal(tick), self._for_pedal, may_follow).tolist()
+        return chances
 
     def _compile(self) -> None:
         """Call everything compiled, with each kind of argument that play has."""

@@ -132,36 +132,46 @@ def _nearest(key: int, ticks: Integers, now: int, last_tick: int) -> int:
 
 
 @compiled_exactly
-def write_offsets(struck: Integers, before: Any, now: Any, place: Any, shared: Any, out: Array) -> None:
-    """Write the features of the keys' offsets to `out` [n, OFFSET_FEATURES].
+def write_shared_offsets(n: int, now: Any, place: Any, before: Any, out: Array) -> None:
+    """Write the features of the offsets that n keys share to `out` [OFFSET_FEATURES - OFFSET_ROW].
 
     Args:
-        struck: [n] keys, the highest first.
-        before: Keys of the newest chord, and the tick and the offset's number of each key's last stroke, [88] each.
+        n: Number of keys.
         now: The tick, and that of the newest chord.
         place: Tick in the beat, at most 11; ticks in a beat; number of the offset that was here last.
-        shared: The newest offsets, one-hot [OFFSET_TICKS * (OFFSETS + 1)], and the shares of the offsets [OFFSETS].
+        before: The newest offsets, one-hot [OFFSET_TICKS * (OFFSETS + 1)], and the shares of the offsets [OFFSETS].
         out: Zeros.
 
     """
-    (last, ticks, offsets), (tick, last_tick), (in_beat, beat, there) = before, now, place
-    history, shares = shared
-    n, wide = len(struck), len(history)
-    for i in range(n):
-        key, row = struck[i], out[i]
-        row[:wide] = history
-        row[wide : wide + OFFSETS] = shares
-        at = wide + OFFSETS
-        row[at + in_beat] = row[at + 12 + there] = 1
-        at += 12 + OFFSETS + 1
-        row[at], row[at + 1], row[at + 2] = beat / 6, n / 4, _log(tick - last_tick) / 3
-        at += 3
-        other = _nearest(key, ticks, tick, last_tick)
-        if other >= 0:
-            row[at + offsets[other]] = 1
-            row[at + OFFSETS], row[at + OFFSETS + 1] = _log(tick - ticks[other]) / 3, abs(other - key) / 12
-        at += OFFSETS + 2
-        row[at], row[at + 1], row[at + 2] = (key - MIDDLE) / 24, i == 0, i == n - 1
+    (tick, last_tick), (in_beat, beat, there), (history, shares) = now, place, before
+    at = len(history)
+    out[:at] = history
+    out[at : at + OFFSETS] = shares
+    at += OFFSETS
+    out[at + in_beat] = out[at + 12 + there] = 1
+    at += 12 + OFFSETS + 1
+    out[at], out[at + 1], out[at + 2] = beat / 6, n / 4, _log(tick - last_tick) / 3
+
+
+@compiled_exactly
+def write_offset_rows(struck: Integers, now: Any, before: Any, out: Array) -> None:
+    """Write the features of the offsets that differ from key to key to `out` [n, OFFSET_ROW].
+
+    Args:
+        struck: [n] keys, the highest first.
+        now: The tick, and that of the newest chord.
+        before: Keys of the newest chord, and the tick and the offset's number of each key's last stroke, [88] each.
+        out: Zeros.
+
+    """
+    (tick, last_tick), (last, ticks, offsets) = now, before
+    for i in range(len(struck)):
+        key, row, at = struck[i], out[i], OFFSETS + 2
+        near = _nearest(key, ticks, tick, last_tick)
+        if near >= 0:
+            row[offsets[near]] = 1
+            row[OFFSETS], row[OFFSETS + 1] = _log(tick - ticks[near]) / 3, abs(near - key) / 12
+        row[at], row[at + 1], row[at + 2] = (key - MIDDLE) / 24, i == 0, i == len(struck) - 1
         row[at + 3] = 1.5 if ticks[key] == NEVER else _log(tick - ticks[key]) / 4
         for other in last:
             if other == key:

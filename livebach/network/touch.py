@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from livebach.music.grid import Place
 from livebach.music.touch import LATEST, OFFSETS, Pedal
 from livebach.network.touch_checkpoint import TouchCheckpoint, TouchError
-from livebach.network.touch_memory import NOTE_FEATURES, Array, TouchMemory, known_offsets
+from livebach.network.touch_memory import NOTE_FEATURES, OFFSET_FEATURES, OFFSET_ROW, Array, TouchMemory, known_offsets
 from livebach.network.touch_shape import HEARD_INPUTS, NEAREST_INPUT, VELOCITY_INPUTS
 from livebach.network.velocity_kernels import REFERENCE, VELOCITY_FEATURES
 from livebach.network.velocity_memory import VelocityMemory
@@ -43,6 +43,11 @@ _MAY_FOLLOW: list[list[bool]] = MAY_FOLLOW.tolist()
 
 Layers = tuple[Array, Array, tuple[Array, Array]]
 """Weights of the second and the third hidden layer, and those from both to the outputs."""
+
+
+def quick_rows(n: int) -> int:
+    """Return how many rows to compute for n notes: OpenBLAS takes longer for two or three rows than for four."""
+    return n if n == 1 else -(-n // 4) * 4
 
 
 class Perceptron:
@@ -71,19 +76,19 @@ class Perceptron:
 
     def begin(self, features: Array) -> Array:
         """Return the first layer before its ReLU: [n, at most inputs] to [n, hidden + 1]. Missing inputs count as 0."""
-        begun: Array = np.dot(features, self.first[: features.shape[-1]])
+        begun: Array = features.dot(self.first[: features.shape[-1]])
         begun += self.bias
         return begun
 
     def finish(self, begun: Array) -> Array:
         """Return the outputs [n, outputs] from the result of `begin`."""
         to_second, to_third, (of_second, of_third) = self.layers
-        second = np.dot(np.maximum(begun, ZERO), to_second)
+        second = np.maximum(begun, ZERO).dot(to_second)
         np.maximum(second, ZERO, out=second)
-        third = np.dot(second, to_third)
+        third = second.dot(to_third)
         np.maximum(third, ZERO, out=third)
-        out: Array = np.dot(second, of_second)
-        out += np.dot(third, of_third)
+        out: Array = second.dot(of_second)
+        out += third.dot(of_third)
         return out
 
     def __call__(self, features: Array) -> Array:
@@ -175,19 +180,20 @@ class TouchNetwork:
         """Return the moments of the velocities of n notes, in units: the fast twin of `velocities`.
 
         Args:
-            inputs: [n, VELOCITY_INPUTS] the features, with zeros in the last six columns, which are overwritten.
+            inputs: [n or more, VELOCITY_INPUTS] features, with zeros in the last six columns, which are overwritten.
             mean: Mean of the heard velocities, in units.
             matched: As in `velocities`. None means that no note was in an earlier turn, which is usual and faster.
 
         Returns:
-            How far the mean of each velocity's distribution is above `mean`, and its variance, [n] each.
+            How far the mean of each velocity's distribution is above `mean`, and its variance, [n or more] each.
 
         """
         inputs[:, -1] = mean
         if matched is None:
             return fast_moments(self._of_new(inputs), inputs[:, NEAREST_INPUT])
-        matches = _write_matches(inputs, matched - np.float32(mean))
-        return fast_moments(self._of_all(inputs), inputs[:, NEAREST_INPUT], matches)
+        n = len(matched)
+        matches = _write_matches(inputs[:n], matched - np.float32(mean))
+        return fast_moments(self._of_all(inputs)[:n], inputs[:n, NEAREST_INPUT], matches)
 
     def expected(
         self,
@@ -204,21 +210,28 @@ class TouchNetwork:
 
         """
         struck, held, place = tick
-        inputs = np.zeros((len(struck), VELOCITY_INPUTS), np.float32)
-        memory.note_features(struck, held, place, inputs[:, :NOTE_FEATURES])
+        n = len(struck)
+        inputs = np.zeros((quick_rows(n), VELOCITY_INPUTS), np.float32)
+        memory.note_features(struck, held, place, inputs[:n, :NOTE_FEATURES])
         for note, offset in enumerate(offsets):
             inputs[note, NOTE_FEATURES + LATEST + offset] = 1
-        heard.features(struck, memory.tick, place, inputs[:, HEARD_INPUTS : HEARD_INPUTS + VELOCITY_FEATURES])
+        heard.features(struck, memory.tick, place, inputs[:n, HEARD_INPUTS : HEARD_INPUTS + VELOCITY_FEATURES])
         inputs[:, HEARD_INPUTS + REFERENCE] = mean
-        matched = heard.matched(len(struck), memory.matches(struck))
+        matched = heard.matched(n, memory.matches(struck))
         if matched is not None:
             matched += np.float32(mean - heard.mean)
         above, variance = self.velocity_moments(inputs, mean, matched)
-        return above.tolist(), variance.tolist()
+        return above.tolist()[:n], variance.tolist()[:n]
 
-    def offset_logits(self, features: Array) -> OffsetLogits:
-        """Return the offsets' logits of a tick's n notes, from features [n, OFFSET_FEATURES]: the twin of `offsets`."""
-        return OffsetLogits(self._offset, self._only_known, features)
+    def offset_logits(self, shared: Array, rows: Array) -> OffsetLogits:
+        """Return the offsets' logits of a tick's notes: the fast twin of `offsets`.
+
+        Args:
+            shared: [OFFSET_FEATURES - OFFSET_ROW] the features that all of them have.
+            rows: [n or more, OFFSET_ROW] those that differ.
+
+        """
+        return OffsetLogits(self._offset, self._only_known, shared, rows)
 
     def draw_offsets(
         self,
@@ -243,7 +256,9 @@ class TouchNetwork:
             [n] offsets.
 
         """
-        logits = self.offset_logits(memory.offset_features(tick.struck, tick.place))
+        rows = np.zeros((quick_rows(len(given)), OFFSET_ROW), np.float32)
+        rows[: len(given)] = memory.offset_rows(tick.struck)
+        logits = self.offset_logits(memory.shared_offset_features(len(given), tick.place), rows)
         known = [offset for offset in given if offset is not None]
         out: list[int] = []
         for note, (offset, uniform) in enumerate(zip(given, uniforms, strict=True)):
@@ -279,25 +294,27 @@ class TouchNetwork:
 class OffsetLogits:
     """The logits of the offsets of a tick's n notes, given those that are known: the fast twin of `offsets`.
 
-    Offsets are chosen one after another, and as a rule all of a tick are the same. So the logits of all the notes left
-    are computed at once when one offset is known.
+    Offsets are chosen one after another, and as a rule all of a tick are the same. So the logits of all notes are
+    computed at once when one offset is known.
     """
 
-    def __init__(self, network: Perceptron, only_known: Array, features: Array) -> None:
+    def __init__(self, network: Perceptron, only_known: Array, shared: Array, rows: Array) -> None:
         """`only_known` [OFFSETS, hidden] is what each offset adds to the first layer if it is the only known one."""
-        self._network, self._only_known, self._begun = network, only_known, network.begin(features)
-        self._given: dict[int, list[list[float]]] = {}  # offset -> logits of the last notes, if no other is known
+        self._network, self._only_known = network, only_known
+        self._begun: Array = rows.dot(network.first[len(shared) : OFFSET_FEATURES])
+        self._begun += network.begin(shared)
+        self._given: dict[int, list[list[float]]] = {}  # offset -> logits of all notes, if no other is known
 
     def of(self, note: int, known: Sequence[int]) -> list[float]:
         """Return the logits [OFFSETS], up to a constant, of a note 0..n-1, given the known offsets of the tick."""
         finish, begun = self._network.finish, self._begun
         if known and known.count(known[0]) == len(known):
             if known[0] not in self._given:
-                self._given[known[0]] = finish(begun[note:] + self._only_known[known[0] + LATEST]).tolist()
-            return self._given[known[0]][note - len(begun)]
+                self._given[known[0]] = finish(begun + self._only_known[known[0] + LATEST]).tolist()
+            return self._given[known[0]][note]
         mine = begun[note]
         if known:
-            mine = mine + np.dot(known_offsets(known), self._network.first[-OFFSETS - 1 :])
+            mine = mine + known_offsets(known).dot(self._network.first[-OFFSETS - 1 :])
         logits: list[float] = finish(mine).tolist()
         return logits
 

@@ -28,7 +28,8 @@ LONGEST = 1024
 BUMPS = 8
 NOTE_FEATURES = 46 + BUMPS
 OFFSET_TICKS = 24
-OFFSET_ROW = OFFSETS + 8  # the part of the features that differs from key to key
+OFFSET_ROW = OFFSETS + 8
+"""Features of the offset that differ from key to key. They come last."""
 OFFSET_FEATURES = OFFSET_TICKS * (OFFSETS + 1) + OFFSETS + 12 + (OFFSETS + 1) + 3 + OFFSET_ROW
 PEDAL_TICKS = 16
 PEDAL_FEATURES = PEDAL_TICKS * PEDALS + 5 * (PEDALS + 1) + 12 + 29
@@ -149,19 +150,23 @@ class TouchMemory:
     def offset_features(self, struck: Sequence[int], place: Place) -> Array:
         """Return the features of the notes' offsets: float32 [n, OFFSET_FEATURES]."""
         out = np.empty((len(struck), OFFSET_FEATURES), np.float32)
-        if not struck:
-            return out
+        if struck:
+            out[:, :-OFFSET_ROW] = self.shared_offset_features(len(struck), place)
+            out[:, -OFFSET_ROW:] = self.offset_rows(struck)
+        return out
+
+    def shared_offset_features(self, n: int, place: Place) -> Array:
+        """Return the features that all n notes of a tick have, which come first: [OFFSET_FEATURES - OFFSET_ROW]."""
         position, beat, _ = place
         in_beat, history = position % beat, self._offsets.array
-        shared = (
+        out = np.empty(OFFSET_FEATURES - OFFSET_ROW, np.float32)
+        out[: len(history)] = history
+        out[len(history) :] = (
             *self._offset_shares,
             *_IN_BEAT[min(in_beat, 11)],
             *_OFFSET_STATE[self._offset_there.get((in_beat, beat), OFFSETS)],
-            *(beat / 6, len(struck) / 4, _log(self.tick - self._last_tick) / 3),
+            *(beat / 6, n / 4, _log(self.tick - self._last_tick) / 3),
         )
-        out[:, : len(history)] = history
-        out[:, len(history) : -OFFSET_ROW] = shared
-        out[:, -OFFSET_ROW:] = self._offset_rows(struck)
         return out
 
     def _nearest(self, key: int) -> int | None:
@@ -177,8 +182,8 @@ class TouchMemory:
                 least, found = far, other
         return found
 
-    def _offset_rows(self, struck: Sequence[int]) -> list[tuple[float, ...]]:
-        """Return the features that differ from note to note."""
+    def offset_rows(self, struck: Sequence[int]) -> list[tuple[float, ...]]:
+        """Return the features that differ from note to note: [n][OFFSET_ROW]."""
         rows: list[tuple[float, ...]] = []
         tick, bottom, above = self.tick, struck[-1], struck[0]
         for key in struck:
