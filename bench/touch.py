@@ -1,9 +1,8 @@
 """Measure the touch network's time per tick, and the best boundary between ticks. Prints JSON.
 
-`python -m bench.touch`: the time of a tick is processor time of one thread, with random notes: in numpy and, where numba
-is installed, compiled as with `engine.fast`. Simulated players strike straight 16ths, triplets, swung eighths or 32nds
-unevenly, or all of it early. The figure is the share of strokes that are assigned to the right tick with the right
-offset.
+`python -m bench.touch`: the time of a tick is processor time of one thread, with random notes, in numpy and with
+`engine.fast`. Simulated players strike straight 16ths, triplets, swung eighths or 32nds unevenly, or
+all of it early. The figure is the share of strokes that are assigned to the right tick with the right offset.
 """
 
 from __future__ import annotations

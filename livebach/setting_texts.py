@@ -116,7 +116,8 @@ TEXTS = {
     ),
     "engine.lead_ms": "milliseconds before a tick at which the network is asked. Raise it if deadlines are missed",
     "engine.fast": (
-        "numba compiles the choice of a frame (pip install numba): faster, but ready 0.5 s later and 120 MB larger"
+        "numba compiles the choice of a frame and its touch (pip install numba): faster, but ready 0.8 s later and "
+        "130 MB larger; the first start compiles for half a minute"
     ),
     "engine.reload_on_change": (
         "when the checkpoint's file changes while livebach plays, the new network plays on; off: when asked "

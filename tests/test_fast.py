@@ -11,6 +11,7 @@ from livebach.network.engine import Engine
 from livebach.network.reference import random_checkpoint
 from livebach.network.sampling import SamplingParams
 from livebach.network.spec import NetworkSpec
+from livebach.network.touch import TouchNetwork
 
 pytest.importorskip("numba", reason="needs the extra `fast`")
 
@@ -65,6 +66,7 @@ def test_it_is_taken_only_when_asked_for() -> None:
     """The setting chooses; numba is heavy, so that having it installed is not enough."""
     from livebach.live import assembly
     from livebach.network.numba_engine import FastEngine
+    from livebach.network.numba_touch import FastTouchNetwork
 
-    assert assembly._engine(False) is Engine
-    assert assembly._engine(True) is FastEngine
+    assert assembly._networks(False) == (Engine, TouchNetwork)
+    assert assembly._networks(True) == (FastEngine, FastTouchNetwork)
