@@ -18,8 +18,6 @@ from tests.support.jack_rig import PERIOD, Jack, Listener, Player, server_name
 from tests.support.waiting import until
 
 TOP = Path(__file__).parent.parent
-
-
 KEYBOARD, WIRE = "keyboard", "wire"
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 

@@ -199,8 +199,6 @@ BROKEN = {
     "zeros": WHOLE[:30] + bytes(1 << 10),
     "a pickle": b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94.",
 }
-
-
 ODD = {
     "metre over 2**60": raw(bytes([0, 0xFF, 0x58, 4, 3, 60, 24, 8, 0, 0x90, 60, 64, 96, 60, 0])),
     "metre of 0": raw(bytes([0, 0xFF, 0x58, 4, 0, 2, 24, 8, 0, 0x90, 60, 64, 96, 60, 0])),

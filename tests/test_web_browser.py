@@ -449,8 +449,6 @@ SIZES = {
     "small window": {"viewport": {"width": 1000, "height": 700}},
     "wide": {"viewport": {"width": 1440, "height": 900}},
 }
-
-
 OVERLAPS = """(() => {
   const shown = [...document.querySelectorAll('button:not(.key), select, input, a.button, label, .piano-bar p')];
   const boxes = shown.filter(e => e.offsetParent).map(e => [e, e.getBoundingClientRect()]);

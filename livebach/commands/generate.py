@@ -26,8 +26,6 @@ _SETTINGS = (
     *("--bpm", "--metre", "--checkpoint", "--temperature", "--min-p", "--seed"),
     *("--instrument", "--temperament", "--pitch-hz", "--soundfont"),
 )
-
-
 USED = (
     *("time.bpm", "time.metre", "engine.checkpoint", "engine.fast", "engine.adapt", "sampling.temperature"),
     *("sampling.min_p", "sampling.density", "sampling.polyphony", "sampling.max_quote_notes", "sampling.seed"),

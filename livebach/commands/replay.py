@@ -22,8 +22,6 @@ from livebach.musician.memory import History
 from livebach.styles import DEFAULT
 
 MOST_SHOWN = 5
-
-
 OLD_DEFAULT = "default"
 """The name of the shipped network in takes from the time before styles."""
 

@@ -17,12 +17,8 @@ from livebach.system.clock import Clock
 
 COLD_BYTES = 64 << 20
 """Bytes written between two frames to evict the engine's data from the caches: twice a large last-level cache."""
-
-
 PEAK_SIZE, PEAK_TRIES = 384, 200
 """The size and number of matrix products. They are short, so that some run undisturbed even on a busy machine."""
-
-
 Summary = dict[str, float]
 
 

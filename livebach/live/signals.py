@@ -14,12 +14,8 @@ from livebach.live.network_swap import Swapper
 from livebach.midi.feedback_filter import FeedbackFilter, Verdict
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-
-
 SWAP = "SIGUSR1"
 """The signal that reloads the checkpoint's file."""
-
-
 _SUSPEND, _CONTINUE = "SIGTSTP", "SIGCONT"
 _DELIVERY_S = 0.06  # time until sent events have left: JACK and the built-in sound need this process until then
 _STALE_S = 0.05  # events that came in while the process was stopped arrive all at once, and are not played

@@ -81,8 +81,6 @@ ALL_KEYS = tuple(Key(tonic, minor) for minor in (False, True) for tonic in range
 _floored = np.array([profile(key) for key in ALL_KEYS]) + FLOOR
 LOG_PROFILES = np.log(_floored / _floored.sum(axis=1, keepdims=True))
 """Log of the share of each pitch class in each of ALL_KEYS, [24, 12]."""
-
-
 _PROFILES = np.array([np.roll(MINOR if key.minor else MAJOR, key.tonic) for key in ALL_KEYS])  # [24, 12]
 _PROFILES = (_PROFILES - _PROFILES.mean(axis=1, keepdims=True)) / _PROFILES.std(axis=1, keepdims=True)
 

@@ -25,20 +25,12 @@ def texture_track(frames: Frames, window: int = TEXTURE_WINDOW) -> NDArray[np.in
 
 
 TEXTURE_LEVELS = 8
-
-
 _DENSITY_EDGES = np.array([0.4, 0.65, 0.85, 1.0, 1.2, 1.5, 1.8])
 """Onsets per tick between the levels of density; about an eighth of Bach's music lies in each level."""
-
-
 DENSITY_CENTRES = (0.3, 0.6, 0.75, 0.93, 1.1, 1.35, 1.55, 2.0)
 """Onsets per tick that the levels of density stand for."""
-
-
 POLYPHONY_CENTRES = (1.15, 1.6, 1.85, 2.03, 2.35, 2.8, 3.25, 4.0)
 """Keys down at once that the levels of polyphony stand for."""
-
-
 _POLYPHONY_EDGES = np.array([1.4, 1.75, 1.95, 2.1, 2.6, 3.0, 3.5])
 """Keys down per sounding tick between the levels of polyphony."""
 

@@ -27,8 +27,6 @@ VOICES_KEPT = 1.5
 """Nats taken off the logit of OFF after a draw with too few voices."""
 SUSTAIN = (3.0, 8.0)
 """Nats taken off the logit of OFF on a tick without an onset, in turn, where fewer than two voices would be left."""
-
-
 Draw = Callable[[SamplingParams, NDArray[np.float64]], Frame]
 """Draws a frame [88] from parameters and random numbers [88] in [0, 1)."""
 

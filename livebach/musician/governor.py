@@ -39,8 +39,6 @@ OUTSIDE_COMPASS = 0.6
 """Nats taken off the logit of ONSET for each semitone beyond the compass."""
 BEYOND_HIGHEST = 2
 """Semitones above the idiom's highest key that the compass reaches."""
-
-
 FREE_REGISTER = 2.5
 """Semitones that the mean of the last bars may differ from its target before it is corrected."""
 TILT = 0.02
@@ -60,8 +58,6 @@ SPREAD_GAIN = 3.0
 """Factor of the bias that would bring normally distributed keys to the idiom's spread."""
 MOST_NARROWED, MOST_FILLED = 3.0, 1.0
 """Most nats of that bias, at the ends of the keyboard and in the middle."""
-
-
 MIDI_KEYS = np.arange(LOW_KEY, LOW_KEY + KEYS, dtype=np.float32)
 
 

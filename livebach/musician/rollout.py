@@ -102,8 +102,6 @@ class RollOut:
 
 
 PRIME_BARS = 4
-
-
 VELOCITY = 72
 
 

@@ -170,8 +170,6 @@ def _copy_the_rest(source: State | Sketch, target: State | Sketch) -> None:
 LARGEST = 7
 WIDE = 3
 """Range of the numbers, in root mean squares of a tick's features. Larger features are clipped."""
-
-
 _ROUNDING = np.float32(1.5 * 2**23)
 """A number in this range has no fraction, so adding it rounds; the last bits of the sum are the whole number's."""
 _ROWS = 12

@@ -39,8 +39,6 @@ MAY_FOLLOW: NDArray[np.bool_] = np.array(
 )
 """[down before, PEDALS]: what the pedal can do next."""
 _MAY_FOLLOW: list[list[bool]] = MAY_FOLLOW.tolist()
-
-
 Layers = tuple[Array, Array, tuple[Array, Array]]
 """Weights of the second and the third hidden layer, and those from both to the outputs."""
 

@@ -17,11 +17,7 @@ _CAP_IPC_LOCK = 14
 _PR_SET_TIMERSLACK = 29
 
 _HELPERS_PRIORITY = 5
-
-
 _PRIORITY = 20  # above everything ordinary, below JACK's and the sound card's own threads
-
-
 _SWITCH_S = 0.0005  # how long a computing thread may keep Python's lock from a thread that passes a note on
 
 
@@ -141,20 +137,10 @@ def c_function(name: str) -> Callable[..., Any] | None:
 
 RESERVE = 3 << 19
 """Bytes reserved for small Python objects; a quarter of it for larger blocks. An hour of playing takes 1.1 MB."""
-
-
 _ARENA = 1 << 20  # the unit in which Python asks the system for memory; returned when nothing in it is used
-
-
 _SMALL = 512  # the largest block that comes from an arena
-
-
 _BLOCK = 64 << 10
-
-
 _M_TRIM_THRESHOLD = -1
-
-
 _pins: list[bytes] = []
 
 

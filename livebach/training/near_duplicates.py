@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from livebach.music.roll import ONSET, Frames
 
 _GRAM = 12
-
-
 ALIKE = 0.05
 """Pieces that share more than this part of their runs count as one piece. Different pieces by Bach share below 0.04."""
 

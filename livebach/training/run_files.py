@@ -20,8 +20,6 @@ STATE_FILE = "state.safetensors"
 BEST_FILE = "best.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 LOG_FILE = "log.jsonl"
-
-
 LIMITS = {
     "updates": (1, 10_000_000),
     "batch": (1, 65_536),

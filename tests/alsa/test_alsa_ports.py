@@ -27,8 +27,6 @@ OPENINGS = int(os.environ.get("LIVEBACH_ALSA_OPENINGS", "8"))
 """How often an input is opened while notes pour in; some hundreds take minutes in the virtual machine."""
 CLOSING_S = 0.03
 NUMBERED = re.compile(r" \d+:\d+$")
-
-
 IN_A_PROCESS = ("test_a_killed_player_leaves_silence", "test_panic")
 
 

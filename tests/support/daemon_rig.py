@@ -17,17 +17,9 @@ from livebach.musician.musician import Musician
 from livebach.testing import FakePort, ManualClock, ScriptedEngine
 
 SCRIPT = [{72: ONSET}, {72: HOLD}, {76: ONSET}, {76: HOLD}]
-
-
 CONFIG = Config(time=TimeSettings(bpm=120), sampling=SamplingSettings(seed=1))
-
-
 TICK_S = 0.125
-
-
 START_S = 100.0
-
-
 OWN = 1  # livebach's channel, from 0
 
 

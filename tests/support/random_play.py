@@ -18,25 +18,15 @@ def chance(number: int, uniforms: NDArray[np.float64], params: SamplingParams) -
 
 
 KEY = st.sampled_from([20, 21, 60, 61, 62, 108, 109])
-
-
 EVENT = st.one_of(
     st.builds(NoteOn, KEY, st.integers(1, 127), st.integers(0, 2)),
     st.builds(NoteOff, KEY, st.just(0), st.integers(0, 2)),
     st.builds(ControlChange, st.sampled_from([1, 64, 120, 121, 123]), st.sampled_from([0, 127]), st.integers(0, 2)),
     st.builds(ProgramChange, st.integers(0, 127), st.integers(0, 2)),
 )
-
-
 WAIT = st.one_of(st.floats(-1, 40), st.sampled_from([0.0, 1e7]))
-
-
 STEP = st.tuples(WAIT, st.one_of(EVENT, st.sampled_from(["advance", "run", "stop"])))
-
-
 Steps = list[tuple[float, Event | str]]
-
-
 MODE = st.sampled_from(["continue", "continue", "duet", "accompany", "listen"])
 
 

@@ -28,8 +28,6 @@ SPEC = NetworkSpec(
     given_dilations=(1,),
     reach=1,
 )
-
-
 META = {"data": "none", "licence": "CC0-1.0", "metrics": {"valid": 3.5}, "title": "Präludium"}
 
 
