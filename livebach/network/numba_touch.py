@@ -55,7 +55,7 @@ _NO_MATCHES: Array = np.zeros((0, 2), np.float32)
 
 @compiled
 def _product(x: Array, weights: Array, out: Array) -> None:
-    """Add weights [width, inputs or more] @ x [n, inputs] to `out` [n, width]: four outputs at once."""
+    """Add x [n, inputs] times the rows of `weights` [width, inputs or more] to `out` [n, width], four at once."""
     width = out.shape[1]
     for j in range(0, width - 3, 4):
         row0, row1, row2, row3 = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
@@ -360,7 +360,7 @@ class FastTouchNetwork(TouchNetwork):
         matched = heard.matched(len(struck), memory.matches(tick.struck))
         network = self._for_new if matched is None else self._for_all
         matches = _NO_MATCHES if matched is None else np.ascontiguousarray(matched)
-        velocities = place_codes(tick.place), heard.heard.newest(), np.array(heard.shared_features()), matches
+        velocities = place_codes(tick.place), heard.notes.newest(), np.array(heard.shared_features()), matches
         notes, numbers = memory.for_notes(tick), np.array(offsets, np.int64)
         above, variance = _expect(struck, numbers, notes, velocities, mean, network).tolist()
         return above, variance

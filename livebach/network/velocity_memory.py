@@ -44,8 +44,8 @@ class VelocityMemory:
     """The newest heard velocities, and those of turns of notes."""
 
     def __init__(self) -> None:
-        self.heard = HeardNotes()
-        """The newest notes."""
+        self.notes = HeardNotes()
+        """The newest notes that were heard."""
         # The velocities of the newest notes, for when their short and long turns return, by note number % MOST_TURNS.
         self._short, self._long = (array("f", [_UNKNOWN]) * MOST_TURNS for _ in range(2))
         self._next = 0  # number of the next note
@@ -56,12 +56,12 @@ class VelocityMemory:
     @property
     def count(self) -> int:
         """The number of velocities heard."""
-        return self.heard.count
+        return self.notes.count
 
     @property
     def mean(self) -> float:
         """The mean of the newest heard velocities, in units."""
-        return self.heard.mean
+        return self.notes.mean
 
     def features(self, keys: Sequence[int], tick: int, place: Place, out: Array | None = None) -> Array:
         """Compute the features of keys to be struck on a tick.
@@ -78,7 +78,7 @@ class VelocityMemory:
         """
         if out is None:
             out = np.empty((len(keys), VELOCITY_FEATURES), np.float32)
-        self.heard.write_features(keys, tick, place_codes(place), out)
+        self.notes.write_features(keys, tick, place_codes(place), out)
         out[:, REFERENCE:] = self.shared_features()
         return out
 
@@ -136,6 +136,6 @@ class VelocityMemory:
             self._short[number], self._long[number] = (value, value) if known else (short[i], long[i])
         heard = [(key, value) for key, value in zip(keys, values, strict=True) if value == value]
         if heard:
-            self.heard.add(heard, tick, place_codes(place))
+            self.notes.add(heard, tick, place_codes(place))
         self._next = first + n
         self._before, self._last = self._last[0], (values[0], values[-1])

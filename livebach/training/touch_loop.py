@@ -20,10 +20,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from livebach.music.touch import LATEST, OFFSETS, Performance
+from livebach.music.touch import LATEST, Performance
 from livebach.network.touch_checkpoint import TouchCheckpoint
-from livebach.network.touch_memory import NOTE_FEATURES, VELOCITY_UNIT
-from livebach.network.touch_shape import TouchShape
+from livebach.network.touch_memory import VELOCITY_UNIT
+from livebach.network.touch_shape import HEARD_INPUTS, TouchShape
 from livebach.network.velocity_kernels import REFERENCE
 from livebach.training import touch_rows
 from livebach.training.loop import adamw, averaging, seed_of
@@ -33,7 +33,7 @@ from livebach.training.touch_rows import Score, VelocityRows
 
 STATE_FILE, BEST_FILE, CHECKPOINT_FILE = "touch-state.safetensors", "touch-best.safetensors", "touch.safetensors"
 PARTS = ("velocity", "offset", "pedal")
-_REFERENCE = NOTE_FEATURES + OFFSETS + REFERENCE
+_REFERENCE = HEARD_INPUTS + REFERENCE
 _SEEN = 50_000
 """Number of rows for the estimate of the features' mean and scale."""
 _VALID_SEED = 7
