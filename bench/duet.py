@@ -1,6 +1,6 @@
 """Measure how well a duet fits: count minor seconds and tritones on strong beats.
 
-    python -m bench.duet --data DIR [--takes 4] [--split valid] [--noise-ms 15] [--behind-ms 30]
+    python -m bench.duet --data DIR [--takes 4] [--split valid] [--noise-ms 15] [--delay-ms 30]
 
 The player's part is the top voice of a held-out piece: each note that has no note above it when it is struck. The real
 loop and network play a duet with this voice. The clock is simulated, and each onset is early or late by chance. On each
@@ -313,13 +313,14 @@ def main() -> None:
     parser.add_argument("--split", choices=("valid", "test", "train"), default="valid")
     parser.add_argument("--takes", type=int, default=4, metavar="N", help="takes of each piece, each with its own seed")
     parser.add_argument("--noise-ms", type=float, default=15.0, help="standard deviation of the player's onsets")
-    parser.add_argument("--behind-ms", type=float, default=Config().turns.delay_ms, help="turns.delay_ms")
+    parser.add_argument("--delay-ms", type=float, default=Config().turns.delay_ms, help="turns.delay_ms")
     parser.add_argument("--checkpoint", default=DEFAULT, help="use another network than the shipped one")
     args = parser.parse_args()
     pieces = load_corpus(args.data, STEPS).splits[args.split]
     parts = [Part.read(args.data / piece.name) for piece in pieces]
     config = override(override(Config(), "turns.mode=duet"), f"turns.delay_ms={args.delay_ms}")
-    found = measure(parts, assembly.load_network(args.checkpoint), config, args.takes, args.noise_ms / 1000)
+    network = assembly.with_touch(assembly.load_network(args.checkpoint))
+    found = measure(parts, network, config, args.takes, args.noise_ms / 1000)
     print(json.dumps({"duet": found, "machine": machine(), "load_after": load_average()}, indent=1))
 
 

@@ -78,7 +78,7 @@ class Watch:
 def day(args: argparse.Namespace) -> dict[str, Any]:
     """Play for `hours`, and return the counts and the memory."""
     config, clock, output = assembly.seeded(Config()), ManualClock(), Silence()
-    network = assembly.load_network(config.engine.checkpoint)
+    network = assembly.configured_network(config)
     watch = Watch(clock)
     daemon = Daemon(assembly.musician(network, config, 0.0), clock, output, watch=watch)
     freeze()

@@ -106,7 +106,7 @@ def perform(here: Rig, presses: int, chosen_ms: float) -> tuple[take_log.Log, li
 
 def follow(log: take_log.Log) -> list[Press]:
     """Replay a take; return each press with its answering tick. The first press only sets the grid."""
-    loaded = assembly.load_network(log.header.checkpoint)
+    loaded = assembly.with_touch(assembly.load_network(log.header.checkpoint))
     spy = Spy(loaded.engine)
     musician = assembly.musician(replace(loaded, engine=spy), log.config, log.header.start_s)  # type: ignore[arg-type]
     first_s = next(call.t for call in log.calls if isinstance(call.event, NoteOn))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,55 @@ def test_it_is_taken_only_when_asked_for() -> None:
 
     assert assembly._networks(False) == (Engine, TouchNetwork)
     assert assembly._networks(True) == (FastEngine, FastTouchNetwork)
+
+
+# --- what is compiled is kept -----------------------------------------------------------------------------------------
+
+
+def package(folder: Path, constant: int) -> Path:
+    """Make a package of sources with a constant, and return its folder."""
+    for name in ("network", "music"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / "a.py").write_text(f"A = {constant if name == 'music' else 0}\n")
+    return folder
+
+
+def test_code_compiled_from_other_sources_is_not_used(tmp_path: Path) -> None:
+    """Compiled functions contain constants of other files, which numba does not look at. Older code is removed."""
+    from livebach.network.numba_compiler import cache_folder
+
+    parent = package(tmp_path, 1) / "network" / "__pycache__"
+    first = cache_folder(tmp_path, [parent])
+    assert first is not None
+    (first / "code").touch()
+    assert cache_folder(tmp_path, [parent]) == first
+    second = cache_folder(package(tmp_path, 2), [parent])
+    assert second != first
+    assert list(parent.iterdir()) == [second]
+
+
+def test_compiled_code_is_kept_where_something_can_be_written(tmp_path: Path) -> None:
+    """In the next folder, where others may keep theirs; nowhere if there is none."""
+    from livebach.network.numba_compiler import cache_folder
+
+    file, users = tmp_path / "file", tmp_path / "cache"
+    file.touch()
+    (users / "livebach-of-another-version").mkdir(parents=True)
+    sources = package(tmp_path / "package", 1)
+    found = cache_folder(sources, [file / "below", users])
+    assert found is not None
+    assert found.parent == users
+    assert len(list(users.iterdir())) == 2
+    assert cache_folder(sources, [file / "below"]) is None
+
+
+def test_compiling_is_announced_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It takes long, and only where nothing is compiled yet."""
+    from livebach.live import assembly
+    from livebach.network import numba_compiler
+
+    assembly._tell_of_compiling.cache_clear()
+    for nothing_compiled, lines in ((False, 0), (True, 1), (True, 0)):
+        monkeypatch.setattr(numba_compiler, "NOTHING_COMPILED", nothing_compiled)
+        assembly._networks(True)
+        assert capsys.readouterr().err.count("half a minute") == lines

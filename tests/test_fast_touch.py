@@ -40,7 +40,7 @@ def chord(rng: np.random.Generator) -> list[int]:
 
 
 def places() -> Iterator[tuple[int, Place]]:
-    """Ticks and their places, in several metres, with a long silence."""
+    """Ticks and their places, in several metres."""
     for number in range(480):
         beat, bar = PLACES[number // 120]
         yield number, (number % bar, beat, bar)
@@ -50,7 +50,7 @@ class Twins:
     """The plain and the compiled network with the same music behind them."""
 
     def __init__(self, networks: tuple[TouchNetwork, TouchNetwork]) -> None:
-        self.networks, self.memories = networks, [network.memory() for network in networks]
+        self.networks, self.memories = networks, [network.new_memory() for network in networks]
         self.heard = VelocityMemory()
         self.down = False
 

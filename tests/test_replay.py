@@ -103,6 +103,14 @@ def test_another_touch_network_is_refused_and_the_right_one_can_be_named(
     assert main([*replay, "--touch", str(after)]) == 0
 
 
+def test_a_touch_network_for_a_take_without_one_is_refused(
+    played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be ignored."""
+    assert main(["replay", str(played), "--touch", str(touch_checkpoint.default_path())]) == 2
+    assert "was played without a touch network" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("damage", "part"),
     [

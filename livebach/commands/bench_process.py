@@ -57,7 +57,7 @@ def perform(daemon: Daemon) -> tuple[float, float]:
 def network(name: str | None) -> assembly.Loaded:
     """Return the network `name`; None means the reference network."""
     if name is not None:
-        return assembly.load_network(name)
+        return assembly.with_touch(assembly.load_network(name))
     return assembly.Loaded(Engine(random_checkpoint()), "", "")
 
 

@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     network = networks.find(log.header.checkpoint, log.header.sha256)
     if log.header.touch_sha256:
         network = _with_touch_of(log.header, network, touch, fast)
+    elif args.touch is not None:
+        raise UserError(f"--touch {args.touch}: this take was played without a touch network")
     musician = assembly.musician(network, log.config, log.header.start_s)
     again = list(play_again(musician, log.calls, networks))
     if args.out is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from random import SystemRandom
@@ -45,7 +47,7 @@ def with_touch(network: Loaded, file: str | None = None, fast: bool = False) -> 
         fast: Whether to use the compiled one.
 
     Raises:
-        UserError: If the file cannot be read, or is damaged.
+        UserError: If the file cannot be read, or is damaged; or `fast` is asked for without numba.
 
     """
     path = touch_checkpoint.default_path() if file is None else expanded(file)
@@ -83,7 +85,7 @@ def load_network(name: str, fast: bool = False) -> Loaded:
         fast: Whether to use the compiled engine.
 
     Raises:
-        UserError: If the checkpoint cannot be loaded; one line that names the file and the reason.
+        UserError: If the checkpoint cannot be loaded, or `fast` is asked for without numba; one line with the reason.
 
     """
     path = path_of(name)
@@ -116,10 +118,19 @@ def _networks(fast: bool) -> _Networks:
         return _Networks()
     if find_spec("numba") is None:
         raise UserError("engine.fast needs numba: pip install numba")
+    from livebach.network.numba_compiler import NOTHING_COMPILED
     from livebach.network.numba_engine import FastEngine
     from livebach.network.numba_touch import FastTouchNetwork
 
+    if NOTHING_COMPILED:
+        _tell_of_compiling()
+
     return _Networks(FastEngine, FastTouchNetwork)
+
+
+@cache
+def _tell_of_compiling() -> None:
+    sys.stderr.write("engine.fast: numba compiles livebach, this once; it takes about half a minute\n")
 
 
 def header(config: Config, network: Loaded, start_s: float) -> Header:

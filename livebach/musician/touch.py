@@ -52,7 +52,7 @@ class TouchPlayer:
 
     def forget(self) -> None:
         """Forget all the music so far."""
-        self._memory, self._velocities = self._network.memory(), VelocityMemory()
+        self._memory, self._velocities = self._network.new_memory(), VelocityMemory()
         self._pedals: deque[bool] = deque(maxlen=_PEDAL_TICKS)  # whether the player's moved
         self._usually: float | None = None  # mean of the velocities expected above the heard mean; None before any
 

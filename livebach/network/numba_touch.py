@@ -1,8 +1,8 @@
 """The touch network, compiled by numba (the extra `fast`): it differs from `touch` by rounding.
 
-For so few notes, calls of numpy and loops in Python take most of the time. So one compiled call each chooses a tick's
-offsets, its velocities and its pedal, from the features to the result. This module is imported only where the settings
-ask for the fast engine.
+For so few notes, calls of numpy and loops in Python take most of the time. So one compiled call each leads from the
+music so far to the offsets drawn, to the moments of the velocities, and to the chances of the pedal's moves. This
+module is imported only where the settings ask for the fast engine.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from livebach.network.touch_memory import (
     place_of_notes,
     place_of_pedal,
 )
-from livebach.network.touch_shape import FREE, HEARD_INPUTS, NEAREST_INPUT, VELOCITY_INPUTS
+from livebach.network.touch_shape import FREE, HEARD_INPUTS, MATCH_INPUTS, NEAREST_INPUT, VELOCITY_INPUTS
 from livebach.network.velocity_kernels import NEAREST, REFERENCE, VELOCITY_FEATURES, place_codes
 from livebach.network.velocity_memory import VelocityMemory
 from livebach.network.velocity_mixture import LEAST_VARIANCE, MOST_ODDS, MOST_VARIANCE
@@ -182,7 +182,7 @@ def _draw_offsets(struck: Any, notes: Any, network: Any, usual: Any, uniforms: A
 def _write_matches(above: Array, inputs: Array) -> None:
     """Write the features of the velocities in earlier turns; `above` [n, 2] is above the heard mean, NaN if unknown."""
     for i in range(len(above)):
-        row = inputs[i, VELOCITY_INPUTS - 6 :]
+        row = inputs[i, VELOCITY_INPUTS - MATCH_INPUTS :]
         for j in range(2):
             if not np.isnan(above[i, j]):
                 row[j], row[2 + j] = above[i, j], 1
@@ -204,7 +204,7 @@ def _moments(out: Array, inputs: Array) -> Array:
     weights, means = np.empty(k, np.float32), np.empty(k, np.float32)
     for i in range(n):
         total = mean = variance = np.float32(0)
-        of_turns = inputs[i, VELOCITY_INPUTS - 6 :]
+        of_turns = inputs[i, VELOCITY_INPUTS - MATCH_INPUTS :]
         for j in range(k):
             weights[j] = np.exp(min(out[i, j], _MOST_ODDS))
             if j < FREE:
@@ -301,7 +301,7 @@ class FastTouchMemory(TouchMemory):
     def for_notes(self, tick: NextTick) -> Any:
         """Return what `write_notes` needs besides the struck keys."""
         _, held, place = tick
-        around = len(held), max(held, default=-1), min(held, default=KEYS)
+        around = len(held), int(max(held, default=-1)), int(min(held, default=KEYS))
         now = self.tick, self._last_tick, tuple(self._struck.sums)
         return around, (self._last_keys, self._ticks), now, _place_of_notes(place)
 
@@ -330,9 +330,9 @@ class FastTouchMemory(TouchMemory):
 
 
 class FastTouchNetwork(TouchNetwork):
-    """The touch network with compiled choices. The first one is compiled, which takes some seconds."""
+    """The compiled touch network. The first one on a machine is compiled, which takes 10 to 25 s."""
 
-    memory = FastTouchMemory
+    new_memory = FastTouchMemory
 
     def __init__(self, checkpoint: TouchCheckpoint) -> None:
         """Do what `TouchNetwork` does, and compile. Raises TouchError as `TouchNetwork` does."""
@@ -360,9 +360,9 @@ class FastTouchNetwork(TouchNetwork):
         matched = heard.matched(len(struck), memory.matches(tick.struck))
         network = self._for_new if matched is None else self._for_all
         matches = _NO_MATCHES if matched is None else np.ascontiguousarray(matched)
-        velocities = place_codes(tick.place), heard.notes.newest(), np.array(heard.shared_features()), matches
-        notes, numbers = memory.for_notes(tick), np.array(offsets, np.int64)
-        above, variance = _expect(struck, numbers, notes, velocities, mean, network).tolist()
+        past = place_codes(tick.place), heard.notes.newest(), np.array(heard.shared_features()), matches
+        found = _expect(struck, np.array(offsets, np.int64), memory.for_notes(tick), past, float(mean), network)
+        above, variance = found.tolist()
         return above, variance
 
     def draw_offsets(
@@ -391,7 +391,7 @@ class FastTouchNetwork(TouchNetwork):
 
     def _compile(self) -> None:
         """Call everything compiled, with each kind of argument that play has."""
-        memory, heard = self.memory(), VelocityMemory()
+        memory, heard = self.new_memory(), VelocityMemory()
         for time, struck in enumerate(([60, 57, 53, 48], [], [62], [60, 57, 53, 48], [])):
             tick = NextTick(struck, [40], (time, 4, 16))
             self.pedal_chances(memory, tick)

@@ -1,8 +1,6 @@
 """The features of the touch network, compiled by numba (the extra `fast`).
 
-One compiled call takes the place of many calls of numpy and of loops in Python, which take most of the time for so few
-notes. The features of keys, offsets and pedal are those of `touch_memory` bit by bit; those of heard velocities differ
-from `heard_notes` by rounding.
+They are those of `touch_memory` and `heard_notes`, but for rounding.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from livebach.network.touch_memory import (
     KEY_BUMPS,
     LOG_TICKS,
     LONGEST,
-    MIDDLE,
+    MIDDLE_C,
     NOTE_FEATURES,
     RECENT,
 )
@@ -48,7 +46,6 @@ NEVER = -1
 _LOG = np.array(LOG_TICKS)
 _CLASHES = np.array(CLASHES)
 _FAINT = np.float32(FAINT)
-_BUMP_ROWS = np.ascontiguousarray(KEY_BUMPS)
 _NEAR: Array = PITCH_OF[0].copy()
 """The kernels over pitch: [semitones apart, REACHES]."""
 _FAR: Array = FAR_IN_PITCH[0].copy()
@@ -95,9 +92,9 @@ def write_notes(struck: Integers, held: Any, before: Any, now: Any, place: Any, 
         row[4], row[5], row[6] = busy[0] / 8, busy[1] / 24, busy[2] / 80
         for j in range(10):
             row[7 + j] = place[j]
-        row[17], row[18] = (high - MIDDLE) / 24, (low - MIDDLE) / 24
+        row[17], row[18] = (high - MIDDLE_C) / 24, (low - MIDDLE_C) / 24
         top, bottom, near = i == 0, i == n - 1, _step_to(last, key)
-        row[19], row[20], row[21] = (key - MIDDLE) / 24, i / 4, (n - 1 - i) / 4
+        row[19], row[20], row[21] = (key - MIDDLE_C) / 24, i / 4, (n - 1 - i) / 4
         row[22], row[23], row[24] = top, bottom, n == 1
         row[25] = 0.0 if top else (struck[i - 1] - key) / 12
         row[26] = 0.0 if bottom else (key - struck[i + 1]) / 12
@@ -109,7 +106,7 @@ def write_notes(struck: Integers, held: Any, before: Any, now: Any, place: Any, 
             row[34], row[35] = (key - last[0]) / 12, (key - last[len(last) - 1]) / 12
         row[36], row[37] = abs(near) <= 2, near == 0
         for j in range(BUMPS):
-            row[NOTE_FEATURES - BUMPS + j] = _BUMP_ROWS[key, j]
+            row[NOTE_FEATURES - BUMPS + j] = KEY_BUMPS[key, j]
 
 
 # --- offsets ---------------------------------------------------------------------------------------------------------
@@ -171,7 +168,7 @@ def write_offset_rows(struck: Integers, now: Any, before: Any, out: Array) -> No
         if near >= 0:
             row[offsets[near]] = 1
             row[OFFSETS], row[OFFSETS + 1] = _log(tick - ticks[near]) / 3, abs(near - key) / 12
-        row[at], row[at + 1], row[at + 2] = (key - MIDDLE) / 24, i == 0, i == len(struck) - 1
+        row[at], row[at + 1], row[at + 2] = (key - MIDDLE_C) / 24, i == 0, i == len(struck) - 1
         row[at + 3] = 1.5 if ticks[key] == NEVER else _log(tick - ticks[key]) / 4
         for other in last:
             if other == key:
@@ -207,7 +204,7 @@ def _write_harmony(struck: Integers, sounding: Any, bass: int, pedal_bass: int, 
     if len(struck):
         low = struck[len(struck) - 1]
         out[8], out[9] = (low - bass) / 12, low <= bass + 2
-        out[10], out[11] = (low - MIDDLE) / 24, low < pedal_bass
+        out[10], out[11] = (low - MIDDLE_C) / 24, low < pedal_bass
 
 
 @compiled_exactly
@@ -295,7 +292,7 @@ def write_heard(keys: Integers, tick: int, codes: Any, heard: Any, out: Array) -
         tick: The tick.
         codes: The codes of its place, as `place_codes` returns them.
         heard: What `HeardNotes.newest` returns.
-        out: Whatever.
+        out: Its first REFERENCE columns are overwritten.
 
     """
     (count, rows, velocities), (bar_code, beat_code) = heard, codes

@@ -135,8 +135,8 @@ def _draw_offset(logits: Sequence[float], usual: Mapping[int, float], uniform: f
 class TouchNetwork:
     """A trained touch network. It has no state: a `TouchMemory` and a `VelocityMemory` remember what was played."""
 
-    memory = TouchMemory
-    """The class of the memory that it reads."""
+    new_memory = TouchMemory
+    """What makes a memory that it can read."""
 
     def __init__(self, checkpoint: TouchCheckpoint) -> None:
         """Take the weights, and compare the stored output with the network's.
@@ -163,7 +163,8 @@ class TouchNetwork:
         """Return the distributions of the velocities of n notes.
 
         Args:
-            features: [n, VELOCITY_INPUTS - 6]: note features, offsets (one-hot), and features of the heard velocities.
+            features: [n, VELOCITY_INPUTS - MATCH_INPUTS]: note features, offsets (one-hot), and those of the heard
+                velocities.
             mean: [n] mean of the heard velocities, in units.
             matched: [n, 2] velocities of these notes in an earlier turn, in units; NaN where there is none.
 
@@ -297,7 +298,7 @@ class OffsetLogits:
     """
 
     def __init__(self, network: Perceptron, only_known: Array, shared: Array, rows: Array) -> None:
-        """`only_known` [OFFSETS, hidden] is what each offset adds to the first layer if it is the only known one."""
+        """`only_known` [OFFSETS, hidden + 1] is what each offset adds to the first layer if no other is known."""
         self._network, self._only_known = network, only_known
         self._begun: Array = rows.dot(network.first[len(shared) : OFFSET_FEATURES])
         self._begun += network.begin(shared)

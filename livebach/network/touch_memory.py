@@ -39,7 +39,7 @@ _FADING = 0.97  # of an offset's share with each note, and of a pitch in the ped
 CLASHES = (1, 2, 5, 6)  # semitones
 _LEAVES_DOWN = [move.down for move in Pedal]
 LOG_TICKS = [math.log1p(n) for n in range(LONGEST + 1)]
-MIDDLE = 39  # 0..87: middle C
+MIDDLE_C = 39  # 0..87: middle C
 KEY_BUMPS: Array = np.exp(-(((np.arange(KEYS)[:, None] - 4 - 11.5 * np.arange(BUMPS)) / 10) ** 2)).astype(np.float32)
 _IN_BEAT, _OFFSET, _OFFSET_STATE = (np.eye(n).tolist() for n in (12, OFFSETS, OFFSETS + 1))  # one-hot numbers
 _NO_OFFSET = [0.0] * OFFSETS
@@ -103,7 +103,7 @@ class TouchMemory:
             *(n / 4, len(held) / 4, (high - low) / 24, _log(self.tick - self._last_tick) / 3),
             *(busy[0] / 8, busy[1] / 24, busy[2] / 80),
             *place_of_notes(place),
-            *((high - MIDDLE) / 24, (low - MIDDLE) / 24),
+            *((high - MIDDLE_C) / 24, (low - MIDDLE_C) / 24),
         )
         rows = self._note_rows(struck, max(held, default=-1), min(held, default=KEYS))
         out[:, : len(shared)] = shared
@@ -121,7 +121,7 @@ class TouchMemory:
             near = _step_to(last, key)
             rows.append(
                 (
-                    *((key - MIDDLE) / 24, i / 4, (n - 1 - i) / 4, top, bottom, n == 1, above, below),
+                    *((key - MIDDLE_C) / 24, i / 4, (n - 1 - i) / 4, top, bottom, n == 1, above, below),
                     *(key > highest, key < lowest, top and key > highest, bottom and key < lowest),
                     *((1.5, 1.0) if before is None else (_log(self.tick - before[0]) / 4, 0.0)),
                     near / 12,
@@ -194,7 +194,7 @@ class TouchMemory:
                 near, ago, far = _OFFSET[offset], _log(tick - then) / 3, abs(other - key) / 12
             before = self._struck_at.get(key)
             since = 1.5 if before is None else _log(tick - before[0]) / 4
-            middle, top = (key - MIDDLE) / 24, key == struck[0]
+            middle, top = (key - MIDDLE_C) / 24, key == struck[0]
             rows.append((*near, ago, far, middle, top, key == bottom, since, key in self._last, (above - key) / 12))
             above = key
         return rows
@@ -235,7 +235,7 @@ class TouchMemory:
             *((len(pitches) - known) / 3, known / 3, *clashes),
             *(sum(sounding) / 3, sum([level > 0.02 for level in sounding]) / 6),
             *((low - self._bass) / 12, bool(struck) and low <= self._bass + 2),
-            *((low - MIDDLE) / 24 if struck else 0.0, bool(struck) and low < self._pedal_bass),
+            *((low - MIDDLE_C) / 24 if struck else 0.0, bool(struck) and low < self._pedal_bass),
         )
 
     def pedal_up_for(self, ticks: int) -> bool:

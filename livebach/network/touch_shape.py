@@ -16,7 +16,10 @@ MIXTURE = FREE + 3
 the velocity of the nearest note."""
 TURN_SCALE, NEAREST_SCALE = -4.0, -3.0
 """Initial log scales of the last three components."""
-VELOCITY_INPUTS = NOTE_FEATURES + OFFSETS + VELOCITY_FEATURES + 6
+MATCH_INPUTS = 6
+"""The last inputs of the velocity: the velocities in a short and a long earlier turn, whether each is known, their
+difference, and the mean of the heard velocities."""
+VELOCITY_INPUTS = NOTE_FEATURES + OFFSETS + VELOCITY_FEATURES + MATCH_INPUTS
 HEARD_INPUTS = NOTE_FEATURES + OFFSETS
 """The first input of the velocity that comes from the heard velocities."""
 NEAREST_INPUT = HEARD_INPUTS + NEAREST_VELOCITY
@@ -24,7 +27,7 @@ NEAREST_INPUT = HEARD_INPUTS + NEAREST_VELOCITY
 OFFSET_INPUTS = OFFSET_FEATURES + OFFSETS + 1
 INPUTS = {"velocity": VELOCITY_INPUTS, "offset": OFFSET_INPUTS, "pedal": PEDAL_FEATURES}
 OUTPUTS = {"velocity": 2 * MIXTURE + FREE, "offset": OFFSETS, "pedal": PEDALS}
-SCALED = {"velocity": VELOCITY_INPUTS - 6, "offset": OFFSET_FEATURES, "pedal": PEDAL_FEATURES}
+SCALED = {"velocity": VELOCITY_INPUTS - MATCH_INPUTS, "offset": OFFSET_FEATURES, "pedal": PEDAL_FEATURES}
 """Numbers of inputs that are normalised."""
 MOST_HIDDEN = 512
 
