@@ -3,9 +3,9 @@
     python -m bench.triplets --data DIR [--split valid] [--most 100000]
 
 In training every time of a score is rounded to the nearest tick, so triplets are on the ticks 0, 1 and 3 of a beat. In
-play the player's timing decides: ticks close half way, or at five sixths for a player between the ticks, so triplets
-are on the ticks 0, 1 and 2. The bench plays each piece exactly in time to the listener that livebach plays with, and
-compares the likelihoods of both versions, with and without adaptation.
+play every tick closes half way to the next one, and the player's timing decides. The bench plays each piece exactly in
+time to the listener that livebach plays with, and compares the likelihoods of both versions, with and without
+adaptation.
 """
 
 from __future__ import annotations

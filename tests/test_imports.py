@@ -55,6 +55,7 @@ READS_OR_WRITES = {
     "music/midi_writer.py": {"io"},
     "network/checkpoint.py": {"os", "pathlib", "io"},
     "network/touch_checkpoint.py": {"os", "pathlib"},
+    "network/numba_compiler.py": {"pathlib", "shutil"},
 }
 """The pure folders' modules that read or write a file, and with what."""
 SHARED_BY_COMMANDS = {"flags", "timing"}

@@ -140,6 +140,21 @@ def test_full_chords_on_the_beat_do_not_hide_a_swinging_melody() -> None:
     assert parts(made) == {0, 4}
 
 
+@pytest.mark.parametrize("apart", [0.1, 0.16, 0.22, 0.28])
+@pytest.mark.parametrize(("times", "wanted"), [(STRAIGHT[::2], {0}), (SWING, {0, 4})])
+def test_rolled_chords_are_no_rhythm(times: list[float], wanted: set[int], apart: float) -> None:
+    """Whether a roll ends before the middle of its tick or after it; nor do they hide one."""
+    made, moments = take(LONG_SHORT if times is SWING else EVERY_TICK), []
+    rolls = [(at + apart * n, key) for at in STRAIGHT[::8] for n, key in enumerate((36, 40, 43, 48))]
+    for at, key in (*rolls, *((at, 72) for at in times)):
+        moments += [(at, NoteOn(key, 70)), (at + 1.2, NoteOff(key))]
+    for at, event in sorted(moments, key=lambda moment: moment[0]):
+        made.feed(at, event)
+    made.run(240)
+    assert len(own(made)) > 60
+    assert parts(made) == wanted
+
+
 def test_the_harpsichord_swings_too() -> None:
     """It has no dynamics, but time."""
     made = play(take(LONG_SHORT, "sound.instrument=harpsichord"), SWING).run(240)
@@ -237,13 +252,22 @@ def test_follow_and_a_number_need_no_network() -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["sound.instrument=harpsichord", "sound.instrument=organ", "midi.program=7", "midi.program=20"]
+    "setting",
+    [f"sound.instrument={name}" for name in ("harpsichord", "organ")] + [f"midi.program={n}" for n in (7, 8, 17, 24)],
 )
 def test_harpsichord_and_organ_have_neither_dynamics_nor_pedal(setting: str) -> None:
     """All notes are alike, and the pedal never moves, on built-in instruments and on a synth's programs."""
     made = play(take(THREE_A_BEAT, setting, "sound.pedal=on"), STRAIGHT).run(240)
     assert {note.velocity for _, note in own(made)} == {72}
     assert not pedal_moves(made)
+
+
+def test_a_program_counts_before_the_instrument_and_a_number_counts_always() -> None:
+    """As they do for the sound: program 1 is a piano on the harpsichord too."""
+    piano = play(take(THREE_A_BEAT, "sound.instrument=harpsichord", "midi.program=1"), STRAIGHT).run(240)
+    assert len({note.velocity for _, note in own(piano)}) > 5
+    organ = play(take(THREE_A_BEAT, "sound.instrument=organ", "sound.touch=100"), STRAIGHT).run(240)
+    assert {note.velocity for _, note in own(organ)} == {100}
 
 
 def pedal_moves(made: Take) -> list[tuple[float, int]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from livebach.music.general_midi import instrument_of
 from livebach.sound import harpsichord, organ, piano
-from livebach.sound.instruments import BODY, BRIGHT, INSTRUMENTS, RELEASE, of_program
+from livebach.sound.instruments import BODY, BRIGHT, INSTRUMENTS, RELEASE
 from livebach.sound.partials import RATE, damped, loudness_db
 from livebach.sound.strings import Circle, delay_for, loop_for, plucked
 from livebach.sound.temperaments import TEMPERAMENTS, cents, frequency
@@ -219,7 +220,7 @@ def test_the_pitch_standard_is_the_a_above_middle_c() -> None:
 
 def test_programs_choose_instruments() -> None:
     """General MIDI's grand piano, harpsichord and church organ (1, 7 and 20 as it counts) are here; a flute is not."""
-    assert [of_program(number - 1) for number in (1, 7, 20, 74)] == ["piano", "harpsichord", "organ", None]
+    assert [instrument_of(number - 1) for number in (1, 7, 20, 74)] == ["piano", "harpsichord", "organ", None]
 
 
 def test_release_sounds_exist_only_where_jacks_fall() -> None:

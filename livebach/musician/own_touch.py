@@ -12,6 +12,7 @@ import numpy as np
 
 from livebach.config import Config
 from livebach.music.events import MAX_DATA, SUSTAIN, ControlChange, Event, NoteOn
+from livebach.music.general_midi import instrument_of
 from livebach.music.grid import Grid, Place
 from livebach.music.roll import HOLD, LOW_KEY, OFF, ONSET, Frame
 from livebach.music.touch import Pedal, Sounded, TickTouch
@@ -25,8 +26,6 @@ SOON_S = 1e-6
 """A delay up to which a note is sent at once: a rounding error."""
 UNTOUCHED = ("harpsichord", "organ")
 """Instruments without dynamics and without a sustain pedal."""
-UNTOUCHED_PROGRAMS = (7, *range(17, 22))
-"""General MIDI programs of such instruments, counted from 1."""
 LIFT, PRESS = 0.5, 4.0
 """Offsets at which the pedal comes up and goes down, in 24ths of a quarter note. They are medians of 110,000 moves in
 files of piano-midi.de: the pedal comes up just after the notes, and goes down 0.16 quarter notes after them."""
@@ -74,8 +73,9 @@ class OwnTouch:
 
     @property
     def _untouched(self) -> bool:
-        sound, program = self._settings.sound, self._settings.midi.program
-        return sound.instrument in UNTOUCHED or program in UNTOUCHED_PROGRAMS
+        program = self._settings.midi.program  # from 1
+        chosen = None if program is None else instrument_of(program - 1)
+        return (chosen or self._settings.sound.instrument) in UNTOUCHED
 
     def lean(self, timing: PlayerTiming, place: Place) -> float:
         """Return the nats by which the player's triplets or swing make a note at this place likelier."""
@@ -111,7 +111,8 @@ class OwnTouch:
         else:
             notes = learned.play(struck, player, held, place, usual)
         if self._untouched:
-            notes = {key: replace(sounded, velocity=sound.velocity_default) for key, sounded in notes.items()}
+            always = sound.touch if isinstance(sound.touch, int) else sound.velocity_default
+            notes = {key: replace(sounded, velocity=always) for key, sounded in notes.items()}
         return TickTouch(notes, self._choose_pedal([*struck, *player], held, place))
 
     def _choose_pedal(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Pedal:

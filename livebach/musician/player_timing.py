@@ -1,6 +1,6 @@
 """How the player plays between the ticks: whether on purpose, as in triplets or swing, and where in the beat.
 
-The caller reports every tick on which the player strikes a key. This module knows no time but ticks.
+The caller reports every tick. This module knows no time but ticks.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ OFF_TICK, NEAR_HALF = 0.25, 5 / 12
 than to the note of a triplet."""
 BEGINS, STAYS = 4 / TIMED, 2 / TIMED
 """Shares of such strokes from which playing between the ticks is taken as intended, and down to which it stays so."""
-CHORD = 0.15
-"""Longest time between two strokes of a chord, in ticks."""
+TOGETHER, ROLLED = 0.15, 0.3
+"""Longest time in ticks from the first to the last stroke of a chord that is struck at once, and between two strokes of
+one that is rolled, or has a grace note. The nearest other rhythm is a 16th beside a triplet: a third of a tick."""
 BEATS = 8
 """Number of newest strokes on beats that are compared with the grid."""
 BEATS_OFF, HALVES_OFF = 0.25, 0.75
@@ -59,15 +60,21 @@ class PlayerTiming:
         """What the player plays between the ticks on purpose."""
         self._distances: deque[float] = deque(maxlen=TIMED)  # of the newest strokes, without sign
         self._strokes: deque[tuple[tuple[int, int], float]] = deque(maxlen=REMEMBERED)  # place in the beat, distance
+        self._newest = -math.inf  # distance of the newest stroke from the coming tick
 
     def observe(self, distances: Sequence[float], place: Place) -> None:
         """Take in the strokes of a tick: their distances from it in ticks, and the place of the tick.
 
-        The keys of a chord count once, so that full chords on the beat do not hide a swinging melody.
+        The keys of a chord count once, so that full chords on the beat do not hide a swinging melody, and rolled chords
+        are none. What is rolled into a tick counted on the tick before.
         """
-        if not distances:
+        chords = _chords(distances)
+        if chords and chords[0][0] - self._newest <= ROLLED:
+            del chords[0]
+        self._newest = max(distances, default=self._newest) - 1
+        if not chords:
             return
-        strokes = [_median(chord) for chord in _chords(distances)]
+        strokes = [_stroke(chord) for chord in chords]
         self._distances += [abs(stroke) for stroke in strokes]
         self._strokes += [(_in_beat(place), stroke) for stroke in strokes]
         off = sum(distance > OFF_TICK for distance in self._distances)
@@ -139,14 +146,19 @@ def _median(values: Sequence[float]) -> float:
 
 
 def _chords(distances: Sequence[float]) -> list[list[float]]:
-    """Return the distances of a tick's strokes, those that are struck together in one list."""
+    """Return the distances of a tick's strokes, in order, those of one chord in one list."""
     ordered = sorted(distances)
-    chords = [ordered[:1]]
+    chords = [ordered[:1]] if ordered else []
     for before, distance in pairwise(ordered):
-        if distance - before > CHORD:
+        if distance - before > ROLLED:
             chords.append([])
         chords[-1].append(distance)
     return chords
+
+
+def _stroke(chord: Sequence[float]) -> float:
+    """Return where a chord is: its median if it is struck at once, else its stroke nearest to the tick."""
+    return _median(chord) if chord[-1] - chord[0] <= TOGETHER else min(chord, key=abs)
 
 
 def _in_beat(place: Place) -> tuple[int, int]:

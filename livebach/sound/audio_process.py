@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from livebach.music.general_midi import instrument_of
 from livebach.system.realtime import make_prompt
 
 SILENT_DEVICE = "silent"
@@ -201,10 +202,8 @@ class _Player:
     """Reads records, and has them played."""
 
     def __init__(self, instrument: str, keeper: Any, speaker: Any, report: Any) -> None:
-        from livebach.sound.instruments import of_program
         from livebach.sound.wire_format import Reader
 
-        self._of_program = of_program
         self._default = instrument
         self._keeper, self._speaker, self._report = keeper, speaker, report
         self._reader = Reader()
@@ -238,7 +237,7 @@ class _Player:
         if event is None:
             return
         if isinstance(event, ProgramChange):
-            self._instruments[event.channel] = self._of_program(event.program) or self._default
+            self._instruments[event.channel] = instrument_of(event.program) or self._default
             self._keeper.open(self._instruments[event.channel])
         elif isinstance(event, NoteOn) and event.channel != 9:
             self._keeper.prepare(self._instruments.get(event.channel, self._default), event.key)

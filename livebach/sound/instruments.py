@@ -29,7 +29,6 @@ class Instrument:
         loudness_db: the K-weighted level of every key at velocity 100, in dB of full scale.
         room: how much of it goes into the room.
         spread: the stereo width: how far the outer keys are from the middle, 0..1.
-        programs: the General MIDI programs, 0..127, that choose it.
 
     """
 
@@ -41,7 +40,6 @@ class Instrument:
     loudness_db: float
     room: float
     spread: float
-    programs: range
     undamped: int = HIGHEST + 1
 
     def tone(self, key: int, hz: float) -> Tone:
@@ -97,7 +95,6 @@ _TABLE = (
         loudness_db=-24.5,
         room=0.22,
         spread=0.45,
-        programs=range(6),
     ),
     Instrument(
         name=harpsichord.NAME,
@@ -108,7 +105,6 @@ _TABLE = (
         loudness_db=-25.5,
         room=0.25,
         spread=0.35,
-        programs=range(6, 8),
     ),
     Instrument(
         name=organ.NAME,
@@ -119,7 +115,6 @@ _TABLE = (
         loudness_db=-30.5,
         room=0.6,
         spread=0.6,
-        programs=range(16, 24),
     ),
 )
 INSTRUMENTS: dict[str, Instrument] = {instrument.name: instrument for instrument in _TABLE}
@@ -134,11 +129,5 @@ CLICK = Instrument(
     loudness_db=-27.0,
     room=0.08,
     spread=0.0,
-    programs=range(0),
 )
 """The instrument of MIDI's percussion channel."""
-
-
-def of_program(program: int) -> str | None:
-    """Return the name of the instrument of a General MIDI program in 0..127; None where no instrument is like it."""
-    return next((instrument.name for instrument in _TABLE if program in instrument.programs), None)

@@ -25,8 +25,9 @@ from livebach.music.events import (
     NoteOn,
     ProgramChange,
 )
+from livebach.music.general_midi import instrument_of
 from livebach.sound.bank import Stored, stored
-from livebach.sound.instruments import BRIGHT, CLICK, INSTRUMENTS, RELEASE, Instrument, of_program, pan
+from livebach.sound.instruments import BRIGHT, CLICK, INSTRUMENTS, RELEASE, Instrument, pan
 from livebach.sound.limiter import Limiter
 from livebach.sound.partials import RATE
 from livebach.sound.room import Room
@@ -166,7 +167,7 @@ class Mixer:
                 case ControlChange(control, value, channel):
                     self._control(channel, control, value, self._place(due))
                 case ProgramChange(program, channel):
-                    self._channels[channel].instrument = of_program(program) or self._default
+                    self._channels[channel].instrument = instrument_of(program) or self._default
 
     def _place(self, due: int) -> int:
         """Return where in the next block a sample is; its start for one that is past."""

@@ -12,8 +12,8 @@ import numpy as np
 from livebach.errors import UserError
 from livebach.files import write_new
 from livebach.music.events import Event, NoteOn, ProgramChange, from_bytes
+from livebach.music.general_midi import instrument_of
 from livebach.sound.bank import Bank, Tuning, obtainable
-from livebach.sound.instruments import of_program
 from livebach.sound.mixer import PERCUSSION_CHANNEL, Frames, Mixer
 from livebach.sound.partials import RATE
 from livebach.sound.tone import KEYS
@@ -84,7 +84,7 @@ def events_of(midi: Path) -> list[Timed]:
 
 def _instruments(events: Iterable[Timed], default: str) -> set[str]:
     programs = (event.program for _, event in events if isinstance(event, ProgramChange))
-    return {default, *(of_program(program) or default for program in programs)}
+    return {default, *(instrument_of(program) or default for program in programs)}
 
 
 def _obtain(events: Iterable[Timed], default: str, banks: dict[str, Bank]) -> None:
@@ -92,6 +92,6 @@ def _obtain(events: Iterable[Timed], default: str, banks: dict[str, Bank]) -> No
     chosen: dict[int, str] = {}
     for _, event in events:
         if isinstance(event, ProgramChange):
-            chosen[event.channel] = of_program(event.program) or default
+            chosen[event.channel] = instrument_of(event.program) or default
         elif isinstance(event, NoteOn) and event.channel != PERCUSSION_CHANNEL and event.key in KEYS:
             banks[chosen.get(event.channel, default)].obtain(event.key)
