@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from livebach.music.roll import KEYS
 from livebach.music.touch import LATEST, OFFSETS, Pedal
 from livebach.network.heard_notes import HeardNotes
-from livebach.network.touch import NextTick, TouchNetwork
+from livebach.network.touch import NextTick, TouchNetwork, with_habits
 from livebach.network.touch_checkpoint import default_path, load
-from livebach.network.touch_history import OneHots, Sums
+from livebach.network.touch_history import OffsetHabits, OneHots, Sums
 from livebach.network.touch_memory import NOTE_FEATURES, OFFSET_FEATURES, OFFSET_ROW, TouchMemory, known_offsets
 from livebach.network.touch_shape import OUTPUTS, VELOCITY_INPUTS
 from livebach.network.velocity_kernels import (
@@ -171,6 +171,28 @@ def test_offsets_have_the_logits_of_the_whole_pass(
         assert np.ptp(logits.of(note, known) - whole) < 1e-3  # logits are known up to a constant
 
 
+@given(SEEDS, st.booleans())
+@settings(max_examples=20)
+def test_offsets_are_drawn_by_the_network_and_the_habits(network: TouchNetwork, seed: int, known: bool) -> None:
+    """As often as the mixture of both has it, times the shares of the usual ones."""
+    rng, memory, place = np.random.default_rng(seed), TouchMemory(), (1, 4, 16)
+    for played in [0, 2, 2] * 5 if known else []:
+        for at in range(4):
+            memory.commit([60], [], (at, 4, 16), [played], 0)
+    for _ in range(1 if known else 0):
+        memory.commit([60], [], (0, 4, 16), [0], 0)
+    tick, usual = NextTick(chord(rng, 1) or [50], [], place), {0: 0.5, 2: 0.3, -2: 0.2}
+    features = np.concatenate([memory.offset_features(tick.struck, place)[0], known_offsets([])])
+    habits = memory.offset_habits(place)[[OFFSETS]]
+    assert habits.any() == known
+    chances = with_habits(np.exp(network.offsets(features[None])), habits)[0]
+    assert chances.sum() == pytest.approx(1, abs=1e-4)
+    wanted = np.array([share * chances[offset + LATEST] for offset, share in usual.items()])
+    uniforms = (np.arange(2000) + 0.5) / 2000
+    drawn = [network.draw_offsets(memory, tick, [None], usual, [uniform])[0] for uniform in uniforms.tolist()]
+    assert np.allclose([drawn.count(offset) / 2000 for offset in usual], wanted / wanted.sum(), atol=2e-3)
+
+
 @given(SEEDS, st.sampled_from([Pedal.UP, Pedal.PRESSED, Pedal.CHANGED]))
 def test_the_pedal_has_the_chances_of_the_whole_pass(network: TouchNetwork, seed: int, before: Pedal) -> None:
     """And none for moves that cannot follow."""
@@ -197,6 +219,29 @@ def test_states_and_sums_are_those_of_the_newest_values(values: list[int]) -> No
     newest = ([2] * 5 + values)[-5:]
     assert np.array_equal(states.array.reshape(5, 7), np.eye(7)[newest])
     assert sums.sums == [sum(values[-1:]), sum(values[-4:])]
+
+
+def test_habits_are_counts_in_the_same_circumstances() -> None:
+    """Note by note from above, in a table for each; what did not occur has zeros."""
+    habits = OffsetHabits()
+    for where, offsets in (("a", [3, 5, 5]), ("b", [0]), ("a", [3, 3])):
+        habits.count(where, offsets)
+    found = {
+        (int(above), int(offset)): int(habits.there("a")[above, offset])
+        for above, offset in zip(*habits.there("a").nonzero(), strict=True)
+    }
+    assert found == {(OFFSETS, 3): 2, (3, 5): 1, (5, 5): 1, (3, 3): 1}
+    assert habits.there("b").sum() == 1
+    assert not habits.there("c").any()
+
+
+def test_rare_habits_change_little_and_frequent_ones_much() -> None:
+    """The network's chances weigh as much as eight strokes, of each kind."""
+    chances = np.full((1, OFFSETS), 1 / OFFSETS, np.float32)
+    for strokes, wanted in ((0, 1 / 7), (8, 0.5 + 0.5 / 7), (792, 0.99 + 0.01 / 7)):
+        habits = np.zeros((1, OFFSETS), np.float32)
+        habits[0, 2] = strokes
+        assert with_habits(chances, habits)[0, 2] == pytest.approx(wanted, rel=1e-4)
 
 
 @given(st.lists(st.lists(st.integers(-LATEST, LATEST), min_size=1, max_size=5), min_size=1, max_size=12))

@@ -28,7 +28,7 @@ from livebach.music.touch import (
 )
 from livebach.musician.player_timing import PlayerTiming
 from livebach.musician.touch import TouchPlayer
-from livebach.network.touch import TouchNetwork
+from livebach.network.touch import TouchNetwork, with_habits
 from livebach.training import touch_rows
 from livebach.training.touch_rows import Score
 
@@ -127,14 +127,14 @@ def forced(network: TouchNetwork, score: Score) -> dict[str, Any]:
     mixture = network.velocities(rows.features.astype(np.float32), rows.mean, rows.matched)
     nats, expected = mixture.nats(piece.velocity), mixture.moments()[0]
     new = score.matches[:, 0] < 0
-    offsets = network.offsets(score.offsets.astype(np.float32))
+    offsets = with_habits(np.exp(network.offsets(score.offsets.astype(np.float32))), score.habits.astype(np.float32))
     pedals = network.pedals(score.pedals.astype(np.float32), score.was_down)
     return {
         "velocity_nats": float(nats.sum()),
         "velocity_r": correlation(expected, piece.velocity),
         "new_notes": int(new.sum()),
         "new_velocity_nats": float(nats[new].sum()),
-        "offset_nats": float(-offsets[np.arange(len(offsets)), piece.offset + LATEST].sum()),
+        "offset_nats": float(-np.log(offsets[np.arange(len(offsets)), piece.offset + LATEST]).sum()),
         "pedal_nats": float(-pedals[np.arange(len(pedals)), piece.pedal].sum()),
     }
 

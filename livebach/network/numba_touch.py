@@ -29,7 +29,7 @@ from livebach.network.numba_touch_features import (
     write_pedal,
     write_shared_offsets,
 )
-from livebach.network.touch import MAY_FOLLOW, NextTick, Perceptron, TouchNetwork
+from livebach.network.touch import MAY_FOLLOW, PRIOR, NextTick, Perceptron, TouchNetwork
 from livebach.network.touch_checkpoint import TouchCheckpoint
 from livebach.network.touch_memory import (
     NOTE_FEATURES,
@@ -115,13 +115,17 @@ def _finish(begun: Array, layers: Any) -> Array:
 
 
 @compiled
-def _drawn(logits: Array, usual: Any, uniform: float) -> int:
-    """Draw one of the usual offsets, by its number, from the logits of all."""
+def _drawn(logits: Array, habits: Array, usual: Any, uniform: float) -> int:
+    """Draw one of the usual offsets, by its number, from the logits of all and the counts of habits, [OFFSETS] each."""
     numbers, shares = usual
-    top, total = logits.max(), 0.0
+    top, of_all, kinds = logits.max(), 0.0, 0
+    for i in range(OFFSETS):
+        of_all += math.exp(logits[i] - top)
+        kinds += habits[i] > 0
+    weight, total = PRIOR * max(1, kinds) / of_all, 0.0
     sums = np.empty(len(numbers))
     for i in range(len(numbers)):
-        total += shares[i] * math.exp(logits[numbers[i]] - top)
+        total += shares[i] * (habits[numbers[i]] + weight * math.exp(logits[numbers[i]] - top))
         sums[i] = total
     if total == 0:
         return int(numbers[shares.argmax()])
@@ -145,7 +149,7 @@ def _draw_offsets(struck: Any, notes: Any, network: Any, usual: Any, uniforms: A
         out: [n].
 
     """
-    ((of_shared, of_rows, of_known, bias), layers), (now, place, before, keys_before) = network, notes
+    ((of_shared, of_rows, of_known, bias), layers), (now, place, before, keys_before, habits) = network, notes
     shared = np.zeros((1, OFFSET_FEATURES - OFFSET_ROW), np.float32)
     write_shared_offsets(len(struck), now, place, before, shared[0])
     rows = np.zeros((len(struck), OFFSET_ROW), np.float32)
@@ -170,7 +174,8 @@ def _draw_offsets(struck: Any, notes: Any, network: Any, usual: Any, uniforms: A
                     share = np.float32(known[offset] / count)
                     for j in range(len(row)):
                         row[j] += share * of_known[offset, j]
-        out[note] = _drawn(_finish(begun[note : note + 1], layers)[0], usual, uniforms[note])
+        here = habits[out[note - 1] if note else OFFSETS]
+        out[note] = _drawn(_finish(begun[note : note + 1], layers)[0], here, usual, uniforms[note])
         known[out[note]] += 1
         count += 1
 
@@ -311,7 +316,8 @@ class FastTouchMemory(TouchMemory):
         in_beat = position % beat
         here = min(in_beat, 11), beat, self._offset_there.get((in_beat, beat), OFFSETS)
         before = self._offsets.array, np.array(self._offset_shares)
-        return (self.tick, self._last_tick), here, before, (self._last_keys, self._ticks, self._key_offsets)
+        keys_before, habits = (self._last_keys, self._ticks, self._key_offsets), self.offset_habits(place)
+        return (self.tick, self._last_tick), here, before, keys_before, habits
 
     def for_pedal(self, tick: NextTick) -> Any:
         """Return what `write_pedal` needs besides the struck keys."""

@@ -33,6 +33,8 @@ from livebach.network.velocity_mixture import (
 )
 
 PAIR_TOLERANCE = 2e-3
+PRIOR = 8.0
+"""How many observations the network's chances of offsets weigh, for each kind that was observed."""
 ZERO = np.zeros((), np.float32)
 MAY_FOLLOW: NDArray[np.bool_] = np.array(
     [[kind in (Pedal.UP, Pedal.PRESSED) for kind in Pedal], [kind not in (Pedal.UP, Pedal.PRESSED) for kind in Pedal]]
@@ -123,10 +125,23 @@ def drawn(weights: Sequence[float], uniform: float) -> int:
     return bisect(sums, uniform * sums[-1], 0, len(sums) - 1)
 
 
-def _draw_offset(logits: Sequence[float], usual: Mapping[int, float], uniform: float) -> int:
-    """Draw one of the usual offsets, from the logits of all offsets and the shares of the usual ones."""
+def with_habits(chances: Array, habits: Array) -> Array:
+    """Return the probabilities [n, OFFSETS] of offsets, from the network's and from counts in the same circumstances.
+
+    The network's are the prior of a Dirichlet distribution, whose weight grows with the number of kinds that were
+    played (Witten and Bell, The zero-frequency problem, 1991).
+    """
+    weight = PRIOR * np.maximum(1, np.count_nonzero(habits, axis=-1, keepdims=True))
+    mixed: Array = (habits + weight * chances) / (habits.sum(axis=-1, keepdims=True) + weight)
+    return mixed
+
+
+def _draw_offset(logits: Sequence[float], habits: Sequence[float], usual: Mapping[int, float], uniform: float) -> int:
+    """Draw one of the usual offsets, from the logits and counts of all offsets and the shares of the usual ones."""
     top = max(logits)
-    weights = [share * math.exp(logits[offset + LATEST] - top) for offset, share in usual.items()]
+    chances = [math.exp(logit - top) for logit in logits]
+    weight = PRIOR * max(1, sum(map(bool, habits))) / sum(chances)
+    weights = [share * (habits[n + LATEST] + weight * chances[n + LATEST]) for n, share in usual.items()]
     if not any(weights):
         return max(usual, key=usual.__getitem__)
     return list(usual)[drawn(weights, uniform)]
@@ -242,7 +257,7 @@ class TouchNetwork:
     ) -> list[int]:
         """Draw the offsets of a tick's n notes one after another, each with those known that are given or drawn.
 
-        The chance of an offset is the network's times its share of the usual ones.
+        The chance of an offset is the network's, as habits change it, times its share of the usual ones.
 
         Args:
             memory: The music so far.
@@ -259,12 +274,14 @@ class TouchNetwork:
         rows[: len(given)] = memory.offset_rows(tick.struck)
         logits = self.offset_logits(memory.shared_offset_features(len(given), tick.place), rows)
         known = [offset for offset in given if offset is not None]
+        habits: list[list[float]] = memory.offset_habits(tick.place).tolist()
         out: list[int] = []
         for note, (offset, uniform) in enumerate(zip(given, uniforms, strict=True)):
             if offset is not None:
                 out.append(offset)
             else:
-                out.append(_draw_offset(logits.of(note, known), usual, uniform))
+                here = habits[out[-1] + LATEST if out else OFFSETS]
+                out.append(_draw_offset(logits.of(note, known), here, usual, uniform))
                 known.append(out[-1])
         return out
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from livebach.music.touch import OFFSETS
 
 MOST_PHRASES = 4096
 """Most turns of notes that are remembered, so that they can be played alike when they return."""
@@ -27,6 +30,31 @@ class Turns:
         self.found[turn] = value
         if len(self.found) > MOST_PHRASES:
             del self.found[next(iter(self.found))]
+
+
+class OffsetHabits:
+    """How often each offset was played in the same circumstances, which the caller names.
+
+    For each of them there is a table [OFFSETS + 1, OFFSETS]: a row for each offset of the next higher note of the same
+    tick, and the last one where there is none. Offsets are given by their numbers.
+    """
+
+    NONE: NDArray[np.float32] = np.zeros((OFFSETS + 1, OFFSETS), np.float32)
+    """The table of circumstances that did not occur yet."""
+
+    def __init__(self) -> None:
+        self._tables: dict[Hashable, NDArray[np.float32]] = {}
+
+    def there(self, where: Hashable) -> NDArray[np.float32]:
+        """Return the table of these circumstances, which must not be changed."""
+        return self._tables.get(where, self.NONE)
+
+    def count(self, where: Hashable, offsets: Sequence[int]) -> None:
+        """Count the offsets of a tick, that of the highest note first."""
+        table, above = self._tables.setdefault(where, self.NONE.copy()), OFFSETS
+        for offset in offsets:
+            table[above, offset] += 1
+            above = offset
 
 
 class Sums:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from livebach.music.grid import Place
 from livebach.music.roll import KEYS
 from livebach.music.touch import LATEST, OFFSETS, PEDAL_MOVES, PEDALS, Pedal
-from livebach.network.touch_history import OneHots, Sums, Turns
+from livebach.network.touch_history import OffsetHabits, OneHots, Sums, Turns
 
 Array = NDArray[np.float32]
 VELOCITY_CENTRE, VELOCITY_UNIT = 64.0, 20.0
@@ -33,6 +33,8 @@ OFFSET_ROW = OFFSETS + 8
 OFFSET_FEATURES = OFFSET_TICKS * (OFFSETS + 1) + OFFSETS + 12 + (OFFSETS + 1) + 3 + OFFSET_ROW
 PEDAL_TICKS = 16
 PEDAL_FEATURES = PEDAL_TICKS * PEDALS + 5 * (PEDALS + 1) + 12 + 29
+LONGEST_GAP = 4
+"""Most ticks that the time since the newest chord counts where habits are compared."""
 RECENT = 32
 """Ticks before the newest chord in which a struck key's offset counts."""
 _FADING = 0.97  # of an offset's share with each note, and of a pitch in the pedal with each tick
@@ -68,6 +70,7 @@ class TouchMemory:
         self._offsets = OneHots(OFFSET_TICKS, OFFSETS + 1, OFFSETS)  # OFFSETS: nothing struck
         self._offset_shares = [0.0] * OFFSETS
         self._offset_there: dict[tuple[int, int], int] = {}  # (tick in the beat, beat length) -> offset's number
+        self._offset_habits, self._last_offset = OffsetHabits(), OFFSETS  # of the newest chord's highest key
         self._pedals: deque[int] = deque([int(Pedal.UP)] * 128, maxlen=128)
         self._newest_pedals = OneHots(PEDAL_TICKS, PEDALS, Pedal.UP)
         self._pedalled_ticks, self._pedal_moves = Sums((48,)), Sums((48,))
@@ -168,6 +171,16 @@ class TouchMemory:
             *(beat / 6, n / 4, _log(self.tick - self._last_tick) / 3),
         )
         return out
+
+    def offset_habits(self, place: Place) -> Array:
+        """Return how often each offset was played where things were as they are now, as `OffsetHabits.there` does."""
+        return self._offset_habits.there(self._circumstances(place))
+
+    def _circumstances(self, place: Place) -> tuple[int, ...]:
+        """Return what habits depend on: the newest chord's offset and its age, the place, and the last offset there."""
+        position, beat, _ = place
+        here, age = (position % beat, beat), min(self.tick - self._last_tick, LONGEST_GAP)
+        return self._last_offset, age, *here, self._offset_there.get(here, OFFSETS)
 
     def _nearest(self, key: int) -> int | None:
         """Return the recent key that is nearest to a struck key in pitch and time, the newest of equally near ones."""
@@ -274,13 +287,16 @@ class TouchMemory:
         low = struck[-1]
         if low < self._bass + 7 or self.tick - self._last_tick > 16:
             self._bass = low
+        numbers = [offset + LATEST for offset in offsets]
+        self._offset_habits.count(self._circumstances(place), numbers)
+        self._last_offset = numbers[0]
         self._turn, self._hashed = (*self._turn[-2:], (self.tick - self._last_tick, *struck)), None
         self._last, self._last_tick = tuple(struck), self.tick
-        for key, offset in zip(struck, offsets, strict=True):
+        for key, number in zip(struck, numbers, strict=True):
             self._struck_at.pop(key, None)
-            self._struck_at[key] = self.tick, offset + LATEST
+            self._struck_at[key] = self.tick, number
         self._count_offsets(offsets)
-        first = min(offsets) + LATEST
+        first = min(numbers)
         self._offsets.add(first)
         self._offset_there[position % beat, beat] = first
 

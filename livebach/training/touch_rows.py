@@ -34,6 +34,7 @@ class Score:
     piece: Performance
     notes: NDArray[np.float16]  # [N, NOTE_FEATURES + OFFSETS]
     offsets: NDArray[np.float16]  # [N, OFFSET_FEATURES + OFFSETS + 1]
+    habits: NDArray[np.float16]  # [N, OFFSETS], counts of the offsets in the same circumstances
     pedals: NDArray[np.float16]  # [T, PEDAL_FEATURES]
     was_down: NDArray[np.bool_]  # [T]
     matches: Ints  # [N, 2], -1: none
@@ -50,6 +51,7 @@ def read_score(piece: Performance) -> Score:
     memory, count = TouchMemory(), len(piece.key)
     notes = np.zeros((count, NOTE_FEATURES + OFFSETS), np.float16)
     offsets = np.zeros((count, OFFSET_FEATURES + OFFSETS + 1), np.float16)
+    habits = np.zeros((count, OFFSETS), np.float16)
     pedals = np.zeros((piece.ticks, PEDAL_FEATURES), np.float16)
     was_down, matches = np.zeros(piece.ticks, np.bool_), np.full((count, 2), -1)
     starts = np.searchsorted(piece.tick, np.arange(piece.ticks + 1))
@@ -66,12 +68,14 @@ def read_score(piece: Performance) -> Score:
             notes[np.arange(a, b), NOTE_FEATURES + LATEST + piece.offset[a:b]] = 1
             offsets[a:b, :OFFSET_FEATURES] = memory.offset_features(struck, place)
             offsets[a:b, OFFSET_FEATURES:] = [known_offsets(at[:i]) for i in range(b - a)]
+            above = [OFFSETS, *(offset + LATEST for offset in at[:-1])]
+            habits[a:b] = memory.offset_habits(place)[above]
             for which, found in enumerate(memory.matches(struck)):
                 if found is not None:
                     matches[a:b, which] = np.arange(found, found + b - a)
         memory.commit(struck, held, place, at, int(piece.pedal[tick]))
         sounding |= dict(zip(struck, piece.end[a:b].tolist(), strict=True))
-    return Score(piece, notes, offsets, pedals, was_down, matches, starts[piece.tick].astype(np.int64))
+    return Score(piece, notes, offsets, habits, pedals, was_down, matches, starts[piece.tick].astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)
