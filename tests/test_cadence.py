@@ -160,6 +160,7 @@ def network() -> Path:
 
 
 @pytest.mark.skipif(not network().exists(), reason="no network is shipped yet")
+@pytest.mark.timeout(900)
 def test_it_ends_well_forty_five_times_of_fifty() -> None:
     """Within four bars, on a downbeat, the bass on the tonic of the key it was in."""
     engine = Engine(checkpoint.load(network()))
