@@ -39,6 +39,7 @@ from livebach.network.touch_memory import (
     TouchMemory,
     place_of_notes,
     place_of_pedal,
+    tick_in_beat,
 )
 from livebach.network.touch_shape import FREE, HEARD_INPUTS, MATCH_INPUTS, NEAREST_INPUT, VELOCITY_INPUTS
 from livebach.network.velocity_kernels import NEAREST, REFERENCE, VELOCITY_FEATURES, place_codes
@@ -312,9 +313,7 @@ class FastTouchMemory(TouchMemory):
 
     def for_offsets(self, place: Place) -> Any:
         """Return what the features of the offsets need besides the struck keys."""
-        position, beat, _ = place
-        in_beat = position % beat
-        here = min(in_beat, 11), beat, self._offset_there.get((in_beat, beat), OFFSETS)
+        here = tick_in_beat(place), place[1], self._offset_here(place)
         before = self._offsets.array, np.array(self._offset_shares)
         keys_before, habits = (self._last_keys, self._ticks, self._key_offsets), self.offset_habits(place)
         return (self.tick, self._last_tick), here, before, keys_before, habits
@@ -323,7 +322,7 @@ class FastTouchMemory(TouchMemory):
         """Return what `write_pedal` needs besides the struck keys."""
         struck, held, place = tick
         earlier = np.array(self._pedals_before(struck, place), np.int64)
-        states = self._newest_pedals.array, earlier, min(place[0] % place[1], 11)
+        states = self._newest_pedals.array, earlier, tick_in_beat(place)
         sums = tuple(self._struck.sums), self._pedalled_ticks.sums[0], self._pedal_moves.sums[0]
         numbers = (self.pedal_down, self._pedal_ticks, len(held)), (self.tick, self._last_tick), sums
         return states, numbers, _place_of_pedal(place), (np.array(self._pitches), self._bass, self._pedal_bass)

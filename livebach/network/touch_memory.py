@@ -160,15 +160,14 @@ class TouchMemory:
 
     def shared_offset_features(self, n: int, place: Place) -> Array:
         """Return the features that all n notes of a tick have, which come first: [OFFSET_FEATURES - OFFSET_ROW]."""
-        position, beat, _ = place
-        in_beat, history = position % beat, self._offsets.array
+        history = self._offsets.array
         out = np.empty(OFFSET_FEATURES - OFFSET_ROW, np.float32)
         out[: len(history)] = history
         out[len(history) :] = (
             *self._offset_shares,
-            *_IN_BEAT[min(in_beat, 11)],
-            *_OFFSET_STATE[self._offset_there.get((in_beat, beat), OFFSETS)],
-            *(beat / 6, n / 4, _log(self.tick - self._last_tick) / 3),
+            *_IN_BEAT[tick_in_beat(place)],
+            *_OFFSET_STATE[self._offset_here(place)],
+            *(place[1] / 6, n / 4, _log(self.tick - self._last_tick) / 3),
         )
         return out
 
@@ -179,8 +178,13 @@ class TouchMemory:
     def _circumstances(self, place: Place) -> tuple[int, ...]:
         """Return what habits depend on: the newest chord's offset and its age, the place, and the last offset there."""
         position, beat, _ = place
-        here, age = (position % beat, beat), min(self.tick - self._last_tick, LONGEST_GAP)
-        return self._last_offset, age, *here, self._offset_there.get(here, OFFSETS)
+        age = min(self.tick - self._last_tick, LONGEST_GAP)
+        return self._last_offset, age, position % beat, beat, self._offset_here(place)
+
+    def _offset_here(self, place: Place) -> int:
+        """Return the number of the last offset at this place in the beat; OFFSETS if there was none."""
+        position, beat, _ = place
+        return self._offset_there.get((position % beat, beat), OFFSETS)
 
     def _nearest(self, key: int) -> int | None:
         """Return the recent key that is nearest to a struck key in pitch and time, the newest of equally near ones."""
@@ -216,7 +220,7 @@ class TouchMemory:
 
     def pedal_features(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Array:
         """Return the features of the pedal: float32 [PEDAL_FEATURES]."""
-        states = (*self._pedals_before(struck, place), min(place[0] % place[1], 11))
+        states = (*self._pedals_before(struck, place), tick_in_beat(place))
         out = np.zeros(PEDAL_FEATURES, np.float32)
         out[: PEDAL_TICKS * PEDALS] = self._newest_pedals.array
         for row, state in zip(_ROWS_OF_PEDALS, states, strict=True):
@@ -340,6 +344,11 @@ def _step_to(keys: Sequence[int], key: int) -> int:
         if abs(other - key) < least:
             step, least = other - key, abs(other - key)
     return step
+
+
+def tick_in_beat(place: Place) -> int:
+    """Return the tick in the beat as the features count it: 0..11."""
+    return min(place[0] % place[1], 11)
 
 
 @lru_cache(maxsize=256)
