@@ -319,6 +319,28 @@ def test_a_virtual_port_is_made_where_it_can_be() -> None:
         OutputPort("virtual", [without])._connect("virtual")
 
 
+def test_who_sees_a_connection_sees_its_name() -> None:
+    """Whenever another thread looks, a port that is connected has the name of what it is connected to."""
+    seen: list[tuple[bool, str]] = []
+
+    class Looking(OutputPort):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if "_connection" in vars(self):  # made whole
+                seen.append((self.connected, self.name))
+
+    backend = FakeBackend(outputs=["synth 20:0"])
+    port = Looking("synth", [backend])
+    port.check()
+    backend.outputs[:] = []
+    port.check()
+    backend.outputs.append("synth 21:0")
+    seen.clear()
+    port.check()
+    assert port.connected
+    assert {name for connected, name in seen if connected} == {"synth 21:0"}
+
+
 def test_the_time_of_a_message_is_the_backends_where_it_knows_it(backend: FakeBackend) -> None:
     """A back-end may say when a message was played; without that, it was played now."""
     heard: list[float] = []

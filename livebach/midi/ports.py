@@ -144,7 +144,9 @@ class Port(ABC):
             self._take(*offer.find(wanted, self._kind))
 
     def _take(self, backend: Backend, name: str) -> None:
-        self._connection, self._backend, self.name = self._open_connection(backend, name), backend, name
+        connection = self._open_connection(backend, name)
+        self._backend, self.name = backend, name
+        self._connection = connection  # last: another thread that sees `connected` sees the new name too
 
     @abstractmethod
     def _open_connection(self, backend: Backend, name: str) -> Connection:
