@@ -1,8 +1,9 @@
 """Measure the touch network's time per tick, and the best boundary between ticks. Prints JSON.
 
-`python -m bench.touch`: the time of a tick is processor time of one thread, with random notes, in numpy and with
-`engine.fast`. Simulated players strike straight 16ths, triplets, swung eighths or 32nds unevenly, or
-all of it early. The figure is the share of strokes that are assigned to the right tick with the right offset.
+`python -m bench.touch`: the time of a tick is processor time of one thread, in numpy and with `engine.fast`. livebach
+plays the demo's phrases, or random chords. Simulated players strike straight 16ths, triplets, swung eighths or 32nds
+unevenly, or all of it early. The figure is the share of strokes that are assigned to the right tick with the right
+offset.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 import gc
 import json
 import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import numpy as np
@@ -17,20 +21,23 @@ import numpy as np
 from livebach.commands.timing import load_average, machine
 from livebach.config import Config
 from livebach.music.events import NoteOff, NoteOn
-from livebach.music.grid import Grid
+from livebach.music.grid import Grid, Place
 from livebach.music.metre import Metre
+from livebach.music.phrases import PHRASES, STEPS_PER_QUARTER, Phrase
 from livebach.music.roll import KEYS, LOW_KEY
-from livebach.music.touch import HALVES, PARTS, TRIPLETS, Pedal, Sounded
+from livebach.music.touch import HALVES, PARTS, TRIPLETS, Pedal, Sounded, tick_and_offset
 from livebach.musician.open_tick import Moments
 from livebach.musician.player_part import PlayerPart
-from livebach.musician.player_timing import STRAIGHT
+from livebach.musician.player_timing import STRAIGHT, PlayerTiming
 from livebach.musician.touch import TouchPlayer
 from livebach.network.touch import TouchNetwork
 from livebach.network.touch_checkpoint import default_path, load
 
 BPM = 90
 TICKS, HEARD = 2400, 400
-REPEATS = 7
+PLAYERS_ROUNDS, ROUNDS = 2, 4
+"""How often the player plays a phrase, and livebach after that."""
+REPEATS = 15
 """How often the same ticks are played. The shortest of these times is what a tick itself takes: all above it is what
 other programs took from the processor, as the documentation of `timeit` explains."""
 THIRDS = {0: 0.4, 2: 0.3, -2: 0.3}
@@ -59,13 +66,73 @@ def networks() -> dict[str, TouchNetwork]:
     return found
 
 
-def tick_ms(network: TouchNetwork, triplets: bool) -> dict[str, dict[str, float]]:
-    """Return percentiles over ticks: before it sounds (`play`, `pedal`), at its end (`observe`), and all.
+@dataclass(frozen=True)
+class Tick:
+    """A tick that the player plays, or that livebach plays with the player's usual offsets."""
+
+    place: Place
+    keys: list[int]
+    held: list[int]
+    touch: dict[int, Sounded] | None
+    usual: Mapping[int, float]
+
+    def plays(self, player: TouchPlayer) -> list[float]:
+        """Play it, and return the milliseconds before it sounds (notes, pedal), those after, and their sum."""
+        moments = [time.thread_time()]
+        played = player.play(self.keys, {}, self.held, self.place, self.usual)
+        moments.append(time.thread_time())
+        pedal = player.pedal(self.keys, self.held, self.place)
+        moments.append(time.thread_time())
+        player.observe({}, played, self.held, self.place, pedal)
+        moments.append(time.thread_time())
+        return [1000 * spent for spent in (*np.diff(moments), moments[-1] - moments[0])]
+
+
+def random_ticks(triplets: bool) -> list[Tick]:
+    """Return ticks with chords of up to four random keys each, straight or with any of three offsets for every note."""
+    rng, ticks = np.random.default_rng(0), []
+    for tick in range(TICKS):
+        keys = sorted({int(key) for key in rng.integers(15, 70, rng.integers(0, 5))}, reverse=True)
+        offset, touch = (0, 2, -2)[tick % 3] if triplets else 0, None
+        if tick < HEARD:
+            touch = {key: Sounded(int(rng.integers(40, 90)), offset) for key in keys}
+        ticks.append(Tick((tick % 16, 4, 16), keys, [20], touch, THIRDS if triplets else STRAIGHT))
+    return ticks
+
+
+def phrase_ticks() -> list[list[Tick]]:
+    """Return the phrases of the demo: the player plays each twice, then livebach plays the same notes."""
+    return [_ticks_of(phrase) for phrase in PHRASES.values()]
+
+
+def _ticks_of(phrase: Phrase) -> list[Tick]:
+    beat, bar = phrase.metre.beat_ticks(STEPS_PER_QUARTER), phrase.metre.bar_ticks(STEPS_PER_QUARTER)
+    struck: dict[int, dict[int, Sounded]] = defaultdict(dict)
+    held: dict[int, list[int]] = defaultdict(list)
+    for note in phrase.notes():
+        tick, offset = tick_and_offset(note.start * PARTS + phrase.late[note.start % len(phrase.late)])
+        struck[tick][note.key - LOW_KEY] = Sounded(note.velocity, offset)
+        for later in range(tick + 1, note.end):
+            held[later].append(note.key - LOW_KEY)
+    ticks, timing, length = list[Tick](), PlayerTiming(), phrase.bars * bar
+    for round_number in range(PLAYERS_ROUNDS + ROUNDS):
+        for tick in range(length):
+            place, touch = (tick % bar, beat, bar), dict(sorted(struck[tick].items(), reverse=True))
+            heard = round_number < PLAYERS_ROUNDS
+            if heard:
+                timing.observe([sounded.offset / PARTS for sounded in touch.values()], place)
+            keys = [key for key in held[tick] if key not in touch]
+            ticks.append(Tick(place, list(touch), keys, touch if heard else None, timing.usual(place)))
+    return ticks
+
+
+def tick_ms(network: TouchNetwork, pieces: list[list[Tick]]) -> dict[str, dict[str, float]]:
+    """Return percentiles over livebach's ticks: before it sounds (`play`, `pedal`), at its end (`observe`), and all.
 
     `p50` and `p99` are of all the times measured; `own_p99` is of each tick's shortest time over REPEATS.
     """
-    repeats = np.array([times_ms(network, triplets) for _ in range(REPEATS)])  # [repeats, ticks, parts]
-    own = np.percentile(repeats.min(axis=0), 99, axis=0)
+    repeats = np.array([[taken for piece in pieces for taken in times_ms(network, piece)] for _ in range(REPEATS)])
+    own = np.percentile(repeats.min(axis=0), 99, axis=0)  # of [repeats, ticks, parts]
     p50, p99 = np.percentile(repeats, (50, 99), axis=(0, 1))
     return {
         part: {"p50": round(p50[i], 3), "p99": round(p99[i], 3), "own_p99": round(own[i], 3)}
@@ -73,25 +140,14 @@ def tick_ms(network: TouchNetwork, triplets: bool) -> dict[str, dict[str, float]
     }
 
 
-def times_ms(network: TouchNetwork, triplets: bool) -> list[list[float]]:
-    """Play the same random ticks as every time, and return for each its three parts' times and their sum."""
-    rng, player = np.random.default_rng(0), TouchPlayer(network, 0)
-    taken: list[list[float]] = []
-    for tick in range(TICKS):
-        keys = sorted({int(key) for key in rng.integers(15, 70, rng.integers(0, 5))}, reverse=True)
-        place = tick % 16, 4, 16
-        if tick < HEARD:
-            touch = {key: Sounded(int(rng.integers(40, 90)), (0, 2, -2)[tick % 3] if triplets else 0) for key in keys}
-            player.observe(touch, {}, [], place, Pedal.UP, Pedal.UP)
-            continue
-        moments = [time.thread_time()]
-        played = player.play(keys, {}, [20], place, THIRDS if triplets else STRAIGHT)
-        moments.append(time.thread_time())
-        pedal = player.pedal(keys, [20], place)
-        moments.append(time.thread_time())
-        player.observe({}, played, [20], place, pedal)
-        moments.append(time.thread_time())
-        taken.append([1000 * spent for spent in (*np.diff(moments), moments[-1] - moments[0])])
+def times_ms(network: TouchNetwork, ticks: list[Tick]) -> list[list[float]]:
+    """Play ticks in order, and return the times of each that livebach plays."""
+    player, taken = TouchPlayer(network, 0), list[list[float]]()
+    for tick in ticks:
+        if tick.touch is None:
+            taken.append(tick.plays(player))
+        else:
+            player.observe(tick.touch, {}, tick.held, tick.place, Pedal.UP, Pedal.UP)
     return taken
 
 
@@ -155,8 +211,9 @@ if __name__ == "__main__":
     before, found = load_average(), networks()
     gc.collect()
     gc.freeze()  # as play does
+    kinds = {"phrases": phrase_ticks(), "straight": [random_ticks(False)], "triplets": [random_ticks(True)]}
     report = {
-        name: {"straight_ms": tick_ms(network, triplets=False), "triplets_ms": tick_ms(network, triplets=True)}
+        name: {f"{kind}_ms": tick_ms(network, ticks) for kind, ticks in kinds.items()}
         for name, network in found.items()
     }
     players = {"uneven_ms": UNEVEN_MS, "early_ms": EARLY_MS}

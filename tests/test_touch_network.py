@@ -16,8 +16,9 @@ from livebach.music.touch import LATEST, OFFSETS, PARTS, Pedal, tick_and_offset
 from livebach.network import touch_checkpoint
 from livebach.network.touch import TouchNetwork
 from livebach.network.touch_checkpoint import TouchError
-from livebach.network.touch_memory import TouchMemory
-from livebach.network.touch_shape import INPUTS, VELOCITY_INPUTS, TouchShape
+from livebach.network.touch_memory import VELOCITY_CENTRE, VELOCITY_UNIT, TouchMemory
+from livebach.network.touch_shape import INPUTS, MATCH_INPUTS, VELOCITY_INPUTS, TouchShape
+from livebach.network.velocity_kernels import VELOCITY_FEATURES
 from livebach.network.velocity_memory import MOST_TURNS, VelocityMemory, in_units
 from livebach.training import touch_rows
 from livebach.training.performances import load_performances, read_performance, split_works, work_of
@@ -148,21 +149,26 @@ def test_numpy_and_torch_say_the_same() -> None:
     score = touch_rows.read_score(performance())
     rows, piece = touch_rows.forced(score), score.piece
     features = rows.features.astype(np.float32)
-    ours = network.velocities(features, rows.mean, rows.matched).nats(piece.velocity)
+    ours = network.velocities(features, rows.mean, rows.matched)
+    away = (piece.velocity - VELOCITY_CENTRE) / VELOCITY_UNIT - ours.mean
+    loss = np.log(ours.deviation) + 0.5 * (away / ours.deviation) ** 2
     tensors = [torch.from_numpy(a) for a in (features, rows.mean, rows.matched, piece.velocity.astype(np.float32))]
     with torch.no_grad():
-        theirs = model.velocity_nats(*tensors).numpy()
+        nats, moments = (both.numpy() for both in model.velocity_nats(*tensors))
         offsets = model.offset_nats(
-            torch.from_numpy(score.offsets.astype(np.float32)), torch.from_numpy(piece.offset.astype(np.int64) + LATEST)
+            torch.from_numpy(score.offsets.astype(np.float32)),
+            torch.from_numpy(score.above),
+            torch.from_numpy(piece.offset.astype(np.int64) + LATEST),
         ).numpy()
         pedals = model.pedal_nats(
             torch.from_numpy(score.pedals.astype(np.float32)),
             torch.from_numpy(score.was_down),
             torch.from_numpy(piece.pedal.astype(np.int64)),
         ).numpy()
-    assert np.abs(ours - theirs).max() < 1e-3
+    assert np.abs(ours.mixture.nats(piece.velocity) - nats).max() < 1e-3
+    assert np.allclose(loss, moments, atol=1e-3, rtol=1e-3)
     numbers = np.arange(len(piece.key))
-    found = network.offsets(score.offsets.astype(np.float32))
+    found = network.offsets(score.offsets.astype(np.float32), score.above)
     assert np.abs(-found[numbers, piece.offset + LATEST] - offsets).max() < 1e-3
     told = network.pedals(score.pedals.astype(np.float32), score.was_down)
     assert np.abs(-told[np.arange(piece.ticks), piece.pedal] - pedals).max() < 1e-3
@@ -173,7 +179,7 @@ def test_the_mixture_is_a_distribution() -> None:
     network = TouchNetwork(small_checkpoint())
     rows = touch_rows.forced(touch_rows.read_score(performance(20)))
     total = np.zeros(len(rows.mean))
-    mixture = network.velocities(rows.features.astype(np.float32), rows.mean, rows.matched)
+    mixture = network.velocities(rows.features.astype(np.float32), rows.mean, rows.matched).mixture
     for velocity in range(1, 128):
         total += np.exp(-mixture.nats(np.full(len(rows.mean), velocity)))
     assert np.abs(total - 1).max() < 1e-3
@@ -197,7 +203,9 @@ def test_at_play_the_features_are_those_of_training(heard: int) -> None:
         held = [key for key in sounding if key not in keys]
         matches = memory.matches(keys)
         if keys and starts[tick] >= first:
-            features, of_turn = velocities.features(keys, tick, place), velocities.matched(len(keys), matches)
+            features = np.zeros((len(keys), VELOCITY_FEATURES), np.float32)
+            of_turn = velocities.matched(len(keys), matches)
+            velocities.write_features(keys, tick, place, features, 0)
             timing = np.eye(OFFSETS, dtype=np.float32)[piece.offset[part] + LATEST]
             found.append(np.concatenate([memory.note_features(keys, held, place), timing, features], axis=1))
             matched.append(np.full((len(keys), 2), np.nan) if of_turn is None else of_turn)
@@ -247,10 +255,10 @@ def test_a_damaged_touch_network_is_refused_in_one_line(tmp_path: Path) -> None:
         touch_checkpoint.load(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("value", [0, 3, 1000, "8", None])
+@pytest.mark.parametrize("value", [0, -3, 1000, 8.0, True, "8", None])
 def test_a_shape_is_refused_that_no_network_has(value: object) -> None:
-    """Hidden layers are even numbers up to 512."""
-    with pytest.raises(ValueError, match=r"pedal must be an even number in 2\.\.512"):
+    """Hidden layers have 1 to 512 channels."""
+    with pytest.raises(ValueError, match=r"pedal must be a whole number in 1\.\.512"):
         TouchShape.from_dict({"velocity": 8, "offset": 8, "pedal": value})
 
 
@@ -297,7 +305,7 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(tmp_path: Path) -> No
 def test_inputs_have_the_width_that_the_shape_says() -> None:
     """The rows of training fill every input of the perceptrons."""
     score = touch_rows.read_score(performance())
-    assert touch_rows.forced(score).features.shape[1] + 6 == VELOCITY_INPUTS == INPUTS["velocity"]
+    assert touch_rows.forced(score).features.shape[1] + MATCH_INPUTS == VELOCITY_INPUTS == INPUTS["velocity"]
     assert score.offsets.shape[1] == INPUTS["offset"]
     assert score.pedals.shape[1] == INPUTS["pedal"]
 

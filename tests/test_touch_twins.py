@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 import numpy as np
@@ -12,11 +13,11 @@ from hypothesis import strategies as st
 from livebach.music.roll import KEYS
 from livebach.music.touch import LATEST, OFFSETS, Pedal
 from livebach.network.heard_notes import HeardNotes
-from livebach.network.touch import NextTick, TouchNetwork, with_habits
+from livebach.network.touch import NextTick, TouchNetwork, quick_rows, with_habits
 from livebach.network.touch_checkpoint import default_path, load
 from livebach.network.touch_history import OffsetHabits, OneHots, Sums
-from livebach.network.touch_memory import NOTE_FEATURES, OFFSET_FEATURES, OFFSET_ROW, TouchMemory, known_offsets
-from livebach.network.touch_shape import OUTPUTS, VELOCITY_INPUTS
+from livebach.network.touch_memory import MOST_WRITTEN, OFFSET_FEATURES, OFFSET_ROW, TouchMemory, write
+from livebach.network.touch_shape import FREE, MATCH_INPUTS, OUTPUTS, VELOCITY_INPUTS
 from livebach.network.velocity_kernels import (
     HEARD,
     REFERENCE,
@@ -26,7 +27,7 @@ from livebach.network.velocity_kernels import (
     place_codes,
 )
 from livebach.network.velocity_memory import VelocityMemory
-from livebach.network.velocity_mixture import fast_moments, mixture_of
+from livebach.network.velocity_mixture import deviation, velocities_of
 
 T = TypeVar("T")
 SEEDS = st.integers(0, 2**32 - 1)
@@ -101,95 +102,95 @@ def test_features_are_written_where_they_are_wanted(seed: int) -> None:
         velocities.commit(keys, [64.0 + key for key in keys], tick, place, memory.notes, memory.matches(keys))
         memory.commit(keys, [], place, [0] * len(keys), 0)
     keys = chord(rng, 4) or [50]
-    out = np.zeros((len(keys), VELOCITY_INPUTS), np.float32)
-    memory.note_features(keys, [60], place, out[:, :NOTE_FEATURES])
-    velocities.features(keys, 20, place, out[:, NOTE_FEATURES : NOTE_FEATURES + VELOCITY_FEATURES])
-    alone = np.concatenate([memory.note_features(keys, [60], place), velocities.features(keys, 20, place)], axis=1)
-    assert np.array_equal(out[:, : alone.shape[1]], alone)
-    assert not out[:, alone.shape[1] :].any()
+    out, alone = np.zeros((len(keys) + 1, 200), np.float32), np.zeros((len(keys), VELOCITY_FEATURES), np.float32)
+    velocities.write_features(keys, 20, place, out, 30)
+    velocities.write_features(keys, 20, place, alone, 0)
+    assert alone.any()
+    assert np.array_equal(out[:-1, 30 : 30 + VELOCITY_FEATURES], alone)
+    out[:-1, 30 : 30 + VELOCITY_FEATURES] = 0
+    assert not out.any()
 
 
-@given(SEEDS, st.integers(1, 6))
-def test_moments_of_new_notes_are_those_of_the_mixture(network: TouchNetwork, seed: int, n: int) -> None:
-    """Where no note was in an earlier turn."""
-    rng, mean = np.random.default_rng(seed), -0.3
-    features = rng.normal(size=(n, VELOCITY_INPUTS)).astype(np.float32)
-    features[:, -6:] = 0
-    nowhere = np.full((n, 2), np.nan, np.float32)
-    slow, variance = network.velocities(features[:, :-6], np.full(n, mean, np.float32), nowhere).moments()
-    for matched in (None, nowhere):
-        above, found = network.velocity_moments(features.copy(), mean, matched)
-        assert np.allclose(above + mean, slow, atol=1e-5)
-        assert np.allclose(found, variance, rtol=1e-4)
+@given(SEEDS, st.integers(1, 6), st.sampled_from([None, 0.0, 0.5]))
+def test_what_is_expected_of_velocities_is_what_the_whole_pass_says(
+    network: TouchNetwork, seed: int, n: int, share: float | None
+) -> None:
+    """Whether no note was in an earlier turn (None), or a share of them. It is relative to the mean heard so far."""
+    rng, mean = np.random.default_rng(seed), np.float32(-0.3)
+    inputs = np.zeros((quick_rows(n), VELOCITY_INPUTS), np.float32)
+    inputs[:n, :-MATCH_INPUTS] = rng.normal(size=(n, VELOCITY_INPUTS - MATCH_INPUTS))
+    there = rng.random((n, 2)) < (share or 0)
+    matched = np.where(there, rng.normal(size=(n, 2)), np.nan).astype(np.float32)
+    whole = network.velocities(inputs[:n, :-MATCH_INPUTS], np.full(n, mean), matched)
+    above, deviations = network.velocity_moments(inputs, mean, None if share is None else matched)
+    assert np.allclose(np.array(above[:n]) + mean, whole.mean, atol=1e-5)
+    assert np.allclose(deviations[:n], whole.deviation, rtol=1e-4)
 
 
 @given(SEEDS)
-def test_moments_where_some_notes_were_in_an_earlier_turn(network: TouchNetwork, seed: int) -> None:
-    """They are those of the mixture, whose mean is above the heard mean by the first of them."""
+def test_the_mixture_has_components_only_where_something_was_heard(network: TouchNetwork, seed: int) -> None:
+    """The weights of components at earlier turns are 0 where there was none; all add up to 1, as do the velocities."""
     rng = np.random.default_rng(seed)
-    inputs = rng.normal(size=(4, VELOCITY_INPUTS)).astype(np.float32)
+    features = rng.normal(size=(4, VELOCITY_INPUTS - MATCH_INPUTS)).astype(np.float32)
     matched = np.where(rng.random((4, 2)) < 0.5, rng.normal(size=(4, 2)), np.nan).astype(np.float32)
-    mixture = network.velocities(inputs[:, :-6], np.full(4, 0.7, np.float32), matched)
+    mixture = network.velocities(features, np.full(4, 0.7, np.float32), matched).mixture
     assert np.allclose(mixture.weight.sum(axis=1), 1, atol=1e-5)
-    above, variance = network.velocity_moments(inputs, 0.7, matched)
-    assert np.allclose(above + 0.7, mixture.moments()[0], atol=1e-5)
-    assert np.allclose(variance, mixture.moments()[1], atol=1e-5)
+    assert np.array_equal(mixture.weight[:, FREE : FREE + 2] > 0, ~np.isnan(matched))
+    every = sum(np.exp(-mixture.nats(np.full(4, velocity))) for velocity in range(1, 128))
+    assert np.allclose(every, 1, atol=1e-3)
 
 
-def test_moments_are_finite_whatever_the_network_says() -> None:
-    """Log odds and log variances of any size overflow nowhere."""
-    for size in (1, 1e3, 1e9):
-        rng = np.random.default_rng(0)
-        out = (rng.normal(size=(50, 18)) * size).astype(np.float32)
-        out[:, 12:] = rng.normal(size=(50, 6))  # the means
-        out[:, 0] = 0  # the first component's log odds against itself
-        mean, variance = fast_moments(out, np.zeros(50, np.float32))
-        assert np.isfinite(mean).all()
-        assert np.isfinite(variance).all()
-        assert (variance > 0).all()
+@pytest.mark.parametrize("log_variance", [-1e9, -6.5, -2.0, 0.0, 3.5, 1e9, math.inf, -math.inf])
+def test_deviations_are_bounded(log_variance: float) -> None:
+    """Whatever the network says; as in the whole pass."""
     outputs = np.zeros((1, OUTPUTS["velocity"]), np.float32)
+    outputs[:, -1] = log_variance
     unknown, zero = np.zeros((1, 2), np.bool_), np.zeros(1, np.float32)
-    assert mixture_of(outputs, zero, np.zeros((1, 2), np.float32), unknown, zero).weight[0, 5:7].max() == 0
+    whole = velocities_of(outputs, zero, np.zeros((1, 2), np.float32), unknown, zero)
+    assert deviation(log_variance) == pytest.approx(float(whole.deviation[0]), rel=1e-5)
+    assert 0.04 < deviation(log_variance) < 5
 
 
 # --- offsets and pedal -----------------------------------------------------------------------------------------------
 
 
-@given(SEEDS, st.integers(1, 6), st.integers(1, OFFSETS), st.integers(0, 3))
-def test_offsets_have_the_logits_of_the_whole_pass(
-    network: TouchNetwork, seed: int, n: int, different: int, before: int
-) -> None:
-    """Whether none, one or several offsets are known, of which some may be the player's."""
+@given(SEEDS, st.integers(1, 6))
+def test_offsets_have_the_logits_of_the_whole_pass(network: TouchNetwork, seed: int, n: int) -> None:
+    """Without what they owe to the next higher note, which is the same for all notes."""
     rng = np.random.default_rng(seed)
     shared = rng.normal(size=OFFSET_FEATURES - OFFSET_ROW).astype(np.float32)
     rows = rng.normal(size=(n, OFFSET_ROW)).astype(np.float32)
-    offsets = (rng.integers(0, different, n + before) - LATEST).tolist()
-    logits = network.offset_logits(shared, rows)
-    for note in range(n):
-        known = offsets[: before + note]
-        whole = network.offsets(np.concatenate([shared, rows[note], known_offsets(known)])[None])[0]
-        assert np.ptp(logits.of(note, known) - whole) < 1e-3  # logits are known up to a constant
+    logits = np.array(network.offset_logits(shared, rows))
+    features = np.concatenate([np.tile(shared, (n, 1)), rows], axis=1)
+    pairs = load(default_path()).weights["offset.pairs"]
+    for above in range(OFFSETS + 1):
+        whole = network.offsets(features, np.full(n, above))
+        assert np.ptp(logits + pairs[above] - whole, axis=1).max() < 1e-3  # logits are known up to a constant
 
 
-@given(SEEDS, st.booleans())
-@settings(max_examples=20)
-def test_offsets_are_drawn_by_the_network_and_the_habits(network: TouchNetwork, seed: int, known: bool) -> None:
+@pytest.mark.parametrize(
+    ("given", "which", "above"),
+    [([None], 0, OFFSETS), ([2, None], 1, 2 + LATEST), ([None, 2], 0, 2 + LATEST)],
+    ids=["one note", "after the next higher note", "with a given lower note"],
+)
+@pytest.mark.parametrize("known", [False, True])
+def test_offsets_are_drawn_by_the_network_and_the_habits(
+    network: TouchNetwork, given: list[int | None], which: int, above: int, known: bool
+) -> None:
     """As often as the mixture of both has it, times the shares of the usual ones."""
-    rng, memory, place = np.random.default_rng(seed), TouchMemory(), (1, 4, 16)
-    for played in [0, 2, 2] * 5 if known else []:
-        for at in range(4):
-            memory.commit([60], [], (at, 4, 16), [played], 0)
-    for _ in range(1 if known else 0):
-        memory.commit([60], [], (0, 4, 16), [0], 0)
-    tick, usual = NextTick(chord(rng, 1) or [50], [], place), {0: 0.5, 2: 0.3, -2: 0.2}
-    features = np.concatenate([memory.offset_features(tick.struck, place)[0], known_offsets([])])
-    habits = memory.offset_habits(place)[[OFFSETS]]
+    memory, place = TouchMemory(), (1, 4, 16)
+    for at in [0, 1, 2, 3] * 15 + [0] if known else []:
+        offset = 2 if at else 0
+        memory.commit([60, 50], [], (at, 4, 16), [offset, offset], 0)
+    tick, usual = NextTick([60, 50][: len(given)], [], place), {0: 0.5, 2: 0.3, -2: 0.2}
+    habits = memory.offset_habits(place)[[above]]
     assert habits.any() == known
-    chances = with_habits(np.exp(network.offsets(features[None])), habits)[0]
+    features = memory.offset_features(tick.struck, place)[[which]]
+    chances = with_habits(np.exp(network.offsets(features, np.array([above]))), habits)[0]
     assert chances.sum() == pytest.approx(1, abs=1e-4)
     wanted = np.array([share * chances[offset + LATEST] for offset, share in usual.items()])
-    uniforms = (np.arange(2000) + 0.5) / 2000
-    drawn = [network.draw_offsets(memory, tick, [None], usual, [uniform])[0] for uniform in uniforms.tolist()]
+    uniforms = ((np.arange(2000) + 0.5) / 2000).tolist()
+    drawn = [network.draw_offsets(memory, tick, given, usual, [uniform] * len(given))[which] for uniform in uniforms]
     assert np.allclose([drawn.count(offset) / 2000 for offset in usual], wanted / wanted.sum(), atol=2e-3)
 
 
@@ -204,6 +205,15 @@ def test_the_pedal_has_the_chances_of_the_whole_pass(network: TouchNetwork, seed
     chances = np.array(network.pedal_chances(memory, tick))
     whole = np.exp(network.pedals(memory.pedal_features(*tick)[None], np.array([before.down]))[0])
     assert np.abs(chances / chances.sum() - whole).max() < 1e-5
+
+
+@given(st.lists(st.floats(-1e6, 1e6) | st.booleans(), max_size=MOST_WRITTEN), st.integers(0, 7))
+def test_numbers_are_written_as_numpy_writes_them(numbers: list[float], at: int) -> None:
+    """Row by row, and nothing beside them."""
+    out, wanted = np.full((4, 40), 7, np.float32), np.full((4, 40), 7, np.float32)
+    write(numbers, out, at)
+    wanted.reshape(-1)[at : at + len(numbers)] = numbers
+    assert np.array_equal(out, wanted)
 
 
 # --- what both remember ----------------------------------------------------------------------------------------------

@@ -124,14 +124,15 @@ def correlation(a: NDArray[Any], b: NDArray[Any]) -> float | None:
 def forced(network: TouchNetwork, score: Score) -> dict[str, Any]:
     """Return the costs of velocity, offset and pedal in nats, and the velocity correlation, with the past known."""
     piece, rows = score.piece, touch_rows.forced(score)
-    mixture = network.velocities(rows.features.astype(np.float32), rows.mean, rows.matched)
-    nats, expected = mixture.nats(piece.velocity), mixture.moments()[0]
+    velocities = network.velocities(rows.features.astype(np.float32), rows.mean, rows.matched)
+    nats = velocities.mixture.nats(piece.velocity)
     new = score.matches[:, 0] < 0
-    offsets = with_habits(np.exp(network.offsets(score.offsets.astype(np.float32))), score.habits.astype(np.float32))
+    chances = np.exp(network.offsets(score.offsets.astype(np.float32), score.above))
+    offsets = with_habits(chances, score.habits.astype(np.float32))
     pedals = network.pedals(score.pedals.astype(np.float32), score.was_down)
     return {
         "velocity_nats": float(nats.sum()),
-        "velocity_r": correlation(expected, piece.velocity),
+        "velocity_r": correlation(velocities.mean, piece.velocity),
         "new_notes": int(new.sum()),
         "new_velocity_nats": float(nats[new].sum()),
         "offset_nats": float(-np.log(offsets[np.arange(len(offsets)), piece.offset + LATEST]).sum()),

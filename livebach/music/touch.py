@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +64,7 @@ def tick_and_offset(parts: int) -> tuple[int, int]:
     return tick, parts - tick * PARTS
 
 
-@dataclass(frozen=True, slots=True)
-class Sounded:
+class Sounded(NamedTuple):
     """The touch of a note: MIDI velocity, and offset from its tick in 24ths of a quarter note."""
 
     velocity: int

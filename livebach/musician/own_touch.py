@@ -6,7 +6,6 @@ The caller reports each tick as played, and asks for the touch of the next one. 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -112,7 +111,7 @@ class OwnTouch:
             notes = learned.play(struck, player, held, place, usual)
         if self._untouched:
             always = sound.touch if isinstance(sound.touch, int) else sound.velocity_default
-            notes = {key: replace(sounded, velocity=always) for key, sounded in notes.items()}
+            notes = {key: sounded._replace(velocity=always) for key, sounded in notes.items()}
         return TickTouch(notes, self._choose_pedal([*struck, *player], held, place))
 
     def _choose_pedal(self, struck: Sequence[int], held: Sequence[int], place: Place) -> Pedal:

@@ -103,15 +103,15 @@ class TouchPlayer:
     def _choose_velocities(self, tick: NextTick, offsets: Sequence[int]) -> list[int]:
         """Draw velocities: the expected ones, stretched where uncertain, with a random variation."""
         # The network would return to the usual loudness, so it is told that as the mean of what it heard.
-        louder, variances = self._network.expected(self._memory, self._velocities, tick, offsets, USUAL)
+        louder, deviations = self._network.expected(self._memory, self._velocities, tick, offsets, USUAL)
         few, out = (self._default - VELOCITY_CENTRE) / (1 + self._velocities.count), []
         usually = self._usually_above(louder)
         centre = VELOCITY_CENTRE + VELOCITY_UNIT * self._velocities.mean + few
-        slow, quick = SHARED**0.5 * self._slow, (1 - SHARED) ** 0.5
-        for above, variance in zip(louder, variances, strict=True):
-            spread = VELOCITY_UNIT * math.sqrt(variance)
+        slow, quick, gauss = SHARED**0.5 * self._slow, (1 - SHARED) ** 0.5, self._random.gauss
+        for above, deviation in zip(louder, deviations, strict=True):
+            spread = VELOCITY_UNIT * deviation
             stretch = 1 + STRETCH * spread / (spread + SURE)
-            chance = slow + quick * self._random.gauss(0, 1)
+            chance = slow + quick * gauss(0, 1)
             velocity = centre + stretch * VELOCITY_UNIT * (above - usually) + CHANCE * spread * chance
             out.append(max(1, min(MAX_DATA, round(velocity))))
         return out

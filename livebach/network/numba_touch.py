@@ -41,12 +41,11 @@ from livebach.network.touch_memory import (
     place_of_pedal,
     tick_in_beat,
 )
-from livebach.network.touch_shape import FREE, HEARD_INPUTS, MATCH_INPUTS, NEAREST_INPUT, VELOCITY_INPUTS
-from livebach.network.velocity_kernels import NEAREST, REFERENCE, VELOCITY_FEATURES, place_codes
+from livebach.network.touch_shape import HEARD_INPUTS, MATCH_INPUTS, VELOCITY_INPUTS
+from livebach.network.velocity_kernels import REFERENCE, VELOCITY_FEATURES, place_codes
 from livebach.network.velocity_memory import VelocityMemory
-from livebach.network.velocity_mixture import LEAST_VARIANCE, MOST_ODDS, MOST_VARIANCE
+from livebach.network.velocity_mixture import deviation
 
-_MOST_ODDS, _LEAST, _MOST = np.float32(MOST_ODDS), np.float32(LEAST_VARIANCE), np.float32(MOST_VARIANCE)
 _ZERO = np.float32(0)
 _NO_MATCHES: Array = np.zeros((0, 2), np.float32)
 
@@ -101,17 +100,13 @@ def _begin(x: Array, first: Array, bias: Array) -> Array:
 @compiled
 def _finish(begun: Array, layers: Any) -> Array:
     """Return the outputs [n, outputs] from the first layer before its ReLU, which is overwritten."""
-    to_second, to_third, (of_second, of_third) = layers
+    to_second, to_out = layers
     n = len(begun)
-    second, third = np.zeros((n, len(to_second)), np.float32), np.zeros((n, len(to_third)), np.float32)
-    out = np.zeros((n, len(of_second)), np.float32)
+    second, out = np.zeros((n, len(to_second)), np.float32), np.zeros((n, len(to_out)), np.float32)
     _relu(begun)
     _product(begun, to_second, second)
     _relu(second)
-    _product(second, to_third, third)
-    _relu(third)
-    _product(second, of_second, out)
-    _product(third, of_third, out)
+    _product(second, to_out, out)
     return out
 
 
@@ -143,14 +138,14 @@ def _draw_offsets(struck: Any, notes: Any, network: Any, usual: Any, uniforms: A
     Args:
         struck: [n] keys, the highest first.
         notes: What the features need to know of the music so far and of the place.
-        network: The first layer's weights for the features that the keys share, for those that differ, and for the
-            known offsets, and its bias; then the other layers.
+        network: The first layer's weights for the features that the keys share and for those that differ, and its bias;
+            the other layers; what a note's offset owes to that of the next higher note.
         usual: Numbers of the offsets that can be drawn, and their shares.
         uniforms: [n] numbers in [0, 1).
         out: [n].
 
     """
-    ((of_shared, of_rows, of_known, bias), layers), (now, place, before, keys_before, habits) = network, notes
+    ((of_shared, of_rows, bias), layers, pairs), (now, place, before, keys_before, habits) = network, notes
     shared = np.zeros((1, OFFSET_FEATURES - OFFSET_ROW), np.float32)
     write_shared_offsets(len(struck), now, place, before, shared[0])
     rows = np.zeros((len(struck), OFFSET_ROW), np.float32)
@@ -158,27 +153,14 @@ def _draw_offsets(struck: Any, notes: Any, network: Any, usual: Any, uniforms: A
     begun = np.empty((len(struck), len(bias)), np.float32)
     begun[:] = _begin(shared, of_shared, bias)[0]
     _product(rows, of_rows, begun)
-    known, count = np.zeros(OFFSETS), 0
-    for offset in out:
+    logits, above = _finish(begun, layers), OFFSETS
+    for offset in out[::-1]:
         if offset >= 0:
-            known[offset] += 1
-            count += 1
+            above = offset
     for note in range(len(out)):
-        if out[note] >= 0:
-            continue
-        row = begun[note]
-        if count:
-            for j in range(len(row)):
-                row[j] += of_known[OFFSETS, j]
-            for offset in range(OFFSETS):
-                if known[offset]:
-                    share = np.float32(known[offset] / count)
-                    for j in range(len(row)):
-                        row[j] += share * of_known[offset, j]
-        here = habits[out[note - 1] if note else OFFSETS]
-        out[note] = _drawn(_finish(begun[note : note + 1], layers)[0], here, usual, uniforms[note])
-        known[out[note]] += 1
-        count += 1
+        if out[note] < 0:
+            out[note] = _drawn(logits[note] + pairs[above], habits[above], usual, uniforms[note])
+        above = out[note]
 
 
 # --- velocities ------------------------------------------------------------------------------------------------------
@@ -197,42 +179,8 @@ def _write_matches(above: Array, inputs: Array) -> None:
 
 
 @compiled
-def _moments(out: Array, inputs: Array) -> Array:
-    """Return the mean above the heard mean, and the variance, [2, n]: what `fast_moments` returns.
-
-    Args:
-        out: [n, 3 * k] outputs for new notes, or for notes of which some were in an earlier turn.
-        inputs: [n, VELOCITY_INPUTS].
-
-    """
-    n, k = len(out), out.shape[1] // 3
-    moments = np.empty((2, n), np.float32)
-    weights, means = np.empty(k, np.float32), np.empty(k, np.float32)
-    for i in range(n):
-        total = mean = variance = np.float32(0)
-        of_turns = inputs[i, VELOCITY_INPUTS - MATCH_INPUTS :]
-        for j in range(k):
-            weights[j] = np.exp(min(out[i, j], _MOST_ODDS))
-            if j < FREE:
-                means[j] = out[i, 2 * k + j]
-            elif j == FREE:
-                means[j] = inputs[i, NEAREST_INPUT]
-            else:
-                means[j] = of_turns[j - FREE - 1]
-                weights[j] *= of_turns[j - FREE + 1]  # whether it is known
-            total += weights[j]
-            mean += weights[j] * means[j]
-        mean /= total
-        for j in range(k):
-            apart = means[j] - mean
-            variance += weights[j] * (np.exp(min(max(out[i, k + j], _LEAST), _MOST)) + apart * apart)
-        moments[0, i], moments[1, i] = mean, variance / total
-    return moments
-
-
-@compiled
 def _expect(struck: Any, offsets: Any, notes: Any, heard: Any, mean: float, network: Any) -> Array:
-    """Return what to expect of n velocities: how far above `mean`, and the variance, [2, n].
+    """Return what to expect of n velocities, [n, MOMENTS]: how far above `mean`, and the log variance.
 
     Args:
         struck: [n] keys, the highest first.
@@ -253,10 +201,10 @@ def _expect(struck: Any, offsets: Any, notes: Any, heard: Any, mean: float, netw
         row = inputs[i]
         row[NOTE_FEATURES + LATEST + offsets[i]] = 1
         row[HEARD_INPUTS + REFERENCE : HEARD_INPUTS + VELOCITY_FEATURES] = shared
-        row[HEARD_INPUTS + REFERENCE] = row[VELOCITY_INPUTS - 1] = mean
+        row[HEARD_INPUTS + REFERENCE] = mean
     if len(matched):
         _write_matches(matched - np.float32(shared[0]), inputs)
-    return _moments(_finish(_begin(inputs, first, bias), layers), inputs)
+    return _finish(_begin(inputs, first, bias), layers)
 
 
 # --- the pedal -------------------------------------------------------------------------------------------------------
@@ -342,11 +290,10 @@ class FastTouchNetwork(TouchNetwork):
     def __init__(self, checkpoint: TouchCheckpoint) -> None:
         """Do what `TouchNetwork` does, and compile. Raises TouchError as `TouchNetwork` does."""
         super().__init__(checkpoint)
-        self._for_new, self._for_all, self._for_pedal = map(_transposed, (self._of_new, self._of_all, self._pedal))
+        self._for_velocities, self._for_pedal = _transposed(self._moments), _transposed(self._pedal)
         first, bias, layers = _transposed(self._offset)
-        splits = OFFSET_FEATURES - OFFSET_ROW, OFFSET_FEATURES
-        of_shared, of_rows, of_known = map(np.ascontiguousarray, np.split(first, splits, axis=1))
-        self._for_offsets = (of_shared, of_rows, of_known.T.copy(), bias), layers
+        of_shared, of_rows = map(np.ascontiguousarray, np.split(first, [OFFSET_FEATURES - OFFSET_ROW], axis=1))
+        self._for_offsets = (of_shared, of_rows, bias), layers, self._pairs
         self._compile()
 
     def expected(
@@ -358,17 +305,15 @@ class FastTouchNetwork(TouchNetwork):
         mean: float,
     ) -> tuple[list[float], list[float]]:
         """Do what `TouchNetwork.expected` does."""
-        if heard.count < NEAREST:
-            return super().expected(memory, heard, tick, offsets, mean)
         assert isinstance(memory, FastTouchMemory)
         struck = np.array(tick.struck, np.int64)
         matched = heard.matched(len(struck), memory.matches(tick.struck))
-        network = self._for_new if matched is None else self._for_all
         matches = _NO_MATCHES if matched is None else np.ascontiguousarray(matched)
         past = place_codes(tick.place), heard.notes.newest(), np.array(heard.shared_features()), matches
-        found = _expect(struck, np.array(offsets, np.int64), memory.for_notes(tick), past, float(mean), network)
-        above, variance = found.tolist()
-        return above, variance
+        notes, network = memory.for_notes(tick), self._for_velocities
+        found = _expect(struck, np.array(offsets, np.int64), notes, past, float(mean), network)
+        above, log_variances = found.T.tolist()
+        return above, [deviation(log_variance) for log_variance in log_variances]
 
     def draw_offsets(
         self,
@@ -411,6 +356,4 @@ class FastTouchNetwork(TouchNetwork):
 
 def _transposed(part: Perceptron) -> Any:
     """Return the first layer's weights and bias, and the other layers: each row of weights belongs to one output."""
-    to_second, to_third, outs = part.layers
-    layers = to_second.T.copy(), to_third.T.copy(), (outs[0].T.copy(), outs[1].T.copy())
-    return part.first.T.copy(), part.bias, layers
+    return part.first.T.copy(), part.bias, (part.second.T.copy(), part.out.T.copy())

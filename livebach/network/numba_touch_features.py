@@ -30,8 +30,8 @@ from livebach.network.velocity_kernels import (
     FAR_IN_TIME,
     KERNELS,
     LOG_AGO,
-    NEAREST,
     NEAREST_VELOCITY,
+    NO_NEAREST,
     PITCH_OF,
     REACHES,
     SAME_IN_BAR,
@@ -247,7 +247,7 @@ def write_pedal(struck: Integers, states: Any, numbers: Any, place: Any, soundin
 
 @compiled
 def _write_kernels(keys: Integers, heard: Integers, weights: Array, weighted: Array, out: Array) -> None:
-    """Write the weighted means of the velocities, and how much weight there is; [TIMES, m] each for m heard notes."""
+    """Write how much weight there is, and the weighted means of the velocities; [TIMES, m] each for m heard notes."""
     near = np.empty((REACHES, len(heard)), np.float32)
     for i in range(len(keys)):
         row = out[i]
@@ -261,26 +261,25 @@ def _write_kernels(keys: Integers, heard: Integers, weights: Array, weighted: Ar
                 for m in range(len(heard)):
                     total += near[r, m] * weights[t, m]
                     velocity += near[r, m] * weighted[t, m]
-                row[r * TIMES + t] = velocity / (total + _FAINT)
-                row[KERNELS + r * TIMES + t] = total / (total + _FAINT)
+                at = t * REACHES + r
+                row[at], row[at + KERNELS] = total / (total + _FAINT), velocity / (total + _FAINT)
 
 
 @compiled
 def _write_nearest(key: int, heard: Any, ago: Integers, same: Integers, row: Array) -> None:
-    """Write what is known of the notes nearest to a key, in pitch and time, to `row` [REFERENCE or more]."""
+    """Write what is known of the note nearest to a key, in pitch and time, to `row` [REFERENCE or more]."""
     key_of, above = heard
-    far = np.empty(len(key_of), np.float32)
+    nearest, least = -1, np.float32(np.inf)
     for m in range(len(key_of)):
-        far[m] = _FAR[abs(key_of[m] - key)] + FAR_IN_TIME[ago[m]]
-    for j in range(NEAREST):
-        nearest = 0
-        for m in range(1, len(key_of)):
-            if far[m] < far[nearest]:  # of equally near ones the first counts as nearer
-                nearest = m
-        far[nearest] = np.inf
-        at = NEAREST_VELOCITY + j
-        row[at], row[at + NEAREST] = above[nearest], np.float32(key_of[nearest] - key) / np.float32(12)
-        row[at + 2 * NEAREST], row[at + 3 * NEAREST] = LOG_AGO[ago[nearest]], same[nearest]
+        far = _FAR[abs(key_of[m] - key)] + FAR_IN_TIME[ago[m]]
+        if far < least:  # of equally near ones the first counts as nearer
+            nearest, least = m, far
+    at = NEAREST_VELOCITY
+    if nearest < 0:
+        row[at : at + len(NO_NEAREST)] = NO_NEAREST
+    else:
+        row[at], row[at + 1] = above[nearest], np.float32(key_of[nearest] - key) / np.float32(12)
+        row[at + 2], row[at + 3] = LOG_AGO[ago[nearest]], same[nearest]
 
 
 @compiled
@@ -295,19 +294,18 @@ def write_heard(keys: Integers, tick: int, codes: Any, heard: Any, out: Array) -
         out: Its first REFERENCE columns are overwritten.
 
     """
-    (count, rows, velocities), (bar_code, beat_code) = heard, codes
-    key_of, tick_of, bar_codes, beat_codes = rows[0, :count], rows[1, :count], rows[2, :count], rows[3, :count]
-    above = velocities[:count]
+    (count, keys_heard, tick_of, codes_of, velocities), (bar_code, beat_code) = heard, codes
+    key_of, above = keys_heard[:count], velocities[:count]
     ago, same_in_bar = np.empty(count, np.int64), np.empty(count, np.int64)
     weights, weighted = np.empty((TIMES, count), np.float32), np.empty((TIMES, count), np.float32)
     for m in range(count):
         ago[m] = min(tick - tick_of[m], LONGEST)
-        same_in_bar[m] = bar_codes[m] == bar_code
+        same_in_bar[m] = codes_of[0, m] == bar_code
         kernels = _BY_TIME[ago[m]]
         for t in range(TIMES):
             weights[t, m] = kernels[t]
         weights[SAME_IN_BAR, m] *= same_in_bar[m]
-        weights[SAME_IN_BEAT, m] *= beat_codes[m] == beat_code
+        weights[SAME_IN_BEAT, m] *= codes_of[1, m] == beat_code
     for t in range(TIMES):
         for m in range(count):
             weighted[t, m] = weights[t, m] * above[m]

@@ -11,6 +11,7 @@ import itertools
 import math
 from bisect import bisect
 from collections.abc import Mapping, Sequence
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -19,18 +20,11 @@ from numpy.typing import NDArray
 from livebach.music.grid import Place
 from livebach.music.touch import LATEST, OFFSETS, Pedal
 from livebach.network.touch_checkpoint import TouchCheckpoint, TouchError
-from livebach.network.touch_memory import NOTE_FEATURES, OFFSET_FEATURES, OFFSET_ROW, Array, TouchMemory, known_offsets
-from livebach.network.touch_shape import HEARD_INPUTS, NEAREST_INPUT, VELOCITY_INPUTS
-from livebach.network.velocity_kernels import REFERENCE, VELOCITY_FEATURES
+from livebach.network.touch_memory import OFFSET_ROW, ONE_OFFSET, Array, TouchMemory, write
+from livebach.network.touch_shape import HEARD_INPUTS, MOMENTS, NEAREST_INPUT, VELOCITY_INPUTS
+from livebach.network.velocity_kernels import REFERENCE
 from livebach.network.velocity_memory import VelocityMemory
-from livebach.network.velocity_mixture import (
-    OF_ALL_NOTES,
-    OF_NEW_NOTES,
-    OUT_OF_REACH,
-    Mixture,
-    fast_moments,
-    mixture_of,
-)
+from livebach.network.velocity_mixture import OUT_OF_REACH, Velocities, deviation, velocities_of
 
 PAIR_TOLERANCE = 2e-3
 PRIOR = 8.0
@@ -41,8 +35,6 @@ MAY_FOLLOW: NDArray[np.bool_] = np.array(
 )
 """[down before, PEDALS]: what the pedal can do next."""
 _MAY_FOLLOW: list[list[bool]] = MAY_FOLLOW.tolist()
-Layers = tuple[Array, Array, tuple[Array, Array]]
-"""Weights of the second and the third hidden layer, and those from both to the outputs."""
 
 
 def quick_rows(n: int) -> int:
@@ -51,10 +43,10 @@ def quick_rows(n: int) -> int:
 
 
 class Perceptron:
-    """A perceptron with three hidden layers. The output reads the last two; the first includes the normalisation.
+    """A perceptron with two hidden layers, of which the first includes the normalisation.
 
-    With so few notes, the number of numpy calls decides how long this takes. So the first two hidden layers have one
-    more unit, which is always 1, and the biases are rows of the weights.
+    With so few notes, the number of numpy calls decides how long this takes. So both hidden layers have one more unit,
+    which is always 1, and the biases are rows of the weights.
     """
 
     def __init__(self, weights: dict[str, Array], name: str) -> None:
@@ -70,9 +62,8 @@ class Perceptron:
         self.bias: Array = np.append(bias, np.float32(1))
         second = np.pad(np.vstack(layer("second")), ((0, 0), (0, 1)))
         second[hidden, hidden] = 1
-        out, out_bias = layer("out")
-        of_both = np.vstack([out[:hidden], out_bias]), out[hidden:].copy()
-        self.layers: Layers = second, np.vstack(layer("third")), of_both
+        self.second: Array = second
+        self.out: Array = np.vstack(layer("out"))
 
     def begin(self, features: Array) -> Array:
         """Return the first layer before its ReLU: [n, at most inputs] to [n, hidden + 1]. Missing inputs count as 0."""
@@ -82,25 +73,20 @@ class Perceptron:
 
     def finish(self, begun: Array) -> Array:
         """Return the outputs [n, outputs] from the result of `begin`."""
-        to_second, to_third, (of_second, of_third) = self.layers
-        second = np.maximum(begun, ZERO).dot(to_second)
+        second = np.maximum(begun, ZERO).dot(self.second)
         np.maximum(second, ZERO, out=second)
-        third = second.dot(to_third)
-        np.maximum(third, ZERO, out=third)
-        out: Array = second.dot(of_second)
-        out += third.dot(of_third)
+        out: Array = second.dot(self.out)
         return out
 
     def __call__(self, features: Array) -> Array:
         """Return the outputs [n, outputs] from all features [n, inputs]."""
         return self.finish(self.begin(features))
 
-    def mapped(self, matrix: Array, added: Array) -> Perceptron:
-        """Return a perceptron whose outputs are a linear map of these: `outputs @ matrix + added`."""
-        mapped, (to_second, to_third, (of_second, of_third)) = copy.copy(self), self.layers
-        mapped.layers = to_second, to_third, (of_second @ matrix, of_third @ matrix)
-        mapped.layers[2][0][-1] += added  # the row of the biases
-        return mapped
+    def last(self, outputs: int) -> Perceptron:
+        """Return a perceptron that has only the last ones of these outputs."""
+        fewer = copy.copy(self)
+        fewer.out = self.out[:, -outputs:].copy()
+        return fewer
 
 
 def log_softmax(logits: Array) -> Array:
@@ -138,9 +124,9 @@ def with_habits(chances: Array, habits: Array) -> Array:
 
 def _draw_offset(logits: Sequence[float], habits: Sequence[float], usual: Mapping[int, float], uniform: float) -> int:
     """Draw one of the usual offsets, from the logits and counts of all offsets and the shares of the usual ones."""
-    top = max(logits)
-    chances = [math.exp(logit - top) for logit in logits]
-    weight = PRIOR * max(1, sum(map(bool, habits))) / sum(chances)
+    top, exp = max(logits), math.exp
+    chances = [exp(logit - top) for logit in logits]
+    weight = PRIOR * max(1, len(habits) - habits.count(0)) / sum(chances)
     weights = [share * (habits[n + LATEST] + weight * chances[n + LATEST]) for n, share in usual.items()]
     if not any(weights):
         return max(usual, key=usual.__getitem__)
@@ -163,18 +149,19 @@ class TouchNetwork:
         self.meta = checkpoint.meta
         parts = [Perceptron(checkpoint.weights, name) for name in ("velocity", "offset", "pedal")]
         self._velocity, self._offset, self._pedal = parts
-        rows = self._offset.first[-OFFSETS - 1 :]
-        self._only_known: Array = rows[:-1] + rows[-1]
-        self._of_new, self._of_all = self._velocity.mapped(*OF_NEW_NOTES), self._velocity.mapped(*OF_ALL_NOTES)
+        self._pairs: Array = checkpoint.weights["offset.pairs"]
+        self._pair_rows: list[list[float]] = self._pairs.tolist()
+        self._moments = self._velocity.last(MOMENTS)
         for name, part in zip(("velocity", "offset", "pedal"), parts, strict=True):
             with np.errstate(all="ignore"):  # damaged weights may give any numbers
-                worst = float(
-                    np.abs(part(checkpoint.pair[f"pair.{name}.in"]) - checkpoint.pair[f"pair.{name}.out"]).max()
-                )
+                out = part(checkpoint.pair[f"pair.{name}.in"])
+                if part is self._offset:
+                    out += self._pairs[np.arange(len(out)) % len(self._pairs)]
+                worst = float(np.abs(out - checkpoint.pair[f"pair.{name}.out"]).max())
             if not worst < PAIR_TOLERANCE:  # also true of NaN
                 raise TouchError(f"the stored output of its part {name} differs by {worst:.2g}: the file is damaged")
 
-    def velocities(self, features: Array, mean: Array, matched: Array) -> Mixture:
+    def velocities(self, features: Array, mean: Array, matched: Array) -> Velocities:
         """Return the distributions of the velocities of n notes.
 
         Args:
@@ -187,27 +174,24 @@ class TouchNetwork:
         inputs = np.zeros((len(features), VELOCITY_INPUTS), np.float32)
         inputs[:, : features.shape[1]] = features
         above, known = _write_matches(inputs, matched - mean[:, None])
-        inputs[:, -1] = mean
-        return mixture_of(self._velocity(inputs), mean, above + mean[:, None], known, inputs[:, NEAREST_INPUT])
+        return velocities_of(self._velocity(inputs), mean, above + mean[:, None], known, inputs[:, NEAREST_INPUT])
 
-    def velocity_moments(self, inputs: Array, mean: float, matched: Array | None) -> tuple[Array, Array]:
-        """Return the moments of the velocities of n notes, in units: the fast twin of `velocities`.
+    def velocity_moments(self, inputs: Array, mean: float, matched: Array | None) -> tuple[list[float], list[float]]:
+        """Return what to expect of the velocities of n notes, in units: the fast twin of `velocities`.
 
         Args:
-            inputs: [n or more, VELOCITY_INPUTS] features, with zeros in the last six columns, which are overwritten.
+            inputs: [n or more, VELOCITY_INPUTS] features, with zeros in the last MATCH_INPUTS columns.
             mean: Mean of the heard velocities, in units.
             matched: As in `velocities`. None means that no note was in an earlier turn, which is usual and faster.
 
         Returns:
-            How far the mean of each velocity's distribution is above `mean`, and its variance, [n or more] each.
+            How far each is expected to be above `mean`, and its standard deviation, [n or more] each.
 
         """
-        inputs[:, -1] = mean
-        if matched is None:
-            return fast_moments(self._of_new(inputs), inputs[:, NEAREST_INPUT])
-        n = len(matched)
-        matches = _write_matches(inputs[:n], matched - np.float32(mean))
-        return fast_moments(self._of_all(inputs)[:n], inputs[:n, NEAREST_INPUT], matches)
+        if matched is not None:
+            _write_matches(inputs[: len(matched)], matched - np.float32(mean))
+        above, log_variances = self._moments(inputs).T.tolist()
+        return above, [deviation(log_variance) for log_variance in log_variances]
 
     def expected(
         self,
@@ -220,32 +204,34 @@ class TouchNetwork:
         """Return what to expect of the velocities of a tick's n notes, in units, if `mean` were the mean heard so far.
 
         Returns:
-            How far above `mean` each is expected to be, and its variance, [n] each.
+            How far above `mean` each is expected to be, and its standard deviation, [n] each.
 
         """
         struck, held, place = tick
         n = len(struck)
         inputs = np.zeros((quick_rows(n), VELOCITY_INPUTS), np.float32)
-        memory.note_features(struck, held, place, inputs[:n, :NOTE_FEATURES])
-        for note, offset in enumerate(offsets):
-            inputs[note, NOTE_FEATURES + LATEST + offset] = 1
-        heard.features(struck, memory.tick, place, inputs[:n, HEARD_INPUTS : HEARD_INPUTS + VELOCITY_FEATURES])
+        for note, features in enumerate(memory.note_features(struck, held, place)):
+            write((*features, *ONE_OFFSET[offsets[note] + LATEST]), inputs, note * VELOCITY_INPUTS)
+        heard.write_features(struck, memory.tick, place, inputs, HEARD_INPUTS)
         inputs[:, HEARD_INPUTS + REFERENCE] = mean
         matched = heard.matched(n, memory.matches(struck))
         if matched is not None:
             matched += np.float32(mean - heard.mean)
-        above, variance = self.velocity_moments(inputs, mean, matched)
-        return above.tolist()[:n], variance.tolist()[:n]
+        above, deviations = self.velocity_moments(inputs, mean, matched)
+        return above[:n], deviations[:n]
 
-    def offset_logits(self, shared: Array, rows: Array) -> OffsetLogits:
-        """Return the offsets' logits of a tick's notes: the fast twin of `offsets`.
+    def offset_logits(self, shared: Array, rows: Array) -> list[list[float]]:
+        """Return the offsets' logits [n or more][OFFSETS], without what they owe to the next higher note.
 
         Args:
-            shared: [OFFSET_FEATURES - OFFSET_ROW] the features that all of them have.
+            shared: [OFFSET_FEATURES - OFFSET_ROW] the features that all notes of a tick have.
             rows: [n or more, OFFSET_ROW] those that differ.
 
         """
-        return OffsetLogits(self._offset, self._only_known, shared, rows)
+        begun = rows.dot(self._offset.first[len(shared) :])
+        begun += self._offset.begin(shared)
+        logits: list[list[float]] = self._offset.finish(begun).tolist()
+        return logits
 
     def draw_offsets(
         self,
@@ -255,9 +241,10 @@ class TouchNetwork:
         usual: Mapping[int, float],
         uniforms: Sequence[float],
     ) -> list[int]:
-        """Draw the offsets of a tick's n notes one after another, each with those known that are given or drawn.
+        """Draw the offsets of a tick's n notes one after another, each after that of the next higher note.
 
-        The chance of an offset is the network's, as habits change it, times its share of the usual ones.
+        The chance of an offset is the network's, as habits change it, times its share of the usual ones. If the highest
+        note is to be drawn, it follows a given offset of a lower one.
 
         Args:
             memory: The music so far.
@@ -271,23 +258,29 @@ class TouchNetwork:
 
         """
         rows = np.zeros((quick_rows(len(given)), OFFSET_ROW), np.float32)
-        rows[: len(given)] = memory.offset_rows(tick.struck)
+        for note, features in enumerate(memory.offset_rows(tick.struck)):
+            write(features, rows, note * OFFSET_ROW)
         logits = self.offset_logits(memory.shared_offset_features(len(given), tick.place), rows)
-        known = [offset for offset in given if offset is not None]
         habits: list[list[float]] = memory.offset_habits(tick.place).tolist()
-        out: list[int] = []
-        for note, (offset, uniform) in enumerate(zip(given, uniforms, strict=True)):
+        above, out = next((offset + LATEST for offset in given if offset is not None), OFFSETS), list[int]()
+        for offset, mine, uniform in zip(given, logits, uniforms):  # noqa: B905 - there may be more logits than notes
             if offset is not None:
                 out.append(offset)
             else:
-                here = habits[out[-1] + LATEST if out else OFFSETS]
-                out.append(_draw_offset(logits.of(note, known), here, usual, uniform))
-                known.append(out[-1])
+                whole = list(map(add, mine, self._pair_rows[above]))
+                out.append(_draw_offset(whole, habits[above], usual, uniform))
+            above = out[-1] + LATEST
         return out
 
-    def offsets(self, features: Array) -> Array:
-        """Return log probabilities [n, OFFSETS] of offsets, from [n, OFFSET_INPUTS] with known earlier offsets."""
-        return log_softmax(self._offset(features))
+    def offsets(self, features: Array, above: NDArray[np.int64]) -> Array:
+        """Return log probabilities [n, OFFSETS] of offsets.
+
+        Args:
+            features: [n, OFFSET_FEATURES].
+            above: [n] the number of the next higher note's offset on the same tick; OFFSETS if there is none.
+
+        """
+        return log_softmax(self._offset(features) + self._pairs[above])
 
     def pedal_chances(self, memory: TouchMemory, tick: NextTick) -> list[float]:
         """Return the chances [PEDALS] of the pedal's move on a tick, up to a factor: the fast twin of `pedals`."""
@@ -307,36 +300,8 @@ class TouchNetwork:
         return log_softmax(np.where(MAY_FOLLOW[down.astype(np.int64)], self._pedal(features), OUT_OF_REACH))
 
 
-class OffsetLogits:
-    """The logits of the offsets of a tick's n notes, given those that are known: the fast twin of `offsets`.
-
-    Offsets are chosen one after another, and as a rule all of a tick are the same. So the logits of all notes are
-    computed at once when one offset is known.
-    """
-
-    def __init__(self, network: Perceptron, only_known: Array, shared: Array, rows: Array) -> None:
-        """`only_known` [OFFSETS, hidden + 1] is what each offset adds to the first layer if no other is known."""
-        self._network, self._only_known = network, only_known
-        self._begun: Array = rows.dot(network.first[len(shared) : OFFSET_FEATURES])
-        self._begun += network.begin(shared)
-        self._given: dict[int, list[list[float]]] = {}  # offset -> logits of all notes, if no other is known
-
-    def of(self, note: int, known: Sequence[int]) -> list[float]:
-        """Return the logits [OFFSETS], up to a constant, of a note 0..n-1, given the known offsets of the tick."""
-        finish, begun = self._network.finish, self._begun
-        if known and known.count(known[0]) == len(known):
-            if known[0] not in self._given:
-                self._given[known[0]] = finish(begun + self._only_known[known[0] + LATEST]).tolist()
-            return self._given[known[0]][note]
-        mine = begun[note]
-        if known:
-            mine = mine + known_offsets(known).dot(self._network.first[-OFFSETS - 1 :])
-        logits: list[float] = finish(mine).tolist()
-        return logits
-
-
 def _write_matches(inputs: Array, above: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Write the features of the velocities in earlier turns: all of the last six inputs but the very last.
+    """Write the features of the velocities in earlier turns: the last MATCH_INPUTS.
 
     Args:
         inputs: [n, VELOCITY_INPUTS].
@@ -348,6 +313,6 @@ def _write_matches(inputs: Array, above: Array) -> tuple[Array, NDArray[np.bool_
     """
     known = above == above
     above = np.where(known, above, ZERO)
-    inputs[:, -6:-4], inputs[:, -4:-2] = above, known
-    inputs[:, -2] = np.where(known[:, 0] & known[:, 1], above[:, 0] - above[:, 1], ZERO)
+    inputs[:, -5:-3], inputs[:, -3:-1] = above, known
+    inputs[:, -1] = np.where(known[:, 0] & known[:, 1], above[:, 0] - above[:, 1], ZERO)
     return above, known

@@ -19,7 +19,7 @@ from livebach.network.checkpoint import write_tensors
 from livebach.network.tensor_file import TensorFile, TensorFileError
 from livebach.network.touch_shape import INPUTS, OUTPUTS, TouchShape
 
-FORMAT = "livebach-touch-2"
+FORMAT = "livebach-touch-3"
 DEFAULT_NAME = "checkpoints/touch.safetensors"
 MAX_BYTES = 8 << 20
 PAIR_ROWS = 16

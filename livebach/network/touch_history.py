@@ -51,7 +51,9 @@ class OffsetHabits:
 
     def count(self, where: Hashable, offsets: Sequence[int]) -> None:
         """Count the offsets of a tick, that of the highest note first."""
-        table, above = self._tables.setdefault(where, self.NONE.copy()), OFFSETS
+        table, above = self._tables.get(where), OFFSETS
+        if table is None:
+            table = self._tables[where] = self.NONE.copy()
         for offset in offsets:
             table[above, offset] += 1
             above = offset
@@ -78,11 +80,18 @@ class OneHots:
     def __init__(self, length: int, states: int, state: int) -> None:
         """Begin with `state` in all of `length` places; a state is one of 0..states-1."""
         self._states = np.eye(states, dtype=np.float32)
-        self.array: NDArray[np.float32] = np.tile(self._states[state], length)
+        self._wide = length * states
+        self._tape = np.tile(self._states[state], 4 * length)  # so that they rarely have to be moved to its start
+        self._end = self._wide
+
+    @property
+    def array(self) -> NDArray[np.float32]:
         """[length * states], the oldest state first."""
+        return self._tape[self._end - self._wide : self._end]
 
     def add(self, state: int) -> None:
         """Add a state, and forget the oldest."""
-        wide = len(self._states)
-        self.array[:-wide] = self.array[wide:]
-        self.array[-wide:] = self._states[state]
+        if self._end == len(self._tape):
+            self._tape[: self._wide], self._end = self.array, self._wide
+        self._end += len(self._states)
+        self._tape[self._end - len(self._states) : self._end] = self._states[state]

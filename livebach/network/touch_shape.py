@@ -16,17 +16,21 @@ MIXTURE = FREE + 3
 the velocity of the nearest note."""
 TURN_SCALE, NEAREST_SCALE = -4.0, -3.0
 """Initial log scales of the last three components."""
-MATCH_INPUTS = 6
-"""The last inputs of the velocity: the velocities in a short and a long earlier turn, whether each is known, their
-difference, and the mean of the heard velocities."""
+MATCH_INPUTS = 5
+"""The last inputs of the velocity: the velocities in a short and a long earlier turn, whether each is known, and their
+difference."""
 VELOCITY_INPUTS = NOTE_FEATURES + OFFSETS + VELOCITY_FEATURES + MATCH_INPUTS
 HEARD_INPUTS = NOTE_FEATURES + OFFSETS
 """The first input of the velocity that comes from the heard velocities."""
 NEAREST_INPUT = HEARD_INPUTS + NEAREST_VELOCITY
 """The input with the velocity of the nearest note, minus the mean."""
-OFFSET_INPUTS = OFFSET_FEATURES + OFFSETS + 1
-INPUTS = {"velocity": VELOCITY_INPUTS, "offset": OFFSET_INPUTS, "pedal": PEDAL_FEATURES}
-OUTPUTS = {"velocity": 2 * MIXTURE + FREE, "offset": OFFSETS, "pedal": PEDALS}
+INPUTS = {"velocity": VELOCITY_INPUTS, "offset": OFFSET_FEATURES, "pedal": PEDAL_FEATURES}
+PAIRS = OFFSETS + 1, OFFSETS
+"""The shape of what is added to the offset's logits: a row for each offset of the next higher note of the same tick,
+and the last row if there is none."""
+MOMENTS = 2
+"""The last outputs of the velocity: its mean above the heard mean, and its log variance. Play needs only these."""
+OUTPUTS = {"velocity": 2 * MIXTURE + FREE + MOMENTS, "offset": OFFSETS, "pedal": PEDALS}
 SCALED = {"velocity": VELOCITY_INPUTS - MATCH_INPUTS, "offset": OFFSET_FEATURES, "pedal": PEDAL_FEATURES}
 """Numbers of inputs that are normalised."""
 MOST_HIDDEN = 512
@@ -34,22 +38,22 @@ MOST_HIDDEN = 512
 
 @dataclass(frozen=True, slots=True)
 class TouchShape:
-    """Hidden channels of each perceptron; the last hidden layer has half as many.
+    """Hidden channels of each perceptron, in each of its two hidden layers.
 
     Raises:
-        ValueError: A number is odd, or outside 2..MOST_HIDDEN.
+        ValueError: A number is no whole number in 1..MOST_HIDDEN.
 
     """
 
-    velocity: int = 128
-    offset: int = 64
-    pedal: int = 64
+    velocity: int = 64
+    offset: int = 48
+    pedal: int = 32
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if not isinstance(value, int) or not 2 <= value <= MOST_HIDDEN or value % 2:
-                raise ValueError(f"{item.name} must be an even number in 2..{MOST_HIDDEN}, got {value!r}")
+            if type(value) is not int or not 1 <= value <= MOST_HIDDEN:
+                raise ValueError(f"{item.name} must be a whole number in 1..{MOST_HIDDEN}, got {value!r}")
 
     def to_dict(self) -> dict[str, int]:
         """Return the numbers as JSON values."""
@@ -69,11 +73,11 @@ class TouchShape:
             layers = (
                 ("first", INPUTS[name], hidden),
                 ("second", hidden, hidden),
-                ("third", hidden, hidden // 2),
-                ("out", hidden + hidden // 2, OUTPUTS[name]),
+                ("out", hidden, OUTPUTS[name]),
             )
             for part, inputs, outputs in layers:
                 shapes[f"{name}.{part}.weight"] = outputs, inputs
                 shapes[f"{name}.{part}.bias"] = (outputs,)
             shapes[f"{name}.mean"] = shapes[f"{name}.scale"] = (SCALED[name],)
+        shapes["offset.pairs"] = PAIRS
         return shapes

@@ -9,6 +9,7 @@ Velocities are in units of 20 around 64.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +20,18 @@ from livebach.network.touch_memory import LONGEST, Array
 
 HEARD = 128
 """Number of newest notes that are remembered."""
-NEAREST = 4
-"""Number of notes, nearest in pitch and time, with features of their own."""
 _REACH = (0.4, 2.5, 7.0, 40.0)  # semitones
 _SPAN = (1.5, 6.0, 24.0, 128.0)  # ticks
 REACHES, TIMES = len(_REACH), len(_SPAN) + 3
 """Numbers of kernels over pitch and over time."""
 KERNELS = REACHES * TIMES
-VELOCITY_FEATURES = 2 * KERNELS + 4 * NEAREST + 2 + 8 + 3
 NEAREST_VELOCITY = 2 * KERNELS
 """The column with the velocity of the nearest note, minus the mean."""
-REFERENCE = 2 * KERNELS + 4 * NEAREST
+NO_NEAREST: Array = np.array([0, 4, 2, 0], np.float32)
+"""The features of the nearest note if no note was heard: velocity, semitones / 12, log of the ticks, same place."""
+REFERENCE = NEAREST_VELOCITY + len(NO_NEAREST)
 """The column with the mean of the heard velocities."""
+VELOCITY_FEATURES = REFERENCE + 2 + 8 + 3
 _distance = np.abs(np.arange(-KEYS + 1, KEYS))
 _ago = np.arange(LONGEST + 1)
 _BY_PITCH: Array = np.stack([np.exp(-_distance / reach) for reach in _REACH]).astype(np.float32)
@@ -56,6 +57,7 @@ NOWHERE = np.float32(1e9)
 """The distance of a note that is not there."""
 
 
+@lru_cache(maxsize=256)
 def place_codes(place: Place) -> tuple[int, int]:
     """Return a code for the place in the bar and its length, and a code for the place in the beat and its length."""
     position, beat, bar = place
@@ -105,18 +107,15 @@ def kernel_features(
     by_time[SAME_IN_BEAT] *= heard.beat_code == notes.beat_code[:, None]
     by_time = by_time.transpose(1, 2, 0)
     by_pitch = (_BY_PITCH[:, apart] * weight).transpose(1, 0, 2)
-    total = by_pitch @ by_time + FAINT
+    weights = by_pitch @ by_time
+    sums = np.stack([weights, (by_pitch * above_mean[:, None]) @ by_time], axis=1)  # [n, 2, REACHES, TIMES]
     out = np.zeros((n, VELOCITY_FEATURES), np.float32)
-    out[:, :KERNELS] = (((by_pitch * above_mean[:, None]) @ by_time) / total).reshape(n, -1)
-    out[:, KERNELS : 2 * KERNELS] = 1 - (FAINT / total).reshape(n, -1)
+    out[:, :NEAREST_VELOCITY] = (sums / (weights + FAINT)[:, None]).swapaxes(2, 3).reshape(n, NEAREST_VELOCITY)
     far = np.where(seen, _FAR_IN_PITCH[apart] + FAR_IN_TIME[ago], NOWHERE)
-    k, rows, at = min(NEAREST, m), np.arange(n)[:, None], 2 * KERNELS
-    chosen = np.argsort(far, axis=1, kind="stable")[:, :k]
-    there = seen[rows, chosen]
-    out[:, at : at + k] = above_mean[rows, chosen]
-    out[:, at + NEAREST : at + NEAREST + k] = np.where(there, (apart[rows, chosen] - KEYS + 1) / 12, 4)
-    out[:, at + 2 * NEAREST : at + 2 * NEAREST + k] = np.where(there, LOG_AGO[ago[rows, chosen]], 2)
-    out[:, at + 3 * NEAREST : at + 3 * NEAREST + k] = same_in_bar[rows, chosen] & there
+    nearest = np.arange(n), far.argmin(axis=1)
+    steps = (apart[nearest] - KEYS + 1) / 12
+    of_nearest = np.stack([above_mean[nearest], steps, LOG_AGO[ago[nearest]], same_in_bar[nearest]], axis=1)
+    out[:, NEAREST_VELOCITY:REFERENCE] = np.where(seen[nearest][:, None], of_nearest, NO_NEAREST)
     out[:, REFERENCE], out[:, REFERENCE + 1] = mean, count / HEARD
     known = ~np.isnan(near)
     out[:, REFERENCE + 2 : REFERENCE + 6] = np.where(known, near - mean[:, None], 0)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from livebach.music.grid import Place
 from livebach.network.heard_notes import HeardNotes
-from livebach.network.touch_memory import VELOCITY_CENTRE, VELOCITY_UNIT, Array
+from livebach.network.touch_memory import VELOCITY_CENTRE, VELOCITY_UNIT, Array, write
 from livebach.network.velocity_kernels import HEARD, REFERENCE, VELOCITY_FEATURES, place_codes
 
 LAST_ERRORS = 4
@@ -63,24 +63,21 @@ class VelocityMemory:
         """The mean of the newest heard velocities, in units."""
         return self.notes.mean
 
-    def features(self, keys: Sequence[int], tick: int, place: Place, out: Array | None = None) -> Array:
-        """Compute the features of keys to be struck on a tick.
+    def write_features(self, keys: Sequence[int], tick: int, place: Place, out: Array, first: int) -> None:
+        """Write the features of n keys to be struck on a tick.
 
         Args:
             keys: Keys 0..87, the highest first.
             tick: The tick.
             place: Its place.
-            out: float32 [n, VELOCITY_FEATURES] to write the features to; None for a new array.
-
-        Returns:
-            Features [n, VELOCITY_FEATURES].
+            out: float32 [n or more, first + VELOCITY_FEATURES or more], contiguous.
+            first: The first column to be written.
 
         """
-        if out is None:
-            out = np.empty((len(keys), VELOCITY_FEATURES), np.float32)
-        self.notes.write_features(keys, tick, place_codes(place), out)
-        out[:, REFERENCE:] = self.shared_features()
-        return out
+        n, reference, end = len(keys), first + REFERENCE, first + VELOCITY_FEATURES
+        self.notes.write_features(keys, tick, place_codes(place), out[:n, first:reference])
+        write(self.shared_features(), out, reference)
+        out[1:n, reference:end] = out[0, reference:end]
 
     def shared_features(self) -> tuple[float, ...]:
         """Return the features that do not depend on the key, from the column REFERENCE on."""

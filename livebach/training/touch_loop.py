@@ -36,6 +36,8 @@ PARTS = ("velocity", "offset", "pedal")
 _REFERENCE = HEARD_INPUTS + REFERENCE
 _SEEN = 50_000
 """Number of rows for the estimate of the features' mean and scale."""
+MOMENTS_WEIGHT = 0.5
+"""Weight of the moments' loss against the nats of the velocity."""
 _VALID_SEED = 7
 LIMITS: dict[str, tuple[float, float]] = {
     "epochs": (1, 10_000),
@@ -88,7 +90,7 @@ class Rows:
     """The rows of one split as numpy arrays, for each of velocity, offset and pedal."""
 
     velocity: VelocityRows
-    offset: tuple[np.ndarray, np.ndarray]  # features, offsets
+    offset: tuple[np.ndarray, np.ndarray, np.ndarray]  # features, offsets of the next higher notes, offsets
     pedal: tuple[np.ndarray, np.ndarray, np.ndarray]  # features, was down, pedal
 
     @classmethod
@@ -96,7 +98,11 @@ class Rows:
         """Return all rows of these pieces, and the velocity rows of the passages `alone`."""
         return cls(
             VelocityRows.joined([*map(touch_rows.forced, scores), *alone]),
-            (np.concatenate([s.offsets for s in scores]), np.concatenate([s.piece.offset + LATEST for s in scores])),
+            (
+                np.concatenate([s.offsets for s in scores]),
+                np.concatenate([s.above for s in scores]),
+                np.concatenate([s.piece.offset + LATEST for s in scores]),
+            ),
             (
                 np.concatenate([s.pedals for s in scores]),
                 np.concatenate([s.was_down for s in scores]),
@@ -221,10 +227,13 @@ class TouchTrainer:
         for rows, count in ((self._rows.velocity, batch - half), (self._alone_now(), half)):
             if count:
                 inputs = velocity_tensors(rows, np.sort(rng.integers(0, len(rows.mean), count)))
-                yield self.model.velocity_nats(*self._louder(inputs, rng)) * (2 * count / batch)
+                nats, moments = self.model.velocity_nats(*self._louder(inputs, rng))
+                yield (nats + MOMENTS_WEIGHT * moments) * (2 * count / batch)
         which = np.sort(rng.integers(0, size, batch))
-        features, offset = self._rows.offset
-        yield self.model.offset_nats(_float(features[which]), torch.from_numpy(offset[which].astype(np.int64)))
+        features, above, offset = (part[which] for part in self._rows.offset)
+        yield self.model.offset_nats(
+            _float(features), torch.from_numpy(above), torch.from_numpy(offset.astype(np.int64))
+        )
         which = np.sort(rng.integers(0, self._ticks, batch))
         pedals, was_down, pedal = (part[which] for part in self._rows.pedal)
         yield self.model.pedal_nats(
@@ -253,12 +262,16 @@ class TouchTrainer:
     def validate(self) -> Valid:
         """Return the validation losses of the averaged weights, and keep the best weights of each part."""
         model, held = self.averaged.eval(), self._held
-        features, offset = held.rows.offset
+        features, above, offset = held.rows.offset
         pedals, was_down, pedal = held.rows.pedal
         self.valid = Valid(
-            float(model.velocity_nats(*velocity_tensors(held.forced)).mean()),
-            float(model.velocity_nats(*velocity_tensors(held.alone)).mean()),
-            float(model.offset_nats(_float(features), torch.from_numpy(offset.astype(np.int64))).mean()),
+            float(model.velocity_nats(*velocity_tensors(held.forced))[0].mean()),
+            float(model.velocity_nats(*velocity_tensors(held.alone))[0].mean()),
+            float(
+                model.offset_nats(
+                    _float(features), torch.from_numpy(above), torch.from_numpy(offset.astype(np.int64))
+                ).mean()
+            ),
             float(
                 model.pedal_nats(
                     _float(pedals), torch.from_numpy(was_down), torch.from_numpy(pedal.astype(np.int64))

@@ -16,18 +16,26 @@ from livebach.network.touch_shape import (
     FREE,
     INPUTS,
     MIXTURE,
+    MOMENTS,
     NEAREST_INPUT,
     NEAREST_SCALE,
     OUTPUTS,
+    PAIRS,
     SCALED,
     TURN_SCALE,
     TouchShape,
 )
-from livebach.network.velocity_mixture import LARGEST_SCALE, OUT_OF_REACH, SMALLEST_SCALE
+from livebach.network.velocity_mixture import (
+    LARGEST_SCALE,
+    LEAST_LOG_VARIANCE,
+    MOST_LOG_VARIANCE,
+    OUT_OF_REACH,
+    SMALLEST_SCALE,
+)
 
 
 class Perceptron(nn.Module):
-    """A perceptron with three hidden layers. The output layer reads the last two hidden layers.
+    """A perceptron with two hidden layers.
 
     The first inputs are normalised to zero mean and about unit deviation.
     """
@@ -37,8 +45,7 @@ class Perceptron(nn.Module):
         self.register_buffer("mean", torch.zeros(SCALED[name]))
         self.register_buffer("scale", torch.ones(SCALED[name]))
         self.first, self.second = nn.Linear(INPUTS[name], hidden), nn.Linear(hidden, hidden)
-        self.third = nn.Linear(hidden, hidden // 2)
-        self.out = nn.Linear(hidden + hidden // 2, OUTPUTS[name])
+        self.out = nn.Linear(hidden, OUTPUTS[name])
         self.dropout = nn.Dropout(dropout)
 
     def look_at(self, features: Tensor) -> None:
@@ -51,8 +58,26 @@ class Perceptron(nn.Module):
         wide = len(self.mean)
         x = torch.cat([(x[:, :wide] - self.mean) * self.scale, x[:, wide:]], dim=1)
         second = self.dropout(F.relu(self.second(self.dropout(F.relu(self.first(x))))))
-        third = F.relu(self.third(second))
-        out: Tensor = self.out(torch.cat([second, third], dim=1))
+        out: Tensor = self.out(second)
+        return out
+
+
+class OffsetPerceptron(Perceptron):
+    """The perceptron of the offset. What a note's offset owes to that of the next higher note comes last."""
+
+    def __init__(self, hidden: int, dropout: float = 0.0) -> None:
+        super().__init__("offset", hidden, dropout)
+        self.pairs = nn.Parameter(torch.zeros(PAIRS))
+
+    def logits(self, features: Tensor, above: Tensor) -> Tensor:
+        """Return the logits, float [n, OFFSETS].
+
+        Args:
+            features: float [n, OFFSET_FEATURES].
+            above: int64 [n], the number of the next higher note's offset on the same tick; OFFSETS if there is none.
+
+        """
+        out: Tensor = self(features) + self.pairs[above]
         return out
 
 
@@ -63,15 +88,15 @@ class TouchModel(nn.Module):
         super().__init__()
         self.shape = shape
         self.velocity = Perceptron("velocity", shape.velocity, dropout)
-        self.offset = Perceptron("offset", shape.offset, dropout)
+        self.offset = OffsetPerceptron(shape.offset, dropout)
         self.pedal = Perceptron("pedal", shape.pedal, dropout)
         with torch.no_grad():
             self.velocity.out.weight.mul_(0.3)
             self.velocity.out.bias.zero_()
-            self.velocity.out.bias[2 * MIXTURE :] = torch.linspace(-0.4, 0.4, FREE)
+            self.velocity.out.bias[2 * MIXTURE : -MOMENTS] = torch.linspace(-0.4, 0.4, FREE)
 
-    def velocity_nats(self, features: Tensor, mean: Tensor, matched: Tensor, velocity: Tensor) -> Tensor:
-        """Return -log P of MIDI velocities, float [n].
+    def velocity_nats(self, features: Tensor, mean: Tensor, matched: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:
+        """Return -log P of MIDI velocities, and the loss of their moments, float [n] each.
 
         Args:
             features: float [n, …].
@@ -84,12 +109,13 @@ class TouchModel(nn.Module):
         filled = torch.where(known, matched, torch.zeros_like(matched))
         above = torch.where(known, filled - mean[:, None], torch.zeros_like(filled))
         differ = (above[:, :1] - above[:, 1:]) * known.all(dim=1, keepdim=True)
-        out = self.velocity(torch.cat([features, above, known.float(), differ, mean[:, None]], dim=1))
-        return mixture_nats(out, mean, filled, known, features[:, NEAREST_INPUT], velocity)
+        out = self.velocity(torch.cat([features, above, known.float(), differ], dim=1))
+        nats = mixture_nats(out[:, :-MOMENTS], mean, filled, known, features[:, NEAREST_INPUT], velocity)
+        return nats, moments_loss(out[:, -MOMENTS:], mean, velocity)
 
-    def offset_nats(self, features: Tensor, offset: Tensor) -> Tensor:
+    def offset_nats(self, features: Tensor, above: Tensor, offset: Tensor) -> Tensor:
         """Return -log P of the offsets, float [n]."""
-        return F.cross_entropy(self.offset(features), offset, reduction="none")
+        return F.cross_entropy(self.offset.logits(features, above), offset, reduction="none")
 
     def pedal_nats(self, features: Tensor, was_down: Tensor, pedal: Tensor) -> Tensor:
         """Return -log P of the pedal states, float [n]. States that cannot follow `was_down` have probability 0."""
@@ -124,6 +150,20 @@ def mixture_nats(
     return -torch.logsumexp(F.log_softmax(weights, dim=-1) + log_parts, dim=-1)
 
 
+def moments_loss(out: Tensor, mean: Tensor, velocity: Tensor) -> Tensor:
+    """Return -log P of the velocities under a normal distribution, up to a constant, float [n].
+
+    Args:
+        out: float [n, MOMENTS], the mean above `mean`, and the log variance.
+        mean: float [n], mean of the known velocities, in units.
+        velocity: float [n], MIDI velocities.
+
+    """
+    error = (velocity - VELOCITY_CENTRE) / VELOCITY_UNIT - mean - out[:, 0]
+    log_variance = out[:, 1].clamp(LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE)
+    return 0.5 * (log_variance + error * error * torch.exp(-log_variance))
+
+
 @torch.no_grad()
 def to_checkpoint(model: TouchModel, meta: dict[str, Any]) -> TouchCheckpoint:
     """Return the network as a checkpoint, with an input/output pair: random inputs and the outputs of each part."""
@@ -132,7 +172,10 @@ def to_checkpoint(model: TouchModel, meta: dict[str, Any]) -> TouchCheckpoint:
     for name, part in (("velocity", model.velocity), ("offset", model.offset), ("pedal", model.pedal)):
         inputs = rng.normal(size=(PAIR_ROWS, INPUTS[name])).astype(np.float32)
         pair[f"pair.{name}.in"] = inputs
-        pair[f"pair.{name}.out"] = part(torch.from_numpy(inputs)).numpy()
+        outputs = part(torch.from_numpy(inputs))
+        if part is model.offset:
+            outputs = model.offset.logits(torch.from_numpy(inputs), torch.arange(PAIR_ROWS) % len(model.offset.pairs))
+        pair[f"pair.{name}.out"] = outputs.numpy()
     weights = {name: value.detach().float().numpy().copy() for name, value in model.state_dict().items()}
     return TouchCheckpoint(model.shape, weights, meta, pair)
 

@@ -17,7 +17,6 @@ from livebach.network.touch_memory import (
     VELOCITY_UNIT,
     Array,
     TouchMemory,
-    known_offsets,
 )
 from livebach.network.velocity_kernels import HEARD, VELOCITY_FEATURES, Notes, kernel_features
 from livebach.network.velocity_memory import LAST_ERRORS, error_features
@@ -33,7 +32,8 @@ class Score:
 
     piece: Performance
     notes: NDArray[np.float16]  # [N, NOTE_FEATURES + OFFSETS]
-    offsets: NDArray[np.float16]  # [N, OFFSET_FEATURES + OFFSETS + 1]
+    offsets: NDArray[np.float16]  # [N, OFFSET_FEATURES]
+    above: Ints  # [N], the number of the next higher note's offset on the same tick; OFFSETS if there is none
     habits: NDArray[np.float16]  # [N, OFFSETS], counts of the offsets in the same circumstances
     pedals: NDArray[np.float16]  # [T, PEDAL_FEATURES]
     was_down: NDArray[np.bool_]  # [T]
@@ -50,7 +50,7 @@ def read_score(piece: Performance) -> Score:
     """Compute the features of a piece tick by tick, as in live playing."""
     memory, count = TouchMemory(), len(piece.key)
     notes = np.zeros((count, NOTE_FEATURES + OFFSETS), np.float16)
-    offsets = np.zeros((count, OFFSET_FEATURES + OFFSETS + 1), np.float16)
+    offsets, above = np.zeros((count, OFFSET_FEATURES), np.float16), np.full(count, OFFSETS)
     habits = np.zeros((count, OFFSETS), np.float16)
     pedals = np.zeros((piece.ticks, PEDAL_FEATURES), np.float16)
     was_down, matches = np.zeros(piece.ticks, np.bool_), np.full((count, 2), -1)
@@ -66,16 +66,14 @@ def read_score(piece: Performance) -> Score:
         if struck:
             notes[a:b, :NOTE_FEATURES] = memory.note_features(struck, held, place)
             notes[np.arange(a, b), NOTE_FEATURES + LATEST + piece.offset[a:b]] = 1
-            offsets[a:b, :OFFSET_FEATURES] = memory.offset_features(struck, place)
-            offsets[a:b, OFFSET_FEATURES:] = [known_offsets(at[:i]) for i in range(b - a)]
-            above = [OFFSETS, *(offset + LATEST for offset in at[:-1])]
-            habits[a:b] = memory.offset_habits(place)[above]
+            offsets[a:b], above[a + 1 : b] = memory.offset_features(struck, place), piece.offset[a : b - 1] + LATEST
+            habits[a:b] = memory.offset_habits(place)[above[a:b]]
             for which, found in enumerate(memory.matches(struck)):
                 if found is not None:
                     matches[a:b, which] = np.arange(found, found + b - a)
         memory.commit(struck, held, place, at, int(piece.pedal[tick]))
         sounding |= dict(zip(struck, piece.end[a:b].tolist(), strict=True))
-    return Score(piece, notes, offsets, habits, pedals, was_down, matches, starts[piece.tick].astype(np.int64))
+    return Score(piece, notes, offsets, above, habits, pedals, was_down, matches, starts[piece.tick].astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)
