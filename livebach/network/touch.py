@@ -261,14 +261,14 @@ class TouchNetwork:
         for note, features in enumerate(memory.offset_rows(tick.struck)):
             write(features, rows, note * OFFSET_ROW)
         logits = self.offset_logits(memory.shared_offset_features(len(given), tick.place), rows)
-        habits: list[list[float]] = memory.offset_habits(tick.place).tolist()
-        above, out = next((offset + LATEST for offset in given if offset is not None), OFFSETS), list[int]()
+        habits, known = memory.offset_habits(tick.place), [offset for offset in given if offset is not None]
+        above, out = known[0] + LATEST if known else OFFSETS, list[int]()
         for offset, mine, uniform in zip(given, logits, uniforms):  # noqa: B905 - there may be more logits than notes
             if offset is not None:
                 out.append(offset)
             else:
                 whole = list(map(add, mine, self._pair_rows[above]))
-                out.append(_draw_offset(whole, habits[above], usual, uniform))
+                out.append(_draw_offset(whole, habits[above].tolist(), usual, uniform))
             above = out[-1] + LATEST
         return out
 
