@@ -332,8 +332,7 @@ def test_own_notes_sound_a_constant_time_after_they_are_due(session: Session) ->
         }"""
     )
     assert len(delays) == 40  # body and bright
-    assert max(delays) < 0.115
-    assert sorted(delays)[8] > 0.08  # where a busy machine stops the page in between, less time is left
+    assert all(0.08 < delay < 0.115 for delay in delays)
 
 
 @pytest.mark.parametrize("instrument", ["harpsichord", "organ"])
