@@ -110,7 +110,7 @@ def _ticks_of(phrase: Phrase) -> list[Tick]:
     struck: dict[int, dict[int, Sounded]] = defaultdict(dict)
     held: dict[int, list[int]] = defaultdict(list)
     for note in phrase.notes():
-        tick, offset = tick_and_offset(note.start * PARTS + phrase.late[note.start % len(phrase.late)])
+        tick, offset = tick_and_offset(phrase.part(note.start))
         struck[tick][note.key - LOW_KEY] = Sounded(note.velocity, offset)
         for later in range(tick + 1, note.end):
             held[later].append(note.key - LOW_KEY)

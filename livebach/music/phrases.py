@@ -65,11 +65,11 @@ class Phrase:
     def score(self, start_s: float) -> list[tuple[float, bytes]]:
         """Return MIDI messages with the times at which they are played, note-offs before note-ons."""
         notes, part_s = self.notes(), self._tick_s / PARTS
-        moments = [(self._part(note.end), 0, to_bytes(NoteOff(note.key))) for note in notes]
-        moments += [(self._part(note.start), 1, to_bytes(NoteOn(note.key, note.velocity))) for note in notes]
+        moments = [(self.part(note.end), 0, to_bytes(NoteOff(note.key))) for note in notes]
+        moments += [(self.part(note.start), 1, to_bytes(NoteOn(note.key, note.velocity))) for note in notes]
         return [(start_s + part * part_s, data) for part, _, data in sorted(moments)]
 
-    def _part(self, tick: int) -> int:
+    def part(self, tick: int) -> int:
         """Return the time at which a tick's notes are played, in 24ths of a quarter note."""
         return tick * PARTS + self.late[tick % len(self.late)]
 

@@ -94,7 +94,7 @@ class HeardNotes:
             keys: n keys 0..87.
             tick: The tick.
             codes: The codes of its place.
-            out: float32 [n, VELOCITY_FEATURES].
+            out: float32 [n, REFERENCE or more].
 
         """
         if self.count == 0:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from livebach.music.grid import Place
 from livebach.music.touch import LATEST, OFFSETS, Pedal
-from livebach.network.touch_checkpoint import TouchCheckpoint, TouchError
+from livebach.network.touch_checkpoint import PAIR_ABOVE, TouchCheckpoint, TouchError
 from livebach.network.touch_memory import OFFSET_ROW, ONE_OFFSET, Array, TouchMemory, write
 from livebach.network.touch_shape import HEARD_INPUTS, MOMENTS, NEAREST_INPUT, VELOCITY_INPUTS
 from livebach.network.velocity_kernels import REFERENCE
@@ -156,7 +156,7 @@ class TouchNetwork:
             with np.errstate(all="ignore"):  # damaged weights may give any numbers
                 out = part(checkpoint.pair[f"pair.{name}.in"])
                 if part is self._offset:
-                    out += self._pairs[np.arange(len(out)) % len(self._pairs)]
+                    out += self._pairs[PAIR_ABOVE]
                 worst = float(np.abs(out - checkpoint.pair[f"pair.{name}.out"]).max())
             if not worst < PAIR_TOLERANCE:  # also true of NaN
                 raise TouchError(f"the stored output of its part {name} differs by {worst:.2g}: the file is damaged")
@@ -215,9 +215,7 @@ class TouchNetwork:
         heard.write_features(struck, memory.tick, place, inputs, HEARD_INPUTS)
         inputs[:, HEARD_INPUTS + REFERENCE] = mean
         matched = heard.matched(n, memory.matches(struck))
-        if matched is not None:
-            matched += np.float32(mean - heard.mean)
-        above, deviations = self.velocity_moments(inputs, mean, matched)
+        above, deviations = self.velocity_moments(inputs, heard.mean, matched)
         return above[:n], deviations[:n]
 
     def offset_logits(self, shared: Array, rows: Array) -> list[list[float]]:

@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from livebach.files import data_path, open_regular
 from livebach.network.checkpoint import write_tensors
 from livebach.network.tensor_file import TensorFile, TensorFileError
-from livebach.network.touch_shape import INPUTS, OUTPUTS, TouchShape
+from livebach.network.touch_shape import INPUTS, OUTPUTS, PAIRS, TouchShape
 
 FORMAT = "livebach-touch-3"
 DEFAULT_NAME = "checkpoints/touch.safetensors"
 MAX_BYTES = 8 << 20
 PAIR_ROWS = 16
+PAIR_ABOVE = np.arange(PAIR_ROWS) % PAIRS[0]
+"""The offsets of the next higher notes, by their numbers, in the stored pair of the offset: every row of `offset.pairs`
+counts."""
 Array = NDArray[np.float32]
 
 

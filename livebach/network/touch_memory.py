@@ -44,6 +44,7 @@ _LEAVES_DOWN = [move.down for move in Pedal]
 LOG_TICKS = [math.log1p(n) for n in range(LONGEST + 1)]
 MIDDLE_C = 39  # 0..87: middle C
 KEY_BUMPS: Array = np.exp(-(((np.arange(KEYS)[:, None] - 4 - 11.5 * np.arange(BUMPS)) / 10) ** 2)).astype(np.float32)
+# One-hot numbers.
 _IN_BEAT, ONE_OFFSET, _OFFSET_STATE, _ONE_PEDAL = (np.eye(n).tolist() for n in (12, OFFSETS, OFFSETS + 1, PEDALS + 1))
 _NO_OFFSET = [0.0] * OFFSETS
 _KEY_BUMPS: list[tuple[float, ...]] = [tuple(bumps) for bumps in KEY_BUMPS.tolist()]

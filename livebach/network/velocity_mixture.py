@@ -1,7 +1,8 @@
 """The distribution of a velocity: a mixture of discretised logistics (Salimans et al., PixelCNN++, 2017).
 
 Some components have free means. The others are at velocities that were heard: of the same note in an earlier turn, and
-of the nearest note. Velocities are in units of VELOCITY_UNIT around VELOCITY_CENTRE.
+of the nearest note. Two more outputs are the mean and the variance, which play uses. Velocities are in units of
+VELOCITY_UNIT around VELOCITY_CENTRE.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ class TouchTrainer:
     # --- updates -----------------------------------------------------------------------------------------------------
 
     def step(self) -> float:
-        """Make one update. Return the sum of the mean velocity, offset and pedal losses, in nats."""
+        """Make one update. Return the sum of the mean losses: velocity and its moments, offset, pedal; in nats."""
         began = time.monotonic()
         self.model.train()
         rate = self.config.learning_rate * rising_and_falling(self.update, self.config.warmup, self.updates)
@@ -230,15 +230,9 @@ class TouchTrainer:
                 nats, moments = self.model.velocity_nats(*self._louder(inputs, rng))
                 yield (nats + MOMENTS_WEIGHT * moments) * (2 * count / batch)
         which = np.sort(rng.integers(0, size, batch))
-        features, above, offset = (part[which] for part in self._rows.offset)
-        yield self.model.offset_nats(
-            _float(features), torch.from_numpy(above), torch.from_numpy(offset.astype(np.int64))
-        )
+        yield self.model.offset_nats(*_offset_tensors(*(part[which] for part in self._rows.offset)))
         which = np.sort(rng.integers(0, self._ticks, batch))
-        pedals, was_down, pedal = (part[which] for part in self._rows.pedal)
-        yield self.model.pedal_nats(
-            _float(pedals), torch.from_numpy(was_down), torch.from_numpy(pedal.astype(np.int64))
-        )
+        yield self.model.pedal_nats(*_pedal_tensors(*(part[which] for part in self._rows.pedal)))
 
     def _alone_now(self) -> VelocityRows:
         """Return the rows of passages that livebach would play alone. Each epoch has other passages."""
@@ -262,21 +256,11 @@ class TouchTrainer:
     def validate(self) -> Valid:
         """Return the validation losses of the averaged weights, and keep the best weights of each part."""
         model, held = self.averaged.eval(), self._held
-        features, above, offset = held.rows.offset
-        pedals, was_down, pedal = held.rows.pedal
         self.valid = Valid(
             float(model.velocity_nats(*velocity_tensors(held.forced))[0].mean()),
             float(model.velocity_nats(*velocity_tensors(held.alone))[0].mean()),
-            float(
-                model.offset_nats(
-                    _float(features), torch.from_numpy(above), torch.from_numpy(offset.astype(np.int64))
-                ).mean()
-            ),
-            float(
-                model.pedal_nats(
-                    _float(pedals), torch.from_numpy(was_down), torch.from_numpy(pedal.astype(np.int64))
-                ).mean()
-            ),
+            float(model.offset_nats(*_offset_tensors(*held.rows.offset)).mean()),
+            float(model.pedal_nats(*_pedal_tensors(*held.rows.pedal)).mean()),
         )
         better = [part for part in PARTS if self.valid.of(part) < self.best[part]]
         self.best |= {part: self.valid.of(part) for part in better}
@@ -366,6 +350,16 @@ def velocity_tensors(rows: VelocityRows, which: Any = slice(None)) -> tuple[Tens
     features, mean, matched = rows.features[which].astype(np.float32), rows.mean[which], rows.matched[which]
     velocity = rows.velocity[which].astype(np.float32)
     return tuple(torch.from_numpy(np.ascontiguousarray(part)) for part in (features, mean, matched, velocity))
+
+
+def _offset_tensors(features: np.ndarray, above: np.ndarray, offset: np.ndarray) -> tuple[Tensor, ...]:
+    """Return rows as the arguments of `TouchModel.offset_nats`."""
+    return _float(features), torch.from_numpy(above), torch.from_numpy(offset.astype(np.int64))
+
+
+def _pedal_tensors(features: np.ndarray, was_down: np.ndarray, pedal: np.ndarray) -> tuple[Tensor, ...]:
+    """Return rows as the arguments of `TouchModel.pedal_nats`."""
+    return _float(features), torch.from_numpy(was_down), torch.from_numpy(pedal.astype(np.int64))
 
 
 def _float(rows: np.ndarray) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from livebach.network.touch import MAY_FOLLOW
-from livebach.network.touch_checkpoint import PAIR_ROWS, TouchCheckpoint
+from livebach.network.touch_checkpoint import PAIR_ABOVE, PAIR_ROWS, TouchCheckpoint
 from livebach.network.touch_memory import VELOCITY_CENTRE, VELOCITY_UNIT
 from livebach.network.touch_shape import (
     FREE,
@@ -174,7 +174,7 @@ def to_checkpoint(model: TouchModel, meta: dict[str, Any]) -> TouchCheckpoint:
         pair[f"pair.{name}.in"] = inputs
         outputs = part(torch.from_numpy(inputs))
         if part is model.offset:
-            outputs = model.offset.logits(torch.from_numpy(inputs), torch.arange(PAIR_ROWS) % len(model.offset.pairs))
+            outputs = outputs + model.offset.pairs[PAIR_ABOVE]
         pair[f"pair.{name}.out"] = outputs.numpy()
     weights = {name: value.detach().float().numpy().copy() for name, value in model.state_dict().items()}
     return TouchCheckpoint(model.shape, weights, meta, pair)
